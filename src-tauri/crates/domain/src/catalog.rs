@@ -1,0 +1,306 @@
+//! The catalogue: what Clusterdeck says about each service. Data only; whether a driver exists is not known here.
+
+use crate::{Category, ServiceKind, Topology};
+use serde::Serialize;
+
+/// A port a service listens on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Port {
+    /// What for.
+    pub name: &'static str,
+    /// The standard number.
+    pub number: u16,
+}
+
+/// How many data nodes a topology of a service takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct TopologyEntry {
+    /// Which.
+    pub topology: Topology,
+    /// Fewest data nodes.
+    pub min_nodes: u16,
+    /// Most data nodes.
+    pub max_nodes: u16,
+    /// What the wizard starts with.
+    pub default_nodes: u16,
+    /// Shards the wizard starts with; 0 when not sharded.
+    pub default_shards: u16,
+    /// What it is good for, in a sentence.
+    pub about: &'static str,
+}
+
+/// A service of the catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct ServiceEntry {
+    /// Its id.
+    pub id: ServiceKind,
+    /// Its name as its makers write it.
+    pub name: &'static str,
+    /// Its shelf.
+    pub category: Category,
+    /// One line.
+    pub tagline: &'static str,
+    /// A few sentences.
+    pub description: &'static str,
+    /// Topologies it can run in, the default first.
+    pub topologies: &'static [TopologyEntry],
+    /// Ports it listens on.
+    pub ports: &'static [Port],
+    /// Release lines this program knows, newest first.
+    pub versions: &'static [&'static str],
+    /// Licence of the server software.
+    pub licence: &'static str,
+    /// Something to know before choosing it.
+    pub caution: Option<&'static str>,
+}
+
+const fn entry(topology: Topology, nodes: (u16, u16, u16), default_shards: u16, about: &'static str) -> TopologyEntry {
+    TopologyEntry {
+        topology,
+        min_nodes: nodes.0,
+        max_nodes: nodes.1,
+        default_nodes: nodes.2,
+        default_shards,
+        about,
+    }
+}
+
+const fn port(name: &'static str, number: u16) -> Port {
+    Port { name, number }
+}
+
+const SINGLE: TopologyEntry =
+    entry(Topology::Single, (1, 1, 1), 0, "One node. For development; there is nobody to take over when it fails.");
+const REDIS_REPLICA: TopologyEntry = entry(
+    Topology::PrimaryReplica,
+    (2, 7, 3),
+    0,
+    "One node takes the writes, the others follow it; three Sentinels replace a dead primary by themselves.",
+);
+const REDIS_SHARDED: TopologyEntry = entry(
+    Topology::Sharded,
+    (3, 60, 6),
+    3,
+    "The keys are split over shards, each with its own replicas. Needs a client that understands Redis Cluster.",
+);
+const PG_REPLICA: TopologyEntry = entry(
+    Topology::PrimaryReplica,
+    (2, 9, 3),
+    0,
+    "One node takes the writes, the others stream from it; Patroni and etcd agree on who leads.",
+);
+const REDIS_PORTS: &[Port] = &[port("redis", 6379), port("sentinel", 26379), port("cluster-bus", 16379)];
+const PG_PORTS: &[Port] = &[port("postgresql", 5432), port("patroni", 8008), port("etcd", 2379)];
+
+/// Every service, in the order of the wizard.
+pub const SERVICES: [ServiceEntry; 11] = [
+    ServiceEntry {
+        id: ServiceKind::Postgresql,
+        name: "PostgreSQL",
+        category: Category::Databases,
+        tagline: "The relational database most teams reach for first",
+        description: "Transactions, SQL to the standard, and an extension for nearly everything. Replicas stream the \
+                      write-ahead log and serve reads.",
+        topologies: &[PG_REPLICA, SINGLE],
+        ports: PG_PORTS,
+        versions: &["18", "17", "15"],
+        licence: "PostgreSQL",
+        caution: None,
+    },
+    ServiceEntry {
+        id: ServiceKind::Mysql,
+        name: "MySQL",
+        category: Category::Databases,
+        tagline: "The relational database behind much of the web",
+        description: "Fast simple reads, a wide choice of tools and hosts. Group Replication keeps the members \
+                      consistent and replaces a dead primary.",
+        topologies: &[
+            entry(Topology::PrimaryReplica, (3, 9, 3), 0, "One member takes the writes, the group elects the next."),
+            entry(Topology::MultiMaster, (3, 9, 3), 0, "Every member takes writes; conflicts are refused on commit."),
+            SINGLE,
+        ],
+        ports: &[port("mysql", 3306), port("group", 33061)],
+        versions: &["9.7", "8.4"],
+        licence: "GPL-2.0",
+        caution: None,
+    },
+    ServiceEntry {
+        id: ServiceKind::Redis,
+        name: "Redis",
+        category: Category::Databases,
+        tagline: "Data structures in memory: cache, queue, session store",
+        description: "Answers in microseconds, keeps a log on disk, and follows a primary or splits its keys over \
+                      shards. Sentinel or Redis Cluster take care of failover.",
+        topologies: &[REDIS_REPLICA, REDIS_SHARDED, SINGLE],
+        ports: REDIS_PORTS,
+        versions: &["8.0", "7.2", "7.0", "6.2"],
+        licence: "BSD-3-Clause up to 7.2; AGPL-3.0 or RSAL from 8.0",
+        caution: None,
+    },
+    ServiceEntry {
+        id: ServiceKind::Valkey,
+        name: "Valkey",
+        category: Category::Databases,
+        tagline: "The community's continuation of open-source Redis",
+        description: "Speaks the same protocol and reads the same files as Redis 7.2, developed by the Linux \
+                      Foundation's community under a permissive licence.",
+        topologies: &[REDIS_REPLICA, REDIS_SHARDED, SINGLE],
+        ports: REDIS_PORTS,
+        versions: &["9.1", "8.1", "8.0", "7.2"],
+        licence: "BSD-3-Clause",
+        caution: None,
+    },
+    ServiceEntry {
+        id: ServiceKind::Keydb,
+        name: "KeyDB",
+        category: Category::Databases,
+        tagline: "Redis-compatible, on many threads, with active replicas",
+        description: "A fork of Redis 6 that serves one data set from several threads and can run two nodes that \
+                      both take writes.",
+        topologies: &[
+            REDIS_REPLICA,
+            entry(
+                Topology::MultiMaster,
+                (2, 4, 2),
+                0,
+                "Active replicas: every node takes writes and passes them on; the last writer of a key wins.",
+            ),
+            REDIS_SHARDED,
+            SINGLE,
+        ],
+        ports: REDIS_PORTS,
+        versions: &["6.3"],
+        licence: "BSD-3-Clause",
+        caution: Some("No release since 2023."),
+    },
+    ServiceEntry {
+        id: ServiceKind::Timescaledb,
+        name: "TimescaleDB",
+        category: Category::Databases,
+        tagline: "PostgreSQL for measurements over time",
+        description: "Tables that split themselves by time, with the functions to ask them. It is an extension, so \
+                      everything PostgreSQL can do stays available.",
+        topologies: &[PG_REPLICA, SINGLE],
+        ports: PG_PORTS,
+        versions: &["2.31", "2.19"],
+        licence: "Apache-2.0; compression and continuous aggregates under the Timescale License",
+        caution: None,
+    },
+    ServiceEntry {
+        id: ServiceKind::Clickhouse,
+        name: "ClickHouse",
+        category: Category::Databases,
+        tagline: "Column store for questions over billions of rows",
+        description: "Reads only the columns a query names and compresses them well. Shards split the data, replicas \
+                      agree through Keeper.",
+        topologies: &[
+            entry(Topology::PrimaryReplica, (2, 9, 2), 0, "Replicas that all take writes, kept equal by Keeper."),
+            entry(Topology::Sharded, (2, 60, 4), 2, "The rows are split over shards, each with replicas."),
+            SINGLE,
+        ],
+        ports: &[port("native", 9000), port("http", 8123), port("keeper", 9181)],
+        versions: &["26.9", "18.16"],
+        licence: "Apache-2.0",
+        caution: None,
+    },
+    ServiceEntry {
+        id: ServiceKind::Hydra,
+        name: "Hydra",
+        category: Category::Databases,
+        tagline: "Columnar tables inside PostgreSQL",
+        description: "An extension that stores chosen tables by column, which makes analytic queries on them small \
+                      and quick, beside ordinary tables.",
+        topologies: &[PG_REPLICA, SINGLE],
+        ports: PG_PORTS,
+        versions: &["11.1"],
+        licence: "AGPL-3.0",
+        caution: Some("No longer maintained by its makers."),
+    },
+    ServiceEntry {
+        id: ServiceKind::Keycloak,
+        name: "Keycloak",
+        category: Category::Development,
+        tagline: "Sign-in and access for your applications",
+        description: "Single sign-on with OpenID Connect and SAML, users and groups, login through other accounts. \
+                      Its members share sessions; a PostgreSQL cluster keeps the data.",
+        topologies: &[
+            entry(Topology::MultiMaster, (2, 9, 2), 0, "Every member serves; sessions are shared between them."),
+            SINGLE,
+        ],
+        ports: &[port("http", 8080), port("management", 9000)],
+        versions: &["26"],
+        licence: "Apache-2.0",
+        caution: None,
+    },
+    ServiceEntry {
+        id: ServiceKind::Rke2,
+        name: "RKE2",
+        category: Category::HostingAndInfra,
+        tagline: "Kubernetes with secure defaults",
+        description: "A Kubernetes distribution that passes the CIS benchmark as installed and carries its own \
+                      container runtime. Servers hold etcd, agents run the work.",
+        topologies: &[
+            entry(Topology::MultiMaster, (3, 9, 3), 0, "Three or more servers, each with etcd and the control plane."),
+            SINGLE,
+        ],
+        ports: &[port("kubernetes", 6443), port("supervisor", 9345), port("etcd", 2379)],
+        versions: &["1.34", "1.33"],
+        licence: "Apache-2.0",
+        caution: None,
+    },
+    ServiceEntry {
+        id: ServiceKind::Rabbitmq,
+        name: "RabbitMQ",
+        category: Category::Development,
+        tagline: "Message broker with queues that survive a node",
+        description: "Accepts messages over AMQP, MQTT and STOMP and hands them on once acknowledged. Quorum queues \
+                      keep copies on several nodes.",
+        topologies: &[
+            entry(Topology::MultiMaster, (3, 9, 3), 0, "Every node serves; quorum queues elect their own leaders."),
+            SINGLE,
+        ],
+        ports: &[port("amqp", 5672), port("management", 15672), port("clustering", 25672)],
+        versions: &["4.3", "4.0", "3.10"],
+        licence: "MPL-2.0",
+        caution: None,
+    },
+];
+
+/// The catalogue's entry of a service.
+pub fn service(kind: ServiceKind) -> &'static ServiceEntry {
+    // The test below holds every kind to have an entry.
+    SERVICES.iter().find(|s| s.id == kind).unwrap_or(&SERVICES[0])
+}
+
+impl ServiceEntry {
+    /// What the catalogue says about one of its topologies.
+    pub fn topology(&self, topology: Topology) -> Option<&'static TopologyEntry> {
+        self.topologies.iter().find(|t| t.topology == topology)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_service_has_one_entry_and_a_default_that_its_topology_takes() {
+        use ServiceKind::{
+            Clickhouse, Hydra, Keycloak, Keydb, Mysql, Postgresql, Rabbitmq, Redis, Rke2, Timescaledb, Valkey,
+        };
+        for kind in
+            [Postgresql, Mysql, Redis, Valkey, Keydb, Timescaledb, Clickhouse, Hydra, Keycloak, Rke2, Rabbitmq]
+        {
+            assert_eq!(SERVICES.iter().filter(|s| s.id == kind).count(), 1, "{kind} has exactly one entry");
+            let entry = service(kind);
+            assert_eq!(entry.id, kind);
+            assert!(!entry.topologies.is_empty() && !entry.versions.is_empty(), "{kind} can be chosen");
+            for t in entry.topologies {
+                assert!((t.min_nodes..=t.max_nodes).contains(&t.default_nodes), "{kind} {}", t.topology);
+                if t.default_shards > 0 {
+                    assert_eq!(t.default_nodes % t.default_shards, 0, "{kind}: even shards");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Everything that can alter a cluster.
+
+use crate::{ClusterOptions, PlanId, ProviderId, ServiceKind, Topology};
+use serde::{Deserialize, Serialize};
+
+/// What the wizard asks for. Left out is chosen: the newest version found, the service's default topology and size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CreateCluster {
+    /// The new cluster's name; checked to be a DNS label by the preview.
+    pub name: String,
+    /// What shall run.
+    pub service: ServiceKind,
+    /// A version found on the machine (`7.0.15`) or a beginning of one (`7`); the newest when left out.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// How the nodes stand to each other.
+    #[serde(default)]
+    pub topology: Option<Topology>,
+    /// Data nodes in all (six for three shards with a replica each).
+    #[serde(default)]
+    pub nodes: Option<u16>,
+    /// Shards, when sharded.
+    #[serde(default)]
+    pub shards: Option<u16>,
+    /// Where.
+    #[serde(default)]
+    pub provider: Option<ProviderId>,
+    /// In which region.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// How large each node is.
+    #[serde(default)]
+    pub plan: Option<PlanId>,
+    /// Termination protection from the start.
+    #[serde(default)]
+    pub protected: bool,
+    /// Automatic failover; on where the topology can.
+    #[serde(default)]
+    pub auto_failover: Option<bool>,
+    /// Switches.
+    #[serde(default)]
+    pub options: Option<ClusterOptions>,
+}
+
+/// A change. `cluster` and `node` are names or ids; the engine resolves them when it makes the preview.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Change {
+    /// Make a cluster.
+    CreateCluster(CreateCluster),
+    /// Add data nodes (replicas; members of a multi-master).
+    AddNode {
+        /// To which cluster.
+        cluster: String,
+        /// How many; 1 when left out.
+        #[serde(default)]
+        count: Option<u16>,
+        /// Size; the cluster's when left out.
+        #[serde(default)]
+        plan: Option<PlanId>,
+    },
+    /// Add a shard with as many replicas as the others have, and move its share of the slots to it.
+    AddShard {
+        /// To which cluster.
+        cluster: String,
+    },
+    /// Move a shard's slots to the others and remove its nodes.
+    RemoveShard {
+        /// From which cluster.
+        cluster: String,
+        /// Which, from 0.
+        shard: u16,
+    },
+    /// Make a replica the primary, without losing an acknowledged write.
+    PromoteNode {
+        /// Which.
+        node: String,
+    },
+    /// Take a node out of service: out of the endpoint, no candidate, stopped.
+    DrainNode {
+        /// Which.
+        node: String,
+    },
+    /// Put a drained node back into service.
+    UndrainNode {
+        /// Which.
+        node: String,
+    },
+    /// Stop a node in order and start it again.
+    RebootNode {
+        /// Which.
+        node: String,
+    },
+    /// Take a node away for good.
+    RemoveNode {
+        /// Which.
+        node: String,
+    },
+    /// Give every replica a fresh copy of its primary's data.
+    ResyncCluster {
+        /// Which.
+        cluster: String,
+    },
+    /// Termination protection on or off.
+    SetProtection {
+        /// Which.
+        cluster: String,
+        /// On or off.
+        enabled: bool,
+    },
+    /// Automatic failover on or off.
+    SetAutoFailover {
+        /// Which.
+        cluster: String,
+        /// On or off.
+        enabled: bool,
+    },
+    /// Whether writes stop when no replica is reachable.
+    SetOptions {
+        /// Which.
+        cluster: String,
+        /// The new switches.
+        options: ClusterOptions,
+    },
+    /// New passwords everywhere.
+    RotateCredentials {
+        /// Which.
+        cluster: String,
+    },
+    /// Take the cluster down and give everything back.
+    DeleteCluster {
+        /// Which.
+        cluster: String,
+        /// Keep no final backup.
+        #[serde(default)]
+        discard_backups: bool,
+    },
+}
+
+/// The kind of a change, without what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum ChangeKind {
+    CreateCluster,
+    AddNode,
+    AddShard,
+    RemoveShard,
+    PromoteNode,
+    DrainNode,
+    UndrainNode,
+    RebootNode,
+    RemoveNode,
+    ResyncCluster,
+    SetProtection,
+    SetAutoFailover,
+    SetOptions,
+    RotateCredentials,
+    DeleteCluster,
+}
+
+impl ChangeKind {
+    /// The id used in shapes.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::CreateCluster => "create-cluster",
+            Self::AddNode => "add-node",
+            Self::AddShard => "add-shard",
+            Self::RemoveShard => "remove-shard",
+            Self::PromoteNode => "promote-node",
+            Self::DrainNode => "drain-node",
+            Self::UndrainNode => "undrain-node",
+            Self::RebootNode => "reboot-node",
+            Self::RemoveNode => "remove-node",
+            Self::ResyncCluster => "resync-cluster",
+            Self::SetProtection => "set-protection",
+            Self::SetAutoFailover => "set-auto-failover",
+            Self::SetOptions => "set-options",
+            Self::RotateCredentials => "rotate-credentials",
+            Self::DeleteCluster => "delete-cluster",
+        }
+    }
+}
+
+impl Change {
+    /// Its kind.
+    pub const fn kind(&self) -> ChangeKind {
+        match self {
+            Self::CreateCluster(_) => ChangeKind::CreateCluster,
+            Self::AddNode { .. } => ChangeKind::AddNode,
+            Self::AddShard { .. } => ChangeKind::AddShard,
+            Self::RemoveShard { .. } => ChangeKind::RemoveShard,
+            Self::PromoteNode { .. } => ChangeKind::PromoteNode,
+            Self::DrainNode { .. } => ChangeKind::DrainNode,
+            Self::UndrainNode { .. } => ChangeKind::UndrainNode,
+            Self::RebootNode { .. } => ChangeKind::RebootNode,
+            Self::RemoveNode { .. } => ChangeKind::RemoveNode,
+            Self::ResyncCluster { .. } => ChangeKind::ResyncCluster,
+            Self::SetProtection { .. } => ChangeKind::SetProtection,
+            Self::SetAutoFailover { .. } => ChangeKind::SetAutoFailover,
+            Self::SetOptions { .. } => ChangeKind::SetOptions,
+            Self::RotateCredentials { .. } => ChangeKind::RotateCredentials,
+            Self::DeleteCluster { .. } => ChangeKind::DeleteCluster,
+        }
+    }
+    /// The cluster it names, by name or id; `None` when it names a node or makes a cluster.
+    pub fn cluster(&self) -> Option<&str> {
+        match self {
+            Self::AddNode { cluster, .. }
+            | Self::AddShard { cluster }
+            | Self::RemoveShard { cluster, .. }
+            | Self::ResyncCluster { cluster }
+            | Self::SetProtection { cluster, .. }
+            | Self::SetAutoFailover { cluster, .. }
+            | Self::SetOptions { cluster, .. }
+            | Self::RotateCredentials { cluster }
+            | Self::DeleteCluster { cluster, .. } => Some(cluster),
+            _ => None,
+        }
+    }
+    /// The node it names, by name or id.
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Self::PromoteNode { node }
+            | Self::DrainNode { node }
+            | Self::UndrainNode { node }
+            | Self::RebootNode { node }
+            | Self::RemoveNode { node } => Some(node),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What a cluster *is* and what a change *means*, as plain data and pure functions.
+//!
+//! Nothing in here reads a file, a clock or the network, and nothing is `async`: every rule can be tested with
+//! values alone. Times come in as arguments. Other rooms may know this one; it knows none of them.
+//!
+//! The types here are also the shapes of the API and of the journal, so a new field is a promise: add, never rename.
+
+mod catalog;
+mod change;
+mod cluster;
+mod ids;
+mod name;
+mod observed;
+mod operation;
+mod plan;
+pub mod preview;
+mod sample;
+mod sensitive;
+mod service;
+mod topology;
+
+pub use catalog::{Port, SERVICES, ServiceEntry, TopologyEntry, service};
+pub use change::{Change, ChangeKind, CreateCluster};
+pub use cluster::{
+    ClusterOptions, ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId, REGION_LOCAL,
+};
+pub use ids::{BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
+pub use name::{BadName, ClusterName};
+pub use observed::{
+    ClusterHealth, ClusterObserved, ClusterState, FailoverReadiness, Health, Link, NodeMetrics, NodeObserved, NodeState,
+    Role, Votes, cluster_state,
+};
+pub use operation::{
+    Operation, OperationState, Outcome, Problem, Progress, StepRecord, StepState,
+};
+pub use plan::{BadPlan, PLANS, Plan, PlanId, plan};
+pub use preview::{Busy, Capacity, Facts, Figures, Finding, MissingSoftware, Preview, Subject, WayOut, preview};
+pub use sample::{Metric, METRICS, Point, Series, Unit};
+pub use sensitive::{SecretRef, Sensitive};
+pub use service::{Category, ServiceKind};
+pub use topology::{LayoutError, Slot, Topology, layout};

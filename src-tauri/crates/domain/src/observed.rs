@@ -1,0 +1,281 @@
+//! What was seen of a cluster, and what that says about its health. Unknown is not healthy.
+
+use crate::{ClusterSpec, Lifecycle, Metric, NodeId, NodeKind};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What a node is in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Role {
+    Primary,
+    Replica,
+    Member,
+    ShardPrimary,
+    ShardReplica,
+    Witness,
+}
+
+impl Role {
+    /// Whether it takes writes.
+    pub const fn takes_writes(self) -> bool {
+        matches!(self, Self::Primary | Self::Member | Self::ShardPrimary)
+    }
+}
+
+/// How well something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Health {
+    Healthy,
+    Degraded,
+    Down,
+    Unknown,
+}
+
+/// A cluster's health has the same words.
+pub type ClusterHealth = Health;
+
+/// What a node is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeState {
+    /// Nobody looked yet.
+    Unknown,
+    /// Its server runs but is not ready (loading, first copy).
+    Starting,
+    /// Serves.
+    Running,
+    /// Its server's process is gone and nobody asked for it.
+    Crashed,
+    /// Its process is there but does not answer: hung is not dead.
+    Unresponsive,
+    /// Stopped on purpose.
+    Drained,
+    /// Not there: an operation has not started it yet, or stopped it.
+    Stopped,
+}
+
+/// The replication link of a follower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Link {
+    /// Streaming.
+    Up,
+    /// Copying the whole data set.
+    Syncing,
+    /// Broken.
+    Down,
+}
+
+/// The latest measured values of a node; `None` is "not measured", never zero.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct NodeMetrics {
+    pub cpu_percent: Option<f64>,
+    pub memory_bytes: Option<f64>,
+    pub disk_bytes: Option<f64>,
+    pub network_in_bytes_per_second: Option<f64>,
+    pub network_out_bytes_per_second: Option<f64>,
+    pub operations_per_second: Option<f64>,
+    pub clients: Option<f64>,
+    pub hit_rate_percent: Option<f64>,
+    pub lag_bytes: Option<f64>,
+}
+
+impl NodeMetrics {
+    /// The value of one metric.
+    pub const fn get(&self, metric: Metric) -> Option<f64> {
+        match metric {
+            Metric::CpuPercent => self.cpu_percent,
+            Metric::MemoryBytes => self.memory_bytes,
+            Metric::DiskBytes => self.disk_bytes,
+            Metric::NetworkInBytesPerSecond => self.network_in_bytes_per_second,
+            Metric::NetworkOutBytesPerSecond => self.network_out_bytes_per_second,
+            Metric::OperationsPerSecond => self.operations_per_second,
+            Metric::Clients => self.clients,
+            Metric::HitRatePercent => self.hit_rate_percent,
+            Metric::LagBytes => self.lag_bytes,
+        }
+    }
+}
+
+/// A node as it was seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct NodeObserved {
+    /// Which node.
+    pub node: NodeId,
+    /// What it is doing.
+    pub state: NodeState,
+    /// How well it is.
+    pub health: Health,
+    /// What it says it is; `None` when it did not answer.
+    pub role: Option<Role>,
+    /// Its shard, when sharded.
+    pub shard: Option<u16>,
+    /// Its replication link, when it follows.
+    pub link: Option<Link>,
+    /// Whom it follows.
+    pub follows: Option<NodeId>,
+    /// Position in the replication log, in bytes.
+    pub offset_bytes: Option<u64>,
+    /// Bytes behind its primary; `None` is unknown and blocks what depends on it.
+    pub lag_bytes: Option<u64>,
+    /// Bytes of data it holds, as the server counts them.
+    pub data_bytes: Option<u64>,
+    /// Hash slots it owns, when sharded.
+    pub slots: Option<u32>,
+    /// Clients connected, without our own.
+    pub clients: Option<u64>,
+    /// It holds writes that its primary lacks.
+    #[serde(default)]
+    pub diverged: bool,
+    /// What enforces its plan: `cgroup-v2` or `server-settings`.
+    pub limited_by: Option<String>,
+    /// Latest measurements.
+    #[serde(default)]
+    pub metrics: NodeMetrics,
+    /// Why it is not healthy, in a sentence.
+    pub detail: Option<String>,
+}
+
+impl NodeObserved {
+    /// A node nobody has looked at.
+    pub fn unknown(node: NodeId) -> Self {
+        Self {
+            node,
+            state: NodeState::Unknown,
+            health: Health::Unknown,
+            role: None,
+            shard: None,
+            link: None,
+            follows: None,
+            offset_bytes: None,
+            lag_bytes: None,
+            data_bytes: None,
+            slots: None,
+            clients: None,
+            diverged: false,
+            limited_by: None,
+            metrics: NodeMetrics::default(),
+            detail: None,
+        }
+    }
+}
+
+/// Votes for an automatic failover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Votes {
+    /// Voters that answer and know the same primary.
+    pub present: u16,
+    /// Votes that a failover needs.
+    pub needed: u16,
+    /// Voters there should be.
+    pub total: u16,
+}
+
+/// Whether a dead primary would be replaced by itself, and if not why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FailoverReadiness {
+    /// Wanted.
+    pub enabled: bool,
+    /// It would work now.
+    pub ready: bool,
+    /// Why, in a sentence a person can act on.
+    pub reason: String,
+}
+
+/// A cluster as it was seen at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ClusterObserved {
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Its nodes, in the order of the spec.
+    pub nodes: Vec<NodeObserved>,
+    /// Votes for a failover; `None` where the topology has no voters or none answered.
+    pub votes: Option<Votes>,
+    /// Failover readiness.
+    pub failover: FailoverReadiness,
+    /// The endpoint passes traffic to a node that takes writes; `None` when nobody could ask.
+    pub endpoint_up: Option<bool>,
+}
+
+impl ClusterObserved {
+    /// What was seen of that node.
+    pub fn node(&self, id: &NodeId) -> Option<&NodeObserved> {
+        self.nodes.iter().find(|n| n.node == *id)
+    }
+    /// The one node that takes writes, when exactly one says so.
+    pub fn primary(&self) -> Option<&NodeObserved> {
+        let mut primaries = self.nodes.iter().filter(|n| n.role == Some(Role::Primary));
+        match (primaries.next(), primaries.next()) {
+            (Some(one), None) => Some(one),
+            _ => None,
+        }
+    }
+    /// The node that leads this shard, when exactly one says so.
+    pub fn shard_primary(&self, shard: u16) -> Option<&NodeObserved> {
+        let mut found = self.nodes.iter().filter(|n| n.role == Some(Role::ShardPrimary) && n.shard == Some(shard));
+        match (found.next(), found.next()) {
+            (Some(one), None) => Some(one),
+            _ => None,
+        }
+    }
+}
+
+/// A cluster's state, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum ClusterState {
+    Creating,
+    Running,
+    Changing,
+    Degraded,
+    Down,
+    Deleting,
+}
+
+/// State and health from what is meant, what was seen, and whether an operation is under way.
+///
+/// Down: nothing takes writes (or a shard has nobody who does). Degraded: it serves, but a node that should be there is
+/// not well, or the endpoint does not answer. Nothing seen yet: unknown health, never healthy.
+pub fn cluster_state(spec: &ClusterSpec, seen: Option<&ClusterObserved>, busy: bool) -> (ClusterState, Health) {
+    let health = seen.map_or(Health::Unknown, |seen| health_of(spec, seen));
+    let state = match (spec.lifecycle, busy, health) {
+        (Lifecycle::Creating, ..) => ClusterState::Creating,
+        (Lifecycle::Deleting, ..) => ClusterState::Deleting,
+        (_, true, _) => ClusterState::Changing,
+        (_, _, Health::Down) => ClusterState::Down,
+        (_, _, Health::Healthy) => ClusterState::Running,
+        // Nobody has looked yet: the window says so through `health`, not by an alarm in the state.
+        (_, _, Health::Unknown) if seen.is_none() => ClusterState::Running,
+        _ => ClusterState::Degraded,
+    };
+    (state, health)
+}
+
+fn health_of(spec: &ClusterSpec, seen: &ClusterObserved) -> Health {
+    let wanted = || spec.nodes.iter().filter(|n| !n.drained);
+    let look = |id: &NodeId| seen.node(id);
+    let writers: Vec<_> = seen
+        .nodes
+        .iter()
+        .filter(|n| n.role.is_some_and(Role::takes_writes) && n.health != Health::Down)
+        .collect();
+    let every_shard_led = (0..spec.shards).all(|s| seen.shard_primary(s).is_some_and(|n| n.health != Health::Down));
+    if writers.is_empty() || !every_shard_led {
+        let silent = spec
+            .data_nodes()
+            .all(|n| look(&n.id).is_none_or(|seen| seen.state == NodeState::Unknown));
+        return if silent { Health::Unknown } else { Health::Down };
+    }
+    let all_well = wanted().all(|n| look(&n.id).is_some_and(|seen| seen.health == Health::Healthy));
+    let none_drained = spec.nodes.iter().all(|n| !n.drained || n.kind == NodeKind::Witness);
+    let endpoint = spec.gateway.is_none() || seen.endpoint_up == Some(true);
+    if all_well && endpoint && none_drained { Health::Healthy } else { Health::Degraded }
+}

@@ -1,0 +1,105 @@
+//! What a preview is made from. Whoever asks for one collects these first; `None` means nobody could find out.
+
+use crate::{ChangeKind, ClusterObserved, ClusterSpec, NodeSpec, Plan, ServiceKind};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Figures of the rules. The defaults are those of `safety.md`; a user can see and change them in the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+pub struct Figures {
+    /// A replica further behind than this is not promoted. Bytes.
+    pub max_promotion_lag_bytes: u64,
+    /// An observation older than this counts as unknown. Milliseconds.
+    pub max_observation_age_ms: u64,
+    /// Room a copy of the data needs beyond its size. Percent.
+    pub disk_headroom_percent: u64,
+    /// Memory left for everything else on this computer. Bytes.
+    pub memory_reserve_bytes: u64,
+    /// A last backup older than this is warned about. Hours.
+    pub backup_age_hours: u64,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Self {
+            max_promotion_lag_bytes: 1 << 20,
+            // Five rounds of the watcher, which looks every 2 s.
+            max_observation_age_ms: 10_000,
+            disk_headroom_percent: 20,
+            memory_reserve_bytes: 512 << 20,
+            backup_age_hours: 24,
+        }
+    }
+}
+
+/// Software that a machine would need and does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct MissingSoftware {
+    /// `redis-server`, `haproxy`.
+    pub program: String,
+    /// What it is needed for.
+    pub purpose: String,
+    /// The exact command that installs it here, when there is one.
+    pub install: Option<String>,
+}
+
+/// What the place of the new machines can carry.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Capacity {
+    /// The size asked for, when the provider has it.
+    pub plan: Option<Plan>,
+    /// Memory free for new machines. Bytes.
+    pub memory_free_bytes: Option<u64>,
+    /// Disk free for new machines. Bytes.
+    pub disk_free_bytes: Option<u64>,
+    /// The machines have addresses and ports for everything.
+    pub addresses_free: Option<bool>,
+    /// Ports somebody else listens on, as `address:port`.
+    pub ports_taken: Vec<String>,
+    /// What is not installed.
+    pub missing: Vec<MissingSoftware>,
+    /// Versions of the service found there, newest first.
+    pub versions: Vec<String>,
+}
+
+/// An operation that holds the cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Busy {
+    /// What it does.
+    pub kind: ChangeKind,
+    /// In words.
+    pub title: String,
+}
+
+/// The cluster a change is about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Subject<'a> {
+    /// As it is meant to be.
+    pub spec: &'a ClusterSpec,
+    /// As it was last seen.
+    pub observed: Option<&'a ClusterObserved>,
+    /// The operation that holds it.
+    pub busy: Option<&'a Busy>,
+    /// The node the change is about, resolved.
+    pub node: Option<&'a NodeSpec>,
+    /// When the last good backup was taken; `None` when there is none.
+    pub last_backup: Option<Timestamp>,
+}
+
+/// Everything a preview may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// Now.
+    pub now: Timestamp,
+    /// The figures in force.
+    pub figures: Figures,
+    /// Every cluster of this home, for names.
+    pub clusters: &'a [ClusterSpec],
+    /// Services that a driver exists for.
+    pub available: &'a [ServiceKind],
+    /// The cluster the change is about; `None` for a new one or when it was not found.
+    pub subject: Option<Subject<'a>>,
+    /// What the place of new machines can carry; `None` when nobody could ask or nothing is added.
+    pub capacity: Option<&'a Capacity>,
+}

@@ -1,0 +1,97 @@
+//! From a change and what is known to what will happen: the pure half of every change.
+//!
+//! Each change has its own file with its rules in the order of `safety.md`. A *blocker* refuses, a *warning* must be
+//! accepted. What is not known blocks. The step that acts checks again; nothing relies on the preview having been true.
+
+mod facts;
+
+pub use facts::{Busy, Capacity, Facts, Figures, MissingSoftware, Subject};
+
+use crate::Change;
+use serde::{Deserialize, Serialize};
+
+/// A reason to refuse, or something to accept first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Finding {
+    /// Stable name of the rule: `lag-unknown`, `name-taken`.
+    pub code: String,
+    /// In a sentence: what is so, and what it means.
+    pub text: String,
+    /// The member of the change it is about, as a JSON pointer (`/name`), when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// What to do about it, in words or as a command to type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// A change that would clear the way, offered in one click.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way_out: Option<Box<WayOut>>,
+}
+
+/// A change that clears the way for another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct WayOut {
+    /// What its button says: *Promote demo-2 first*.
+    pub label: String,
+    /// The change.
+    #[schema(no_recursion)]
+    pub change: Change,
+}
+
+impl Finding {
+    /// A finding of the rule `code`.
+    pub fn new(code: &str, text: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), text: text.into(), pointer: None, hint: None, way_out: None }
+    }
+    /// Names the member it is about.
+    #[must_use]
+    pub fn at(mut self, pointer: &str) -> Self {
+        self.pointer = Some(pointer.to_owned());
+        self
+    }
+    /// Adds what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+    /// Adds a change that clears the way.
+    #[must_use]
+    pub fn way_out(mut self, label: impl Into<String>, change: Change) -> Self {
+        self.way_out = Some(Box::new(WayOut { label: label.into(), change }));
+        self
+    }
+}
+
+/// What a change would do, before anybody does it. Who keeps it adds an id and an end of validity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Preview {
+    /// The dialog's title and the primary button's words: *Promote demo-2*.
+    pub title: String,
+    /// It takes something away that cannot be brought back.
+    pub destructive: bool,
+    /// What will happen, in order, in plain sentences.
+    pub effects: Vec<String>,
+    /// What must be accepted.
+    pub warnings: Vec<Finding>,
+    /// What refuses it.
+    pub blockers: Vec<Finding>,
+    /// What must be typed to confirm; `null` when a click is enough.
+    pub confirm: Option<String>,
+    /// Longest time without writes that is expected, in milliseconds; 0 when none.
+    pub expected_downtime_ms: u64,
+}
+
+/// Works out what `change` would do.
+pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
+    let _ = facts;
+    Preview {
+        title: change.kind().id().to_owned(),
+        destructive: false,
+        effects: Vec::new(),
+        warnings: Vec::new(),
+        blockers: Vec::new(),
+        confirm: None,
+        expected_downtime_ms: 0,
+    }
+}

@@ -1,0 +1,57 @@
+//! How a driver call fails. The variant says whose turn it is, and that decides the policy.
+
+/// Why a driver could not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DriverError {
+    /// It may work in a moment (a server still loading, a connection refused): try again until the step's deadline.
+    #[error("{what}")]
+    Transient {
+        /// What happened, as a short phrase without a full stop.
+        what: String,
+    },
+    /// The other side refused, and would again: fail the step and unwind.
+    #[error("{what}")]
+    Rejected {
+        /// What happened.
+        what: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// It is not there (any more): success when taking away, failure otherwise.
+    #[error("{what} is gone")]
+    Gone {
+        /// What is gone.
+        what: String,
+    },
+    /// This driver cannot do that.
+    #[error("{what} is not supported")]
+    Unsupported {
+        /// What.
+        what: String,
+    },
+    /// Our own fault, or a state we do not understand: stop and ask a person.
+    #[error("{what}")]
+    Broken {
+        /// What happened.
+        what: String,
+    },
+}
+
+impl DriverError {
+    /// [`DriverError::Transient`].
+    pub fn transient(what: impl Into<String>) -> Self {
+        Self::Transient { what: what.into() }
+    }
+    /// [`DriverError::Rejected`].
+    pub fn rejected(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Rejected { what: what.into(), hint: hint.into() }
+    }
+    /// [`DriverError::Broken`].
+    pub fn broken(what: impl Into<String>) -> Self {
+        Self::Broken { what: what.into() }
+    }
+    /// Worth trying again.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Transient { .. })
+    }
+}

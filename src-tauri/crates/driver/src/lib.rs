@@ -1,0 +1,23 @@
+//! The contracts between the engine and everything that does real work: providers hand out machines, service drivers
+//! run servers on them, a gateway gives a cluster its stable addresses. They meet only at [`Machine`].
+//!
+//! Every call *looks, then acts*: calling it twice is the same as calling it once, because the engine may have been
+//! killed between the act and the note of it. No concrete driver lives here, and no default bodies: a driver that
+//! lacks a method does not compile.
+
+mod context;
+mod error;
+mod gateway;
+mod machine;
+mod provider;
+mod service;
+
+pub use context::{ClusterContext, Secrets};
+pub use error::DriverError;
+pub use gateway::{Backend, CheckLine, Gateway, GatewayStatus, Listener, Traffic};
+pub use machine::{Machine, Software, UnitSpec, UnitState, UnitUsage};
+pub use provider::{MachineRequest, Provider, ProviderCheck, Region};
+pub use service::{HandOver, Progress, ServiceDriver, StartAs, Switch};
+
+/// What every driver call returns.
+pub type Result<T> = std::result::Result<T, DriverError>;

@@ -1,0 +1,128 @@
+//! A family of services: how its servers are configured, formed into a cluster, watched and changed.
+
+use crate::{ClusterContext, Listener, Result};
+use async_trait::async_trait;
+use clusterdeck_domain::{ClusterObserved, NodeId, NodeSpec, ServiceKind};
+use std::{pin::Pin, sync::Arc};
+
+/// Where a slow call says how far it is. A step's deadline moves on with it.
+#[derive(Clone)]
+pub struct Progress(Arc<dyn Fn(&str, Option<(u64, u64)>) + Send + Sync>);
+
+impl Progress {
+    /// Reports to `sink`: what is being done, and (done, total) where that is measured.
+    pub fn new(sink: impl Fn(&str, Option<(u64, u64)>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(sink))
+    }
+    /// Reports to nobody.
+    pub fn silent() -> Self {
+        Self::new(|_, _| {})
+    }
+    /// Says what is being done.
+    pub fn note(&self, note: &str) {
+        (self.0)(note, None);
+    }
+    /// Says how far it is.
+    pub fn measured(&self, note: &str, done: u64, total: u64) {
+        (self.0)(note, Some((done, total)));
+    }
+}
+
+/// What a node is when its server starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartAs {
+    /// Takes writes.
+    Primary,
+    /// Follows this node.
+    ReplicaOf(NodeId),
+    /// Finds its place by itself (a sharded member, a multi-master).
+    Member,
+}
+
+/// Turns the endpoint; a plain boxed future, so that this room needs no futures library.
+pub type Switch = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// How a promotion went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HandOver {
+    /// Milliseconds without writes as measured by us: from the last moment the old primary could acknowledge one to
+    /// the first moment the new one could through the endpoint.
+    pub write_gap_ms: f64,
+}
+
+/// A driver of one family. Methods that change something look first and may be called again after a kill at any moment.
+/// No method waits longer than about ten seconds without reporting progress; most wait much less.
+#[async_trait]
+pub trait ServiceDriver: Send + Sync {
+    /// The services of the family.
+    fn services(&self) -> &'static [ServiceKind];
+    /// Programs that must be installed for this service: (program, purpose). The first is the server, whose version counts.
+    fn programs(&self, service: ServiceKind) -> &'static [(&'static str, &'static str)];
+    /// Standard ports that its nodes listen on.
+    fn ports(&self, service: ServiceKind) -> &'static [u16];
+    /// Names of the passwords a cluster needs. The one called `people` is what `credentials` reveals.
+    fn secret_names(&self) -> &'static [&'static str];
+    /// The user name that goes with the password `people`, and the scheme of its address (`redis`).
+    fn people(&self, service: ServiceKind) -> (&'static str, &'static str);
+    /// The name of the unit that is a node's server. When it crashes the engine asks [`ServiceDriver::restart_as`] first;
+    /// other units (voters) are started again as they were.
+    fn server_unit(&self) -> &'static str;
+    /// Nodes that carry a unit which decides on a failover (Sentinel); empty where the servers do it themselves.
+    fn voters<'a>(&self, cx: &'a ClusterContext) -> Vec<&'a NodeSpec>;
+
+    // --- forming: called by create and add ---
+    /// Writes a node's configuration, and its server's unit is started or left alone. A witness has no server.
+    async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()>;
+    /// Stops a node's server in order (its data is on disk when it ends).
+    async fn stop_node(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()>;
+    /// Brings freshly started nodes together: replicas linked, slots assigned, everybody agrees.
+    async fn form(&self, cx: &ClusterContext, progress: &Progress) -> Result<()>;
+    /// Brings a started node into a running cluster and waits until it has caught up.
+    async fn join(&self, cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()>;
+    /// Takes a node out of membership, votes and slots. It may be dead.
+    async fn leave(&self, cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()>;
+
+    // --- automatic failover ---
+    /// Makes the voters of `cx.spec` watch `primary` (as seen now when `None`), armed or not as the spec wishes, with the
+    /// passwords in force; returns when a majority agrees.
+    async fn arm_failover(&self, cx: &ClusterContext, primary: Option<&NodeId>) -> Result<()>;
+    /// Makes the voters stand aside, so that a planned change is not mistaken for a failure.
+    async fn disarm_failover(&self, cx: &ClusterContext) -> Result<()>;
+
+    // --- changing ---
+    /// Hands the writes over to `target` without losing an acknowledged one: the old primary stops taking writes, the
+    /// target has everything, then takes over. Fails, with the old primary open again, when the target does not catch
+    /// up in time. Finds out by itself how far an interrupted call came. `switch` is awaited the moment the target takes
+    /// writes, to turn the endpoint.
+    async fn hand_over(
+        &self,
+        cx: &ClusterContext,
+        target: &NodeSpec,
+        switch: &(dyn Fn() -> Switch + Send + Sync),
+    ) -> Result<HandOver>;
+    /// Makes a node a candidate for promotion or not.
+    async fn set_candidate(&self, cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<()>;
+    /// Sets a replica's data aside and lets it copy everything from its primary again; waits until it streams, then the
+    /// old data goes. Returns a note when it held writes the primary lacks (they stay set aside then).
+    async fn resync(&self, cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<Option<String>>;
+    /// Adds shard `shard` (its nodes are started) and moves its share of the slots to it while clients write.
+    async fn add_shard(&self, cx: &ClusterContext, shard: u16, progress: &Progress) -> Result<()>;
+    /// Moves all slots of `shard` to the others and forgets its nodes.
+    async fn remove_shard(&self, cx: &ClusterContext, shard: u16, progress: &Progress) -> Result<()>;
+    /// Applies the spec's options to running servers.
+    async fn apply_options(&self, cx: &ClusterContext) -> Result<()>;
+    /// Rotation, first half: every node accepts `secrets.next` as well as `secrets.current`, and uses `next` itself.
+    async fn accept_next_secrets(&self, cx: &ClusterContext) -> Result<()>;
+    /// Rotation, second half: `secrets.current` (by now the new ones) is all that is accepted.
+    async fn retire_old_secrets(&self, cx: &ClusterContext) -> Result<()>;
+
+    // --- watching ---
+    /// Looks at every node. Never fails: what does not answer within a second is unknown or down, and says why.
+    async fn observe(&self, cx: &ClusterContext) -> ClusterObserved;
+    /// What the endpoints of this cluster are.
+    fn listeners(&self, cx: &ClusterContext) -> Result<Vec<Listener>>;
+    /// What a crashed node's server should be when it is started again now: the engine asks before it restarts one.
+    async fn restart_as(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<StartAs>;
+    /// Opens a connection as people do through this address and does a harmless write-and-read; proves an endpoint.
+    async fn probe(&self, cx: &ClusterContext) -> Result<()>;
+}

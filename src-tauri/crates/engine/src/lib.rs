@@ -1,0 +1,3 @@
+//! The engine: operations, their journal, and the watchers.
+
+pub mod repository;
