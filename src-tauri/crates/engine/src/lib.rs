@@ -1,3 +1,31 @@
-//! The engine: operations, their journal, and the watchers.
+//! The engine: turns confirmed changes into operations, and watches what runs.
+//!
+//! A change is previewed and confirmed in `door`, becomes a row and a list of steps (`operations/<change>.rs`, one page
+//! each), which `runner` drives while every step is written to the journal before and after. `watch` looks at every
+//! cluster each 2 s. The engine knows no SQL, no keyring and no concrete driver: those come in as traits.
 
+mod clock;
+mod door;
+mod engine;
+mod error;
+mod event;
+mod facade;
+#[cfg(debug_assertions)]
+mod faults;
+mod inventory;
+mod operations;
+mod passwords;
+mod plans;
 pub mod repository;
+mod runner;
+mod step;
+mod watch;
+
+pub use clock::{Clock, SystemClock};
+pub use engine::Parts;
+pub use error::EngineError;
+pub use event::{Event, EventHub, EventKind, Level};
+pub use facade::{
+    ClusterReport, Credentials, EndpointKind, EndpointReport, Engine, LogPage, PreparedPreview, ProviderReport, Result,
+    ServiceReport, Settings,
+};

@@ -1,0 +1,320 @@
+//! The one door: a change is previewed, the preview is confirmed, the confirmed preview becomes an operation.
+
+use crate::{
+    engine::{Live, Pending, Shared},
+    error::EngineError,
+    facade::{PreparedPreview, Result},
+    inventory,
+    operations::Planned,
+    plans,
+    repository::{AuditEntry, JournalEntry, OperationRow},
+    runner, watch,
+};
+use clusterdeck_domain::{
+    Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, Facts, Operation, OperationId, OperationState,
+    PlanId, Preview, PreviewId, ServiceKind, Subject, preview as domain_preview,
+};
+use clusterdeck_driver::Provider;
+use jiff::SignedDuration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+};
+
+/// How long a preview can be confirmed.
+const VALID: SignedDuration = SignedDuration::from_mins(5);
+/// How many previews are kept for confirmation; the wizard makes one with every key press.
+const KEPT: usize = 256;
+/// An observation older than this is made anew before a preview.
+const FRESH: SignedDuration = SignedDuration::from_millis(1_500);
+
+/// 128 bits nobody else has, growing with time.
+pub(crate) fn unique() -> u128 {
+    uuid::Uuid::now_v7().as_u128()
+}
+
+/// What was collected for one preview; `Facts` borrows from it.
+pub(crate) struct Collected {
+    pub(crate) clusters: Vec<ClusterSpec>,
+    pub(crate) available: Vec<ServiceKind>,
+    pub(crate) subject: Option<(Live, Option<clusterdeck_domain::NodeId>)>,
+    pub(crate) capacity: Option<Capacity>,
+    busy: Option<Busy>,
+}
+
+impl Collected {
+    pub(crate) fn facts<'a>(&'a self, shared: &Shared) -> Facts<'a> {
+        Facts {
+            now: shared.now(),
+            figures: shared.settings().figures,
+            clusters: &self.clusters,
+            available: &self.available,
+            subject: self.subject.as_ref().map(|(live, node)| Subject {
+                spec: &live.spec,
+                observed: live.observed.as_ref(),
+                busy: self.busy.as_ref(),
+                node: node.as_ref().and_then(|id| live.spec.node(id)),
+                last_backup: None,
+            }),
+            capacity: self.capacity.as_ref(),
+        }
+    }
+}
+
+/// Collects what a preview of this change needs, looking again where the last look is too old.
+async fn collect(shared: &Arc<Shared>, change: &Change) -> Result<Collected> {
+    let mut subject = match (change.cluster(), change.node()) {
+        (Some(cluster), _) => shared.find(cluster).ok().map(|live| (live, None)),
+        (_, Some(node)) => shared.find_node(node).ok().map(|(live, node)| (live, Some(node))),
+        _ => None,
+    };
+    if let Some((live, _)) = &mut subject {
+        let old = live.observed.as_ref().is_none_or(|o| shared.now().duration_since(o.at) > FRESH);
+        if old && needs_a_look(change.kind()) && live.busy.is_none() {
+            // Not being able to look leaves the old observation, whose age the rules judge.
+            live.observed = watch::look(shared, &live.spec.id).await.ok().or(live.observed.take());
+        }
+    }
+    let mut clusters: Vec<ClusterSpec> = shared.lock_clusters().values().map(|live| live.spec.clone()).collect();
+    clusters.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Collected {
+        available: shared.services.iter().flat_map(|d| d.services().iter().copied()).collect(),
+        capacity: capacity(shared, change, subject.as_ref().map(|(live, _)| &live.spec)).await,
+        busy: subject.as_ref().and_then(|(live, _)| live.busy.as_ref()).map(|(_, busy)| busy.clone()),
+        clusters,
+        subject,
+    })
+}
+
+const fn needs_a_look(kind: ChangeKind) -> bool {
+    !matches!(kind, ChangeKind::CreateCluster | ChangeKind::SetProtection)
+}
+
+/// What the place of new machines can carry; `None` when nothing is added or nobody could find out.
+async fn capacity(shared: &Arc<Shared>, change: &Change, spec: Option<&ClusterSpec>) -> Option<Capacity> {
+    let (service, provider, plan): (ServiceKind, Arc<dyn Provider>, Option<PlanId>) = match (change, spec) {
+        (Change::CreateCluster(wish), _) => {
+            let provider = match &wish.provider {
+                Some(id) => shared.provider_of(id).ok()?,
+                None => shared.providers.first()?.clone(),
+            };
+            let default = PlanId::parse(clusterdeck_domain::DEFAULT_PLAN).ok();
+            (wish.service, provider, wish.plan.clone().or(default))
+        }
+        (Change::AddNode { plan, .. }, Some(spec)) => {
+            (spec.service, shared.provider_of(&spec.provider).ok()?, Some(plan.clone().unwrap_or_else(|| spec.plan.clone())))
+        }
+        (Change::AddShard { .. }, Some(spec)) => {
+            (spec.service, shared.provider_of(&spec.provider).ok()?, Some(spec.plan.clone()))
+        }
+        _ => return None,
+    };
+    let programs = inventory::programs(shared, service).ok()?;
+    let ports = shared.driver(service).ok()?.ports(service);
+    let plans = provider.plans("").await.unwrap_or_default();
+    let plan = plan.and_then(|id| plans.into_iter().find(|p| p.id == id));
+    match provider.capacity(plan.as_ref(), &programs, ports).await {
+        Ok(capacity) => Some(capacity),
+        Err(error) => {
+            tracing::warn!(%error, "what the provider can carry is not known");
+            None
+        }
+    }
+}
+
+/// See [`crate::Engine::preview`].
+pub(crate) async fn preview(shared: &Arc<Shared>, change: Change) -> Result<PreparedPreview> {
+    let collected = collect(shared, &change).await?;
+    let preview = domain_preview(&change, &collected.facts(shared));
+    let now = shared.now();
+    let id = PreviewId::new(unique());
+    let prepared = PreparedPreview { id: id.clone(), preview, expires_at: now + VALID };
+    let pending = Pending { fingerprint: fingerprint(&collected), change, prepared: prepared.clone() };
+    let mut all = shared.pending.lock().unwrap_or_else(PoisonError::into_inner);
+    all.retain(|_, p| p.prepared.expires_at > now);
+    if all.len() >= KEPT {
+        let oldest = all.values().min_by_key(|p| p.prepared.expires_at).map(|p| p.prepared.id.clone());
+        oldest.and_then(|id| all.remove(&id));
+    }
+    all.insert(id, pending);
+    Ok(prepared)
+}
+
+/// What a preview relied on: the row, and who had which role and was how well. Live figures (lag, clients) are left out:
+/// they change all the time, and the rules about them are applied again on confirmation and by the steps.
+fn fingerprint(collected: &Collected) -> String {
+    let Some((live, _)) = &collected.subject else { return String::new() };
+    let roles = |observed: &ClusterObserved| {
+        observed.nodes.iter().map(|n| format!("{}={:?}/{:?}", n.node, n.role, n.health)).collect::<Vec<_>>().join(",")
+    };
+    format!("{}:{}", live.spec.generation, live.observed.as_ref().map(roles).unwrap_or_default())
+}
+
+/// See [`crate::Engine::confirm`].
+pub(crate) async fn confirm(
+    shared: &Arc<Shared>,
+    id: &PreviewId,
+    typed: Option<&str>,
+    actor: &str,
+    key: Option<&str>,
+) -> Result<Operation> {
+    if let Some(key) = key
+        && let Some(row) = shared.state.operation_by_key(key).await?
+    {
+        return Ok(row.operation);
+    }
+    if shared.closing.is_cancelled() {
+        return Err(EngineError::ShuttingDown);
+    }
+    let (change, shown, relied_on) = {
+        let all = shared.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = all.get(id).filter(|p| p.prepared.expires_at > shared.now());
+        let pending = pending.ok_or(EngineError::PreviewExpired)?;
+        (pending.change.clone(), pending.prepared.preview.clone(), pending.fingerprint.clone())
+    };
+    if !shown.blockers.is_empty() {
+        return Err(EngineError::Blocked { blockers: shown.blockers });
+    }
+    confirmed(&shown, typed)?;
+    let collected = collect(shared, &change).await?;
+    if let Some(busy) = &collected.busy {
+        return Err(EngineError::Busy { title: busy.title.clone() });
+    }
+    if fingerprint(&collected) != relied_on {
+        return Err(EngineError::PreviewStale);
+    }
+    let facts = collected.facts(shared);
+    let now_shown = domain_preview(&change, &facts);
+    if !now_shown.blockers.is_empty() {
+        return Err(EngineError::Blocked { blockers: now_shown.blockers });
+    }
+    let planned = plans::plan(shared, &change, &collected).await?;
+    let operation = begin(shared, change, &now_shown, planned, actor, key).await?;
+    shared.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    Ok(operation)
+}
+
+fn confirmed(preview: &Preview, typed: Option<&str>) -> Result<()> {
+    match &preview.confirm {
+        Some(expected) if typed.map(str::trim) != Some(expected.as_str()) => {
+            Err(EngineError::ConfirmationMissing { expected: expected.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Holds the cluster, writes the row, starts the operation.
+async fn begin(
+    shared: &Arc<Shared>,
+    change: Change,
+    preview: &Preview,
+    planned: Planned,
+    actor: &str,
+    key: Option<&str>,
+) -> Result<Operation> {
+    let now = shared.now();
+    let id = OperationId::new(unique());
+    let busy = Busy { kind: change.kind(), title: preview.title.clone() };
+    hold(shared, &planned, &id, &busy)?;
+    let operation = Operation {
+        id: id.clone(),
+        kind: change.kind(),
+        title: preview.title.clone(),
+        cluster_id: planned.cluster.clone(),
+        cluster: planned.cluster_name.clone(),
+        node: planned.node.clone(),
+        state: OperationState::Queued,
+        cancel_requested: false,
+        cancellable: true,
+        steps: planned.plan.steps().iter().map(crate::step::Step::record).collect(),
+        outcome: clusterdeck_domain::Outcome::default(),
+        error: None,
+        actor: actor.to_owned(),
+        created_at: now,
+        ended_at: None,
+    };
+    let written = write(shared, change, &operation, &planned, key).await;
+    match written {
+        Ok(row) => {
+            runner::launch(shared, row);
+            if planned.new_cluster.is_some() {
+                watch::begin(shared, &planned.cluster);
+            }
+            Ok(operation)
+        }
+        Err(error) => {
+            release(shared, &planned);
+            Err(error)
+        }
+    }
+}
+
+/// Marks the cluster as held, in one look: nobody else can hold it in between.
+fn hold(shared: &Shared, planned: &Planned, id: &OperationId, busy: &Busy) -> Result<()> {
+    let mut clusters = shared.lock_clusters();
+    if let Some(spec) = &planned.new_cluster {
+        if clusters.values().any(|live| live.spec.name == spec.name) {
+            return Err(EngineError::PreviewStale);
+        }
+        let live = Live { spec: spec.clone(), observed: None, busy: Some((id.clone(), busy.clone())) };
+        clusters.insert(spec.id.clone(), live);
+        return Ok(());
+    }
+    let live = clusters.get_mut(&planned.cluster).ok_or(EngineError::PreviewStale)?;
+    if let Some((_, busy)) = &live.busy {
+        return Err(EngineError::Busy { title: busy.title.clone() });
+    }
+    live.busy = Some((id.clone(), busy.clone()));
+    Ok(())
+}
+
+fn release(shared: &Shared, planned: &Planned) {
+    let mut clusters = shared.lock_clusters();
+    if planned.new_cluster.is_some() {
+        clusters.remove(&planned.cluster);
+    } else if let Some(live) = clusters.get_mut(&planned.cluster) {
+        live.busy = None;
+    }
+}
+
+async fn write(
+    shared: &Arc<Shared>,
+    change: Change,
+    operation: &Operation,
+    planned: &Planned,
+    key: Option<&str>,
+) -> Result<OperationRow> {
+    let frame = serde_json::to_value(&planned.plan).map_err(|error| {
+        EngineError::Driver(clusterdeck_driver::DriverError::broken(format!("the plan cannot be written: {error}")))
+    })?;
+    let row = OperationRow { operation: operation.clone(), change, frame, idempotency_key: key.map(str::to_owned) };
+    let entry = JournalEntry {
+        operation: operation.id.clone(),
+        at: operation.created_at,
+        step: None,
+        step_state: None,
+        state: OperationState::Queued,
+        text: Some(format!("{} asked for it", operation.actor)),
+    };
+    let audit = AuditEntry {
+        id: 0,
+        at: operation.created_at,
+        actor: operation.actor.clone(),
+        action: operation.kind.id().to_owned(),
+        cluster_id: Some(operation.cluster_id.clone()),
+        cluster: Some(operation.cluster.clone()),
+        node: operation.node.clone(),
+        operation: Some(operation.id.clone()),
+        result: "asked".to_owned(),
+        text: operation.title.clone(),
+    };
+    shared.state.create_operation(&row, &entry, &audit, planned.new_cluster.as_ref()).await?;
+    Ok(row)
+}
+
+/// Networks that clusters of this home have.
+pub(crate) fn used_networks(shared: &Shared) -> Vec<clusterdeck_domain::Network> {
+    let clusters = shared.lock_clusters();
+    let networks: HashMap<_, ()> = clusters.values().map(|live| (live.spec.network.clone(), ())).collect();
+    networks.into_keys().collect()
+}

@@ -1,0 +1,329 @@
+//! What the faces see of the engine. Everything an engine can be asked stands in this file.
+
+use crate::{
+    engine::Shared,
+    error::EngineError,
+    event::EventHub,
+    repository::{AuditEntry, JournalEntry, OperationRow, Page},
+};
+use clusterdeck_domain::{
+    Busy, Change, ClusterHealth, ClusterObserved, ClusterSpec, ClusterState, Figures, Metric, MissingSoftware, NodeId,
+    Operation, OperationId, Plan, Point, Preview, PreviewId, ProviderId, Sensitive, ServiceKind,
+};
+use clusterdeck_driver::{ProviderCheck, Region};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
+
+/// What every call returns.
+pub type Result<T> = std::result::Result<T, EngineError>;
+
+/// A cluster as it is meant to be and as it was last seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClusterReport {
+    /// Meant.
+    pub spec: ClusterSpec,
+    /// Last seen; `None` when nobody has looked yet.
+    pub observed: Option<ClusterObserved>,
+    /// In one word.
+    pub state: ClusterState,
+    /// How well.
+    pub health: ClusterHealth,
+    /// The operation that holds it.
+    pub busy: Option<(OperationId, Busy)>,
+    /// Its endpoints.
+    pub endpoints: Vec<EndpointReport>,
+}
+
+/// An address of a cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndpointReport {
+    /// What for.
+    pub kind: EndpointKind,
+    /// Where.
+    pub host: String,
+    /// On which port.
+    pub port: u16,
+    /// Whether it passes traffic; `None` when nobody knows.
+    pub up: Option<bool>,
+}
+
+/// What an endpoint is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum EndpointKind {
+    ReadWrite,
+    ReadOnly,
+    Admin,
+    Node,
+}
+
+/// A preview that can be confirmed until it expires.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PreparedPreview {
+    /// Its id.
+    pub id: PreviewId,
+    /// What it says.
+    pub preview: Preview,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// The way in for people.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// User name.
+    pub username: String,
+    /// Password, when it was asked to be shown.
+    pub password: Option<Sensitive<String>>,
+    /// Ready to paste, with the password, when it was asked to be shown.
+    pub url: Option<Sensitive<String>>,
+}
+
+/// A service of the catalogue and whether it can run here.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceReport {
+    /// Which.
+    pub service: ServiceKind,
+    /// A driver exists.
+    pub has_driver: bool,
+    /// Versions found on this computer, newest first.
+    pub installed: Vec<String>,
+    /// What is not installed.
+    pub missing: Vec<MissingSoftware>,
+}
+
+/// A provider.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProviderReport {
+    /// Its id.
+    pub id: ProviderId,
+    /// Its name for people.
+    pub name: String,
+    /// What it says about itself.
+    pub check: ProviderCheck,
+}
+
+/// A piece of a unit's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LogPage {
+    /// Which unit.
+    pub unit: String,
+    /// All units of the node.
+    pub units: Vec<String>,
+    /// Lines, oldest first.
+    pub lines: Vec<String>,
+    /// Where to go on.
+    pub next: u64,
+}
+
+/// Settings of a home.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default)]
+pub struct Settings {
+    /// Figures of the safety rules.
+    pub figures: Figures,
+    /// Closing the window keeps watching from the tray.
+    pub close_to_tray: bool,
+    /// Desktop notifications.
+    pub notifications: bool,
+    /// `system`, `light` or `dark`.
+    pub theme: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { figures: Figures::default(), close_to_tray: true, notifications: true, theme: "system".to_owned() }
+    }
+}
+
+/// A running engine. Cheap to clone; all clones are the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Engine {
+    /// All clusters by name.
+    pub async fn clusters(&self) -> Vec<ClusterReport> {
+        self.shared.reports()
+    }
+    /// A cluster by name or id.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn cluster(&self, name_or_id: &str) -> Result<ClusterReport> {
+        self.shared.report(name_or_id)
+    }
+    /// The cluster of a node, and the node, by the node's name or id.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn node(&self, name_or_id: &str) -> Result<(ClusterReport, NodeId)> {
+        self.shared.report_of_node(name_or_id)
+    }
+    /// What a change would do. Looks at the cluster again first when it was last seen too long ago.
+    ///
+    /// # Errors
+    /// Only when facts cannot be collected at all; a subject that does not exist is a blocker of the preview.
+    pub async fn preview(&self, change: Change) -> Result<PreparedPreview> {
+        crate::door::preview(&self.shared, change).await
+    }
+    /// Confirms a preview: makes the operation and starts it. With an idempotency key that was used before, returns the
+    /// operation made then.
+    ///
+    /// # Errors
+    /// `PreviewExpired`, `PreviewStale`, `Blocked`, `ConfirmationMissing`, `Busy`, `ShuttingDown`.
+    pub async fn confirm(
+        &self,
+        preview: &PreviewId,
+        typed: Option<&str>,
+        actor: &str,
+        idempotency_key: Option<&str>,
+    ) -> Result<Operation> {
+        crate::door::confirm(&self.shared, preview, typed, actor, idempotency_key).await
+    }
+    /// A page of operations, newest first, and the cursor of the next; `unfinished` leaves out those that have ended.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn operations(&self, page: &Page, unfinished: bool) -> Result<(Vec<Operation>, Option<String>)> {
+        if unfinished {
+            let rows = self.shared.state.unfinished().await?;
+            let mine = rows.into_iter().map(|row| self.freshest(row.operation));
+            let of = |op: &Operation| page.cluster.as_ref().is_none_or(|c| *c == op.cluster_id);
+            return Ok((mine.filter(of).collect(), None));
+        }
+        let (operations, next) = self.shared.state.operations(page).await?;
+        Ok((operations.into_iter().map(|o| self.freshest(o)).collect(), next))
+    }
+    /// The store knows an operation as of its last step; the process that runs it knows its progress.
+    fn freshest(&self, stored: Operation) -> Operation {
+        if stored.state.is_final() {
+            return stored;
+        }
+        crate::runner::under_way(&self.shared, &stored.id).map_or(stored, |row| row.operation)
+    }
+    /// An operation.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn operation(&self, id: &OperationId) -> Result<Operation> {
+        Ok(self.freshest(self.row(id).await?.operation))
+    }
+    /// An operation's journal.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn journal(&self, id: &OperationId) -> Result<Vec<JournalEntry>> {
+        self.row(id).await?;
+        Ok(self.shared.state.journal(id).await?)
+    }
+    async fn row(&self, id: &OperationId) -> Result<OperationRow> {
+        let row = self.shared.state.operation(id).await?;
+        row.ok_or_else(|| EngineError::NotFound { what: format!("operation {id}") })
+    }
+    /// Asks an operation to stop; it unwinds what it did, unless it is past the point where that is possible.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` when it has ended or can no longer be stopped.
+    pub async fn cancel(&self, id: &OperationId, actor: &str) -> Result<Operation> {
+        crate::runner::cancel(&self.shared, id, actor).await
+    }
+    /// Waits until an operation has ended and returns it.
+    ///
+    /// # Errors
+    /// `NotFound`; `ShuttingDown` when the engine ends first.
+    pub async fn wait(&self, id: &OperationId) -> Result<Operation> {
+        crate::runner::wait(&self.shared, id).await
+    }
+    /// The way in for people; `reveal` is written to the audit trail.
+    ///
+    /// # Errors
+    /// `NotFound`, `Secret`.
+    pub async fn credentials(&self, cluster: &str, reveal: bool, actor: &str) -> Result<Credentials> {
+        crate::passwords::credentials(&self.shared, cluster, reveal, actor).await
+    }
+    /// A page of the audit trail, newest first, and the cursor of the next.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn audit(&self, page: &Page) -> Result<(Vec<AuditEntry>, Option<String>)> {
+        Ok(self.shared.state.audit(page).await?)
+    }
+    /// Every service and whether it can run with this provider.
+    ///
+    /// # Errors
+    /// When the provider cannot be asked.
+    pub async fn services(&self) -> Result<Vec<ServiceReport>> {
+        crate::inventory::services(&self.shared).await
+    }
+    /// Every provider.
+    ///
+    /// # Errors
+    /// When one cannot be asked.
+    pub async fn providers(&self) -> Result<Vec<ProviderReport>> {
+        crate::inventory::providers(&self.shared).await
+    }
+    /// A provider's regions.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn regions(&self, provider: &str) -> Result<Vec<Region>> {
+        Ok(self.shared.provider(provider)?.regions().await?)
+    }
+    /// A provider's plans in a region (its first when `None`).
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn plans(&self, provider: &str, region: Option<&str>) -> Result<Vec<Plan>> {
+        Ok(self.shared.provider(provider)?.plans(region.unwrap_or_default()).await?)
+    }
+    /// Points of one metric of one node in `from..to`, one per `step`, all in milliseconds.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn points(&self, node: &NodeId, metric: Metric, from: i64, to: i64, step: i64) -> Result<Vec<Point>> {
+        Ok(self.shared.cache.points(node, metric, from, to, step).await?)
+    }
+    /// A piece of a node's log: the last `lines` lines, or those after a position. `unit` defaults to the server's.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn log(&self, node: &str, unit: Option<&str>, lines: usize, after: Option<u64>) -> Result<LogPage> {
+        crate::inventory::log(&self.shared, node, unit, lines, after).await
+    }
+    /// The settings.
+    pub async fn settings(&self) -> Settings {
+        self.shared.settings()
+    }
+    /// Keeps new settings.
+    ///
+    /// # Errors
+    /// `Invalid` with the member that is wrong; when the store fails.
+    pub async fn set_settings(&self, settings: Settings) -> Result<()> {
+        self.shared.set_settings(settings).await
+    }
+    /// The notices.
+    pub fn events(&self) -> &EventHub {
+        &self.shared.events
+    }
+    /// What keeps the secrets, for people.
+    pub fn secrets(&self) -> String {
+        self.shared.secrets.describe()
+    }
+    /// When this engine started.
+    pub fn started_at(&self) -> Timestamp {
+        self.shared.started_at
+    }
+    /// Waits until no operation is under way.
+    pub async fn idle(&self) {
+        crate::runner::idle(&self.shared).await;
+    }
+    /// Takes no new operation, waits at most `patience` for those under way, then lets go of the rest: they go on when
+    /// an engine starts the next time. Servers keep running.
+    pub async fn shutdown(&self, patience: Duration) {
+        crate::engine::shutdown(&self.shared, patience).await;
+    }
+}

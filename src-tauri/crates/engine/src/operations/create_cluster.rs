@@ -1,0 +1,119 @@
+//! Make a cluster. Until the last step it can be taken back without a trace.
+
+use crate::{
+    facade::Result,
+    passwords,
+    step::{Step, StepContext, step},
+};
+use clusterdeck_domain::{ClusterSpec, Health, Lifecycle, NodeId, NodeSpec, Topology};
+use clusterdeck_driver::{DriverError, MachineRequest, StartAs};
+use futures::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) spec: ClusterSpec,
+    pub(crate) machines: Vec<MachineRequest>,
+}
+
+pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
+    let count = plan.machines.len();
+    let machines = plan.machines.clone();
+    let mut steps = vec![
+        step("reserve", "Reserve the name", |cx| async move { cx.spec().map(drop) }).undo(forget_cluster),
+        step("passwords", "Make the passwords", make_passwords).undo(forget_passwords),
+        step("machines", format!("Prepare {count} machines"), move |cx| ensure_machines(cx, machines.clone()))
+            .undo(remove_machines),
+        step("start", "Start the servers", start_servers),
+        step("form", "Bring the nodes together", form).within(Duration::from_secs(60)),
+    ];
+    if plan.spec.topology == Topology::PrimaryReplica {
+        steps.push(step("failover", "Start the voters", |cx| async move { cx.arm_failover().await }));
+    }
+    steps.push(step("endpoint", "Open the endpoints", |cx| async move { cx.apply_endpoints().await }));
+    steps.push(step("prove", "Write and read through the endpoint", prove));
+    steps
+}
+
+async fn make_passwords(cx: StepContext) -> Result<()> {
+    let spec = cx.spec()?;
+    let names = cx.driver()?.secret_names();
+    passwords::ensure(&cx.shared, &spec.id, spec.secrets_generation, names).await.map(drop)
+}
+
+async fn forget_passwords(cx: StepContext) -> Result<()> {
+    let spec = cx.spec()?;
+    passwords::forget(&cx.shared, &spec.id, spec.secrets_generation).await
+}
+
+/// Asks the provider for machines, all at once.
+pub(super) async fn ensure_machines(cx: StepContext, requests: Vec<MachineRequest>) -> Result<()> {
+    let provider = cx.provider()?;
+    try_join_all(requests.iter().map(|request| provider.ensure_machine(request))).await?;
+    Ok(())
+}
+
+/// Gives every machine of the cluster back, with whatever runs on it.
+pub(super) async fn remove_machines(cx: StepContext) -> Result<()> {
+    let provider = cx.provider()?;
+    let spec = cx.spec()?;
+    try_join_all(spec.machines().map(|machine| provider.remove_machine(machine))).await?;
+    Ok(())
+}
+
+async fn start_servers(cx: StepContext) -> Result<()> {
+    let context = cx.context().await?;
+    let driver = cx.driver()?;
+    let first = context.spec.data_nodes().next().map(|n| n.id.clone());
+    let starting = context.spec.data_nodes().map(|node| {
+        let start_as = start_as(&context.spec, node, first.as_ref());
+        let (context, driver) = (&context, &driver);
+        async move { driver.start_node(context, node, &start_as).await }
+    });
+    try_join_all(starting).await?;
+    Ok(())
+}
+
+/// What a node of a new cluster is when its server starts; `first` leads where one leads.
+pub(super) fn start_as(spec: &ClusterSpec, node: &NodeSpec, first: Option<&NodeId>) -> StartAs {
+    match (spec.topology, first) {
+        (Topology::Single, _) => StartAs::Primary,
+        (Topology::PrimaryReplica, Some(first)) if *first != node.id => StartAs::ReplicaOf(first.clone()),
+        (Topology::PrimaryReplica, _) => StartAs::Primary,
+        (Topology::MultiMaster | Topology::Sharded, _) => StartAs::Member,
+    }
+}
+
+async fn form(cx: StepContext) -> Result<()> {
+    let context = cx.context().await?;
+    Ok(cx.driver()?.form(&context, &cx.progress()).await?)
+}
+
+/// The cluster exists once a write went through its endpoint and everything looks healthy.
+async fn prove(cx: StepContext) -> Result<()> {
+    let context = cx.context().await?;
+    cx.driver()?.probe(&context).await?;
+    expect_healthy(&cx).await?;
+    let spec = cx.update_spec(|spec| spec.lifecycle = Lifecycle::Active).await?;
+    cx.report(|outcome| outcome.nodes = spec.nodes.iter().map(|n| n.name.clone()).collect());
+    Ok(())
+}
+
+/// Looks at the cluster: transient until every node that should serve is healthy.
+pub(super) async fn expect_healthy(cx: &StepContext) -> Result<()> {
+    let seen = crate::watch::look(&cx.shared, &cx.cluster).await?;
+    let spec = cx.spec()?;
+    for node in spec.nodes.iter().filter(|n| !n.drained) {
+        let found = seen.node(&node.id);
+        if found.is_none_or(|n| n.health != Health::Healthy) {
+            let why = found.and_then(|n| n.detail.clone()).unwrap_or_else(|| "it is not known how it is".to_owned());
+            return Err(DriverError::transient(format!("{} is not healthy yet: {why}", node.name)).into());
+        }
+    }
+    Ok(())
+}
+
+async fn forget_cluster(cx: StepContext) -> Result<()> {
+    super::delete_cluster::forget(&cx).await
+}

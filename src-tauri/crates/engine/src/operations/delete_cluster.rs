@@ -1,0 +1,83 @@
+//! Take a cluster down and give everything back: process, folder, port, password, row. There is no way back, so a
+//! failure stops it where it is, and asking again goes on from there.
+
+use crate::{
+    event::{Event, EventKind, Level},
+    facade::Result,
+    operations::create_cluster::remove_machines,
+    passwords,
+    step::{Step, StepContext, step},
+    watch,
+};
+use clusterdeck_domain::{Lifecycle, Role};
+use clusterdeck_driver::DriverError;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    /// Generations of passwords that may be in the keyring.
+    pub(crate) generations: Vec<u32>,
+}
+
+pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
+    let generations = plan.generations.clone();
+    vec![
+        step("mark", "Note that it goes", |cx| async move {
+            cx.update_spec(|spec| spec.lifecycle = Lifecycle::Deleting).await.map(drop)
+        })
+        .no_return(),
+        step("endpoint", "Close the endpoints", close_endpoints),
+        step("stop", "Stop the voters, the replicas, then the primary", stop_all),
+        step("machines", "Give the machines back", remove_machines),
+        step("passwords", "Forget the passwords", move |cx| forget_passwords(cx, generations.clone())),
+        step("forget", "Forget the cluster", |cx| async move { forget(&cx).await }),
+    ]
+}
+
+async fn close_endpoints(cx: StepContext) -> Result<()> {
+    let context = cx.context().await?;
+    match context.gateway() {
+        Ok(machine) => Ok(machine.stop(cx.shared.gateway.unit()).await?),
+        Err(DriverError::Gone { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Those that follow stop before the one they follow, so that nobody takes over on the way down.
+async fn stop_all(cx: StepContext) -> Result<()> {
+    let context = cx.context().await?;
+    let driver = cx.driver()?;
+    driver.disarm_failover(&context).await?;
+    let seen = cx.shared.live(&cx.cluster)?.observed;
+    let leads = |node: &&clusterdeck_domain::NodeSpec| {
+        seen.as_ref().and_then(|o| o.node(&node.id)).and_then(|n| n.role).is_some_and(Role::takes_writes)
+    };
+    let (last, first): (Vec<_>, Vec<_>) = context.spec.data_nodes().partition(leads);
+    for wave in [first, last] {
+        let stopping = wave.into_iter().filter(|n| context.machines.contains_key(&n.machine.id));
+        futures::future::try_join_all(stopping.map(|node| driver.stop_node(&context, node))).await?;
+    }
+    Ok(())
+}
+
+async fn forget_passwords(cx: StepContext, generations: Vec<u32>) -> Result<()> {
+    for generation in generations {
+        passwords::forget(&cx.shared, &cx.cluster, generation).await?;
+    }
+    Ok(())
+}
+
+/// Takes the row and everything kept about the cluster away; operations and audit trail stay.
+pub(super) async fn forget(cx: &StepContext) -> Result<()> {
+    watch::end(&cx.shared, &cx.cluster);
+    cx.shared.state.remove_cluster(&cx.cluster).await?;
+    cx.shared.cache.forget(&cx.cluster).await?;
+    let live = cx.shared.lock_clusters().remove(&cx.cluster);
+    if let Some(live) = live {
+        let mut event = Event::new(EventKind::ClusterRemoved, Level::Info, format!("{} is gone", live.spec.name));
+        event.cluster_id = Some(live.spec.id);
+        event.cluster = Some(live.spec.name.to_string());
+        cx.shared.events.send(event, cx.shared.now());
+    }
+    Ok(())
+}

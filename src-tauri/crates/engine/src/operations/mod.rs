@@ -1,0 +1,70 @@
+//! One file per change: what is decided when it is confirmed (`Plan`), and its steps, top to bottom.
+
+pub(crate) mod add_node;
+pub(crate) mod add_shard;
+pub(crate) mod create_cluster;
+pub(crate) mod delete_cluster;
+pub(crate) mod drain_node;
+pub(crate) mod promote_node;
+pub(crate) mod reboot_node;
+pub(crate) mod remove_node;
+pub(crate) mod remove_shard;
+pub(crate) mod resync_cluster;
+pub(crate) mod rotate_credentials;
+pub(crate) mod switches;
+pub(crate) mod undrain_node;
+
+use crate::step::Step;
+use clusterdeck_domain::ClusterId;
+use serde::{Deserialize, Serialize};
+
+/// What was decided when a change was confirmed. It lies in the operation's row, so a plan written by one version must
+/// be readable by the next: add members with defaults, never rename.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "plan", rename_all = "kebab-case")]
+pub(crate) enum Plan {
+    CreateCluster(create_cluster::Plan),
+    AddNode(add_node::Plan),
+    AddShard(add_shard::Plan),
+    RemoveShard(remove_shard::Plan),
+    PromoteNode(promote_node::Plan),
+    DrainNode(drain_node::Plan),
+    UndrainNode(undrain_node::Plan),
+    RebootNode(reboot_node::Plan),
+    RemoveNode(remove_node::Plan),
+    ResyncCluster(resync_cluster::Plan),
+    Switch(switches::Plan),
+    RotateCredentials(rotate_credentials::Plan),
+    DeleteCluster(delete_cluster::Plan),
+}
+
+impl Plan {
+    /// The steps, always the same for the same plan.
+    pub(crate) fn steps(&self) -> Vec<Step> {
+        match self {
+            Self::CreateCluster(plan) => create_cluster::steps(plan),
+            Self::AddNode(plan) => add_node::steps(plan),
+            Self::AddShard(plan) => add_shard::steps(plan),
+            Self::RemoveShard(plan) => remove_shard::steps(plan),
+            Self::PromoteNode(plan) => promote_node::steps(plan),
+            Self::DrainNode(plan) => drain_node::steps(plan),
+            Self::UndrainNode(plan) => undrain_node::steps(plan),
+            Self::RebootNode(plan) => reboot_node::steps(plan),
+            Self::RemoveNode(plan) => remove_node::steps(plan),
+            Self::ResyncCluster(plan) => resync_cluster::steps(plan),
+            Self::Switch(plan) => switches::steps(plan),
+            Self::RotateCredentials(plan) => rotate_credentials::steps(plan),
+            Self::DeleteCluster(plan) => delete_cluster::steps(plan),
+        }
+    }
+}
+
+/// What an operation is called and whom it is about, beside its plan.
+pub(crate) struct Planned {
+    pub(crate) plan: Plan,
+    pub(crate) cluster: ClusterId,
+    pub(crate) cluster_name: String,
+    pub(crate) node: Option<String>,
+    /// The row of a cluster that does not exist yet.
+    pub(crate) new_cluster: Option<clusterdeck_domain::ClusterSpec>,
+}

@@ -1,0 +1,75 @@
+//! Make a replica the primary. The voters stand aside, the servers hand over without losing an acknowledged write, the
+//! endpoint turns in the same moment, the voters watch the new primary.
+
+use crate::{
+    facade::Result,
+    step::{Step, StepContext, step},
+};
+use clusterdeck_domain::{Link, NodeId, NodeState, Role};
+use clusterdeck_driver::DriverError;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) target: NodeId,
+    pub(crate) name: String,
+    pub(crate) max_lag_bytes: u64,
+}
+
+pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
+    let (check, target) = (plan.clone(), plan.target.clone());
+    let finish = plan.target.clone();
+    vec![
+        step("check", format!("See that {} has caught up", plan.name), move |cx| has_caught_up(cx, check.clone())),
+        step("stand-aside", "Let the voters stand aside", stand_aside).undo(|cx| async move { cx.arm_failover().await }),
+        step("hand-over", format!("Hand the writes over to {}", plan.name), move |cx| hand_over(cx, target.clone())),
+        step("failover", "Let the voters watch the new primary", |cx| async move { cx.arm_failover().await }).no_return(),
+        step("prove", "See that all is well", move |cx| prove(cx, finish.clone())),
+    ]
+}
+
+async fn has_caught_up(cx: StepContext, plan: Plan) -> Result<()> {
+    let seen = crate::watch::look(&cx.shared, &cx.cluster).await?;
+    let node = seen.node(&plan.target).ok_or_else(|| DriverError::Gone { what: plan.name.clone() })?;
+    if node.role.is_some_and(Role::takes_writes) {
+        return Ok(());
+    }
+    let refused = |what: String| Err(DriverError::rejected(what, "Nothing was changed.").into());
+    match (node.state, node.link, node.lag_bytes) {
+        (NodeState::Running, Some(Link::Up), Some(lag)) if lag <= plan.max_lag_bytes => Ok(()),
+        (NodeState::Running, Some(Link::Up), Some(lag)) => refused(format!("{} is {lag} bytes behind", plan.name)),
+        (NodeState::Running, Some(Link::Up), None) => refused(format!("it is not known how far {} is behind", plan.name)),
+        _ => refused(format!("{} is not following its primary", plan.name)),
+    }
+}
+
+async fn stand_aside(cx: StepContext) -> Result<()> {
+    let context = cx.context().await?;
+    Ok(cx.driver()?.disarm_failover(&context).await?)
+}
+
+async fn hand_over(cx: StepContext, target: NodeId) -> Result<()> {
+    let context = cx.context().await?;
+    let node = context.node(&target)?;
+    let (gateway, shared) = (cx.shared.gateway.clone(), Arc::new((context.clone(), target.clone())));
+    let switch = move || {
+        let (gateway, shared) = (gateway.clone(), shared.clone());
+        Box::pin(async move { gateway.point_to(&shared.0, &shared.1).await }) as clusterdeck_driver::Switch
+    };
+    let result = cx.driver()?.hand_over(&context, node, &switch).await?;
+    // A call that finds the work done already has measured nothing worth keeping over the first figure.
+    cx.report(|outcome| {
+        outcome.write_gap_ms.get_or_insert(result.write_gap_ms);
+    });
+    Ok(())
+}
+
+async fn prove(cx: StepContext, target: NodeId) -> Result<()> {
+    let context = cx.context().await?;
+    cx.driver()?.probe(&context).await?;
+    super::create_cluster::expect_healthy(&cx).await?;
+    let seen = cx.shared.live(&cx.cluster)?.observed;
+    let leads = seen.and_then(|o| o.node(&target).and_then(|n| n.role)).is_some_and(Role::takes_writes);
+    if leads { Ok(()) } else { Err(DriverError::transient("the new primary does not say so yet").into()) }
+}

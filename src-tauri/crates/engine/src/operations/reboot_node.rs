@@ -1,0 +1,90 @@
+//! Stop a node in order and start it again. A replica is out of service meanwhile; around a primary the voters stand
+//! aside, so that its absence is not taken for a failure.
+
+use crate::{
+    facade::Result,
+    operations::{
+        drain_node::{enter_service, leave_service, stop, wait_for_connections},
+        undrain_node::catch_up,
+    },
+    step::{Step, StepContext, step},
+};
+use clusterdeck_domain::NodeId;
+use clusterdeck_driver::StartAs;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) node: NodeId,
+    pub(crate) name: String,
+    pub(crate) role: Part,
+    /// Whom it follows when it comes back.
+    pub(crate) follows: Option<NodeId>,
+}
+
+/// What the node is for this change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Part {
+    /// Takes writes alone.
+    Primary,
+    /// Follows.
+    Replica,
+    /// Takes writes beside others, or leads a shard.
+    Member,
+    /// Only votes.
+    Witness,
+}
+
+pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
+    let name = &plan.name;
+    let prove = step("prove", "See that all is well", |cx| async move { super::create_cluster::expect_healthy(&cx).await });
+    if plan.role == Part::Witness {
+        let restart = step("restart", format!("Stop and start the voter on {name}"), |cx| async move {
+            aside(cx.clone()).await?;
+            cx.arm_failover().await
+        });
+        return vec![restart, prove];
+    }
+    let [out, back, wait, end, join, enter] = std::array::from_fn(|_| plan.node.clone());
+    let start = plan.clone();
+    let mut steps = Vec::new();
+    if plan.role == Part::Primary {
+        steps.push(step("stand-aside", "Let the voters stand aside", aside).undo(|cx| async move { cx.arm_failover().await }));
+    } else {
+        steps.push(
+            step("leave-service", format!("Send nothing new to {name}"), move |cx| leave_service(cx, out.clone()))
+                .undo(move |cx| enter_service(cx, back.clone())),
+        );
+        steps.push(
+            step("wait", "Wait for open connections", move |cx| wait_for_connections(cx, wait.clone()))
+                .within(Duration::from_secs(30)),
+        );
+    }
+    steps.push(step("stop", format!("Stop {name}"), move |cx| stop(cx, end.clone())).no_return());
+    steps.push(step("start", format!("Start {name}"), move |cx| start_again(cx, start.clone())));
+    steps.push(step("join", format!("Let {name} catch up"), move |cx| catch_up(cx, join.clone())).within(Duration::from_secs(60)));
+    steps.push(if plan.role == Part::Primary {
+        step("failover", "Let the voters watch again", |cx| async move { cx.arm_failover().await })
+    } else {
+        step("enter-service", format!("Send traffic to {name}"), move |cx| enter_service(cx, enter.clone()))
+    });
+    steps.push(prove);
+    steps
+}
+
+async fn aside(cx: StepContext) -> Result<()> {
+    let context = cx.context().await?;
+    Ok(cx.driver()?.disarm_failover(&context).await?)
+}
+
+async fn start_again(cx: StepContext, plan: Plan) -> Result<()> {
+    let context = cx.context().await?;
+    let start_as = match (plan.role, plan.follows) {
+        (Part::Primary, _) => StartAs::Primary,
+        (Part::Replica, Some(primary)) if context.spec.shards == 0 => StartAs::ReplicaOf(primary),
+        _ => StartAs::Member,
+    };
+    Ok(cx.driver()?.start_node(&context, context.node(&plan.node)?, &start_as).await?)
+}

@@ -1,0 +1,223 @@
+//! From a confirmed change to its plan: ids, names and addresses are decided here, once, and written down.
+
+use crate::{
+    door::{Collected, unique, used_networks},
+    engine::{Live, Shared},
+    error::EngineError,
+    facade::Result,
+    operations::{
+        Plan, Planned, add_node, add_shard, create_cluster, delete_cluster, drain_node, promote_node, reboot_node,
+        remove_node, remove_shard, resync_cluster, rotate_credentials, switches, undrain_node,
+    },
+};
+use clusterdeck_domain::{
+    Change, ClusterId, ClusterSpec, CreateCluster, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState, PlanId, Role,
+    preview::{nodes_per_shard, resolve_create}, side_plan,
+};
+use clusterdeck_driver::MachineRequest;
+use std::sync::Arc;
+
+/// Decides everything the steps of this change will need. The preview has found no blocker.
+pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Collected) -> Result<Planned> {
+    if let Change::CreateCluster(wish) = change {
+        return create(shared, wish, collected).await;
+    }
+    let (live, node) = collected.subject.as_ref().ok_or(EngineError::PreviewStale)?;
+    let node = node.as_ref().and_then(|id| live.spec.node(id));
+    let named = || node.ok_or(EngineError::PreviewStale);
+    let plan = match change {
+        Change::CreateCluster(_) => return Err(EngineError::PreviewStale),
+        Change::AddNode { count, plan, .. } => add_nodes(shared, live, count.unwrap_or(1), plan.clone()).await?,
+        Change::AddShard { .. } => add_a_shard(shared, live).await?,
+        Change::RemoveShard { shard, .. } => Plan::RemoveShard(remove_shard::Plan {
+            shard: *shard,
+            nodes: live.spec.nodes.iter().filter(|n| n.shard == Some(*shard)).cloned().collect(),
+        }),
+        Change::PromoteNode { .. } => Plan::PromoteNode(promote_node::Plan {
+            target: named()?.id.clone(),
+            name: named()?.name.clone(),
+            max_lag_bytes: shared.settings().figures.max_promotion_lag_bytes,
+        }),
+        Change::DrainNode { .. } => {
+            Plan::DrainNode(drain_node::Plan { node: named()?.id.clone(), name: named()?.name.clone() })
+        }
+        Change::UndrainNode { .. } => {
+            Plan::UndrainNode(undrain_node::Plan { node: named()?.id.clone(), name: named()?.name.clone() })
+        }
+        Change::RebootNode { .. } => Plan::RebootNode(reboot(live, named()?)),
+        Change::RemoveNode { .. } => {
+            let seen = live.observed.as_ref().and_then(|o| o.node(&named().ok()?.id));
+            let alive = seen.is_some_and(|n| n.state == NodeState::Running && n.role != Some(Role::Witness));
+            Plan::RemoveNode(remove_node::Plan { node: named()?.clone(), alive })
+        }
+        Change::ResyncCluster { .. } => Plan::ResyncCluster(resync_cluster::Plan { replicas: replicas(live) }),
+        Change::SetProtection { enabled, .. } => Plan::Switch(switches::Plan::Protection { to: *enabled }),
+        Change::SetAutoFailover { enabled, .. } => {
+            Plan::Switch(switches::Plan::AutoFailover { to: *enabled, from: live.spec.auto_failover })
+        }
+        Change::SetOptions { options, .. } => {
+            Plan::Switch(switches::Plan::Options { to: options.clone(), from: live.spec.options.clone() })
+        }
+        Change::RotateCredentials { .. } => Plan::RotateCredentials(rotate_credentials::Plan {
+            from: live.spec.secrets_generation,
+            to: live.spec.secrets_generation + 1,
+        }),
+        Change::DeleteCluster { .. } => {
+            // A rotation that was cut short may have left the next generation behind.
+            let now = live.spec.secrets_generation;
+            Plan::DeleteCluster(delete_cluster::Plan { generations: (now.saturating_sub(1)..=now + 1).collect() })
+        }
+    };
+    Ok(Planned {
+        plan,
+        cluster: live.spec.id.clone(),
+        cluster_name: live.spec.name.to_string(),
+        node: node.map(|n| n.name.clone()),
+        new_cluster: None,
+    })
+}
+
+async fn create(shared: &Arc<Shared>, wish: &CreateCluster, collected: &Collected) -> Result<Planned> {
+    let facts = collected.facts(shared);
+    let wish = resolve_create(wish, &facts).map_err(|blockers| EngineError::Blocked { blockers })?;
+    let provider = shared.provider_of(&wish.provider)?;
+    let id = ClusterId::new(unique());
+    let network = provider.allocate_network(&id, &used_networks(shared)).await?;
+    let mut spec = ClusterSpec {
+        id,
+        name: wish.name.clone(),
+        service: wish.service,
+        version: wish.version.clone(),
+        topology: wish.topology,
+        shards: wish.shards,
+        provider: wish.provider.clone(),
+        region: wish.region.clone(),
+        plan: wish.plan.id.clone(),
+        protected: wish.protected,
+        auto_failover: wish.auto_failover,
+        options: wish.options.clone(),
+        nodes: Vec::new(),
+        gateway: None,
+        network,
+        last_ordinal: 0,
+        secrets_generation: 1,
+        lifecycle: Lifecycle::Creating,
+        created_at: shared.now(),
+        generation: 1,
+    };
+    let side = side_plan();
+    let mut machines = Vec::new();
+    for slot in &wish.slots {
+        let plan = if slot.witness { side.clone() } else { wish.plan.clone() };
+        let name = spec.name.node(slot.ordinal);
+        let request = request(&spec, &name, slot.ordinal, plan);
+        spec.nodes.push(NodeSpec {
+            id: clusterdeck_domain::NodeId::new(unique()),
+            name,
+            ordinal: slot.ordinal,
+            kind: if slot.witness { NodeKind::Witness } else { NodeKind::Data },
+            shard: slot.shard,
+            plan: request.plan.id.clone(),
+            machine: provider.machine_spec(&request)?,
+            drained: false,
+        });
+        spec.last_ordinal = spec.last_ordinal.max(slot.ordinal);
+        machines.push(request);
+    }
+    let gateway = request(&spec, &format!("{}-endpoint", spec.name), 0, side);
+    spec.gateway = Some(provider.machine_spec(&gateway)?);
+    machines.push(gateway);
+    Ok(Planned {
+        cluster: spec.id.clone(),
+        cluster_name: spec.name.to_string(),
+        node: None,
+        new_cluster: Some(spec.clone()),
+        plan: Plan::CreateCluster(create_cluster::Plan { spec, machines }),
+    })
+}
+
+fn request(spec: &ClusterSpec, name: &str, slot: u16, plan: clusterdeck_domain::Plan) -> MachineRequest {
+    MachineRequest {
+        id: MachineId::new(unique()),
+        cluster: spec.id.clone(),
+        name: name.to_owned(),
+        network: spec.network.clone(),
+        slot,
+        plan,
+    }
+}
+
+async fn new_nodes(
+    shared: &Arc<Shared>,
+    spec: &ClusterSpec,
+    count: u16,
+    shard: Option<u16>,
+    plan: Option<PlanId>,
+) -> Result<(Vec<NodeSpec>, Vec<MachineRequest>)> {
+    let provider = shared.provider_of(&spec.provider)?;
+    let wanted = plan.unwrap_or_else(|| spec.plan.clone());
+    let plans = provider.plans(&spec.region).await?;
+    let plan = plans.into_iter().find(|p| p.id == wanted).ok_or(EngineError::NotFound { what: format!("plan {wanted}") })?;
+    let mut nodes = Vec::new();
+    let mut machines = Vec::new();
+    for ordinal in spec.last_ordinal + 1..=spec.last_ordinal + count {
+        let name = spec.name.node(ordinal);
+        let request = request(spec, &name, ordinal, plan.clone());
+        nodes.push(NodeSpec {
+            id: clusterdeck_domain::NodeId::new(unique()),
+            name,
+            ordinal,
+            kind: NodeKind::Data,
+            shard,
+            plan: plan.id.clone(),
+            machine: provider.machine_spec(&request)?,
+            drained: false,
+        });
+        machines.push(request);
+    }
+    Ok((nodes, machines))
+}
+
+async fn add_nodes(shared: &Arc<Shared>, live: &Live, count: u16, plan: Option<PlanId>) -> Result<Plan> {
+    let (mut nodes, machines) = new_nodes(shared, &live.spec, count, None, plan).await?;
+    // Sharded: a new replica goes where the fewest are.
+    if live.spec.shards > 0 {
+        for at in 0..nodes.len() {
+            let having = |shard: u16| {
+                let there = live.spec.data_nodes().filter(|n| n.shard == Some(shard)).count();
+                there + nodes[..at].iter().filter(|n| n.shard == Some(shard)).count()
+            };
+            nodes[at].shard = (0..live.spec.shards).min_by_key(|shard| having(*shard));
+        }
+    }
+    Ok(Plan::AddNode(add_node::Plan { nodes, machines }))
+}
+
+async fn add_a_shard(shared: &Arc<Shared>, live: &Live) -> Result<Plan> {
+    let shard = live.spec.shards;
+    let (nodes, machines) = new_nodes(shared, &live.spec, nodes_per_shard(&live.spec), Some(shard), None).await?;
+    Ok(Plan::AddShard(add_shard::Plan { shard, nodes, machines }))
+}
+
+fn reboot(live: &Live, node: &NodeSpec) -> reboot_node::Plan {
+    let seen = live.observed.as_ref().and_then(|o| o.node(&node.id));
+    let role = match seen.and_then(|n| n.role) {
+        _ if node.kind == NodeKind::Witness => reboot_node::Part::Witness,
+        Some(Role::Primary) => reboot_node::Part::Primary,
+        Some(Role::Replica) => reboot_node::Part::Replica,
+        _ => reboot_node::Part::Member,
+    };
+    let leader = live.observed.as_ref().and_then(|o| o.primary()).map(|n| n.node.clone());
+    let follows = seen.and_then(|n| n.follows.clone()).or(leader);
+    reboot_node::Plan { node: node.id.clone(), name: node.name.clone(), role, follows }
+}
+
+/// The replicas that can be copied to: not drained, and not the one that takes writes.
+fn replicas(live: &Live) -> Vec<(clusterdeck_domain::NodeId, String)> {
+    let leads = |node: &NodeSpec| {
+        let seen = live.observed.as_ref().and_then(|o| o.node(&node.id));
+        seen.and_then(|n| n.role).is_some_and(Role::takes_writes)
+    };
+    let those = live.spec.data_nodes().filter(|n| !n.drained && !leads(n));
+    those.map(|n| (n.id.clone(), n.name.clone())).collect()
+}

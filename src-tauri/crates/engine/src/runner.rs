@@ -1,0 +1,503 @@
+//! Drives operations: every step is written to the journal before it runs and after it ended, so that whoever finds the
+//! row after a kill knows where to go on. A failure or a cancel takes back what was done, in reverse order.
+
+use crate::{
+    engine::{Running, Shared},
+    error::EngineError,
+    event::{Event, EventKind, Level},
+    facade::Result,
+    operations::Plan,
+    repository::{AuditEntry, JournalEntry, OperationRow},
+    step::{Step, StepContext},
+    watch,
+};
+use clusterdeck_domain::{
+    Busy, Operation, OperationId, OperationState, Problem, Progress, StepRecord, StepState,
+};
+use clusterdeck_driver::DriverError;
+use futures::FutureExt;
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::watch as channel,
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// First and longest pause before a step that may work in a moment is tried again.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// How long taking one step back may go without progress.
+const UNDO_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The row of an operation under way; everybody who shows it reads this one, the store has it as of the last step.
+#[derive(Clone)]
+pub(crate) struct Record {
+    row: Arc<Mutex<OperationRow>>,
+    /// When the step under way last made measurable progress.
+    progressed: Arc<Mutex<Instant>>,
+    last_notice: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Record {
+    fn new(row: OperationRow) -> Self {
+        Self {
+            row: Arc::new(Mutex::new(row)),
+            progressed: Arc::new(Mutex::new(Instant::now())),
+            last_notice: Arc::default(),
+        }
+    }
+    pub(crate) fn edit<T>(&self, edit: impl FnOnce(&mut Operation) -> T) -> T {
+        edit(&mut self.row.lock().unwrap_or_else(PoisonError::into_inner).operation)
+    }
+    pub(crate) fn snapshot(&self) -> OperationRow {
+        self.row.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    fn touch(&self) {
+        *self.progressed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+    fn last_progress(&self) -> Instant {
+        *self.progressed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// A word from the step under way. Listeners hear at most five a second.
+    pub(crate) fn progress(&self, shared: &Shared, index: usize, note: &str, measured: Option<(u64, u64)>) {
+        let further = self.edit(|operation| {
+            let Some(step) = operation.steps.get_mut(index) else { return false };
+            step.note = Some(note.to_owned());
+            let Some((done, total)) = measured else { return false };
+            let further = step.progress.is_none_or(|before| done > before.done || total != before.total);
+            step.progress = Some(Progress { done, total });
+            further
+        });
+        if further {
+            self.touch();
+        }
+        let mut last = self.last_notice.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|at| at.elapsed() >= Duration::from_millis(200)) {
+            *last = Some(Instant::now());
+            drop(last);
+            notify(shared, &self.snapshot().operation, Level::Info);
+        }
+    }
+}
+
+/// Takes an operation up, from its start or from where an earlier process left it.
+pub(crate) fn launch(shared: &Arc<Shared>, row: OperationRow) {
+    let operation = &row.operation;
+    let cancel = CancellationToken::new();
+    if operation.cancel_requested {
+        cancel.cancel();
+    }
+    let (ended, listen) = channel::channel(false);
+    let record = Record::new(row.clone());
+    let running = Running { cancel: cancel.clone(), ended: listen, record: record.clone() };
+    shared.running.lock().unwrap_or_else(PoisonError::into_inner).insert(operation.id.clone(), running);
+    if let Some(live) = shared.lock_clusters().get_mut(&operation.cluster_id) {
+        live.busy = Some((operation.id.clone(), Busy { kind: operation.kind, title: operation.title.clone() }));
+    }
+    let id = operation.id.clone();
+    let owner = shared.clone();
+    shared.tasks.spawn(async move {
+        let run = Run { shared: owner.clone(), record, cancel };
+        tokio::select! {
+            () = owner.stopped.cancelled() => {}
+            () = run.drive() => {
+                owner.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            }
+        }
+        ended.send_replace(true);
+    });
+}
+
+struct Run {
+    shared: Arc<Shared>,
+    record: Record,
+    cancel: CancellationToken,
+}
+
+enum End {
+    Done,
+    Cancelled,
+    Failed(EngineError),
+}
+
+impl Run {
+    async fn drive(&self) {
+        let row = self.record.snapshot();
+        let span = tracing::info_span!("operation", id = %row.operation.id, kind = row.operation.kind.id(), cluster = %row.operation.cluster);
+        let plan: Plan = match serde_json::from_value(row.frame.clone()) {
+            Ok(plan) => plan,
+            Err(error) => {
+                let what = format!("the plan of this operation cannot be read ({error}); it was written by another version");
+                return self.end(OperationState::Failed, Some(DriverError::broken(what).into())).await;
+            }
+        };
+        let steps = plan.steps();
+        let end = if row.operation.state == OperationState::Unwinding {
+            // An earlier process had begun to take it back; why is in the row.
+            None
+        } else {
+            Some(self.forward(&steps).instrument(span).await)
+        };
+        match end {
+            Some(End::Done) => self.end(OperationState::Succeeded, None).await,
+            Some(End::Cancelled) => self.unwind(&steps, None, OperationState::Cancelled).await,
+            Some(End::Failed(error)) if self.past_return(&steps) => self.end(OperationState::Failed, Some(error)).await,
+            Some(End::Failed(error)) => self.unwind(&steps, Some(error), OperationState::Failed).await,
+            None => {
+                let failed = row.operation.error.is_some();
+                let state = if failed { OperationState::Failed } else { OperationState::Cancelled };
+                self.unwind(&steps, None, state).await;
+            }
+        }
+    }
+
+    fn past_return(&self, steps: &[Step]) -> bool {
+        let states: Vec<StepState> = self.record.edit(|o| o.steps.iter().map(|s| s.state).collect());
+        steps.iter().zip(states).any(|(step, state)| step.no_return && state != StepState::Pending)
+    }
+
+    async fn forward(&self, steps: &[Step]) -> End {
+        for (index, step) in steps.iter().enumerate() {
+            if self.state(index) == StepState::Succeeded {
+                continue;
+            }
+            if self.cancel.is_cancelled() && !self.past_return(steps) {
+                return End::Cancelled;
+            }
+            if let Err(error) = self.note(index, StepState::Running, OperationState::Running, None, steps).await {
+                return End::Failed(error);
+            }
+            self.fault(&step.name, "before");
+            let cancellable = !step.no_return && !self.past_return(steps);
+            let attempt = self.attempt(index, step, &step.run, step.deadline);
+            let result = tokio::select! {
+                biased;
+                result = attempt => result,
+                () = self.cancel.cancelled(), if cancellable => return End::Cancelled,
+            };
+            self.fault(&step.name, "after");
+            match result {
+                Ok(()) => {
+                    if let Err(error) = self.note(index, StepState::Succeeded, OperationState::Running, None, steps).await {
+                        return End::Failed(error);
+                    }
+                    self.fault(&step.name, "noted");
+                }
+                Err(error) => {
+                    tracing::warn!(step = %step.name, error = %chain(&error), "a step failed");
+                    // The operation fails either way; a store that cannot take this line is reported by the end.
+                    drop(self.note(index, StepState::Failed, OperationState::Running, Some(&error), steps).await);
+                    return End::Failed(error);
+                }
+            }
+        }
+        End::Done
+    }
+
+    /// Runs one act until it succeeds, fails for good, or makes no progress for `deadline`.
+    async fn attempt(
+        &self,
+        index: usize,
+        step: &Step,
+        act: &(dyn Fn(StepContext) -> futures::future::BoxFuture<'static, Result<()>> + Send + Sync),
+        deadline: Duration,
+    ) -> Result<()> {
+        self.record.touch();
+        let mut pause = BACK_OFF.0;
+        loop {
+            let cx = StepContext {
+                shared: self.shared.clone(),
+                cluster: self.record.edit(|o| o.cluster_id.clone()),
+                record: self.record.clone(),
+                index,
+            };
+            let run = AssertUnwindSafe(act(cx)).catch_unwind();
+            tokio::pin!(run);
+            let result = loop {
+                let end = self.record.last_progress() + deadline;
+                tokio::select! {
+                    result = &mut run => break result.unwrap_or_else(|_| {
+                        Err(DriverError::broken(format!("`{}` hit an error in Clusterdeck itself; the log has it", step.title)).into())
+                    }),
+                    // Progress made meanwhile has moved the deadline.
+                    () = sleep_until(end) => if self.record.last_progress() + deadline <= Instant::now() {
+                        break Err(DriverError::rejected(
+                            format!("`{}` made no progress for {} s", step.title, deadline.as_secs()),
+                            "Look at the logs of its nodes.",
+                        ).into());
+                    }
+                }
+            };
+            match result {
+                Err(EngineError::Driver(DriverError::Transient { what })) => {
+                    if self.record.last_progress() + deadline <= Instant::now() {
+                        return Err(DriverError::rejected(what, "It did not get better in time. Look at the logs of its nodes.").into());
+                    }
+                    self.record.progress(&self.shared, index, &format!("Waiting: {what}"), None);
+                    sleep(pause).await;
+                    pause = (pause * 2).min(BACK_OFF.1);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Takes back every step that was begun, last first. What cannot be taken back is said, and the others still are.
+    async fn unwind(&self, steps: &[Step], error: Option<EngineError>, state: OperationState) {
+        if let Some(error) = &error {
+            self.record.edit(|o| o.error = Some(error.problem()));
+        }
+        let mut left = Vec::new();
+        for (index, step) in steps.iter().enumerate().rev() {
+            let Some(undo) = &step.undo else { continue };
+            if matches!(self.state(index), StepState::Pending | StepState::Undone) {
+                continue;
+            }
+            let noted = self.note(index, StepState::Undoing, OperationState::Unwinding, None, steps).await;
+            self.fault(&step.name, "undoing");
+            let result = match noted {
+                Ok(()) => self.attempt(index, step, undo, UNDO_DEADLINE).await,
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(()) => drop(self.note(index, StepState::Undone, OperationState::Unwinding, None, steps).await),
+                Err(error) => {
+                    tracing::error!(step = %step.name, error = %chain(&error), "a step could not be taken back");
+                    left.push(format!("{}: {error}", step.title));
+                    drop(self.note(index, StepState::Failed, OperationState::Unwinding, Some(&error), steps).await);
+                }
+            }
+        }
+        if !left.is_empty() {
+            self.record.edit(|operation| {
+                operation.outcome.notes.push(format!("Could not be taken back: {}", left.join("; ")));
+            });
+        }
+        self.end(state, None).await;
+    }
+
+    fn state(&self, index: usize) -> StepState {
+        self.record.edit(|o| o.steps.get(index).map_or(StepState::Pending, |s| s.state))
+    }
+
+    /// Writes a step's new state to row and journal, and tells the listeners.
+    async fn note(
+        &self,
+        index: usize,
+        step_state: StepState,
+        state: OperationState,
+        error: Option<&EngineError>,
+        steps: &[Step],
+    ) -> Result<()> {
+        let now = self.shared.now();
+        let past = self.past_return(steps) || (steps[index].no_return && step_state == StepState::Running);
+        let name = self.record.edit(|operation| {
+            operation.state = state;
+            operation.cancellable = !past && state == OperationState::Running;
+            let step: &mut StepRecord = &mut operation.steps[index];
+            step.state = step_state;
+            match step_state {
+                StepState::Running | StepState::Undoing => {
+                    step.started_at.get_or_insert(now);
+                    step.ended_at = None;
+                }
+                _ => {
+                    step.ended_at = Some(now);
+                    step.note = None;
+                }
+            }
+            step.error = error.map(EngineError::problem).or_else(|| step.error.take());
+            step.name.clone()
+        });
+        let row = self.record.snapshot();
+        let entry = JournalEntry {
+            operation: row.operation.id.clone(),
+            at: now,
+            step: Some(name),
+            step_state: Some(step_state),
+            state,
+            text: error.map(chain),
+        };
+        self.shared.state.record(&row, &entry).await?;
+        notify(&self.shared, &row.operation, Level::Info);
+        Ok(())
+    }
+
+    /// The last line of the journal, the audit entry, and the cluster is free again.
+    async fn end(&self, state: OperationState, error: Option<EngineError>) {
+        let now = self.shared.now();
+        self.record.edit(|operation| {
+            operation.state = state;
+            operation.ended_at = Some(now);
+            operation.cancellable = false;
+            if let Some(error) = &error {
+                operation.error = Some(error.problem());
+            }
+        });
+        let row = self.record.snapshot();
+        let operation = &row.operation;
+        let text = summary(operation);
+        let entry = JournalEntry {
+            operation: operation.id.clone(),
+            at: now,
+            step: None,
+            step_state: None,
+            state,
+            text: Some(text.clone()),
+        };
+        if let Err(error) = self.shared.state.record(&row, &entry).await {
+            // Not written: the next start finds it unfinished and looks again, which is safe.
+            tracing::error!(%error, operation = %operation.id, "the end of an operation could not be written");
+        }
+        let result = match state {
+            OperationState::Succeeded => "succeeded",
+            OperationState::Cancelled => "cancelled",
+            _ => "failed",
+        };
+        self.shared
+            .audit(AuditEntry {
+                id: 0,
+                at: now,
+                actor: operation.actor.clone(),
+                action: operation.kind.id().to_owned(),
+                cluster_id: Some(operation.cluster_id.clone()),
+                cluster: Some(operation.cluster.clone()),
+                node: operation.node.clone(),
+                operation: Some(operation.id.clone()),
+                result: result.to_owned(),
+                text: text.clone(),
+            })
+            .await;
+        if let Some(live) = self.shared.lock_clusters().get_mut(&operation.cluster_id) {
+            live.busy = None;
+        }
+        // Everybody who waits for the end expects to see the cluster as it is after it.
+        watch::after_operation(&self.shared, &operation.cluster_id).await;
+        let level = if state == OperationState::Failed { Level::Error } else { Level::Info };
+        tracing::info!(operation = %operation.id, result, "{text}");
+        notify(&self.shared, operation, level);
+    }
+
+    /// A place where a test may end or fail the process; nothing in a release build.
+    #[allow(clippy::unused_self)]
+    fn fault(&self, step: &str, point: &str) {
+        #[cfg(debug_assertions)]
+        crate::faults::reach(self.record.edit(|o| o.kind).id(), step, point);
+        #[cfg(not(debug_assertions))]
+        let _ = (step, point);
+    }
+}
+
+fn summary(operation: &Operation) -> String {
+    let mut text = match operation.state {
+        OperationState::Succeeded => format!("{}: done", operation.title),
+        OperationState::Cancelled => format!("{}: cancelled and taken back", operation.title),
+        _ => {
+            let why = operation.error.as_ref().map_or("unknown reason", |e: &Problem| e.title.as_str());
+            format!("{}: failed ({why})", operation.title)
+        }
+    };
+    if let Some(gap) = operation.outcome.write_gap_ms {
+        text.push_str(&format!("; writes were not possible for {gap:.1} ms"));
+    }
+    for note in &operation.outcome.notes {
+        text.push_str("; ");
+        text.push_str(note);
+    }
+    text
+}
+
+/// An error with everything below it.
+pub(crate) fn chain(error: &EngineError) -> String {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(source) = next {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        next = source.source();
+    }
+    text
+}
+
+fn notify(shared: &Shared, operation: &Operation, level: Level) {
+    let text = if operation.state.is_final() { summary(operation) } else { operation.title.clone() };
+    let mut event = Event::new(EventKind::OperationChanged, level, text);
+    event.cluster_id = Some(operation.cluster_id.clone());
+    event.cluster = Some(operation.cluster.clone());
+    event.node.clone_from(&operation.node);
+    event.operation_id = Some(operation.id.clone());
+    shared.events.send(event, shared.now());
+}
+
+/// See [`crate::Engine::cancel`].
+pub(crate) async fn cancel(shared: &Arc<Shared>, id: &OperationId, actor: &str) -> Result<Operation> {
+    let found = {
+        let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(id).map(|r| (r.cancel.clone(), r.record.clone()))
+    };
+    let Some((token, record)) = found else {
+        let row = shared.state.operation(id).await?;
+        let row = row.ok_or_else(|| EngineError::NotFound { what: format!("operation {id}") })?;
+        let what = format!("`{}` has ended already", row.operation.title);
+        return Err(EngineError::Invalid { what, pointer: String::new() });
+    };
+    let row = record.snapshot();
+    if !row.operation.cancellable {
+        let what = format!("`{}` is past the point where it can be taken back", row.operation.title);
+        return Err(EngineError::Invalid { what, pointer: String::new() });
+    }
+    record.edit(|operation| operation.cancel_requested = true);
+    let row = record.snapshot();
+    let entry = JournalEntry {
+        operation: id.clone(),
+        at: shared.now(),
+        step: None,
+        step_state: None,
+        state: row.operation.state,
+        text: Some(format!("{actor} asked to cancel")),
+    };
+    shared.state.record(&row, &entry).await?;
+    token.cancel();
+    notify(shared, &row.operation, Level::Info);
+    Ok(row.operation)
+}
+
+/// See [`crate::Engine::wait`].
+pub(crate) async fn wait(shared: &Arc<Shared>, id: &OperationId) -> Result<Operation> {
+    let ended = {
+        let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(id).map(|r| r.ended.clone())
+    };
+    if let Some(mut ended) = ended {
+        // An error means that the sender is gone, which is an end too.
+        drop(ended.wait_for(|ended| *ended).await);
+    }
+    let row = shared.state.operation(id).await?;
+    let row = row.ok_or_else(|| EngineError::NotFound { what: format!("operation {id}") })?;
+    if row.operation.state.is_final() { Ok(row.operation) } else { Err(EngineError::ShuttingDown) }
+}
+
+/// The operation as it is right now, when it is under way in this process.
+pub(crate) fn under_way(shared: &Shared, id: &OperationId) -> Option<OperationRow> {
+    let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
+    running.get(id).map(|r| r.record.snapshot())
+}
+
+/// Waits until no operation is under way.
+pub(crate) async fn idle(shared: &Arc<Shared>) {
+    loop {
+        let next = {
+            let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.values().next().map(|r| r.ended.clone())
+        };
+        let Some(mut ended) = next else { return };
+        if ended.wait_for(|ended| *ended).await.is_err() || shared.stopped.is_cancelled() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,154 @@
+//! Looks at every cluster each 2 s: keeps what it saw, tells what changed, starts crashed servers again. A watcher takes
+//! no input and decides nothing about leadership; that is for the engines built for it.
+
+mod notice;
+mod repair;
+
+use crate::{
+    engine::Shared,
+    facade::Result,
+    repository::SampleRow,
+};
+use clusterdeck_domain::{
+    ClusterId, ClusterObserved, FailoverReadiness, Lifecycle, METRICS, NodeObserved,
+};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// How often a cluster is looked at.
+const ROUND: Duration = Duration::from_secs(2);
+/// A look that takes longer is given up; what was not seen is unknown.
+const LIMIT: Duration = Duration::from_secs(4);
+/// How often old samples are rolled up and dropped.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// Watches a cluster until it is gone or the engine ends. Nothing happens when it is watched already.
+pub(crate) fn begin(shared: &Arc<Shared>, id: &ClusterId) {
+    let mut watched = shared.watched.lock().unwrap_or_else(PoisonError::into_inner);
+    if watched.contains_key(id) {
+        return;
+    }
+    let token = CancellationToken::new();
+    watched.insert(id.clone(), token.clone());
+    let (shared_, id) = (shared.clone(), id.clone());
+    shared.tasks.spawn(async move {
+        let mut ticks = interval(ROUND);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shared_.stopped.cancelled() => return,
+                () = token.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            tokio::select! {
+                () = shared_.stopped.cancelled() => return,
+                () = token.cancelled() => return,
+                () = round(&shared_, &id) => {}
+            }
+        }
+    });
+}
+
+/// Stops watching a cluster.
+pub(crate) fn end(shared: &Shared, id: &ClusterId) {
+    if let Some(token) = shared.watched.lock().unwrap_or_else(PoisonError::into_inner).remove(id) {
+        token.cancel();
+    }
+}
+
+async fn round(shared: &Arc<Shared>, id: &ClusterId) {
+    let Ok(live) = shared.live(id) else { return };
+    // While a cluster is made or taken down its nodes come and go on purpose.
+    if live.spec.lifecycle != Lifecycle::Active {
+        return;
+    }
+    match look(shared, id).await {
+        Ok(seen) => {
+            if live.busy.is_none() && !shared.is_deleting(id) {
+                repair::repair(shared, id, &seen).await;
+            }
+        }
+        Err(error) => tracing::warn!(cluster = %live.spec.name, %error, "the cluster could not be looked at"),
+    }
+}
+
+/// Looks at a cluster now, keeps what was seen and tells what changed.
+pub(crate) async fn look(shared: &Arc<Shared>, id: &ClusterId) -> Result<ClusterObserved> {
+    let context = shared.context(id).await?;
+    let driver = shared.driver(context.spec.service)?;
+    let seen = match timeout(LIMIT, driver.observe(&context)).await {
+        Ok(seen) => seen,
+        Err(_) => ClusterObserved {
+            at: shared.now(),
+            nodes: context.spec.nodes.iter().map(|n| NodeObserved::unknown(n.id.clone())).collect(),
+            votes: None,
+            failover: FailoverReadiness {
+                enabled: context.spec.auto_failover,
+                ready: false,
+                reason: "nobody could look at the cluster in time".to_owned(),
+            },
+            endpoint_up: None,
+        },
+    };
+    let before = {
+        let mut clusters = shared.lock_clusters();
+        let Some(live) = clusters.get_mut(id) else { return Ok(seen) };
+        live.observed.replace(seen.clone())
+    };
+    notice::changes(shared, &context.spec, before.as_ref(), &seen).await;
+    keep(shared, id, &seen).await;
+    Ok(seen)
+}
+
+/// Keeps the observation and the samples. They may be lost, so a failure is only logged.
+async fn keep(shared: &Arc<Shared>, id: &ClusterId, seen: &ClusterObserved) {
+    let at = seen.at.as_millisecond();
+    let samples: Vec<SampleRow> = seen
+        .nodes
+        .iter()
+        .map(|node| SampleRow {
+            cluster: id.clone(),
+            node: node.node.clone(),
+            at,
+            values: METRICS.iter().map(|metric| node.metrics.get(*metric)).collect(),
+        })
+        .collect();
+    let kept = async {
+        shared.cache.put_observed(id, seen).await?;
+        shared.cache.add_samples(&samples).await
+    };
+    if let Err(error) = kept.await {
+        tracing::warn!(%error, "what was seen could not be kept");
+    }
+}
+
+/// After an operation everybody who asks expects to see the cluster as it left it.
+pub(crate) async fn after_operation(shared: &Arc<Shared>, id: &ClusterId) {
+    let Ok(live) = shared.live(id) else { return };
+    if live.spec.lifecycle == Lifecycle::Active
+        && let Err(error) = look(shared, id).await
+    {
+        tracing::warn!(cluster = %live.spec.name, %error, "the cluster could not be looked at");
+    }
+}
+
+/// Rolls up and drops old samples, and forgets previews nobody confirmed.
+pub(crate) async fn tidy(shared: Arc<Shared>) {
+    let mut ticks = interval(TIDY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shared.stopped.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let now = shared.now();
+        shared.pending.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, p| p.prepared.expires_at > now);
+        if let Err(error) = shared.cache.tidy(now.as_millisecond()).await {
+            tracing::warn!(%error, "old samples could not be tidied");
+        }
+    }
+}

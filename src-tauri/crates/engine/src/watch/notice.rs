@@ -1,0 +1,72 @@
+//! What is worth telling between two looks at a cluster.
+
+use crate::{
+    engine::Shared,
+    event::{Event, EventKind, Level},
+    repository::AuditEntry,
+};
+use clusterdeck_domain::{ClusterObserved, ClusterSpec, Health, NodeId, NodeObserved, Role};
+use std::collections::BTreeSet;
+
+/// Tells listeners what changed, and the audit trail what nobody here asked for.
+pub(super) async fn changes(shared: &Shared, spec: &ClusterSpec, before: Option<&ClusterObserved>, seen: &ClusterObserved) {
+    shared.cluster_changed(spec, "Looked at again");
+    let Some(before) = before else { return };
+    let busy = shared.live(&spec.id).is_ok_and(|live| live.busy.is_some());
+    for node in &seen.nodes {
+        let Some(name) = spec.node(&node.node).map(|n| n.name.as_str()) else { continue };
+        let was = before.node(&node.node);
+        if let Some((kind, level, text)) = turn(name, was, node) {
+            send(shared, spec, kind, level, Some(name), text);
+        }
+    }
+    let (old, new) = (leaders(before), leaders(seen));
+    // Nobody leading for a while is a failover in the middle; the end of it is what counts.
+    let taken_over: Vec<&NodeId> = new.difference(&old).collect();
+    if busy || taken_over.is_empty() || old.is_empty() {
+        return;
+    }
+    for id in taken_over {
+        let name = spec.node(id).map_or("?", |n| n.name.as_str());
+        let text = format!("{name} took over by itself in {}", spec.name);
+        send(shared, spec, EventKind::FailoverNoticed, Level::Warning, Some(name), text.clone());
+        let entry = AuditEntry {
+            id: 0,
+            at: seen.at,
+            actor: "cluster".to_owned(),
+            action: "failover-noticed".to_owned(),
+            cluster_id: Some(spec.id.clone()),
+            cluster: Some(spec.name.to_string()),
+            node: Some(name.to_owned()),
+            operation: None,
+            result: "noticed".to_owned(),
+            text,
+        };
+        shared.audit(entry).await;
+    }
+}
+
+fn leaders(seen: &ClusterObserved) -> BTreeSet<NodeId> {
+    let leading = |n: &&NodeObserved| matches!(n.role, Some(Role::Primary | Role::ShardPrimary));
+    seen.nodes.iter().filter(leading).map(|n| n.node.clone()).collect()
+}
+
+fn turn(name: &str, was: Option<&NodeObserved>, is: &NodeObserved) -> Option<(EventKind, Level, String)> {
+    let was = was.map(|n| n.health)?;
+    match (was, is.health) {
+        (Health::Down, Health::Healthy) => Some((EventKind::NodeRecovered, Level::Info, format!("{name} is healthy again"))),
+        (was, Health::Down) if was != Health::Down => {
+            let why = is.detail.as_deref().unwrap_or("it does not answer");
+            Some((EventKind::NodeDown, Level::Error, format!("{name} is down: {why}")))
+        }
+        _ => None,
+    }
+}
+
+fn send(shared: &Shared, spec: &ClusterSpec, kind: EventKind, level: Level, node: Option<&str>, text: String) {
+    let mut event = Event::new(kind, level, text);
+    event.cluster_id = Some(spec.id.clone());
+    event.cluster = Some(spec.name.to_string());
+    event.node = node.map(str::to_owned);
+    shared.events.send(event, shared.now());
+}

@@ -1,0 +1,54 @@
+//! Starts again what ended by itself: servers in the role the cluster has for them now, voters and gateway as they were.
+
+use crate::engine::Shared;
+use clusterdeck_domain::{ClusterId, ClusterObserved, NodeKind};
+use clusterdeck_driver::{ClusterContext, DriverError, Machine, ServiceDriver, UnitState};
+use std::sync::Arc;
+
+/// Looks at every unit that should run. A failure is logged and tried again next round.
+pub(super) async fn repair(shared: &Arc<Shared>, id: &ClusterId, _seen: &ClusterObserved) {
+    let Ok(context) = shared.context(id).await else { return };
+    let Ok(driver) = shared.driver(context.spec.service) else { return };
+    // Voters first: they know who leads when everything was down.
+    for node in &context.spec.nodes {
+        let Ok(machine) = context.machine(node) else { continue };
+        for unit in machine.units().await.unwrap_or_default() {
+            if unit != driver.server_unit() {
+                restart_as_it_was(machine.as_ref(), &unit, &node.name).await;
+            }
+        }
+    }
+    if let Ok(machine) = context.gateway() {
+        restart_as_it_was(machine.as_ref(), shared.gateway.unit(), "the endpoints").await;
+    }
+    for node in context.spec.nodes.iter().filter(|n| n.kind == NodeKind::Data && !n.drained) {
+        if let Err(error) = restart_server(&context, driver.as_ref(), node).await {
+            tracing::warn!(node = %node.name, %error, "a crashed server could not be started again");
+        }
+    }
+}
+
+async fn restart_as_it_was(machine: &dyn Machine, unit: &str, owner: &str) {
+    match machine.restart(unit).await {
+        Ok(true) => tracing::info!(unit, owner, "started again after it had ended by itself"),
+        Ok(false) | Err(DriverError::Gone { .. }) => {}
+        Err(error) => tracing::warn!(unit, owner, %error, "could not be started again"),
+    }
+}
+
+async fn restart_server(
+    context: &ClusterContext,
+    driver: &dyn ServiceDriver,
+    node: &clusterdeck_domain::NodeSpec,
+) -> Result<(), DriverError> {
+    let Ok(machine) = context.machine(node) else { return Ok(()) };
+    let unit = driver.server_unit();
+    let crashed = matches!(machine.state(unit).await?, UnitState::Crashed { .. });
+    if !crashed || !machine.restart_due(unit).await? {
+        return Ok(());
+    }
+    let start_as = driver.restart_as(context, node).await?;
+    driver.start_node(context, node, &start_as).await?;
+    tracing::info!(node = %node.name, ?start_as, "a crashed server was started again");
+    Ok(())
+}
