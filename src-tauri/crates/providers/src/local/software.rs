@@ -1,0 +1,202 @@
+//! Server software as it is installed on this computer, several versions side by side.
+
+use clusterdeck_driver::Software;
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+use tokio::{io::AsyncReadExt, process::Command};
+
+/// A program that does not tell its version within this time has none.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+/// What a program says of itself is on its first lines.
+const ANSWER_BYTES: u64 = 4096;
+/// Versions that are remembered; more programs than that are asked again.
+const REMEMBERED: usize = 256;
+
+/// Folders that are searched besides those of `PATH`; a `*` stands for every folder there.
+const PLACES: [&str; 11] = [
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/usr/bin",
+    "/usr/sbin",
+    "/bin",
+    "/sbin",
+    "/usr/lib/*/*/bin",
+    "/opt/homebrew/bin",
+    "/opt/homebrew/sbin",
+    "/opt/homebrew/opt/*/bin",
+    "/usr/local/opt/*/bin",
+];
+
+/// Finds programs and remembers what they said.
+#[derive(Debug)]
+pub(super) struct Finder {
+    folders: Vec<String>,
+    known: Mutex<HashMap<PathBuf, (SystemTime, String)>>,
+}
+
+impl Finder {
+    /// Searches `CLUSTERDECK_SOFTWARE_PATH`, the home's own `software/*/bin`, `PATH` and the usual places.
+    pub(super) fn new(home: &Path) -> Self {
+        let variable = |name: &str| {
+            let value = std::env::var_os(name).unwrap_or_default();
+            std::env::split_paths(&value)
+                .filter_map(|p| p.to_str().filter(|p| p.starts_with('/')).map(str::to_owned))
+                .collect::<Vec<_>>()
+        };
+        let mut folders = variable("CLUSTERDECK_SOFTWARE_PATH");
+        folders.push(format!("{}/software/*/bin", home.display()));
+        folders.extend(variable("PATH"));
+        folders.extend(PLACES.map(str::to_owned));
+        Self { folders, known: Mutex::default() }
+    }
+
+    /// The versions of a program, newest first; of equal ones the first found.
+    pub(super) async fn find(&self, program: &str) -> Vec<Software> {
+        let mut found: Vec<Software> = Vec::new();
+        for path in self.paths(program) {
+            let version = self.version(program, &path).await;
+            if !found.iter().any(|s| s.version == version && !version.is_empty()) {
+                found.push(Software { program: program.to_owned(), path, version });
+            }
+        }
+        found.sort_by_key(|s| std::cmp::Reverse(numbers(&s.version)));
+        found
+    }
+
+    /// Where it is, each file once whatever links lead there.
+    fn paths(&self, program: &str) -> Vec<PathBuf> {
+        if program.is_empty() || program.contains(['/', '\0']) {
+            return Vec::new();
+        }
+        let mut files = Vec::new();
+        let mut paths = Vec::new();
+        for folder in self.folders.iter().flat_map(|pattern| expand(pattern)) {
+            let path = folder.join(program);
+            let Ok(real) = path.canonicalize() else { continue };
+            let runs = real.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+            if runs && !stands_in(program, &real) && !files.contains(&real) {
+                files.push(real);
+                paths.push(path);
+            }
+        }
+        paths
+    }
+
+    async fn version(&self, program: &str, path: &Path) -> String {
+        let changed = fs::metadata(path).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+        if let Some((at, version)) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(path)
+            && *at == changed
+        {
+            return version.clone();
+        }
+        // HAProxy knows only the short form, and takes the long one for a wrong option.
+        let option = if program.starts_with("haproxy") { "-v" } else { "--version" };
+        let version = ask(path, option).await.as_deref().and_then(parse).unwrap_or_default();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(path.to_path_buf(), (changed, version.clone()));
+        version
+    }
+}
+
+/// A link with this program's name that leads to another maker's program: compatibility packages of a fork install such.
+/// Taking it for the real one would show a wrong version.
+fn stands_in(program: &str, real: &Path) -> bool {
+    let first = |name: &str| name.split(['-', '.', '_']).next().unwrap_or_default().to_ascii_lowercase();
+    let name = real.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    name.contains("-server") && program.contains("-server") && first(name) != first(program)
+}
+
+/// The folders that a pattern stands for, the last ones by name first (`17` before `15`).
+fn expand(pattern: &str) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::from("/")];
+    for part in pattern.split('/').filter(|p| !p.is_empty()) {
+        found = if part == "*" {
+            found
+                .iter()
+                .flat_map(|dir| {
+                    let mut inside: Vec<PathBuf> =
+                        fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
+                    inside.sort_by(|a, b| b.cmp(a));
+                    inside
+                })
+                .collect()
+        } else {
+            found.into_iter().map(|dir| dir.join(part)).collect()
+        };
+    }
+    found.retain(|dir| dir.is_dir());
+    found
+}
+
+async fn ask(path: &Path, option: &str) -> Option<String> {
+    let mut child = Command::new(path)
+        .arg(option)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("LANG", "C.UTF-8")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .ok()?;
+    let output = child.stdout.take()?;
+    let mut answer = Vec::new();
+    let read = async {
+        output.take(ANSWER_BYTES).read_to_end(&mut answer).await.ok()?;
+        child.wait().await.ok()
+    };
+    tokio::time::timeout(ASK_LIMIT, read).await.ok()??;
+    Some(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// The first `1.2` or `1.2.3` in a text.
+fn parse(text: &str) -> Option<String> {
+    text.split(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .map(|word| word.trim_matches('.'))
+        .find(|word| word.contains('.') && word.split('.').all(|n| !n.is_empty()))
+        .map(|word| word.split('.').take(3).collect::<Vec<_>>().join("."))
+}
+
+fn numbers(version: &str) -> Vec<u64> {
+    version.split('.').filter_map(|n| n.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_what_programs_really_say() {
+        let redis =
+            "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=d81ef8a05a1ca2cb";
+        assert_eq!(parse(redis).as_deref(), Some("7.0.15"));
+        assert_eq!(parse("HAProxy version 2.6.12-1+deb12u2 2025/04/23").as_deref(), Some("2.6.12"));
+        assert_eq!(parse("postgres (PostgreSQL) 15.18 (Debian 15.18-0)").as_deref(), Some("15.18"));
+        assert_eq!(parse("no number here..."), None);
+    }
+
+    #[test]
+    fn ten_is_newer_than_nine() {
+        assert!(numbers("10.0") > numbers("9.1.2"));
+        assert!(numbers("7.0.15") > numbers("7.0.9"));
+    }
+
+    #[test]
+    fn a_fork_under_another_s_name_is_not_taken_for_it() {
+        assert!(stands_in("redis-server", Path::new("/usr/bin/valkey-server")));
+        assert!(!stands_in("redis-server", Path::new("/opt/redis/bin/redis-server")));
+        assert!(!stands_in("haproxy", Path::new("/usr/sbin/haproxy")));
+    }
+}
