@@ -54,7 +54,12 @@ pub struct ServiceEntry {
     pub caution: Option<&'static str>,
 }
 
-const fn entry(topology: Topology, nodes: (u16, u16, u16), default_shards: u16, about: &'static str) -> TopologyEntry {
+const fn entry(
+    topology: Topology,
+    nodes: (u16, u16, u16),
+    default_shards: u16,
+    about: &'static str,
+) -> TopologyEntry {
     TopologyEntry {
         topology,
         min_nodes: nodes.0,
@@ -69,8 +74,12 @@ const fn port(name: &'static str, number: u16) -> Port {
     Port { name, number }
 }
 
-const SINGLE: TopologyEntry =
-    entry(Topology::Single, (1, 1, 1), 0, "One node. For development; there is nobody to take over when it fails.");
+const SINGLE: TopologyEntry = entry(
+    Topology::Single,
+    (1, 1, 1),
+    0,
+    "One node. For development; there is nobody to take over when it fails.",
+);
 const REDIS_REPLICA: TopologyEntry = entry(
     Topology::PrimaryReplica,
     (2, 7, 3),
@@ -115,8 +124,18 @@ pub const SERVICES: [ServiceEntry; 11] = [
         description: "Fast simple reads, a wide choice of tools and hosts. Group Replication keeps the members \
                       consistent and replaces a dead primary.",
         topologies: &[
-            entry(Topology::PrimaryReplica, (3, 9, 3), 0, "One member takes the writes, the group elects the next."),
-            entry(Topology::MultiMaster, (3, 9, 3), 0, "Every member takes writes; conflicts are refused on commit."),
+            entry(
+                Topology::PrimaryReplica,
+                (3, 9, 3),
+                0,
+                "One member takes the writes, the group elects the next.",
+            ),
+            entry(
+                Topology::MultiMaster,
+                (3, 9, 3),
+                0,
+                "Every member takes writes; conflicts are refused on commit.",
+            ),
             SINGLE,
         ],
         ports: &[port("mysql", 3306), port("group", 33061)],
@@ -194,7 +213,12 @@ pub const SERVICES: [ServiceEntry; 11] = [
         description: "Reads only the columns a query names and compresses them well. Shards split the data, replicas \
                       agree through Keeper.",
         topologies: &[
-            entry(Topology::PrimaryReplica, (2, 9, 2), 0, "Replicas that all take writes, kept equal by Keeper."),
+            entry(
+                Topology::PrimaryReplica,
+                (2, 9, 2),
+                0,
+                "Replicas that all take writes, kept equal by Keeper.",
+            ),
             entry(Topology::Sharded, (2, 60, 4), 2, "The rows are split over shards, each with replicas."),
             SINGLE,
         ],
@@ -224,7 +248,12 @@ pub const SERVICES: [ServiceEntry; 11] = [
         description: "Single sign-on with OpenID Connect and SAML, users and groups, login through other accounts. \
                       Its members share sessions; a PostgreSQL cluster keeps the data.",
         topologies: &[
-            entry(Topology::MultiMaster, (2, 9, 2), 0, "Every member serves; sessions are shared between them."),
+            entry(
+                Topology::MultiMaster,
+                (2, 9, 2),
+                0,
+                "Every member serves; sessions are shared between them.",
+            ),
             SINGLE,
         ],
         ports: &[port("http", 8080), port("management", 9000)],
@@ -240,7 +269,12 @@ pub const SERVICES: [ServiceEntry; 11] = [
         description: "A Kubernetes distribution that passes the CIS benchmark as installed and carries its own \
                       container runtime. Servers hold etcd, agents run the work.",
         topologies: &[
-            entry(Topology::MultiMaster, (3, 9, 3), 0, "Three or more servers, each with etcd and the control plane."),
+            entry(
+                Topology::MultiMaster,
+                (3, 9, 3),
+                0,
+                "Three or more servers, each with etcd and the control plane.",
+            ),
             SINGLE,
         ],
         ports: &[port("kubernetes", 6443), port("supervisor", 9345), port("etcd", 2379)],
@@ -256,7 +290,12 @@ pub const SERVICES: [ServiceEntry; 11] = [
         description: "Accepts messages over AMQP, MQTT and STOMP and hands them on once acknowledged. Quorum queues \
                       keep copies on several nodes.",
         topologies: &[
-            entry(Topology::MultiMaster, (3, 9, 3), 0, "Every node serves; quorum queues elect their own leaders."),
+            entry(
+                Topology::MultiMaster,
+                (3, 9, 3),
+                0,
+                "Every node serves; quorum queues elect their own leaders.",
+            ),
             SINGLE,
         ],
         ports: &[port("amqp", 5672), port("management", 15672), port("clustering", 25672)],
@@ -288,9 +327,19 @@ mod tests {
         use ServiceKind::{
             Clickhouse, Hydra, Keycloak, Keydb, Mysql, Postgresql, Rabbitmq, Redis, Rke2, Timescaledb, Valkey,
         };
-        for kind in
-            [Postgresql, Mysql, Redis, Valkey, Keydb, Timescaledb, Clickhouse, Hydra, Keycloak, Rke2, Rabbitmq]
-        {
+        for kind in [
+            Postgresql,
+            Mysql,
+            Redis,
+            Valkey,
+            Keydb,
+            Timescaledb,
+            Clickhouse,
+            Hydra,
+            Keycloak,
+            Rke2,
+            Rabbitmq,
+        ] {
             assert_eq!(SERVICES.iter().filter(|s| s.id == kind).count(), 1, "{kind} has exactly one entry");
             let entry = service(kind);
             assert_eq!(entry.id, kind);

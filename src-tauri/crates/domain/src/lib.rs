@@ -22,20 +22,22 @@ mod topology;
 pub use catalog::{Port, SERVICES, ServiceEntry, TopologyEntry, service};
 pub use change::{Change, ChangeKind, CreateCluster};
 pub use cluster::{
-    ClusterOptions, ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId, REGION_LOCAL,
+    ClusterOptions, ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId,
+    REGION_LOCAL,
 };
 pub use ids::{BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
 pub use name::{BadName, ClusterName};
 pub use observed::{
-    ClusterHealth, ClusterObserved, ClusterState, FailoverReadiness, Health, Link, NodeMetrics, NodeObserved, NodeState,
-    Role, Votes, cluster_state,
+    ClusterHealth, ClusterObserved, ClusterState, FailoverReadiness, Health, Link, NodeMetrics, NodeObserved,
+    NodeState, Role, Votes, cluster_state,
 };
-pub use operation::{
-    Operation, OperationState, Outcome, Problem, Progress, StepRecord, StepState,
+pub use operation::{Operation, OperationState, Outcome, Problem, Progress, StepRecord, StepState};
+pub use plan::{BadPlan, DEFAULT_PLAN, PLANS, Plan, PlanId, SIDE_PLAN, plan, side_plan};
+pub use preview::{
+    Busy, Capacity, Facts, Figures, Finding, MissingSoftware, Preview, ResolvedCreate, Subject, WayOut,
+    nodes_per_shard, preview, promotion_candidate, resolve_create,
 };
-pub use plan::{BadPlan, PLANS, Plan, PlanId, plan};
-pub use preview::{Busy, Capacity, Facts, Figures, Finding, MissingSoftware, Preview, Subject, WayOut, preview};
-pub use sample::{Metric, METRICS, Point, Series, Unit};
+pub use sample::{METRICS, Metric, Point, Series, Unit};
 pub use sensitive::{SecretRef, Sensitive};
 pub use service::{Category, ServiceKind};
 pub use topology::{LayoutError, Slot, Topology, layout};

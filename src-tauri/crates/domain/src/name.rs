@@ -16,7 +16,9 @@ pub enum BadName {
         found: usize,
     },
     /// Not a DNS label.
-    #[error("a cluster's name is made of a-z, 0-9 and -, and starts with a letter and ends with a letter or digit")]
+    #[error(
+        "a cluster's name is made of a-z, 0-9 and -, and starts with a letter and ends with a letter or digit"
+    )]
     NotALabel,
 }
 

@@ -219,7 +219,8 @@ impl ClusterObserved {
     }
     /// The node that leads this shard, when exactly one says so.
     pub fn shard_primary(&self, shard: u16) -> Option<&NodeObserved> {
-        let mut found = self.nodes.iter().filter(|n| n.role == Some(Role::ShardPrimary) && n.shard == Some(shard));
+        let mut found =
+            self.nodes.iter().filter(|n| n.role == Some(Role::ShardPrimary) && n.shard == Some(shard));
         match (found.next(), found.next()) {
             (Some(one), None) => Some(one),
             _ => None,
@@ -244,7 +245,11 @@ pub enum ClusterState {
 ///
 /// Down: nothing takes writes (or a shard has nobody who does). Degraded: it serves, but a node that should be there is
 /// not well, or the endpoint does not answer. Nothing seen yet: unknown health, never healthy.
-pub fn cluster_state(spec: &ClusterSpec, seen: Option<&ClusterObserved>, busy: bool) -> (ClusterState, Health) {
+pub fn cluster_state(
+    spec: &ClusterSpec,
+    seen: Option<&ClusterObserved>,
+    busy: bool,
+) -> (ClusterState, Health) {
     let health = seen.map_or(Health::Unknown, |seen| health_of(spec, seen));
     let state = match (spec.lifecycle, busy, health) {
         (Lifecycle::Creating, ..) => ClusterState::Creating,
@@ -267,11 +272,11 @@ fn health_of(spec: &ClusterSpec, seen: &ClusterObserved) -> Health {
         .iter()
         .filter(|n| n.role.is_some_and(Role::takes_writes) && n.health != Health::Down)
         .collect();
-    let every_shard_led = (0..spec.shards).all(|s| seen.shard_primary(s).is_some_and(|n| n.health != Health::Down));
+    let every_shard_led =
+        (0..spec.shards).all(|s| seen.shard_primary(s).is_some_and(|n| n.health != Health::Down));
     if writers.is_empty() || !every_shard_led {
-        let silent = spec
-            .data_nodes()
-            .all(|n| look(&n.id).is_none_or(|seen| seen.state == NodeState::Unknown));
+        let silent =
+            spec.data_nodes().all(|n| look(&n.id).is_none_or(|seen| seen.state == NodeState::Unknown));
         return if silent { Health::Unknown } else { Health::Down };
     }
     let all_well = wanted().all(|n| look(&n.id).is_some_and(|seen| seen.health == Health::Healthy));

@@ -76,6 +76,23 @@ pub const PLANS: &[(&str, u16, u64, u64)] = &[
     ("2XLARGE-16C-32G", 16, 32 * GIB, 320 * GIB),
 ];
 
+/// Size of a node when none is asked for.
+pub const DEFAULT_PLAN: &str = "SMALL-1C-1G";
+/// Size of the machines that hold no data: witness, endpoint.
+pub const SIDE_PLAN: &str = "NANO-1C-256M";
+
+impl Default for PlanId {
+    fn default() -> Self {
+        Self(DEFAULT_PLAN.to_owned())
+    }
+}
+
+/// The size of the machines that hold no data: they pass bytes on or vote, and keep nothing.
+pub fn side_plan() -> Plan {
+    let (_, cpus, memory_bytes, disk_bytes) = PLANS[0];
+    Plan { id: PlanId(SIDE_PLAN.to_owned()), cpus, memory_bytes, disk_bytes, price_per_hour: None }
+}
+
 /// The plan of this computer with that name.
 ///
 /// # Errors
@@ -84,4 +101,19 @@ pub fn plan(id: &PlanId) -> Result<Plan, BadPlan> {
     let found = PLANS.iter().find(|(name, ..)| *name == id.as_str());
     let (_, cpus, memory_bytes, disk_bytes) = *found.ok_or_else(|| BadPlan(id.to_string()))?;
     Ok(Plan { id: id.clone(), cpus, memory_bytes, disk_bytes, price_per_hour: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sizes_used_without_being_asked_for_exist() {
+        assert_eq!(plan(&PlanId::default()).unwrap().id.as_str(), DEFAULT_PLAN);
+        assert_eq!(
+            plan(&PlanId::parse(SIDE_PLAN).unwrap()),
+            Ok(side_plan()),
+            "the smallest plan is the side plan"
+        );
+    }
 }

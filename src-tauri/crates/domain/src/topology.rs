@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How the nodes of a cluster stand to each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Topology {
     /// One node, no failover.
@@ -72,7 +74,9 @@ pub enum LayoutError {
         shards: u16,
     },
     /// Redis Cluster needs three primaries to have a majority.
-    #[error("a sharded cluster needs at least 3 shards so that a majority can agree on a failover, not {found}")]
+    #[error(
+        "a sharded cluster needs at least 3 shards so that a majority can agree on a failover, not {found}"
+    )]
     Shards {
         /// Shards asked for.
         found: u16,
@@ -86,7 +90,12 @@ pub enum LayoutError {
 ///
 /// # Errors
 /// [`LayoutError`] when the counts do not fit.
-pub fn layout(topology: Topology, nodes: u16, shards: u16, limits: (u16, u16)) -> Result<Vec<Slot>, LayoutError> {
+pub fn layout(
+    topology: Topology,
+    nodes: u16,
+    shards: u16,
+    limits: (u16, u16),
+) -> Result<Vec<Slot>, LayoutError> {
     let (min, max) = limits;
     if nodes < min || nodes > max {
         return Err(LayoutError::NodeCount { topology, min, max, found: nodes });
@@ -106,7 +115,7 @@ pub fn layout(topology: Topology, nodes: u16, shards: u16, limits: (u16, u16)) -
             if shards < 3 {
                 return Err(LayoutError::Shards { found: shards });
             }
-            if nodes % shards != 0 {
+            if !nodes.is_multiple_of(shards) {
                 return Err(LayoutError::Uneven { nodes, shards });
             }
             (0..nodes).map(|i| Slot { primary: i < shards, shard: Some(i % shards), ..data(i + 1) }).collect()
@@ -121,7 +130,11 @@ mod tests {
     #[test]
     fn two_data_nodes_get_a_witness_and_three_do_not() {
         let two = layout(Topology::PrimaryReplica, 2, 0, (2, 7)).unwrap();
-        assert_eq!(two.iter().map(|s| s.witness).collect::<Vec<_>>(), [false, false, true], "the third only votes");
+        assert_eq!(
+            two.iter().map(|s| s.witness).collect::<Vec<_>>(),
+            [false, false, true],
+            "the third only votes"
+        );
         let three = layout(Topology::PrimaryReplica, 3, 0, (2, 7)).unwrap();
         assert!(three.iter().all(|s| !s.witness), "three data nodes have three votes");
         assert_eq!(three.iter().filter(|s| s.primary).count(), 1, "one primary");
@@ -130,19 +143,18 @@ mod tests {
     #[test]
     fn six_nodes_in_three_shards_give_each_shard_a_replica() {
         let slots = layout(Topology::Sharded, 6, 3, (3, 60)).unwrap();
-        assert_eq!(slots.iter().map(|s| (s.shard.unwrap(), s.primary)).collect::<Vec<_>>(), [
-            (0, true),
-            (1, true),
-            (2, true),
-            (0, false),
-            (1, false),
-            (2, false)
-        ]);
+        assert_eq!(
+            slots.iter().map(|s| (s.shard.unwrap(), s.primary)).collect::<Vec<_>>(),
+            [(0, true), (1, true), (2, true), (0, false), (1, false), (2, false)]
+        );
     }
 
     #[test]
     fn counts_that_do_not_fit_are_refused() {
-        assert!(matches!(layout(Topology::Single, 2, 0, (1, 1)), Err(LayoutError::NodeCount { found: 2, .. })));
+        assert!(matches!(
+            layout(Topology::Single, 2, 0, (1, 1)),
+            Err(LayoutError::NodeCount { found: 2, .. })
+        ));
         assert!(matches!(layout(Topology::Sharded, 7, 3, (3, 60)), Err(LayoutError::Uneven { .. })));
         assert!(matches!(layout(Topology::Sharded, 4, 2, (3, 60)), Err(LayoutError::Shards { found: 2 })));
     }

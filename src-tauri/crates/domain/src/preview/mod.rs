@@ -3,9 +3,27 @@
 //! Each change has its own file with its rules in the order of `safety.md`. A *blocker* refuses, a *warning* must be
 //! accepted. What is not known blocks. The step that acts checks again; nothing relies on the preview having been true.
 
+mod add_node;
+mod create;
+mod delete;
+mod drain;
 mod facts;
+mod failover;
+mod options;
+mod promote;
+mod protection;
+mod reboot;
+mod remove;
+mod resolve;
+mod resync;
+mod rotate;
+mod rules;
+mod shard;
+mod undrain;
 
 pub use facts::{Busy, Capacity, Facts, Figures, MissingSoftware, Subject};
+pub use resolve::{ResolvedCreate, resolve_create};
+pub use rules::{nodes_per_shard, promotion_candidate};
 
 use crate::Change;
 use serde::{Deserialize, Serialize};
@@ -82,16 +100,76 @@ pub struct Preview {
     pub expected_downtime_ms: u64,
 }
 
+impl Preview {
+    /// A preview that as yet finds nothing.
+    fn titled(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            destructive: false,
+            effects: Vec::new(),
+            warnings: Vec::new(),
+            blockers: Vec::new(),
+            confirm: None,
+            expected_downtime_ms: 0,
+        }
+    }
+    fn effect(&mut self, text: impl Into<String>) {
+        self.effects.push(text.into());
+    }
+    fn warn(&mut self, finding: impl Into<Option<Finding>>) {
+        self.warnings.extend(finding.into());
+    }
+    fn block(&mut self, finding: impl Into<Option<Finding>>) {
+        self.blockers.extend(finding.into());
+    }
+}
+
 /// Works out what `change` would do.
 pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
-    let _ = facts;
-    Preview {
-        title: change.kind().id().to_owned(),
-        destructive: false,
-        effects: Vec::new(),
-        warnings: Vec::new(),
-        blockers: Vec::new(),
-        confirm: None,
-        expected_downtime_ms: 0,
+    let subject = match (change, facts.subject) {
+        (Change::CreateCluster(wish), _) => return create::preview(wish, facts),
+        (_, Some(subject)) => subject,
+        (_, None) => return not_found(change),
+    };
+    if let Some(node) = subject.node {
+        match change {
+            Change::PromoteNode { .. } => return promote::preview(&subject, node, facts),
+            Change::DrainNode { .. } => return drain::preview(&subject, node, facts),
+            Change::UndrainNode { .. } => return undrain::preview(&subject, node, facts),
+            Change::RebootNode { .. } => return reboot::preview(&subject, node, facts),
+            Change::RemoveNode { .. } => return remove::preview(&subject, node, facts),
+            _ => {}
+        }
     }
+    match change {
+        Change::AddNode { count, plan, .. } => {
+            add_node::preview(&subject, count.unwrap_or(1), plan.as_ref(), facts)
+        }
+        Change::AddShard { .. } => shard::add(&subject, facts),
+        Change::RemoveShard { shard, .. } => shard::remove(&subject, *shard, facts),
+        Change::ResyncCluster { .. } => resync::preview(&subject, facts),
+        Change::SetProtection { enabled, .. } => protection::preview(&subject, *enabled),
+        Change::SetAutoFailover { enabled, .. } => failover::preview(&subject, *enabled, facts),
+        Change::SetOptions { options, .. } => options::preview(&subject, options, facts),
+        Change::RotateCredentials { .. } => rotate::preview(&subject, facts),
+        Change::DeleteCluster { discard_backups, .. } => delete::preview(&subject, *discard_backups, facts),
+        // What names a node and came here has a cluster but no such node in it.
+        _ => not_found(change),
+    }
+}
+
+/// What the change is about is not there.
+fn not_found(change: &Change) -> Preview {
+    let (what, name, pointer) = match (change.node(), change.cluster()) {
+        (Some(node), _) => ("node", node, "/node"),
+        (None, cluster) => ("cluster", cluster.unwrap_or_default(), "/cluster"),
+    };
+    let act = change.kind().id().replace('-', " ");
+    let mut preview = Preview::titled(format!("{}: {name}", rules::words::sentence(&act)));
+    preview.block(
+        Finding::new("not-found", format!("There is no {what} called `{name}`.")).at(pointer).hint(
+            "`clusterdeck cluster list` shows the clusters, `clusterdeck node list CLUSTER` their nodes.",
+        ),
+    );
+    preview
 }

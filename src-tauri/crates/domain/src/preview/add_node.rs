@@ -1,0 +1,210 @@
+//! Add data nodes. They take no traffic until they have caught up.
+
+use super::resolve::unknown_plan;
+use super::rules::{self, Load, entry, even_voters, fits, fresh, leaders_well, name, software, words};
+use super::{Facts, Finding, Preview, Subject};
+use crate::{Change, ClusterSpec, NodeObserved, Plan, PlanId, Topology, plan};
+
+/// What a copy is reckoned to bring over in a second. Cautious: a copy on one computer is several times faster.
+const COPIED_PER_SECOND: u64 = 50 << 20;
+/// Start, first contact and the last writes, on top of the copying.
+const COPY_SET_UP_MS: u64 = 3_000;
+
+/// How long a copy of so much data is reckoned to take.
+pub(super) fn copy_ms(bytes: u64) -> u64 {
+    COPY_SET_UP_MS.saturating_add(bytes.saturating_mul(1_000) / COPIED_PER_SECOND)
+}
+
+pub(super) fn preview(
+    subject: &Subject<'_>,
+    count: u16,
+    wanted: Option<&PlanId>,
+    facts: &Facts<'_>,
+) -> Preview {
+    let spec = subject.spec;
+    let title = match count {
+        1 => format!("Add a node to {}", spec.name),
+        _ => format!("Add {count} nodes to {}", spec.name),
+    };
+    let mut preview = Preview::titled(title);
+    preview.block(rules::free(subject));
+    if let Some(wrong) = grows(spec, count) {
+        preview.block(wrong);
+        return preview;
+    }
+    let plan = room(spec, count, wanted, facts, &mut preview);
+    let Some(seen) = fresh(subject, facts, &mut preview) else { return preview };
+    if !leaders_well(spec, seen, &mut preview) {
+        return preview;
+    }
+    // Members copy from any that serves: the largest data set known is what must fit.
+    let source = seen.primary().or_else(|| seen.nodes.iter().max_by_key(|n| n.data_bytes));
+    if let (Some(source), Some(plan)) = (source, &plan) {
+        copy(spec, source, plan, facts, &mut preview);
+    }
+    votes_after(spec, count, &mut preview);
+    effects(spec, count, plan.as_ref(), &mut preview);
+    preview
+}
+
+/// Whether this topology takes more nodes.
+fn grows(spec: &ClusterSpec, count: u16) -> Option<Finding> {
+    let service = entry(spec);
+    match spec.topology {
+        Topology::Single => {
+            return Some(
+                Finding::new(
+                    "single-does-not-grow",
+                    format!("{} is a single node and cannot grow yet.", spec.name),
+                )
+                .at("/cluster")
+                .hint("Create a cluster with replicas and move the data into it."),
+            );
+        }
+        Topology::Sharded => {
+            return Some(
+                Finding::new(
+                    "grows-by-shards",
+                    format!("{} grows by whole shards, so that its shards stay alike.", spec.name),
+                )
+                .at("/cluster")
+                .way_out("Add a shard", Change::AddShard { cluster: spec.name.to_string() }),
+            );
+        }
+        Topology::PrimaryReplica | Topology::MultiMaster => {}
+    }
+    if count == 0 {
+        return Some(Finding::new("node-count", "At least one node must be added.").at("/count"));
+    }
+    let max = usize::from(service.topology(spec.topology).map_or(u16::MAX, |t| t.max_nodes));
+    let have = spec.data_nodes().count();
+    (have + usize::from(count) > max).then(|| {
+        Finding::new("too-many-nodes", format!("{} has {have} of at most {max} data nodes.", spec.name))
+            .at("/count")
+            .hint(match max.saturating_sub(have) {
+                0 => "Remove a node first, or use larger ones.".to_owned(),
+                free => format!("At most {free} can be added."),
+            })
+    })
+}
+
+/// The place can carry the new machines, and runs the same version there. The size, when it exists.
+pub(super) fn room(
+    spec: &ClusterSpec,
+    count: u16,
+    wanted: Option<&PlanId>,
+    facts: &Facts<'_>,
+    preview: &mut Preview,
+) -> Option<Plan> {
+    let Some(capacity) = facts.capacity else {
+        preview.block(
+            Finding::new(
+                "capacity-unknown",
+                format!("What `{}` can carry could not be found out.", spec.provider),
+            )
+            .hint(format!("`clusterdeck provider check {}` says why.", spec.provider)),
+        );
+        return None;
+    };
+    preview.blockers.extend(software(capacity));
+    if capacity.missing.is_empty() && !capacity.versions.contains(&spec.version) {
+        let service = entry(spec).name;
+        let there = match capacity.versions.as_slice() {
+            [] => "none was found".to_owned(),
+            found => format!("{} is what is there", found.join(", ")),
+        };
+        preview.block(
+            Finding::new(
+                "version-differs",
+                format!("{} runs {service} {}; for the new machine {there}.", spec.name, spec.version),
+            )
+            .hint(format!("Install {service} {} there.", spec.version)),
+        );
+    }
+    let wanted = wanted.unwrap_or(&spec.plan);
+    let Some(plan) = capacity.plan.clone().filter(|p| p.id == *wanted) else {
+        preview.block(unknown_plan(wanted, Some(&spec.provider)));
+        return None;
+    };
+    preview.blockers.extend(fits(&Load { plan: &plan, nodes: count, side: 0 }, capacity, facts));
+    Some(plan)
+}
+
+/// The data must fit with room to spare, and copying it takes a while.
+fn copy(spec: &ClusterSpec, source: &NodeObserved, plan: &Plan, facts: &Facts<'_>, preview: &mut Preview) {
+    let from = name(spec, &source.node);
+    let Some(data) = source.data_bytes else {
+        preview.block(Finding::new(
+            "data-size-unknown",
+            format!(
+                "How much data {from} holds is unknown, so nobody can tell whether it fits on a new node."
+            ),
+        ));
+        return;
+    };
+    let headroom = facts.figures.disk_headroom_percent;
+    let needed = data.saturating_add(data.saturating_mul(headroom) / 100);
+    if plan.disk_bytes < needed {
+        preview.block(
+            Finding::new(
+                "disk-too-small",
+                format!(
+                    "A node of {} has {} of disk; {} of data and {headroom} % of room need {}.",
+                    plan.id,
+                    words::bytes(plan.disk_bytes),
+                    words::bytes(data),
+                    words::bytes(needed)
+                ),
+            )
+            .at("/plan")
+            .hint("Choose a larger plan."),
+        );
+    }
+    let old = spec.node(&source.node).and_then(|n| self::plan(&n.plan).ok());
+    if old.is_some_and(|old| plan.memory_bytes < old.memory_bytes) {
+        preview.warn(
+            Finding::new(
+                "smaller-than-primary",
+                format!(
+                    "A node of {} has less memory than {from}: it may not hold the data after a failover.",
+                    plan.id
+                ),
+            )
+            .at("/plan"),
+        );
+    }
+    preview.warn(Finding::new(
+        "catch-up",
+        format!(
+            "Each new node copies {} from {from} first: about {}. Clients of {from} may notice the load.",
+            words::bytes(data),
+            words::wait(copy_ms(data))
+        ),
+    ));
+}
+
+fn votes_after(spec: &ClusterSpec, count: u16, preview: &mut Preview) {
+    if spec.topology == Topology::PrimaryReplica {
+        preview.warn(even_voters(spec.nodes.len() + usize::from(count), "nodes").map(|f| f.at("/count")));
+    }
+}
+
+fn effects(spec: &ClusterSpec, count: u16, plan: Option<&Plan>, preview: &mut Preview) {
+    if let Some(plan) = plan {
+        preview.effect(format!("{}.", Load { plan, nodes: count, side: 0 }.words()));
+    }
+    let last = spec.last_ordinal.saturating_add(count);
+    let names: Vec<String> =
+        (spec.last_ordinal.saturating_add(1)..=last).map(|n| spec.name.node(n)).collect();
+    let names = words::list(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let them = if count == 1 { "it has" } else { "they have" };
+    let start = if count == 1 { "starts" } else { "start" };
+    preview.effect(format!("{names} {start} with {} {}.", entry(spec).name, spec.version));
+    preview.effect(match spec.topology {
+        Topology::PrimaryReplica => format!("No traffic goes there until {them} caught up with the primary."),
+        _ => format!("No traffic goes there until {them} joined and caught up."),
+    });
+    preview.effect(
+        "If a step fails or you cancel, what was added is taken away again; the cluster stays as it is.",
+    );
+}

@@ -1,0 +1,156 @@
+//! Create a cluster. Nothing is typed to confirm it: it takes nothing away from anybody.
+
+use super::rules::{Load, even_voters, fits, words};
+use super::{Facts, Finding, Preview, ResolvedCreate, resolve_create};
+use crate::{CreateCluster, REGION_LOCAL, Topology, service, side_plan};
+
+pub(super) fn preview(wish: &CreateCluster, facts: &Facts<'_>) -> Preview {
+    let mut preview = Preview::titled(format!("Create {}", wish.name.trim()));
+    let made = match resolve_create(wish, facts) {
+        Ok(made) => made,
+        Err(blockers) => {
+            preview.blockers = blockers;
+            return preview;
+        }
+    };
+    let load =
+        Load { plan: &made.plan, nodes: made.nodes, side: made.witnesses() + u16::from(made.has_gateway()) };
+    // It resolved, so what the place can carry is known.
+    if let Some(capacity) = facts.capacity {
+        preview.blockers.extend(fits(&load, capacity, facts));
+    }
+    warnings(&made, wish, &mut preview);
+    effects(&made, &load, &mut preview);
+    preview
+}
+
+fn warnings(made: &ResolvedCreate, wish: &CreateCluster, preview: &mut Preview) {
+    let name = &made.name;
+    match made.topology {
+        Topology::Single => preview.warn(
+            Finding::new(
+                "single-node",
+                format!("One node, so no failover: when it fails, {name} is down until it is started again."),
+            )
+            .at("/topology"),
+        ),
+        Topology::PrimaryReplica => {
+            preview.warn(even_voters(made.slots.len(), "nodes").map(|f| f.at("/nodes")))
+        }
+        Topology::Sharded => {
+            preview.warn(even_voters(usize::from(made.shards), "shard primaries").map(|f| f.at("/shards")));
+            if made.nodes == made.shards {
+                preview.warn(
+                    Finding::new(
+                        "shards-without-replica",
+                        "No shard has a replica: when a node fails, its share of the keys cannot be reached, and it is \
+                         lost with the node's disk.",
+                    )
+                    .at("/nodes")
+                    .hint(format!("{} nodes give each shard a replica.", made.shards.saturating_mul(2))),
+                );
+            }
+        }
+        Topology::MultiMaster => {}
+    }
+    let only_replica = match made.topology {
+        Topology::PrimaryReplica => made.nodes == 2,
+        Topology::Sharded => made.nodes / made.shards.max(1) == 2,
+        _ => false,
+    };
+    // Off by default here, so this was asked for.
+    if only_replica && made.options.stop_writes_without_replica {
+        preview.warn(
+            Finding::new(
+                "writes-need-replica",
+                "A primary with one replica refuses writes whenever that replica is not reachable.",
+            )
+            .at("/options"),
+        );
+    }
+    if made.topology != Topology::Single && wish.auto_failover == Some(false) {
+        preview.warn(
+            Finding::new(
+                "failover-off",
+                "Automatic failover is off: when a primary fails, writes stop until somebody acts.",
+            )
+            .at("/auto_failover"),
+        );
+    }
+}
+
+fn effects(made: &ResolvedCreate, load: &Load<'_>, preview: &mut Preview) {
+    let name = &made.name;
+    let place = if made.region == REGION_LOCAL {
+        "on this computer".to_owned()
+    } else {
+        format!("at {} in {}", made.provider, made.region)
+    };
+    preview.effect(format!("{} {place}.", load.words()));
+    let small = side_plan();
+    let small = format!("{} with {} of memory", small.id, words::bytes(small.memory_bytes));
+    if made.witnesses() > 0 {
+        preview.effect(format!(
+            "A machine of {small} for {}, a witness: it only votes, since two voters cannot outvote a dead one.",
+            name.node(made.nodes + 1)
+        ));
+    }
+    if made.has_gateway() {
+        let follows = match made.topology {
+            Topology::PrimaryReplica => "follows the primary",
+            _ => "stays the same when nodes change",
+        };
+        preview.effect(format!("A machine of {small} for the endpoint: one address that {follows}."));
+    }
+    preview.effect(format!("{} {} is started: {}.", service(made.service).name, made.version, roles(made)));
+    if made.auto_failover {
+        preview.effect(match made.topology {
+            Topology::Sharded => {
+                format!(
+                    "Automatic failover is on: the {} shard primaries vote, a majority replaces a dead one.",
+                    made.shards
+                )
+            }
+            _ => format!(
+                "Automatic failover is on: {} voters, a majority replaces a dead primary.",
+                made.slots.len()
+            ),
+        });
+    }
+    if made.options.stop_writes_without_replica {
+        preview.effect(
+            "A primary that reaches no replica stops taking writes, so that no failover can discard any.",
+        );
+    }
+    if made.protected {
+        preview.effect(format!(
+            "Termination protection is on: {name} cannot be deleted until it is turned off."
+        ));
+    }
+    preview.effect("Passwords are made at random and kept where this program keeps its secrets.");
+    preview.effect("If a step fails or you cancel, all of it is taken away again.");
+}
+
+/// Who does what at the start.
+fn roles(made: &ResolvedCreate) -> String {
+    let named = |primary: bool| -> Vec<String> {
+        let of = made.slots.iter().filter(|s| !s.witness && s.primary == primary);
+        of.map(|s| made.name.node(s.ordinal)).collect()
+    };
+    let (first, rest) = (named(true), named(false));
+    let text = |names: &[String]| words::list(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    match made.topology {
+        Topology::Single => format!("{} serves alone", text(&first)),
+        Topology::PrimaryReplica => {
+            let follow = if rest.len() == 1 { "follows" } else { "follow" };
+            format!("{} takes the writes, {} {follow} it", text(&first), text(&rest))
+        }
+        Topology::MultiMaster => format!("{} all take writes", text(&first)),
+        Topology::Sharded => {
+            let replicas = usize::from(made.nodes / made.shards.max(1)).saturating_sub(1);
+            let each =
+                if replicas == 0 { "no replica".to_owned() } else { words::count(replicas, "replica") };
+            format!("{} shards with {each} each, every node a part of the keys", made.shards)
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Delete a cluster. Possible in whatever state its servers are; impossible while it is protected.
+
+use super::rules::{self, words};
+use super::{Facts, Finding, Preview, Subject};
+use crate::{Change, Lifecycle};
+
+pub(super) fn preview(subject: &Subject<'_>, discard_backups: bool, facts: &Facts<'_>) -> Preview {
+    let spec = subject.spec;
+    let name = &spec.name;
+    let mut preview = Preview::titled(format!("Delete {name}"));
+    preview.destructive = true;
+    preview.confirm = Some(name.to_string());
+    if spec.protected {
+        preview.block(
+            Finding::new("protected", format!("{name} is protected from deletion."))
+                .hint(format!("`clusterdeck cluster protect {name} off` turns the protection off."))
+                .way_out(
+                    format!("Turn off the protection of {name}"),
+                    Change::SetProtection { cluster: name.to_string(), enabled: false },
+                ),
+        );
+    }
+    // One that got stuck half made or half deleted must go as well, so only an operation under way stands against it.
+    if spec.lifecycle == Lifecycle::Active || subject.busy.is_some() {
+        preview.block(rules::free(subject));
+    }
+    match subject.last_backup {
+        None => preview.warn(Finding::new("no-backup", "No backup exists: nothing can be brought back.")),
+        Some(_) if discard_backups => preview.warn(Finding::new(
+            "backups-discarded",
+            "Its backups are deleted as well: nothing can be brought back.",
+        )),
+        Some(at) => preview.warn(Finding::new(
+            "last-backup",
+            format!(
+                "The last backup is {} old: what was written since cannot be brought back.",
+                words::age(facts.now, at)
+            ),
+        )),
+    }
+    clients(subject, &mut preview);
+
+    let machines: Vec<&str> = spec.nodes.iter().map(|n| n.name.as_str()).collect();
+    if !machines.is_empty() {
+        let with = if spec.gateway.is_some() { ", and the endpoint," } else { "" };
+        let verb = if machines.len() == 1 && spec.gateway.is_none() { "is" } else { "are" };
+        preview.effect(format!("{}{with} {verb} stopped.", words::list(&machines)));
+    }
+    let data: Option<u64> = match spec.topology {
+        crate::Topology::Sharded => {
+            (0..spec.shards).map(|s| subject.observed?.shard_primary(s)?.data_bytes).sum()
+        }
+        _ => subject.observed.and_then(|seen| {
+            seen.primary()
+                .map_or_else(|| seen.nodes.iter().filter_map(|n| n.data_bytes).max(), |n| n.data_bytes)
+        }),
+    };
+    let much = data.map_or_else(
+        || "All its data".to_owned(),
+        |n| format!("All its data, {} in each full copy,", words::bytes(n)),
+    );
+    preview.effect(format!("{much} is erased with {}.", words::count(spec.machines().count(), "machine")));
+    preview.effect("Its passwords, measurements and addresses go. The audit trail stays.");
+    if subject.last_backup.is_some() && !discard_backups {
+        preview.effect("Its backups are kept.");
+    }
+    preview
+}
+
+fn clients(subject: &Subject<'_>, preview: &mut Preview) {
+    let Some(seen) = subject.observed else { return };
+    let n: u64 = seen.nodes.iter().filter_map(|n| n.clients).sum();
+    if n > 0 {
+        let who = words::count(usize::try_from(n).unwrap_or(usize::MAX), "client");
+        let verb = if n == 1 { "is" } else { "are" };
+        preview.warn(Finding::new("clients-connected", format!("{who} {verb} connected right now.")));
+    }
+}

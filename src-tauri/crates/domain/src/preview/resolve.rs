@@ -1,0 +1,219 @@
+//! From what the wizard left open to what will be made. Preview and engine both use this, so that they agree.
+
+use super::rules::{has_voters, software};
+use super::{Facts, Finding};
+use crate::{
+    ClusterName, ClusterOptions, CreateCluster, LayoutError, Plan, PlanId, ProviderId, REGION_LOCAL,
+    ServiceEntry, ServiceKind, Slot, Topology, TopologyEntry, layout, service,
+};
+
+/// A wish with nothing left open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResolvedCreate {
+    /// Its name; nobody else has it.
+    pub name: ClusterName,
+    /// What will run.
+    pub service: ServiceKind,
+    /// The version found on the machine, in full.
+    pub version: String,
+    /// How the nodes stand to each other.
+    pub topology: Topology,
+    /// Data nodes.
+    pub nodes: u16,
+    /// Shards; 0 when not sharded.
+    pub shards: u16,
+    /// What each machine will be, witness included, by ordinal.
+    pub slots: Vec<Slot>,
+    /// Where.
+    pub provider: ProviderId,
+    /// In which region.
+    pub region: String,
+    /// Size of each data node.
+    pub plan: Plan,
+    /// Termination protection.
+    pub protected: bool,
+    /// Automatic failover.
+    pub auto_failover: bool,
+    /// Switches.
+    pub options: ClusterOptions,
+}
+
+impl ResolvedCreate {
+    /// Machines that only vote.
+    pub fn witnesses(&self) -> u16 {
+        u16::try_from(self.slots.iter().filter(|s| s.witness).count()).unwrap_or(u16::MAX)
+    }
+    /// One stable address in front of the nodes. Clients of a sharded cluster must reach every node themselves.
+    pub const fn has_gateway(&self) -> bool {
+        !matches!(self.topology, Topology::Sharded)
+    }
+}
+
+/// Fills in what was left open: the service's first topology with its usual counts, the newest version found, this
+/// computer, the usual size, failover where there is somebody to fail over to.
+///
+/// # Errors
+/// A finding for each member that cannot be had, all at once.
+pub fn resolve_create(wish: &CreateCluster, facts: &Facts<'_>) -> Result<ResolvedCreate, Vec<Finding>> {
+    let entry = service(wish.service);
+    let mut found = Vec::new();
+
+    let name = new_name(wish, facts).map_err(|f| found.push(f)).ok();
+    if !facts.available.contains(&wish.service) {
+        // Nothing else can be said about a service that cannot run: its versions and ports are not looked for.
+        found.push(
+            Finding::new(
+                "service-coming",
+                format!("{} is in the catalogue but cannot be run yet.", entry.name),
+            )
+            .at("/service")
+            .hint("`clusterdeck service list` shows which services can."),
+        );
+        return Err(found);
+    }
+    let form = form(wish, entry).map_err(|f| found.push(f)).ok();
+    let place = place(wish, entry, facts).map_err(|mut f| found.append(&mut f)).ok();
+    let (Some(name), Some((topology, nodes, shards, slots)), Some((version, plan))) = (name, form, place)
+    else {
+        return Err(found);
+    };
+    Ok(ResolvedCreate {
+        name,
+        service: wish.service,
+        version,
+        topology,
+        nodes,
+        shards,
+        slots,
+        provider: wish.provider.clone().unwrap_or_else(|| ProviderId("local".to_owned())),
+        region: wish.region.clone().unwrap_or_else(|| REGION_LOCAL.to_owned()),
+        plan,
+        protected: wish.protected,
+        auto_failover: has_voters(topology) && wish.auto_failover.unwrap_or(true),
+        options: options(wish, topology, nodes, shards),
+    })
+}
+
+fn new_name(wish: &CreateCluster, facts: &Facts<'_>) -> Result<ClusterName, Finding> {
+    let name = ClusterName::parse(&wish.name).map_err(|bad| {
+        let text = super::rules::words::sentence(&bad.to_string());
+        Finding::new("name-invalid", format!("{text}.")).at("/name").hint("For example: `demo`, `orders-2`.")
+    })?;
+    match facts.clusters.iter().find(|c| c.name == name) {
+        None => Ok(name),
+        Some(_) => Err(Finding::new("name-taken", format!("There is a cluster called {name} already."))
+            .at("/name")
+            .hint("Choose another name.")),
+    }
+}
+
+type Form = (Topology, u16, u16, Vec<Slot>);
+
+fn form(wish: &CreateCluster, entry: &ServiceEntry) -> Result<Form, Finding> {
+    let chosen = match wish.topology {
+        None => entry.topologies.first(),
+        Some(topology) => entry.topology(topology),
+    };
+    let Some(chosen) = chosen else {
+        let offered: Vec<&str> = entry.topologies.iter().map(|t| t.topology.id()).collect();
+        let wanted = wish.topology.map_or("any topology", Topology::id);
+        return Err(Finding::new(
+            "topology-unsupported",
+            format!("{} does not run as {wanted}.", entry.name),
+        )
+        .at("/topology")
+        .hint(format!("It runs as {}.", super::rules::words::list(&offered))));
+    };
+    let topology = chosen.topology;
+    let (nodes, shards) = counts(wish, chosen);
+    let slots = layout(topology, nodes, shards, (chosen.min_nodes, chosen.max_nodes)).map_err(|wrong| {
+        let text = format!("{}.", super::rules::words::sentence(&wrong.to_string()));
+        match wrong {
+            LayoutError::NodeCount { .. } => Finding::new("node-count", text).at("/nodes"),
+            LayoutError::Uneven { .. } => Finding::new("uneven-shards", text).at("/nodes"),
+            LayoutError::Shards { .. } => Finding::new("shard-count", text).at("/shards"),
+        }
+    })?;
+    Ok((topology, nodes, shards, slots))
+}
+
+/// Nodes and shards; where only one of them is given the other follows in the proportion of the default.
+fn counts(wish: &CreateCluster, chosen: &TopologyEntry) -> (u16, u16) {
+    if chosen.topology != Topology::Sharded {
+        return (wish.nodes.unwrap_or(chosen.default_nodes), 0);
+    }
+    let per_shard = chosen.default_nodes / chosen.default_shards.max(1);
+    let shards = wish.shards.unwrap_or(chosen.default_shards);
+    (wish.nodes.unwrap_or_else(|| shards.saturating_mul(per_shard)), shards)
+}
+
+fn place(
+    wish: &CreateCluster,
+    entry: &ServiceEntry,
+    facts: &Facts<'_>,
+) -> Result<(String, Plan), Vec<Finding>> {
+    let Some(capacity) = facts.capacity else {
+        let provider = wish.provider.as_ref().map_or("local", |p| p.0.as_str());
+        return Err(vec![
+            Finding::new("capacity-unknown", format!("What `{provider}` can carry could not be found out."))
+                .at("/provider")
+                .hint(format!("`clusterdeck provider check {provider}` says why.")),
+        ]);
+    };
+    let mut found: Vec<Finding> = software(capacity).map(|f| f.at("/service")).collect();
+    let version = version(wish.version.as_deref(), &capacity.versions);
+    if version.is_none() && found.is_empty() {
+        let there = capacity.versions.join(", ");
+        found.push(match &wish.version {
+            Some(wanted) if !there.is_empty() => {
+                Finding::new("version-not-found", format!("{} {wanted} is not installed here.", entry.name))
+                    .at("/version")
+                    .hint(format!("Found: {there}."))
+            }
+            _ => Finding::new("version-unknown", format!("No version of {} was found here.", entry.name))
+                .at("/version")
+                .hint("`clusterdeck doctor` tells what this computer can run."),
+        });
+    }
+    let wanted = wish.plan.clone().unwrap_or_default();
+    let plan = capacity.plan.clone().filter(|p| p.id == wanted);
+    if plan.is_none() {
+        found.push(unknown_plan(&wanted, wish.provider.as_ref()));
+    }
+    match (version, plan) {
+        (Some(version), Some(plan)) if found.is_empty() => Ok((version, plan)),
+        _ => Err(found),
+    }
+}
+
+/// There is no such size.
+pub(super) fn unknown_plan(wanted: &PlanId, provider: Option<&ProviderId>) -> Finding {
+    let provider = provider.map_or("local", |p| p.0.as_str());
+    Finding::new("plan-unknown", format!("`{provider}` has no plan {wanted}."))
+        .at("/plan")
+        .hint(format!("`clusterdeck plan list --provider {provider}` shows them."))
+}
+
+/// The newest version that is, or starts with, what was asked for: `7` and `7.0` mean 7.0.15, never 70.1.
+fn version(wanted: Option<&str>, found: &[String]) -> Option<String> {
+    let fits = |have: &&String| match wanted {
+        None => true,
+        Some(wanted) => {
+            have.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        }
+    };
+    found.iter().find(fits).cloned()
+}
+
+/// A primary may ask for a replica only where it usually has one to lose: from three copies of the data on.
+fn options(wish: &CreateCluster, topology: Topology, nodes: u16, shards: u16) -> ClusterOptions {
+    let copies = match topology {
+        Topology::PrimaryReplica => nodes,
+        Topology::Sharded => nodes / shards.max(1),
+        Topology::Single | Topology::MultiMaster => {
+            return ClusterOptions { stop_writes_without_replica: false };
+        }
+    };
+    let usual = ClusterOptions { stop_writes_without_replica: copies >= 3 };
+    wish.options.clone().unwrap_or(usual)
+}

@@ -1,0 +1,98 @@
+//! Numbers and names as people read them: always with a unit, never more exact than useful.
+
+use jiff::Timestamp;
+
+/// `3 GiB`, `1.5 GiB`, `640 KiB`: binary units, a decimal only where it is not nought.
+pub(in crate::preview) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut unit = 0;
+    let mut scale = 1_u64;
+    while unit + 1 < UNITS.len() && n / scale >= 1024 {
+        scale *= 1024;
+        unit += 1;
+    }
+    let tenths = (u128::from(n) * 10 + u128::from(scale) / 2) / u128::from(scale);
+    match tenths % 10 {
+        0 => format!("{} {}", tenths / 10, UNITS[unit]),
+        rest => format!("{}.{rest} {}", tenths / 10, UNITS[unit]),
+    }
+}
+
+/// `20 ms`, `45 s`, `12 min`, `3 h`: rounded up, since it is a wait.
+pub(in crate::preview) fn wait(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..120_000 => format!("{} s", ms.div_ceil(1_000)),
+        120_000..7_200_000 => format!("{} min", ms.div_ceil(60_000)),
+        _ => format!("{} h", ms.div_ceil(3_600_000)),
+    }
+}
+
+/// `5 min`, `3 h`, `2 days`: how long ago, rounded down; nothing is ever younger than now.
+pub(in crate::preview) fn age(now: Timestamp, then: Timestamp) -> String {
+    let seconds = (now.as_second() - then.as_second()).max(0);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// `1 node`, `3 nodes`.
+pub(in crate::preview) fn count(n: usize, one: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
+/// `demo-1`, `demo-1 and demo-2`, `demo-1, demo-2 and demo-3`.
+pub(in crate::preview) fn list(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// Starts with a capital letter.
+pub(in crate::preview) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_a_unit_and_only_the_decimal_they_need() {
+        for (n, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (512 << 20, "512 MiB"),
+            (3 << 30, "3 GiB"),
+            (u64::MAX, "16384 PiB"),
+        ] {
+            assert_eq!(bytes(n), text);
+        }
+    }
+
+    #[test]
+    fn waits_are_rounded_up_and_ages_down() {
+        assert_eq!([wait(20), wait(1_001), wait(121_000), wait(7_200_001)], ["20 ms", "2 s", "3 min", "3 h"]);
+        let now = Timestamp::UNIX_EPOCH;
+        let ago = |s: i64| Timestamp::from_second(-s).unwrap();
+        assert_eq!(
+            [age(now, ago(59)), age(now, ago(179)), age(now, ago(90_000)), age(now, ago(172_800))],
+            ["59 s", "2 min", "25 h", "2 days"]
+        );
+        assert_eq!(age(now, Timestamp::from_second(5).unwrap()), "0 s", "a clock that ran ahead");
+    }
+
+    #[test]
+    fn names_are_joined_as_in_speech() {
+        assert_eq!(list(&["a"]), "a");
+        assert_eq!(list(&["a", "b", "c"]), "a, b and c");
+    }
+}
