@@ -132,6 +132,9 @@ pub struct Operation {
     /// Whether asking it to stop would still help.
     #[serde(default)]
     pub cancellable: bool,
+    /// It failed where there is no way back, and can be taken up again at the step that failed.
+    #[serde(default)]
+    pub retryable: bool,
     /// Its steps in order.
     pub steps: Vec<StepRecord>,
     /// What it has to report.

@@ -11,8 +11,8 @@ use crate::{
     runner, watch,
 };
 use clusterdeck_domain::{
-    Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, Facts, Operation, OperationId, OperationState,
-    PlanId, Preview, PreviewId, ServiceKind, Subject, preview as domain_preview,
+    Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, Facts, Operation, OperationId,
+    OperationState, PlanId, Preview, PreviewId, ServiceKind, Subject, preview as domain_preview,
 };
 use clusterdeck_driver::Provider;
 use jiff::SignedDuration;
@@ -75,7 +75,8 @@ async fn collect(shared: &Arc<Shared>, change: &Change) -> Result<Collected> {
             live.observed = watch::look(shared, &live.spec.id).await.ok().or(live.observed.take());
         }
     }
-    let mut clusters: Vec<ClusterSpec> = shared.lock_clusters().values().map(|live| live.spec.clone()).collect();
+    let mut clusters: Vec<ClusterSpec> =
+        shared.lock_clusters().values().map(|live| live.spec.clone()).collect();
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Collected {
         available: shared.services.iter().flat_map(|d| d.services().iter().copied()).collect(),
@@ -101,9 +102,11 @@ async fn capacity(shared: &Arc<Shared>, change: &Change, spec: Option<&ClusterSp
             let default = PlanId::parse(clusterdeck_domain::DEFAULT_PLAN).ok();
             (wish.service, provider, wish.plan.clone().or(default))
         }
-        (Change::AddNode { plan, .. }, Some(spec)) => {
-            (spec.service, shared.provider_of(&spec.provider).ok()?, Some(plan.clone().unwrap_or_else(|| spec.plan.clone())))
-        }
+        (Change::AddNode { plan, .. }, Some(spec)) => (
+            spec.service,
+            shared.provider_of(&spec.provider).ok()?,
+            Some(plan.clone().unwrap_or_else(|| spec.plan.clone())),
+        ),
         (Change::AddShard { .. }, Some(spec)) => {
             (spec.service, shared.provider_of(&spec.provider).ok()?, Some(spec.plan.clone()))
         }
@@ -145,7 +148,12 @@ pub(crate) async fn preview(shared: &Arc<Shared>, change: Change) -> Result<Prep
 fn fingerprint(collected: &Collected) -> String {
     let Some((live, _)) = &collected.subject else { return String::new() };
     let roles = |observed: &ClusterObserved| {
-        observed.nodes.iter().map(|n| format!("{}={:?}/{:?}", n.node, n.role, n.health)).collect::<Vec<_>>().join(",")
+        observed
+            .nodes
+            .iter()
+            .map(|n| format!("{}={:?}/{:?}", n.node, n.role, n.health))
+            .collect::<Vec<_>>()
+            .join(",")
     };
     format!("{}:{}", live.spec.generation, live.observed.as_ref().map(roles).unwrap_or_default())
 }
@@ -226,6 +234,7 @@ async fn begin(
         state: OperationState::Queued,
         cancel_requested: false,
         cancellable: true,
+        retryable: false,
         steps: planned.plan.steps().iter().map(crate::step::Step::record).collect(),
         outcome: clusterdeck_domain::Outcome::default(),
         error: None,
@@ -285,9 +294,12 @@ async fn write(
     key: Option<&str>,
 ) -> Result<OperationRow> {
     let frame = serde_json::to_value(&planned.plan).map_err(|error| {
-        EngineError::Driver(clusterdeck_driver::DriverError::broken(format!("the plan cannot be written: {error}")))
+        EngineError::Driver(clusterdeck_driver::DriverError::broken(format!(
+            "the plan cannot be written: {error}"
+        )))
     })?;
-    let row = OperationRow { operation: operation.clone(), change, frame, idempotency_key: key.map(str::to_owned) };
+    let row =
+        OperationRow { operation: operation.clone(), change, frame, idempotency_key: key.map(str::to_owned) };
     let entry = JournalEntry {
         operation: operation.id.clone(),
         at: operation.created_at,

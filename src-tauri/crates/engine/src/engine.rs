@@ -6,12 +6,11 @@ use crate::{
     event::{Event, EventHub, EventKind, Level},
     facade::{ClusterReport, EndpointKind, EndpointReport, Engine, PreparedPreview, Result, Settings},
     repository::{AuditEntry, CacheRepository, SecretRepository, StateRepository},
-    runner,
-    watch,
+    runner, watch,
 };
 use clusterdeck_domain::{
-    Busy, ClusterId, ClusterObserved, ClusterSpec, Lifecycle, NodeId, NodeKind, OperationId, PreviewId, ProviderId,
-    ServiceKind, Topology, cluster_state,
+    Busy, ClusterId, ClusterObserved, ClusterSpec, Lifecycle, NodeId, NodeKind, OperationId, PreviewId,
+    ProviderId, ServiceKind, Topology, cluster_state,
 };
 use clusterdeck_driver::{ClusterContext, DriverError, Gateway, Provider, ServiceDriver};
 use jiff::Timestamp;
@@ -179,7 +178,9 @@ impl Shared {
     /// The cluster with that name or id.
     pub(crate) fn find(&self, name_or_id: &str) -> Result<Live> {
         let clusters = self.lock_clusters();
-        let found = clusters.values().find(|c| c.spec.name.as_str() == name_or_id || c.spec.id.as_str() == name_or_id);
+        let found = clusters
+            .values()
+            .find(|c| c.spec.name.as_str() == name_or_id || c.spec.id.as_str() == name_or_id);
         found.cloned().ok_or_else(|| EngineError::NotFound { what: format!("cluster `{name_or_id}`") })
     }
     /// The cluster with that id.
@@ -190,7 +191,8 @@ impl Shared {
     /// The cluster and node with that node name or id.
     pub(crate) fn find_node(&self, name_or_id: &str) -> Result<(Live, NodeId)> {
         let clusters = self.lock_clusters();
-        let found = clusters.values().find_map(|c| c.spec.find_node(name_or_id).map(|n| (c.clone(), n.id.clone())));
+        let found =
+            clusters.values().find_map(|c| c.spec.find_node(name_or_id).map(|n| (c.clone(), n.id.clone())));
         found.ok_or_else(|| EngineError::NotFound { what: format!("node `{name_or_id}`") })
     }
 
@@ -220,32 +222,45 @@ impl Shared {
         let mut found = Vec::new();
         if let Some(gateway) = &spec.gateway {
             let host = gateway.address.to_string();
-            let at = |kind, port: u16| EndpointReport { kind, host: host.clone(), port: port + gateway.port_offset, up };
+            let at = |kind, port: u16| EndpointReport {
+                kind,
+                host: host.clone(),
+                port: port + gateway.port_offset,
+                up,
+            };
             found.push(at(EndpointKind::ReadWrite, port));
             if spec.topology == Topology::PrimaryReplica {
                 found.push(at(EndpointKind::ReadOnly, port + 1));
             }
         }
-        found.extend(spec.nodes.iter().filter(|n| n.kind == NodeKind::Data).map(|node| EndpointReport {
-            kind: EndpointKind::Node,
-            host: node.machine.address.to_string(),
-            port: port + node.machine.port_offset,
-            up: live
-                .observed
-                .as_ref()
-                .and_then(|o| o.node(&node.id))
-                .map(|n| n.state == clusterdeck_domain::NodeState::Running),
+        found.extend(spec.nodes.iter().filter(|n| n.kind == NodeKind::Data).map(|node| {
+            EndpointReport {
+                kind: EndpointKind::Node,
+                host: node.machine.address.to_string(),
+                port: port + node.machine.port_offset,
+                up: live
+                    .observed
+                    .as_ref()
+                    .and_then(|o| o.node(&node.id))
+                    .map(|n| n.state == clusterdeck_domain::NodeState::Running),
+            }
         }));
         found
     }
 
     pub(crate) async fn set_settings(&self, settings: Settings) -> Result<()> {
-        let wrong = |pointer: &str, what: &str| EngineError::Invalid { what: what.to_owned(), pointer: pointer.to_owned() };
+        let wrong = |pointer: &str, what: &str| EngineError::Invalid {
+            what: what.to_owned(),
+            pointer: pointer.to_owned(),
+        };
         if !["system", "light", "dark"].contains(&settings.theme.as_str()) {
             return Err(wrong("/theme", "the theme is `system`, `light` or `dark`"));
         }
         if settings.figures.max_observation_age_ms < 2_000 {
-            return Err(wrong("/figures/max_observation_age_ms", "the watcher looks every 2 s: 2000 ms is the least"));
+            return Err(wrong(
+                "/figures/max_observation_age_ms",
+                "the watcher looks every 2 s: 2000 ms is the least",
+            ));
         }
         let value = serde_json::to_value(&settings).map_err(|e| wrong("", &e.to_string()))?;
         self.state.set_setting(SETTINGS, &value).await?;
@@ -274,7 +289,11 @@ impl Shared {
 
     /// Changes a cluster's row: reads it, lets `edit` say what it should be, keeps it with the next generation. Writes
     /// nothing when nothing differs, so that a repeated step is the same as one.
-    pub(crate) async fn update_spec(&self, id: &ClusterId, edit: impl Fn(&mut ClusterSpec) + Send) -> Result<ClusterSpec> {
+    pub(crate) async fn update_spec(
+        &self,
+        id: &ClusterId,
+        edit: impl Fn(&mut ClusterSpec) + Send,
+    ) -> Result<ClusterSpec> {
         let mut spec = self.live(id)?.spec;
         let before = spec.clone();
         edit(&mut spec);

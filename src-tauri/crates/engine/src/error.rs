@@ -102,7 +102,9 @@ impl EngineError {
             Self::PreviewStale => ("Nothing was changed.", "Look at the new preview and confirm that one."),
             Self::PreviewExpired => ("Nothing was changed.", "Ask for a new preview."),
             Self::Busy { .. } => ("Nothing was changed.", "Wait until it has ended, or cancel it."),
-            Self::ShuttingDown => ("Nothing was changed; the servers keep running.", "Try again in a moment."),
+            Self::ShuttingDown => {
+                ("Nothing was changed; the servers keep running.", "Try again in a moment.")
+            }
             Self::Repository(error) => {
                 return Problem {
                     code: self.code().to_owned(),
@@ -110,8 +112,12 @@ impl EngineError {
                     detail: "The servers keep running. Nothing was deleted.".to_owned(),
                     hint: match error {
                         RepositoryError::DiskFull { .. } => "Free some disk space and try again.".to_owned(),
-                        RepositoryError::Conflict { .. } | RepositoryError::Stale { .. } => "Look again and retry.".to_owned(),
-                        RepositoryError::Broken { .. } => "`clusterdeck doctor` says how to get back.".to_owned(),
+                        RepositoryError::Conflict { .. } | RepositoryError::Stale { .. } => {
+                            "Look again and retry.".to_owned()
+                        }
+                        RepositoryError::Broken { .. } => {
+                            "`clusterdeck doctor` says how to get back.".to_owned()
+                        }
                     },
                 };
             }
@@ -123,13 +129,16 @@ impl EngineError {
                     }
                     SecretError::Locked => "Unlock the keyring (sign in to the desktop) and try again.",
                     SecretError::Denied => "Allow Clusterdeck to use the keyring and try again.",
-                    SecretError::Vault(_) => "Check that CLUSTERDECK_VAULT_KEY_FILE names the key this vault was made with.",
+                    SecretError::Vault(_) => {
+                        "Check that CLUSTERDECK_VAULT_KEY_FILE names the key this vault was made with."
+                    }
                     SecretError::Failed(_) => "Try again; `clusterdeck doctor` looks at the keyring.",
                 };
                 return Problem {
                     code: self.code().to_owned(),
                     title: error.to_string(),
-                    detail: "The servers keep running; only their passwords cannot be read or kept.".to_owned(),
+                    detail: "The servers keep running; only their passwords cannot be read or kept."
+                        .to_owned(),
                     hint: hint.to_owned(),
                 };
             }
@@ -137,6 +146,11 @@ impl EngineError {
             Self::Driver(DriverError::Transient { .. }) => ("", "Try again in a moment."),
             Self::Invalid { .. } | Self::Driver(_) => ("", ""),
         };
-        Problem { code: self.code().to_owned(), title: self.to_string(), detail: detail.to_owned(), hint: hint.to_owned() }
+        Problem {
+            code: self.code().to_owned(),
+            title: self.to_string(),
+            detail: detail.to_owned(),
+            hint: hint.to_owned(),
+        }
     }
 }

@@ -147,7 +147,8 @@ mod tests {
         for _ in 0..3 {
             hub.send(notice(), Timestamp::UNIX_EPOCH);
         }
-        let ids = |last| hub.listen(Some(last)).0.map(|missed| missed.iter().map(|e| e.id).collect::<Vec<_>>());
+        let ids =
+            |last| hub.listen(Some(last)).0.map(|missed| missed.iter().map(|e| e.id).collect::<Vec<_>>());
         assert_eq!(ids(101), Some(vec![102, 103]), "what came after notice 101");
         assert_eq!(ids(103), Some(vec![]), "nothing was missed");
         assert_eq!(ids(7), None, "notices of an earlier run are gone");

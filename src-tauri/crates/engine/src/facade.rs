@@ -7,8 +7,9 @@ use crate::{
     repository::{AuditEntry, JournalEntry, OperationRow, Page},
 };
 use clusterdeck_domain::{
-    Busy, Change, ClusterHealth, ClusterObserved, ClusterSpec, ClusterState, Figures, Metric, MissingSoftware, NodeId,
-    Operation, OperationId, Plan, Point, Preview, PreviewId, ProviderId, Sensitive, ServiceKind,
+    Busy, Change, ClusterHealth, ClusterObserved, ClusterSpec, ClusterState, Figures, Metric,
+    MissingSoftware, NodeId, Operation, OperationId, Plan, Point, Preview, PreviewId, ProviderId, Sensitive,
+    ServiceKind,
 };
 use clusterdeck_driver::{ProviderCheck, Region};
 use jiff::Timestamp;
@@ -134,7 +135,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { figures: Figures::default(), close_to_tray: true, notifications: true, theme: "system".to_owned() }
+        Self {
+            figures: Figures::default(),
+            close_to_tray: true,
+            notifications: true,
+            theme: "system".to_owned(),
+        }
     }
 }
 
@@ -188,7 +194,11 @@ impl Engine {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn operations(&self, page: &Page, unfinished: bool) -> Result<(Vec<Operation>, Option<String>)> {
+    pub async fn operations(
+        &self,
+        page: &Page,
+        unfinished: bool,
+    ) -> Result<(Vec<Operation>, Option<String>)> {
         if unfinished {
             let rows = self.shared.state.unfinished().await?;
             let mine = rows.into_iter().map(|row| self.freshest(row.operation));
@@ -230,6 +240,13 @@ impl Engine {
     /// `NotFound`; `Invalid` when it has ended or can no longer be stopped.
     pub async fn cancel(&self, id: &OperationId, actor: &str) -> Result<Operation> {
         crate::runner::cancel(&self.shared, id, actor).await
+    }
+    /// Takes an operation up again that failed where there is no way back, at the step that failed.
+    ///
+    /// # Errors
+    /// `NotFound`; `Busy`; `Invalid` when it can't be taken up, or something else was done to the cluster since.
+    pub async fn retry(&self, id: &OperationId, actor: &str) -> Result<Operation> {
+        crate::runner::retry(&self.shared, id, actor).await
     }
     /// Waits until an operation has ended and returns it.
     ///
@@ -284,14 +301,27 @@ impl Engine {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn points(&self, node: &NodeId, metric: Metric, from: i64, to: i64, step: i64) -> Result<Vec<Point>> {
+    pub async fn points(
+        &self,
+        node: &NodeId,
+        metric: Metric,
+        from: i64,
+        to: i64,
+        step: i64,
+    ) -> Result<Vec<Point>> {
         Ok(self.shared.cache.points(node, metric, from, to, step).await?)
     }
     /// A piece of a node's log: the last `lines` lines, or those after a position. `unit` defaults to the server's.
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn log(&self, node: &str, unit: Option<&str>, lines: usize, after: Option<u64>) -> Result<LogPage> {
+    pub async fn log(
+        &self,
+        node: &str,
+        unit: Option<&str>,
+        lines: usize,
+        after: Option<u64>,
+    ) -> Result<LogPage> {
         crate::inventory::log(&self.shared, node, unit, lines, after).await
     }
     /// The settings.

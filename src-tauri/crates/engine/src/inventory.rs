@@ -20,7 +20,12 @@ pub(crate) async fn services(shared: &Arc<Shared>) -> Result<Vec<ServiceReport>>
     let mut reports = Vec::with_capacity(SERVICES.len());
     for entry in &SERVICES {
         let Ok(programs) = programs(shared, entry.id) else {
-            reports.push(ServiceReport { service: entry.id, has_driver: false, installed: vec![], missing: vec![] });
+            reports.push(ServiceReport {
+                service: entry.id,
+                has_driver: false,
+                installed: vec![],
+                missing: vec![],
+            });
             continue;
         };
         let capacity = provider.capacity(None, &programs, &[]).await?;
@@ -65,7 +70,8 @@ pub(crate) async fn log(
     let mut units = machine.units().await?;
     units.sort();
     let server = shared.driver(live.spec.service)?.server_unit();
-    let default = if spec.kind == NodeKind::Data { server } else { units.first().map_or(server, String::as_str) };
+    let default =
+        if spec.kind == NodeKind::Data { server } else { units.first().map_or(server, String::as_str) };
     let unit = unit.unwrap_or(default).to_owned();
     if !units.contains(&unit) {
         return Err(EngineError::NotFound { what: format!("unit `{unit}` on {node}") });

@@ -26,6 +26,6 @@ pub use engine::Parts;
 pub use error::EngineError;
 pub use event::{Event, EventHub, EventKind, Level};
 pub use facade::{
-    ClusterReport, Credentials, EndpointKind, EndpointReport, Engine, LogPage, PreparedPreview, ProviderReport, Result,
-    ServiceReport, Settings,
+    ClusterReport, Credentials, EndpointKind, EndpointReport, Engine, LogPage, PreparedPreview,
+    ProviderReport, Result, ServiceReport, Settings,
 };

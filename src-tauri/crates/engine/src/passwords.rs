@@ -38,7 +38,12 @@ pub(crate) async fn load(shared: &Shared, cluster: &ClusterId, generation: u32) 
 }
 
 /// Makes the passwords of a generation, or finds them when they were made already.
-pub(crate) async fn ensure(shared: &Shared, cluster: &ClusterId, generation: u32, names: &[&str]) -> Result<Set> {
+pub(crate) async fn ensure(
+    shared: &Shared,
+    cluster: &ClusterId,
+    generation: u32,
+    names: &[&str],
+) -> Result<Set> {
     if let Some(known) = load(shared, cluster, generation).await? {
         return Ok(known);
     }
@@ -79,7 +84,12 @@ fn generate() -> Result<Sensitive<String>> {
 }
 
 /// See [`crate::Engine::credentials`].
-pub(crate) async fn credentials(shared: &Shared, cluster: &str, reveal: bool, actor: &str) -> Result<Credentials> {
+pub(crate) async fn credentials(
+    shared: &Shared,
+    cluster: &str,
+    reveal: bool,
+    actor: &str,
+) -> Result<Credentials> {
     let report = shared.report(cluster)?;
     let spec = &report.spec;
     let driver = shared.driver(spec.service)?;
@@ -90,11 +100,13 @@ pub(crate) async fn credentials(shared: &Shared, cluster: &str, reveal: bool, ac
     }
     let set = load(shared, &spec.id, spec.secrets_generation).await?;
     let password = set.and_then(|set| set.get("people").cloned());
-    let password =
-        password.ok_or_else(|| EngineError::NotFound { what: format!("password of `{}` in the keyring", spec.name) })?;
+    let password = password.ok_or_else(|| EngineError::NotFound {
+        what: format!("password of `{}` in the keyring", spec.name),
+    })?;
     let endpoint = report.endpoints.iter().find(|e| e.kind == EndpointKind::ReadWrite);
-    let url = endpoint
-        .map(|e| Sensitive::new(format!("{scheme}://{username}:{}@{}:{}", password.reveal(), e.host, e.port)));
+    let url = endpoint.map(|e| {
+        Sensitive::new(format!("{scheme}://{username}:{}@{}:{}", password.reveal(), e.host, e.port))
+    });
     shared
         .audit(AuditEntry {
             id: 0,

@@ -6,13 +6,15 @@ use crate::{
     error::EngineError,
     facade::Result,
     operations::{
-        Plan, Planned, add_node, add_shard, create_cluster, delete_cluster, drain_node, promote_node, reboot_node,
-        remove_node, remove_shard, resync_cluster, rotate_credentials, switches, undrain_node,
+        Plan, Planned, add_node, add_shard, create_cluster, delete_cluster, drain_node, promote_node,
+        reboot_node, remove_node, remove_shard, resync_cluster, rotate_credentials, switches, undrain_node,
     },
 };
 use clusterdeck_domain::{
-    Change, ClusterId, ClusterSpec, CreateCluster, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState, PlanId, Role,
-    preview::{nodes_per_shard, resolve_create}, side_plan,
+    Change, ClusterId, ClusterSpec, CreateCluster, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState,
+    PlanId, Role,
+    preview::{nodes_per_shard, resolve_create},
+    side_plan,
 };
 use clusterdeck_driver::MachineRequest;
 use std::sync::Arc;
@@ -27,7 +29,9 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
     let named = || node.ok_or(EngineError::PreviewStale);
     let plan = match change {
         Change::CreateCluster(_) => return Err(EngineError::PreviewStale),
-        Change::AddNode { count, plan, .. } => add_nodes(shared, live, count.unwrap_or(1), plan.clone()).await?,
+        Change::AddNode { count, plan, .. } => {
+            add_nodes(shared, live, count.unwrap_or(1), plan.clone()).await?
+        }
         Change::AddShard { .. } => add_a_shard(shared, live).await?,
         Change::RemoveShard { shard, .. } => Plan::RemoveShard(remove_shard::Plan {
             shard: *shard,
@@ -50,7 +54,9 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
             let alive = seen.is_some_and(|n| n.state == NodeState::Running && n.role != Some(Role::Witness));
             Plan::RemoveNode(remove_node::Plan { node: named()?.clone(), alive })
         }
-        Change::ResyncCluster { .. } => Plan::ResyncCluster(resync_cluster::Plan { replicas: replicas(live) }),
+        Change::ResyncCluster { .. } => {
+            Plan::ResyncCluster(resync_cluster::Plan { replicas: replicas(live) })
+        }
         Change::SetProtection { enabled, .. } => Plan::Switch(switches::Plan::Protection { to: *enabled }),
         Change::SetAutoFailover { enabled, .. } => {
             Plan::Switch(switches::Plan::AutoFailover { to: *enabled, from: live.spec.auto_failover })
@@ -65,7 +71,9 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
         Change::DeleteCluster { .. } => {
             // A rotation that was cut short may have left the next generation behind.
             let now = live.spec.secrets_generation;
-            Plan::DeleteCluster(delete_cluster::Plan { generations: (now.saturating_sub(1)..=now + 1).collect() })
+            Plan::DeleteCluster(delete_cluster::Plan {
+                generations: (now.saturating_sub(1)..=now + 1).collect(),
+            })
         }
     };
     Ok(Planned {
@@ -157,7 +165,10 @@ async fn new_nodes(
     let provider = shared.provider_of(&spec.provider)?;
     let wanted = plan.unwrap_or_else(|| spec.plan.clone());
     let plans = provider.plans(&spec.region).await?;
-    let plan = plans.into_iter().find(|p| p.id == wanted).ok_or(EngineError::NotFound { what: format!("plan {wanted}") })?;
+    let plan = plans
+        .into_iter()
+        .find(|p| p.id == wanted)
+        .ok_or(EngineError::NotFound { what: format!("plan {wanted}") })?;
     let mut nodes = Vec::new();
     let mut machines = Vec::new();
     for ordinal in spec.last_ordinal + 1..=spec.last_ordinal + count {
@@ -195,7 +206,8 @@ async fn add_nodes(shared: &Arc<Shared>, live: &Live, count: u16, plan: Option<P
 
 async fn add_a_shard(shared: &Arc<Shared>, live: &Live) -> Result<Plan> {
     let shard = live.spec.shards;
-    let (nodes, machines) = new_nodes(shared, &live.spec, nodes_per_shard(&live.spec), Some(shard), None).await?;
+    let (nodes, machines) =
+        new_nodes(shared, &live.spec, nodes_per_shard(&live.spec), Some(shard), None).await?;
     Ok(Plan::AddShard(add_shard::Plan { shard, nodes, machines }))
 }
 

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    Change, ClusterId, ClusterObserved, ClusterSpec, Metric, NodeId, Operation, OperationId, OperationState, Point,
-    Sensitive, SecretRef, StepState,
+    Change, ClusterId, ClusterObserved, ClusterSpec, Metric, NodeId, Operation, OperationId, OperationState,
+    Point, SecretRef, Sensitive, StepState,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -177,7 +177,14 @@ pub trait CacheRepository: Send + Sync {
     async fn add_samples(&self, samples: &[SampleRow]) -> Result<()>;
     /// The points of one metric of one node in `from..to` (milliseconds), one per `step` (mean of what lies in it), from
     /// raw or rolled-up samples, whichever covers the range.
-    async fn points(&self, node: &NodeId, metric: Metric, from: i64, to: i64, step: i64) -> Result<Vec<Point>>;
+    async fn points(
+        &self,
+        node: &NodeId,
+        metric: Metric,
+        from: i64,
+        to: i64,
+        step: i64,
+    ) -> Result<Vec<Point>>;
     /// Rolls up and drops old samples; called now and then. `now` in milliseconds.
     async fn tidy(&self, now: i64) -> Result<()>;
     /// Forgets a cluster's samples and observations.

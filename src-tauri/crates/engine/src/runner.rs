@@ -7,7 +7,7 @@ use crate::{
     event::{Event, EventKind, Level},
     facade::Result,
     operations::Plan,
-    repository::{AuditEntry, JournalEntry, OperationRow},
+    repository::{AuditEntry, JournalEntry, OperationRow, Page},
     step::{Step, StepContext},
     watch,
 };
@@ -96,7 +96,8 @@ pub(crate) fn launch(shared: &Arc<Shared>, row: OperationRow) {
     let running = Running { cancel: cancel.clone(), ended: listen, record: record.clone() };
     shared.running.lock().unwrap_or_else(PoisonError::into_inner).insert(operation.id.clone(), running);
     if let Some(live) = shared.lock_clusters().get_mut(&operation.cluster_id) {
-        live.busy = Some((operation.id.clone(), Busy { kind: operation.kind, title: operation.title.clone() }));
+        live.busy =
+            Some((operation.id.clone(), Busy { kind: operation.kind, title: operation.title.clone() }));
     }
     let id = operation.id.clone();
     let owner = shared.clone();
@@ -131,7 +132,9 @@ impl Run {
         let plan: Plan = match serde_json::from_value(row.frame.clone()) {
             Ok(plan) => plan,
             Err(error) => {
-                let what = format!("the plan of this operation cannot be read ({error}); it was written by another version");
+                let what = format!(
+                    "the plan of this operation cannot be read ({error}); it was written by another version"
+                );
                 return self.end(OperationState::Failed, Some(DriverError::broken(what).into())).await;
             }
         };
@@ -145,7 +148,10 @@ impl Run {
         match end {
             Some(End::Done) => self.end(OperationState::Succeeded, None).await,
             Some(End::Cancelled) => self.unwind(&steps, None, OperationState::Cancelled).await,
-            Some(End::Failed(error)) if self.past_return(&steps) => self.end(OperationState::Failed, Some(error)).await,
+            Some(End::Failed(error)) if self.past_return(&steps) => {
+                self.record.edit(|operation| operation.retryable = true);
+                self.end(OperationState::Failed, Some(error)).await;
+            }
             Some(End::Failed(error)) => self.unwind(&steps, Some(error), OperationState::Failed).await,
             None => {
                 let failed = row.operation.error.is_some();
@@ -156,8 +162,16 @@ impl Run {
     }
 
     fn past_return(&self, steps: &[Step]) -> bool {
+        self.begun(steps, |step| step.no_return)
+    }
+
+    fn past_cancel(&self, steps: &[Step]) -> bool {
+        self.begun(steps, |step| step.no_return || step.no_cancel)
+    }
+
+    fn begun(&self, steps: &[Step], kind: impl Fn(&Step) -> bool) -> bool {
         let states: Vec<StepState> = self.record.edit(|o| o.steps.iter().map(|s| s.state).collect());
-        steps.iter().zip(states).any(|(step, state)| step.no_return && state != StepState::Pending)
+        steps.iter().zip(states).any(|(step, state)| kind(step) && state != StepState::Pending)
     }
 
     async fn forward(&self, steps: &[Step]) -> End {
@@ -165,14 +179,16 @@ impl Run {
             if self.state(index) == StepState::Succeeded {
                 continue;
             }
-            if self.cancel.is_cancelled() && !self.past_return(steps) {
+            if self.cancel.is_cancelled() && !self.past_cancel(steps) {
                 return End::Cancelled;
             }
-            if let Err(error) = self.note(index, StepState::Running, OperationState::Running, None, steps).await {
+            if let Err(error) =
+                self.note(index, StepState::Running, OperationState::Running, None, steps).await
+            {
                 return End::Failed(error);
             }
             self.fault(&step.name, "before");
-            let cancellable = !step.no_return && !self.past_return(steps);
+            let cancellable = !self.past_cancel(steps);
             let attempt = self.attempt(index, step, &step.run, step.deadline);
             let result = tokio::select! {
                 biased;
@@ -182,7 +198,9 @@ impl Run {
             self.fault(&step.name, "after");
             match result {
                 Ok(()) => {
-                    if let Err(error) = self.note(index, StepState::Succeeded, OperationState::Running, None, steps).await {
+                    if let Err(error) =
+                        self.note(index, StepState::Succeeded, OperationState::Running, None, steps).await
+                    {
                         return End::Failed(error);
                     }
                     self.fault(&step.name, "noted");
@@ -190,7 +208,10 @@ impl Run {
                 Err(error) => {
                     tracing::warn!(step = %step.name, error = %chain(&error), "a step failed");
                     // The operation fails either way; a store that cannot take this line is reported by the end.
-                    drop(self.note(index, StepState::Failed, OperationState::Running, Some(&error), steps).await);
+                    drop(
+                        self.note(index, StepState::Failed, OperationState::Running, Some(&error), steps)
+                            .await,
+                    );
                     return End::Failed(error);
                 }
             }
@@ -235,7 +256,11 @@ impl Run {
             match result {
                 Err(EngineError::Driver(DriverError::Transient { what })) => {
                     if self.record.last_progress() + deadline <= Instant::now() {
-                        return Err(DriverError::rejected(what, "It did not get better in time. Look at the logs of its nodes.").into());
+                        return Err(DriverError::rejected(
+                            what,
+                            "It did not get better in time. Look at the logs of its nodes.",
+                        )
+                        .into());
                     }
                     self.record.progress(&self.shared, index, &format!("Waiting: {what}"), None);
                     sleep(pause).await;
@@ -264,11 +289,16 @@ impl Run {
                 Err(error) => Err(error),
             };
             match result {
-                Ok(()) => drop(self.note(index, StepState::Undone, OperationState::Unwinding, None, steps).await),
+                Ok(()) => {
+                    drop(self.note(index, StepState::Undone, OperationState::Unwinding, None, steps).await)
+                }
                 Err(error) => {
                     tracing::error!(step = %step.name, error = %chain(&error), "a step could not be taken back");
                     left.push(format!("{}: {error}", step.title));
-                    drop(self.note(index, StepState::Failed, OperationState::Unwinding, Some(&error), steps).await);
+                    drop(
+                        self.note(index, StepState::Failed, OperationState::Unwinding, Some(&error), steps)
+                            .await,
+                    );
                 }
             }
         }
@@ -294,7 +324,8 @@ impl Run {
         steps: &[Step],
     ) -> Result<()> {
         let now = self.shared.now();
-        let past = self.past_return(steps) || (steps[index].no_return && step_state == StepState::Running);
+        let past = self.past_cancel(steps)
+            || ((steps[index].no_return || steps[index].no_cancel) && step_state == StepState::Running);
         let name = self.record.edit(|operation| {
             operation.state = state;
             operation.cancellable = !past && state == OperationState::Running;
@@ -463,6 +494,57 @@ pub(crate) async fn cancel(shared: &Arc<Shared>, id: &OperationId, actor: &str) 
     shared.state.record(&row, &entry).await?;
     token.cancel();
     notify(shared, &row.operation, Level::Info);
+    Ok(row.operation)
+}
+
+/// See [`crate::Engine::retry`].
+pub(crate) async fn retry(shared: &Arc<Shared>, id: &OperationId, actor: &str) -> Result<Operation> {
+    let invalid = |what: String| EngineError::Invalid { what, pointer: String::new() };
+    if shared.closing.is_cancelled() {
+        return Err(EngineError::ShuttingDown);
+    }
+    let row = shared.state.operation(id).await?;
+    let mut row = row.ok_or_else(|| EngineError::NotFound { what: format!("operation {id}") })?;
+    let title = row.operation.title.clone();
+    if !row.operation.retryable {
+        return Err(invalid(format!("`{title}` cannot be taken up again: ask for a new preview instead")));
+    }
+    let cluster = row.operation.cluster_id.clone();
+    let page = Page { limit: 1, cursor: None, cluster: Some(cluster.clone()) };
+    let (latest, _) = shared.state.operations(&page).await?;
+    if latest.first().is_some_and(|newest| newest.id != *id) {
+        return Err(invalid(format!(
+            "something else was done to the cluster since `{title}`: ask for a new preview"
+        )));
+    }
+    {
+        let mut clusters = shared.lock_clusters();
+        let live = clusters.get_mut(&cluster);
+        let live = live.ok_or_else(|| EngineError::NotFound { what: format!("cluster {cluster}") })?;
+        if let Some((_, busy)) = &live.busy {
+            return Err(EngineError::Busy { title: busy.title.clone() });
+        }
+        live.busy = Some((id.clone(), Busy { kind: row.operation.kind, title }));
+    }
+    row.operation.state = OperationState::Queued;
+    row.operation.retryable = false;
+    row.operation.error = None;
+    row.operation.ended_at = None;
+    let entry = JournalEntry {
+        operation: id.clone(),
+        at: shared.now(),
+        step: None,
+        step_state: None,
+        state: OperationState::Queued,
+        text: Some(format!("{actor} took it up again")),
+    };
+    if let Err(error) = shared.state.record(&row, &entry).await {
+        if let Some(live) = shared.lock_clusters().get_mut(&cluster) {
+            live.busy = None;
+        }
+        return Err(error.into());
+    }
+    launch(shared, row.clone());
     Ok(row.operation)
 }
 

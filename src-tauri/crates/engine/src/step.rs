@@ -1,10 +1,6 @@
 //! A step of an operation, and what it may use while it runs.
 
-use crate::{
-    engine::Shared,
-    facade::Result,
-    runner::Record,
-};
+use crate::{engine::Shared, facade::Result, runner::Record};
 use clusterdeck_domain::{ClusterId, ClusterSpec, Outcome, StepRecord, StepState};
 use clusterdeck_driver::{ClusterContext, Progress, Provider, ServiceDriver};
 use futures::future::BoxFuture;
@@ -24,6 +20,8 @@ pub(crate) struct Step {
     pub(crate) deadline: Duration,
     /// From here on there is no way back: a failure stops the operation where it is, and it can be asked for again.
     pub(crate) no_return: bool,
+    /// From here on it cannot be cancelled, but a failure still takes back what can be.
+    pub(crate) no_cancel: bool,
 }
 
 /// A step that does `run`. `name` is what the journal knows it by.
@@ -39,6 +37,7 @@ where
         undo: None,
         deadline: DEADLINE,
         no_return: false,
+        no_cancel: false,
     }
 }
 
@@ -60,6 +59,11 @@ impl Step {
     /// No way back from the start of this step.
     pub(crate) fn no_return(mut self) -> Self {
         self.no_return = true;
+        self
+    }
+    /// Too late to cancel from the start of this step.
+    pub(crate) fn no_cancel(mut self) -> Self {
+        self.no_cancel = true;
         self
     }
     pub(crate) fn record(&self) -> StepRecord {

@@ -1,1 +1,16 @@
-//! The testkit room.
+//! What tests need and a release never contains: a small world of fake machines and servers that can fail on request,
+//! memory in place of the databases, and an engine over both that can be killed at any journal entry.
+//!
+//! The fakes are for the engine's own rules (order, undo, resume). What servers do is tested on real servers.
+
+mod driver;
+mod gateway;
+mod lab;
+mod machine;
+mod memory;
+mod provider;
+mod world;
+
+pub use lab::{Lab, WORN};
+pub use memory::Kill;
+pub use world::{Fault, World};

@@ -26,16 +26,20 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     let mut steps = vec![
         step("reserve", format!("Reserve {names}"), move |cx| add_to_spec(cx, reserve.clone()))
             .undo(move |cx| take_from_spec(cx, release.clone())),
-        step("machines", format!("Prepare {} machines", plan.nodes.len()), move |cx| ensure_machines(cx, machines.clone()))
-            .undo(move |cx| remove_machines(cx, gone.clone())),
+        step("machines", format!("Prepare {} machines", plan.nodes.len()), move |cx| {
+            ensure_machines(cx, machines.clone())
+        })
+        .undo(move |cx| remove_machines(cx, gone.clone())),
         step("start", "Start the servers", move |cx| start_nodes(cx, start.clone())),
     ];
     for node in &plan.nodes {
         let (join, leave) = (node.id.clone(), node.id.clone());
         steps.push(
-            step(format!("join-{}", node.name), format!("Let {} catch up", node.name), move |cx| join_node(cx, join.clone()))
-                .undo(move |cx| leave_node(cx, leave.clone()))
-                .within(Duration::from_secs(60)),
+            step(format!("join-{}", node.name), format!("Let {} catch up", node.name), move |cx| {
+                join_node(cx, join.clone())
+            })
+            .undo(move |cx| leave_node(cx, leave.clone()))
+            .within(Duration::from_secs(60)),
         );
     }
     let report: Vec<String> = plan.nodes.iter().map(|n| n.name.clone()).collect();
@@ -85,7 +89,8 @@ pub(super) async fn start_nodes(cx: StepContext, nodes: Vec<NodeId>) -> Result<(
     let driver = cx.driver()?;
     let start_as = match context.spec.topology {
         Topology::PrimaryReplica => {
-            let primary = seen.primary().ok_or_else(|| DriverError::transient("nobody is known to be the primary"))?;
+            let primary =
+                seen.primary().ok_or_else(|| DriverError::transient("nobody is known to be the primary"))?;
             StartAs::ReplicaOf(primary.node.clone())
         }
         _ => StartAs::Member,

@@ -42,8 +42,10 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
                 take_from_spec(cx, nodes).await
             }
         }),
-        step("machines", format!("Prepare {} machines", plan.nodes.len()), move |cx| ensure_machines(cx, machines.clone()))
-            .undo(move |cx| remove_machines(cx, gone.clone())),
+        step("machines", format!("Prepare {} machines", plan.nodes.len()), move |cx| {
+            ensure_machines(cx, machines.clone())
+        })
+        .undo(move |cx| remove_machines(cx, gone.clone())),
         step("start", "Start the servers", move |cx| start_nodes(cx, start.clone())),
         step("slots", "Move slots to the new shard", move |cx| fill_shard(cx, shard))
             .undo(move |cx| empty_shard(cx, shard))

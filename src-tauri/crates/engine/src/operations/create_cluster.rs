@@ -23,8 +23,10 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     let mut steps = vec![
         step("reserve", "Reserve the name", |cx| async move { cx.spec().map(drop) }).undo(forget_cluster),
         step("passwords", "Make the passwords", make_passwords).undo(forget_passwords),
-        step("machines", format!("Prepare {count} machines"), move |cx| ensure_machines(cx, machines.clone()))
-            .undo(remove_machines),
+        step("machines", format!("Prepare {count} machines"), move |cx| {
+            ensure_machines(cx, machines.clone())
+        })
+        .undo(remove_machines),
         step("start", "Start the servers", start_servers),
         step("form", "Bring the nodes together", form).within(Duration::from_secs(60)),
     ];
@@ -107,7 +109,9 @@ pub(super) async fn expect_healthy(cx: &StepContext) -> Result<()> {
     for node in spec.nodes.iter().filter(|n| !n.drained) {
         let found = seen.node(&node.id);
         if found.is_none_or(|n| n.health != Health::Healthy) {
-            let why = found.and_then(|n| n.detail.clone()).unwrap_or_else(|| "it is not known how it is".to_owned());
+            let why = found
+                .and_then(|n| n.detail.clone())
+                .unwrap_or_else(|| "it is not known how it is".to_owned());
             return Err(DriverError::transient(format!("{} is not healthy yet: {why}", node.name)).into());
         }
     }

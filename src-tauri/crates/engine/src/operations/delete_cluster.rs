@@ -74,7 +74,8 @@ pub(super) async fn forget(cx: &StepContext) -> Result<()> {
     cx.shared.cache.forget(&cx.cluster).await?;
     let live = cx.shared.lock_clusters().remove(&cx.cluster);
     if let Some(live) = live {
-        let mut event = Event::new(EventKind::ClusterRemoved, Level::Info, format!("{} is gone", live.spec.name));
+        let mut event =
+            Event::new(EventKind::ClusterRemoved, Level::Info, format!("{} is gone", live.spec.name));
         event.cluster_id = Some(live.spec.id);
         event.cluster = Some(live.spec.name.to_string());
         cx.shared.events.send(event, cx.shared.now());

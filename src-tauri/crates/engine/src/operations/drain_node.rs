@@ -22,13 +22,15 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     let name = &plan.name;
     let [out, back, wait, mark, unmark, halt] = std::array::from_fn(|_| plan.node.clone());
     vec![
-        step("leave-service", format!("Send nothing new to {name}"), move |cx| leave_service(cx, out.clone()))
-            .undo(move |cx| enter_service(cx, back.clone())),
+        step("leave-service", format!("Send nothing new to {name}"), move |cx| {
+            leave_service(cx, out.clone())
+        })
+        .undo(move |cx| enter_service(cx, back.clone())),
         step("wait", "Wait for open connections", move |cx| wait_for_connections(cx, wait.clone()))
             .within(PATIENCE + Duration::from_secs(10)),
         step("mark", format!("Note that {name} is drained"), move |cx| set_drained(cx, mark.clone(), true))
             .undo(move |cx| set_drained(cx, unmark.clone(), false)),
-        step("stop", format!("Stop {name}"), move |cx| stop(cx, halt.clone())).no_return(),
+        step("stop", format!("Stop {name}"), move |cx| stop(cx, halt.clone())).no_cancel(),
     ]
 }
 
@@ -65,11 +67,17 @@ pub(super) async fn wait_for_connections(cx: StepContext, node: NodeId) -> Resul
         }
         if waited >= PATIENCE {
             cx.shared.gateway.disconnect(&context, &node).await?;
-            cx.report(|outcome| outcome.notes.push(format!("{open} connections were still open and were closed")));
+            cx.report(|outcome| {
+                outcome.notes.push(format!("{open} connections were still open and were closed"))
+            });
             return Ok(());
         }
         let left = (PATIENCE - waited).as_secs();
-        progress.measured(&format!("{open} connections open, closing them in {left} s"), waited.as_secs(), PATIENCE.as_secs());
+        progress.measured(
+            &format!("{open} connections open, closing them in {left} s"),
+            waited.as_secs(),
+            PATIENCE.as_secs(),
+        );
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
 }

@@ -21,10 +21,16 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     let (check, target) = (plan.clone(), plan.target.clone());
     let finish = plan.target.clone();
     vec![
-        step("check", format!("See that {} has caught up", plan.name), move |cx| has_caught_up(cx, check.clone())),
-        step("stand-aside", "Let the voters stand aside", stand_aside).undo(|cx| async move { cx.arm_failover().await }),
-        step("hand-over", format!("Hand the writes over to {}", plan.name), move |cx| hand_over(cx, target.clone())),
-        step("failover", "Let the voters watch the new primary", |cx| async move { cx.arm_failover().await }).no_return(),
+        step("check", format!("See that {} has caught up", plan.name), move |cx| {
+            has_caught_up(cx, check.clone())
+        }),
+        step("stand-aside", "Let the voters stand aside", stand_aside)
+            .undo(|cx| async move { cx.arm_failover().await }),
+        step("hand-over", format!("Hand the writes over to {}", plan.name), move |cx| {
+            hand_over(cx, target.clone())
+        })
+        .no_cancel(),
+        step("failover", "Let the voters watch the new primary", |cx| async move { cx.arm_failover().await }),
         step("prove", "See that all is well", move |cx| prove(cx, finish.clone())),
     ]
 }
@@ -38,8 +44,12 @@ async fn has_caught_up(cx: StepContext, plan: Plan) -> Result<()> {
     let refused = |what: String| Err(DriverError::rejected(what, "Nothing was changed.").into());
     match (node.state, node.link, node.lag_bytes) {
         (NodeState::Running, Some(Link::Up), Some(lag)) if lag <= plan.max_lag_bytes => Ok(()),
-        (NodeState::Running, Some(Link::Up), Some(lag)) => refused(format!("{} is {lag} bytes behind", plan.name)),
-        (NodeState::Running, Some(Link::Up), None) => refused(format!("it is not known how far {} is behind", plan.name)),
+        (NodeState::Running, Some(Link::Up), Some(lag)) => {
+            refused(format!("{} is {lag} bytes behind", plan.name))
+        }
+        (NodeState::Running, Some(Link::Up), None) => {
+            refused(format!("it is not known how far {} is behind", plan.name))
+        }
         _ => refused(format!("{} is not following its primary", plan.name)),
     }
 }

@@ -39,7 +39,9 @@ pub(crate) enum Part {
 
 pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     let name = &plan.name;
-    let prove = step("prove", "See that all is well", |cx| async move { super::create_cluster::expect_healthy(&cx).await });
+    let prove = step("prove", "See that all is well", |cx| async move {
+        super::create_cluster::expect_healthy(&cx).await
+    });
     if plan.role == Part::Witness {
         let restart = step("restart", format!("Stop and start the voter on {name}"), |cx| async move {
             aside(cx.clone()).await?;
@@ -48,23 +50,36 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
         return vec![restart, prove];
     }
     let [out, back, wait, end, join, enter] = std::array::from_fn(|_| plan.node.clone());
-    let start = plan.clone();
+    let (start, up) = (plan.clone(), plan.clone());
     let mut steps = Vec::new();
     if plan.role == Part::Primary {
-        steps.push(step("stand-aside", "Let the voters stand aside", aside).undo(|cx| async move { cx.arm_failover().await }));
+        steps.push(
+            step("stand-aside", "Let the voters stand aside", aside)
+                .undo(|cx| async move { cx.arm_failover().await }),
+        );
     } else {
         steps.push(
-            step("leave-service", format!("Send nothing new to {name}"), move |cx| leave_service(cx, out.clone()))
-                .undo(move |cx| enter_service(cx, back.clone())),
+            step("leave-service", format!("Send nothing new to {name}"), move |cx| {
+                leave_service(cx, out.clone())
+            })
+            .undo(move |cx| enter_service(cx, back.clone())),
         );
         steps.push(
             step("wait", "Wait for open connections", move |cx| wait_for_connections(cx, wait.clone()))
                 .within(Duration::from_secs(30)),
         );
     }
-    steps.push(step("stop", format!("Stop {name}"), move |cx| stop(cx, end.clone())).no_return());
+    // Whatever happens from here, the node is started again and comes back into service or the voters are armed again.
+    steps.push(
+        step("stop", format!("Stop {name}"), move |cx| stop(cx, end.clone()))
+            .undo(move |cx| start_again(cx, up.clone()))
+            .no_cancel(),
+    );
     steps.push(step("start", format!("Start {name}"), move |cx| start_again(cx, start.clone())));
-    steps.push(step("join", format!("Let {name} catch up"), move |cx| catch_up(cx, join.clone())).within(Duration::from_secs(60)));
+    steps.push(
+        step("join", format!("Let {name} catch up"), move |cx| catch_up(cx, join.clone()))
+            .within(Duration::from_secs(60)),
+    );
     steps.push(if plan.role == Part::Primary {
         step("failover", "Let the voters watch again", |cx| async move { cx.arm_failover().await })
     } else {

@@ -25,8 +25,10 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     if plan.alive {
         let [out, back, wait] = std::array::from_fn(|_| plan.node.id.clone());
         steps.push(
-            step("leave-service", format!("Send nothing new to {name}"), move |cx| leave_service(cx, out.clone()))
-                .undo(move |cx| enter_service(cx, back.clone())),
+            step("leave-service", format!("Send nothing new to {name}"), move |cx| {
+                leave_service(cx, out.clone())
+            })
+            .undo(move |cx| enter_service(cx, back.clone())),
         );
         steps.push(
             step("wait", "Wait for open connections", move |cx| wait_for_connections(cx, wait.clone()))
@@ -34,12 +36,17 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
         );
     }
     let [member, machine, row] = std::array::from_fn(|_| plan.node.clone());
-    steps.push(step("leave", format!("Take {name} out of the cluster"), move |cx| leave(cx, member.clone())).no_return());
+    steps.push(
+        step("leave", format!("Take {name} out of the cluster"), move |cx| leave(cx, member.clone()))
+            .no_return(),
+    );
     steps.push(step("machine", "Stop it and give its machine back", move |cx| {
         remove_machines(cx, vec![machine.clone()])
     }));
     steps.push(step("forget", "Tell voters and endpoints", move |cx| take_from_spec(cx, vec![row.clone()])));
-    steps.push(step("prove", "See that all is well", |cx| async move { super::create_cluster::expect_healthy(&cx).await }));
+    steps.push(step("prove", "See that all is well", |cx| async move {
+        super::create_cluster::expect_healthy(&cx).await
+    }));
     steps
 }
 

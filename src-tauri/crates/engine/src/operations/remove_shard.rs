@@ -21,9 +21,15 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     vec![
         // Slots that have moved stay where they are: the cluster is whole at every moment, so a cancel before the end
         // leaves a smaller shard, not a broken one; the next attempt goes on from there.
-        step("slots", format!("Move the slots of shard {} to the others", shard + 1), move |cx| empty_shard(cx, shard))
-            .within(Duration::from_secs(120)),
-        step("endpoint", "Close the endpoints for it", move |cx| {
+        step("slots", format!("Move the slots of shard {} to the others", shard + 1), move |cx| {
+            empty_shard(cx, shard)
+        })
+        .within(Duration::from_secs(120)),
+        step("machines", format!("Give {} machines back", plan.nodes.len()), move |cx| {
+            remove_machines(cx, gone.clone())
+        })
+        .no_return(),
+        step("forget", "Close the endpoints for it", move |cx| {
             let nodes = forget.clone();
             async move {
                 // The shards after it move up, so that they stay numbered without a hole.
@@ -41,10 +47,10 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
                 .await?;
                 cx.apply_endpoints().await
             }
-        })
-        .no_return(),
-        step("machines", format!("Give {} machines back", plan.nodes.len()), move |cx| remove_machines(cx, gone.clone())),
-        step("prove", "See that all is well", |cx| async move { super::create_cluster::expect_healthy(&cx).await }),
+        }),
+        step("prove", "See that all is well", |cx| async move {
+            super::create_cluster::expect_healthy(&cx).await
+        }),
     ]
 }
 

@@ -20,11 +20,15 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
         .iter()
         .map(|(id, name)| {
             let id = id.clone();
-            step(format!("copy-{name}"), format!("Copy everything to {name} again"), move |cx| copy(cx, id.clone()))
-                .within(Duration::from_secs(120))
+            step(format!("copy-{name}"), format!("Copy everything to {name} again"), move |cx| {
+                copy(cx, id.clone())
+            })
+            .within(Duration::from_secs(120))
         })
         .collect();
-    steps.push(step("prove", "See that all is well", |cx| async move { super::create_cluster::expect_healthy(&cx).await }));
+    steps.push(step("prove", "See that all is well", |cx| async move {
+        super::create_cluster::expect_healthy(&cx).await
+    }));
     steps
 }
 

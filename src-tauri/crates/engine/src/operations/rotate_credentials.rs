@@ -20,10 +20,14 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
         step("make", "Make new passwords", move |cx| make(cx, to))
             .undo(move |cx| async move { passwords::forget(&cx.shared, &cx.cluster, to).await }),
         step("accept", "Let every node accept both", move |cx| accept(cx, to)).undo(retire),
-        step("switch", "Use the new ones", move |cx| switch(cx, to)).no_return(),
-        step("retire", "Let no node accept the old ones", retire),
+        step("switch", "Use the new ones", move |cx| switch(cx, to)).undo(move |cx| switch(cx, from)),
+        step("retire", "Let no node accept the old ones", retire).no_return(),
         step("forget", "Forget the old ones", move |cx| async move {
-            passwords::forget(&cx.shared, &cx.cluster, from).await
+            // A rotation that failed after it could not be taken back has left its old generation to this one.
+            for generation in from.saturating_sub(2)..=from {
+                passwords::forget(&cx.shared, &cx.cluster, generation).await?;
+            }
+            Ok(())
         }),
         step("prove", "Sign in with the new ones", prove),
     ]

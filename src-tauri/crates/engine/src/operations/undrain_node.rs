@@ -24,11 +24,14 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     vec![
         step("start", format!("Start {name}"), move |cx| start_nodes(cx, vec![start.clone()]))
             .undo(move |cx| stop(cx, stop_again.clone())),
-        step("join", format!("Let {name} catch up"), move |cx| catch_up(cx, join.clone())).within(Duration::from_secs(60)),
+        step("join", format!("Let {name} catch up"), move |cx| catch_up(cx, join.clone()))
+            .within(Duration::from_secs(60)),
         step("mark", format!("Note that {name} is back"), move |cx| set_drained(cx, mark.clone(), false))
             .undo(move |cx| set_drained(cx, unmark.clone(), true)),
         step("enter-service", format!("Send traffic to {name}"), move |cx| enter_service(cx, enter.clone())),
-        step("prove", "See that all is well", |cx| async move { super::create_cluster::expect_healthy(&cx).await }),
+        step("prove", "See that all is well", |cx| async move {
+            super::create_cluster::expect_healthy(&cx).await
+        }),
     ]
 }
 

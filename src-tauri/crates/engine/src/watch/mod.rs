@@ -4,14 +4,8 @@
 mod notice;
 mod repair;
 
-use crate::{
-    engine::Shared,
-    facade::Result,
-    repository::SampleRow,
-};
-use clusterdeck_domain::{
-    ClusterId, ClusterObserved, FailoverReadiness, Lifecycle, METRICS, NodeObserved,
-};
+use crate::{engine::Shared, facade::Result, repository::SampleRow};
+use clusterdeck_domain::{ClusterId, ClusterObserved, FailoverReadiness, Lifecycle, METRICS, NodeObserved};
 use std::{
     sync::{Arc, PoisonError},
     time::Duration,
@@ -146,7 +140,11 @@ pub(crate) async fn tidy(shared: Arc<Shared>) {
             _ = ticks.tick() => {}
         }
         let now = shared.now();
-        shared.pending.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, p| p.prepared.expires_at > now);
+        shared
+            .pending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, p| p.prepared.expires_at > now);
         if let Err(error) = shared.cache.tidy(now.as_millisecond()).await {
             tracing::warn!(%error, "old samples could not be tidied");
         }

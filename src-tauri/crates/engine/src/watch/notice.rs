@@ -9,7 +9,12 @@ use clusterdeck_domain::{ClusterObserved, ClusterSpec, Health, NodeId, NodeObser
 use std::collections::BTreeSet;
 
 /// Tells listeners what changed, and the audit trail what nobody here asked for.
-pub(super) async fn changes(shared: &Shared, spec: &ClusterSpec, before: Option<&ClusterObserved>, seen: &ClusterObserved) {
+pub(super) async fn changes(
+    shared: &Shared,
+    spec: &ClusterSpec,
+    before: Option<&ClusterObserved>,
+    seen: &ClusterObserved,
+) {
     shared.cluster_changed(spec, "Looked at again");
     let Some(before) = before else { return };
     let busy = shared.live(&spec.id).is_ok_and(|live| live.busy.is_some());
@@ -54,7 +59,9 @@ fn leaders(seen: &ClusterObserved) -> BTreeSet<NodeId> {
 fn turn(name: &str, was: Option<&NodeObserved>, is: &NodeObserved) -> Option<(EventKind, Level, String)> {
     let was = was.map(|n| n.health)?;
     match (was, is.health) {
-        (Health::Down, Health::Healthy) => Some((EventKind::NodeRecovered, Level::Info, format!("{name} is healthy again"))),
+        (Health::Down, Health::Healthy) => {
+            Some((EventKind::NodeRecovered, Level::Info, format!("{name} is healthy again")))
+        }
         (was, Health::Down) if was != Health::Down => {
             let why = is.detail.as_deref().unwrap_or("it does not answer");
             Some((EventKind::NodeDown, Level::Error, format!("{name} is down: {why}")))
@@ -63,7 +70,14 @@ fn turn(name: &str, was: Option<&NodeObserved>, is: &NodeObserved) -> Option<(Ev
     }
 }
 
-fn send(shared: &Shared, spec: &ClusterSpec, kind: EventKind, level: Level, node: Option<&str>, text: String) {
+fn send(
+    shared: &Shared,
+    spec: &ClusterSpec,
+    kind: EventKind,
+    level: Level,
+    node: Option<&str>,
+    text: String,
+) {
     let mut event = Event::new(kind, level, text);
     event.cluster_id = Some(spec.id.clone());
     event.cluster = Some(spec.name.to_string());

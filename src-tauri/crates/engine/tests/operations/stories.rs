@@ -1,0 +1,91 @@
+//! The changes under test: each with the cluster it starts from.
+
+use clusterdeck_domain::{Change, ClusterOptions, CreateCluster, PlanId, ServiceKind, Topology};
+use clusterdeck_testkit::Lab;
+
+/// A change and what must be there before it.
+pub(crate) struct Story {
+    pub(crate) name: &'static str,
+    pub(crate) before: Vec<Change>,
+    pub(crate) change: Change,
+}
+
+pub(crate) fn create(topology: Topology, nodes: u16, shards: u16) -> Change {
+    Change::CreateCluster(CreateCluster {
+        name: "demo".to_owned(),
+        service: ServiceKind::Redis,
+        version: None,
+        topology: Some(topology),
+        nodes: Some(nodes),
+        shards: Some(shards),
+        provider: None,
+        region: None,
+        plan: PlanId::parse("SMALL-1C-1G").ok(),
+        protected: false,
+        auto_failover: None,
+        options: None,
+    })
+}
+
+fn node(name: &str) -> String {
+    name.to_owned()
+}
+
+pub(crate) fn all() -> Vec<Story> {
+    let three = || vec![create(Topology::PrimaryReplica, 3, 0)];
+    let shards = || vec![create(Topology::Sharded, 6, 3)];
+    let cluster = || "demo".to_owned();
+    let story = |name, before, change| Story { name, before, change };
+    vec![
+        story("create single", vec![], create(Topology::Single, 1, 0)),
+        story("create with a witness", vec![], create(Topology::PrimaryReplica, 2, 0)),
+        story("create three", vec![], create(Topology::PrimaryReplica, 3, 0)),
+        story("create sharded", vec![], create(Topology::Sharded, 6, 3)),
+        story("add nodes", three(), Change::AddNode { cluster: cluster(), count: Some(2), plan: None }),
+        story("promote", three(), Change::PromoteNode { node: node("demo-2") }),
+        story("drain", three(), Change::DrainNode { node: node("demo-3") }),
+        story(
+            "undrain",
+            [three(), vec![Change::DrainNode { node: node("demo-3") }]].concat(),
+            Change::UndrainNode { node: node("demo-3") },
+        ),
+        story("reboot a replica", three(), Change::RebootNode { node: node("demo-2") }),
+        story("reboot the primary", three(), Change::RebootNode { node: node("demo-1") }),
+        story(
+            "remove",
+            [three(), vec![Change::AddNode { cluster: cluster(), count: Some(1), plan: None }]].concat(),
+            Change::RemoveNode { node: node("demo-4") },
+        ),
+        story("resync", three(), Change::ResyncCluster { cluster: cluster() }),
+        story("protect", three(), Change::SetProtection { cluster: cluster(), enabled: true }),
+        story("failover off", three(), Change::SetAutoFailover { cluster: cluster(), enabled: false }),
+        story(
+            "options",
+            three(),
+            Change::SetOptions {
+                cluster: cluster(),
+                options: ClusterOptions { stop_writes_without_replica: false },
+            },
+        ),
+        story("rotate", three(), Change::RotateCredentials { cluster: cluster() }),
+        story("delete", three(), Change::DeleteCluster { cluster: cluster(), discard_backups: true }),
+        story("add a shard", shards(), Change::AddShard { cluster: cluster() }),
+        story(
+            "remove a shard",
+            [shards(), vec![Change::AddShard { cluster: cluster() }]].concat(),
+            Change::RemoveShard { cluster: cluster(), shard: 3 },
+        ),
+    ]
+}
+
+/// A world in which everything before the story's change has happened.
+pub(crate) async fn set_the_stage(story: &Story) -> Lab {
+    let lab = Lab::new().await;
+    for change in &story.before {
+        let operation =
+            lab.run(change.clone()).await.unwrap_or_else(|e| panic!("{}: {change:?}: {e}", story.name));
+        assert!(operation.error.is_none(), "{}: {change:?}: {:?}", story.name, operation.error);
+    }
+    assert_eq!(lab.complaints().await, Vec::<String>::new(), "{}: the stage must be in order", story.name);
+    lab
+}

@@ -1,0 +1,316 @@
+//! A fake service over the fake world: it knows primaries, replicas, voters, slots and passwords, and refuses what a real
+//! server would refuse.
+
+use crate::world::{Inner, World};
+use async_trait::async_trait;
+use clusterdeck_domain::{
+    ClusterObserved, FailoverReadiness, Health, Link, NodeId, NodeKind, NodeObserved, NodeSpec, NodeState,
+    Role, ServiceKind, Topology, Votes,
+};
+use clusterdeck_driver::{
+    Backend, ClusterContext, DriverError, HandOver, Listener, Progress, Result, ServiceDriver, StartAs,
+    Switch, Traffic,
+};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+const SLOTS: u32 = 16_384;
+
+pub(crate) struct FakeService(pub(crate) World);
+
+impl FakeService {
+    fn voters_of(cx: &ClusterContext) -> Vec<&NodeSpec> {
+        if cx.spec.topology != Topology::PrimaryReplica {
+            return Vec::new();
+        }
+        cx.spec.nodes.iter().filter(|n| !n.drained).take(3).collect()
+    }
+    fn primary(world: &Inner) -> Option<NodeId> {
+        world.servers.iter().find(|(_, s)| s.primary).map(|(id, _)| id.clone())
+    }
+    fn spread(cx: &ClusterContext, world: &mut Inner, over: &[u16]) {
+        let count = u32::try_from(over.len()).unwrap_or(1).max(1);
+        for (index, shard) in (0_u32..).zip(over) {
+            let share = SLOTS / count + u32::from(index < SLOTS % count);
+            let lead = cx.spec.data_nodes().find(|n| n.shard == Some(*shard)).map(|n| n.id.clone());
+            for (id, server) in &mut world.servers {
+                if server.shard == Some(*shard) {
+                    server.primary = Some(id) == lead.as_ref();
+                    server.slots = if server.primary { share } else { 0 };
+                    server.member = true;
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl ServiceDriver for FakeService {
+    fn services(&self) -> &'static [ServiceKind] {
+        &[ServiceKind::Redis]
+    }
+    fn programs(&self, _service: ServiceKind) -> &'static [(&'static str, &'static str)] {
+        &[("fake-server", "the server")]
+    }
+    fn ports(&self, _service: ServiceKind) -> &'static [u16] {
+        &[6379]
+    }
+    fn secret_names(&self) -> &'static [&'static str] {
+        &["people", "operator"]
+    }
+    fn people(&self, _service: ServiceKind) -> (&'static str, &'static str) {
+        ("default", "redis")
+    }
+    fn server_unit(&self) -> &'static str {
+        "server"
+    }
+    fn voters<'a>(&self, cx: &'a ClusterContext) -> Vec<&'a NodeSpec> {
+        Self::voters_of(cx)
+    }
+
+    async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
+        cx.machine(node)?.write(node.id.as_str(), b"", 0o600).await?;
+        let password = cx.secrets.get("operator")?.reveal().clone();
+        let mut world = self.0.call("start_node")?;
+        let other = Self::primary(&world).filter(|id| *id != node.id);
+        let server = world.servers.entry(node.id.clone()).or_default();
+        server.shard = node.shard;
+        server.candidate = true;
+        server.passwords.insert(password);
+        match start_as {
+            StartAs::Primary if other.is_some() => {
+                return Err(DriverError::broken("a second primary was about to be started"));
+            }
+            StartAs::Primary => server.primary = true,
+            StartAs::ReplicaOf(id) if *id == node.id => {
+                return Err(DriverError::broken("a replica of itself"));
+            }
+            StartAs::ReplicaOf(id) => {
+                server.primary = false;
+                server.follows = Some(id.clone());
+            }
+            StartAs::Member => {}
+        }
+        server.running = true;
+        Ok(())
+    }
+    async fn stop_node(&self, _cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+        if let Some(server) = self.0.call("stop_node")?.servers.get_mut(&node.id) {
+            server.running = false;
+        }
+        Ok(())
+    }
+    async fn form(&self, cx: &ClusterContext, progress: &Progress) -> Result<()> {
+        progress.measured("linking", 1, 1);
+        let mut world = self.0.call("form")?;
+        for server in world.servers.values_mut() {
+            server.member = true;
+        }
+        if cx.spec.shards > 0 {
+            Self::spread(cx, &mut world, &(0..cx.spec.shards).collect::<Vec<_>>());
+        }
+        Ok(())
+    }
+    async fn join(&self, _cx: &ClusterContext, node: &NodeSpec, _progress: &Progress) -> Result<()> {
+        let mut world = self.0.call("join")?;
+        let server = world.servers.get_mut(&node.id).filter(|s| s.running);
+        let server =
+            server.ok_or_else(|| DriverError::rejected(format!("{} does not run", node.name), ""))?;
+        server.member = true;
+        Ok(())
+    }
+    async fn leave(&self, _cx: &ClusterContext, node: &NodeSpec, _progress: &Progress) -> Result<()> {
+        let mut world = self.0.call("leave")?;
+        if let Some(server) = world.servers.get_mut(&node.id) {
+            server.member = false;
+        }
+        Ok(())
+    }
+
+    async fn arm_failover(&self, cx: &ClusterContext, primary: Option<&NodeId>) -> Result<()> {
+        if cx.spec.topology != Topology::PrimaryReplica {
+            return Ok(());
+        }
+        for node in Self::voters_of(cx) {
+            cx.machine(node)?.write(node.id.as_str(), b"", 0o600).await?;
+        }
+        let mut world = self.0.call("arm_failover")?;
+        let seen = Self::primary(&world);
+        let primary = primary.cloned().or(seen).ok_or_else(|| DriverError::transient("nobody leads"))?;
+        world.voters = Self::voters_of(cx).into_iter().map(|n| (n.id.clone(), primary.clone())).collect();
+        world.armed = cx.spec.auto_failover;
+        Ok(())
+    }
+    async fn disarm_failover(&self, _cx: &ClusterContext) -> Result<()> {
+        self.0.call("disarm_failover")?.voters.clear();
+        Ok(())
+    }
+
+    async fn hand_over(
+        &self,
+        _cx: &ClusterContext,
+        target: &NodeSpec,
+        switch: &(dyn Fn() -> Switch + Send + Sync),
+    ) -> Result<HandOver> {
+        {
+            let mut world = self.0.call("hand_over")?;
+            if !world.voters.is_empty() {
+                return Err(DriverError::broken("the voters have not stood aside"));
+            }
+            let old = Self::primary(&world).ok_or_else(|| DriverError::broken("nobody leads"))?;
+            let writes = world.servers[&old].writes;
+            if let Some(server) = world.servers.get_mut(&old) {
+                server.primary = false;
+            }
+            for (id, server) in &mut world.servers {
+                server.follows = Some(target.id.clone());
+                if *id == target.id {
+                    server.primary = true;
+                    server.writes = writes;
+                }
+            }
+        }
+        switch().await?;
+        Ok(HandOver { write_gap_ms: 1.0 })
+    }
+    async fn set_candidate(&self, _cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<()> {
+        if let Some(server) = self.0.call("set_candidate")?.servers.get_mut(&node.id) {
+            server.candidate = candidate;
+        }
+        Ok(())
+    }
+    async fn resync(
+        &self,
+        _cx: &ClusterContext,
+        node: &NodeSpec,
+        _progress: &Progress,
+    ) -> Result<Option<String>> {
+        let mut world = self.0.call("resync")?;
+        match world.servers.get_mut(&node.id) {
+            Some(server) if !server.primary => Ok(None),
+            _ => Err(DriverError::broken("only a replica can be copied again")),
+        }
+    }
+    async fn add_shard(&self, cx: &ClusterContext, _shard: u16, progress: &Progress) -> Result<()> {
+        progress.measured("moving slots", 1, 1);
+        let mut world = self.0.call("add_shard")?;
+        Self::spread(cx, &mut world, &(0..cx.spec.shards).collect::<Vec<_>>());
+        Ok(())
+    }
+    async fn remove_shard(&self, cx: &ClusterContext, shard: u16, _progress: &Progress) -> Result<()> {
+        let mut world = self.0.call("remove_shard")?;
+        let others: Vec<u16> = (0..cx.spec.shards).filter(|s| *s != shard).collect();
+        for server in world.servers.values_mut().filter(|s| s.shard == Some(shard)) {
+            server.slots = 0;
+            server.member = false;
+        }
+        Self::spread(cx, &mut world, &others);
+        Ok(())
+    }
+    async fn apply_options(&self, _cx: &ClusterContext) -> Result<()> {
+        self.0.call("apply_options").map(drop)
+    }
+    async fn accept_next_secrets(&self, cx: &ClusterContext) -> Result<()> {
+        let next = cx.secrets.newest("operator")?.reveal().clone();
+        if next == *cx.secrets.get("operator")?.reveal() {
+            return Err(DriverError::broken("there are no next secrets"));
+        }
+        let mut world = self.0.call("accept_next_secrets")?;
+        for server in world.servers.values_mut() {
+            server.passwords.insert(next.clone());
+        }
+        Ok(())
+    }
+    async fn retire_old_secrets(&self, cx: &ClusterContext) -> Result<()> {
+        let current = cx.secrets.get("operator")?.reveal().clone();
+        let mut world = self.0.call("retire_old_secrets")?;
+        for server in world.servers.values_mut() {
+            server.passwords = BTreeSet::from([current.clone()]);
+        }
+        Ok(())
+    }
+
+    async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {
+        let world = self.0.lock();
+        let password = cx.secrets.get("operator").map(|p| p.reveal().clone()).unwrap_or_default();
+        let nodes = cx.spec.nodes.iter().map(|node| observe_node(&world, cx, node, &password)).collect();
+        let present = u16::try_from(world.voters.len()).unwrap_or(0);
+        ClusterObserved {
+            at: Timestamp::now(),
+            nodes,
+            votes: Some(Votes { present, needed: 2, total: 3 }),
+            failover: FailoverReadiness {
+                enabled: cx.spec.auto_failover,
+                ready: present >= 2,
+                reason: "as the fake voters see it".to_owned(),
+            },
+            endpoint_up: Some(world.endpoint.is_some()),
+        }
+    }
+    fn listeners(&self, cx: &ClusterContext) -> Result<Vec<Listener>> {
+        let backends = cx.spec.data_nodes().map(|node| Backend {
+            node: node.id.clone(),
+            name: node.name.clone(),
+            address: node.machine.address,
+            port: 6379,
+            drained: node.drained,
+        });
+        Ok(vec![Listener {
+            traffic: Traffic::ReadWrite,
+            port: 6379,
+            backends: backends.collect(),
+            check: Vec::new(),
+        }])
+    }
+    async fn restart_as(&self, _cx: &ClusterContext, _node: &NodeSpec) -> Result<StartAs> {
+        Ok(StartAs::Primary)
+    }
+    async fn probe(&self, cx: &ClusterContext) -> Result<()> {
+        let world = self.0.call("probe")?;
+        let password = cx.secrets.get("operator")?.reveal();
+        let open = world.endpoint.as_ref().is_some_and(|nodes| {
+            nodes.iter().any(|id| {
+                world
+                    .servers
+                    .get(id)
+                    .is_some_and(|s| s.primary && s.running && s.passwords.contains(password))
+            })
+        });
+        if open { Ok(()) } else { Err(DriverError::transient("the endpoint lets nothing through")) }
+    }
+}
+
+fn observe_node(world: &Inner, cx: &ClusterContext, node: &NodeSpec, password: &str) -> NodeObserved {
+    let mut seen = NodeObserved::unknown(node.id.clone());
+    if node.kind == NodeKind::Witness {
+        seen.role = Some(Role::Witness);
+        let votes = world.voters.contains_key(&node.id);
+        seen.state = if votes { NodeState::Running } else { NodeState::Stopped };
+        seen.health = if votes { Health::Healthy } else { Health::Down };
+        return seen;
+    }
+    let Some(server) = world.servers.get(&node.id).filter(|s| s.running && s.passwords.contains(password))
+    else {
+        seen.state = if node.drained { NodeState::Drained } else { NodeState::Stopped };
+        seen.health = if node.drained { Health::Degraded } else { Health::Down };
+        return seen;
+    };
+    let sharded = cx.spec.shards > 0;
+    seen.state = NodeState::Running;
+    seen.role = Some(match (server.primary, sharded) {
+        (true, false) => Role::Primary,
+        (false, false) => Role::Replica,
+        (true, true) => Role::ShardPrimary,
+        (false, true) => Role::ShardReplica,
+    });
+    seen.shard = node.shard;
+    seen.health = if server.member { Health::Healthy } else { Health::Degraded };
+    seen.link = (!server.primary).then_some(Link::Up);
+    seen.follows = server.follows.clone().filter(|_| !server.primary);
+    seen.offset_bytes = Some(server.writes);
+    seen.lag_bytes = Some(0);
+    seen.data_bytes = Some(1024);
+    seen.slots = sharded.then_some(server.slots);
+    seen.clients = Some(0);
+    seen
+}

@@ -1,0 +1,102 @@
+//! A fake machine: files and units in memory.
+
+use crate::world::{Box_, World};
+use async_trait::async_trait;
+use clusterdeck_domain::{MachineId, Plan};
+use clusterdeck_driver::{DriverError, Machine, Result, Software, UnitSpec, UnitState, UnitUsage};
+use std::{net::IpAddr, path::PathBuf};
+
+pub(crate) struct FakeMachine {
+    pub(crate) world: World,
+    pub(crate) known: Box_,
+}
+
+impl FakeMachine {
+    fn with<T>(&self, act: impl FnOnce(&mut Box_) -> T) -> Result<T> {
+        let mut world = self.world.lock();
+        let found = world.machines.get_mut(&self.known.spec.id);
+        found.map(act).ok_or_else(|| DriverError::Gone { what: format!("machine {}", self.known.spec.id) })
+    }
+}
+
+#[async_trait]
+impl Machine for FakeMachine {
+    fn id(&self) -> &MachineId {
+        &self.known.spec.id
+    }
+    fn address(&self) -> IpAddr {
+        self.known.spec.address
+    }
+    fn port(&self, port: u16) -> u16 {
+        port + self.known.spec.port_offset
+    }
+    fn plan(&self) -> &Plan {
+        &self.known.plan
+    }
+    fn limited_by(&self) -> &'static str {
+        "server-settings"
+    }
+    fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/fake/{}/{path}", self.known.spec.id))
+    }
+    async fn software(&self, program: &str) -> Result<Vec<Software>> {
+        Ok(vec![Software {
+            program: program.to_owned(),
+            path: "/fake/bin".into(),
+            version: "7.0.15".to_owned(),
+        }])
+    }
+    async fn write(&self, path: &str, content: &[u8], _mode: u32) -> Result<()> {
+        self.with(|m| m.files.insert(path.to_owned(), content.to_vec())).map(drop)
+    }
+    async fn read(&self, path: &str) -> Result<Vec<u8>> {
+        self.with(|m| m.files.get(path).cloned())?.ok_or_else(|| DriverError::Gone { what: path.to_owned() })
+    }
+    async fn create_dir(&self, _path: &str) -> Result<()> {
+        Ok(())
+    }
+    async fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.with(|m| {
+            if let Some(content) = m.files.remove(from) {
+                m.files.insert(to.to_owned(), content);
+            }
+        })
+    }
+    async fn remove(&self, path: &str) -> Result<()> {
+        self.with(|m| m.files.remove(path)).map(drop)
+    }
+    async fn exists(&self, path: &str) -> Result<bool> {
+        self.with(|m| m.files.contains_key(path))
+    }
+    async fn disk_bytes(&self, _path: &str) -> Result<u64> {
+        Ok(0)
+    }
+    async fn start(&self, unit: &UnitSpec) -> Result<()> {
+        self.with(|m| m.units.insert(unit.name.clone(), unit.clone())).map(drop)
+    }
+    async fn stop(&self, name: &str) -> Result<()> {
+        if name == "gateway" {
+            self.world.lock().endpoint = None;
+        }
+        self.with(|m| m.units.remove(name)).map(drop)
+    }
+    async fn state(&self, name: &str) -> Result<UnitState> {
+        let running = self.with(|m| m.units.contains_key(name))?;
+        Ok(if running { UnitState::Running { pid: 1, since_ms: 0, restarts: 0 } } else { UnitState::Stopped })
+    }
+    async fn usage(&self, _name: &str) -> Result<UnitUsage> {
+        Ok(UnitUsage::default())
+    }
+    async fn units(&self) -> Result<Vec<String>> {
+        self.with(|m| m.units.keys().cloned().collect())
+    }
+    async fn restart_due(&self, _name: &str) -> Result<bool> {
+        Ok(false)
+    }
+    async fn restart(&self, _name: &str) -> Result<bool> {
+        Ok(false)
+    }
+    async fn log(&self, _unit: &str, _lines: usize, _after: Option<u64>) -> Result<(Vec<String>, u64)> {
+        Ok((Vec::new(), 0))
+    }
+}

@@ -1,0 +1,97 @@
+//! A fake provider over the fake world.
+
+use crate::{
+    machine::FakeMachine,
+    world::{Box_, World},
+};
+use async_trait::async_trait;
+use clusterdeck_domain::{
+    Capacity, ClusterId, MachineId, MachineSpec, Network, PLANS, Plan, PlanId, ProviderId, plan,
+};
+use clusterdeck_driver::{DriverError, Machine, MachineRequest, Provider, ProviderCheck, Region, Result};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
+pub(crate) struct FakeProvider(pub(crate) World);
+
+#[async_trait]
+impl Provider for FakeProvider {
+    fn id(&self) -> ProviderId {
+        ProviderId("local".to_owned())
+    }
+    fn name(&self) -> &'static str {
+        "A fake computer"
+    }
+    async fn regions(&self) -> Result<Vec<Region>> {
+        Ok(vec![Region { id: "this-computer".to_owned(), name: "This computer".to_owned() }])
+    }
+    async fn plans(&self, _region: &str) -> Result<Vec<Plan>> {
+        Ok(PLANS
+            .iter()
+            .filter_map(|(name, ..)| PlanId::parse(name).ok().and_then(|id| plan(&id).ok()))
+            .collect())
+    }
+    async fn check(&self, _programs: &[(&str, &str)]) -> Result<ProviderCheck> {
+        Ok(ProviderCheck { usable: true, notes: Vec::new(), missing: Vec::new() })
+    }
+    async fn capacity(
+        &self,
+        plan: Option<&Plan>,
+        _programs: &[(&str, &str)],
+        _ports: &[u16],
+    ) -> Result<Capacity> {
+        Ok(Capacity {
+            plan: plan.cloned(),
+            memory_free_bytes: Some(1 << 40),
+            disk_free_bytes: Some(1 << 44),
+            addresses_free: Some(true),
+            ports_taken: Vec::new(),
+            missing: Vec::new(),
+            versions: vec!["7.0.15".to_owned()],
+        })
+    }
+    async fn allocate_network(&self, _cluster: &ClusterId, used: &[Network]) -> Result<Network> {
+        Ok(Network(format!("10.0.{}.0/24", used.len())))
+    }
+    fn machine_spec(&self, request: &MachineRequest) -> Result<MachineSpec> {
+        let last = u8::try_from(request.slot + 10).map_err(|_| DriverError::broken("no such slot"))?;
+        let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+        Ok(MachineSpec { id: request.id.clone(), address, port_offset: 0 })
+    }
+    async fn ensure_machine(&self, request: &MachineRequest) -> Result<Arc<dyn Machine>> {
+        let spec = self.machine_spec(request)?;
+        let known = {
+            let mut world = self.0.call("ensure_machine")?;
+            let fresh =
+                Box_ { spec, plan: request.plan.clone(), units: BTreeMap::new(), files: BTreeMap::new() };
+            world.machines.entry(request.id.clone()).or_insert(fresh).clone()
+        };
+        Ok(Arc::new(FakeMachine { world: self.0.clone(), known }))
+    }
+    async fn machine(&self, spec: &MachineSpec) -> Result<Arc<dyn Machine>> {
+        let known = self.0.lock().machines.get(&spec.id).cloned();
+        let known = known.ok_or_else(|| DriverError::Gone { what: format!("machine {}", spec.id) })?;
+        Ok(Arc::new(FakeMachine { world: self.0.clone(), known }))
+    }
+    async fn remove_machine(&self, spec: &MachineSpec) -> Result<()> {
+        let mut world = self.0.call("remove_machine")?;
+        if let Some(gone) = world.machines.remove(&spec.id) {
+            // Whatever ran on it is gone with it: the fake driver notes the node's id in a file.
+            let nodes = gone.files.keys().filter_map(|f| clusterdeck_domain::NodeId::parse(f).ok());
+            for node in nodes {
+                world.servers.remove(&node);
+                world.voters.remove(&node);
+            }
+            if gone.units.contains_key("gateway") {
+                world.endpoint = None;
+            }
+        }
+        Ok(())
+    }
+    async fn machines(&self) -> Result<Vec<MachineId>> {
+        Ok(self.0.lock().machines.keys().cloned().collect())
+    }
+}

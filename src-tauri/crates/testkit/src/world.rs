@@ -1,0 +1,145 @@
+//! The fake world: machines with files and units, and what the fake servers on them believe.
+
+use clusterdeck_domain::{MachineId, MachineSpec, NodeId, Plan};
+use clusterdeck_driver::{DriverError, Result, UnitSpec};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// How a call of the fake world fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// For good.
+    Rejected,
+    /// Once; the next call works.
+    Transient,
+}
+
+/// A fake server: what it is and what it believes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Server {
+    pub(crate) running: bool,
+    pub(crate) primary: bool,
+    pub(crate) follows: Option<NodeId>,
+    pub(crate) candidate: bool,
+    pub(crate) member: bool,
+    pub(crate) shard: Option<u16>,
+    pub(crate) writes: u64,
+    pub(crate) passwords: BTreeSet<String>,
+    pub(crate) slots: u32,
+}
+
+/// A fake machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Box_ {
+    pub(crate) spec: MachineSpec,
+    pub(crate) plan: Plan,
+    pub(crate) units: BTreeMap<String, UnitSpec>,
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Inner {
+    pub(crate) machines: BTreeMap<MachineId, Box_>,
+    pub(crate) servers: BTreeMap<NodeId, Server>,
+    /// Voters that watch, and whom.
+    pub(crate) voters: BTreeMap<NodeId, NodeId>,
+    pub(crate) armed: bool,
+    /// Where the endpoint sends writes; `None` is closed.
+    pub(crate) endpoint: Option<BTreeSet<NodeId>>,
+    pub(crate) drained: BTreeSet<NodeId>,
+    calls: u64,
+    fail: Option<(u64, Fault)>,
+    log: Vec<String>,
+}
+
+/// The fake world. Clones are the same world.
+#[derive(Debug, Clone, Default)]
+pub struct World(Arc<Mutex<Inner>>);
+
+impl World {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Every changing call goes through here: it is counted, and may be the one that fails.
+    pub(crate) fn call(&self, what: &str) -> Result<MutexGuard<'_, Inner>> {
+        let mut inner = self.lock();
+        inner.calls += 1;
+        let number = inner.calls;
+        inner.log.push(what.to_owned());
+        match inner.fail {
+            Some((at, Fault::Rejected)) if at == number => {
+                Err(DriverError::rejected(format!("{what} was made to fail"), "It is a test."))
+            }
+            Some((at, Fault::Transient)) if at == number => {
+                Err(DriverError::transient(format!("{what} hiccuped")))
+            }
+            _ => Ok(inner),
+        }
+    }
+    /// Changing calls so far.
+    pub fn calls(&self) -> u64 {
+        self.lock().calls
+    }
+    /// Names of the changing calls so far.
+    pub fn log(&self) -> Vec<String> {
+        self.lock().log.clone()
+    }
+    /// Lets the changing call with this number (from 1) fail.
+    pub fn fail_at(&self, call: u64, fault: Fault) {
+        self.lock().fail = Some((call, fault));
+    }
+    /// Nothing fails any more.
+    pub fn heal(&self) {
+        self.lock().fail = None;
+    }
+    /// How many machines there are.
+    pub fn machine_count(&self) -> usize {
+        self.lock().machines.len()
+    }
+    /// What is wrong with the world when these machines and data nodes should be there, all of them serving.
+    pub fn complaints(&self, machines: &[MachineId], serving: &[NodeId], stopped: &[NodeId]) -> Vec<String> {
+        let inner = self.lock();
+        let mut found = Vec::new();
+        for id in inner.machines.keys().filter(|id| !machines.contains(id)) {
+            found.push(format!("machine {id} was left behind"));
+        }
+        for id in machines.iter().filter(|id| !inner.machines.contains_key(id)) {
+            found.push(format!("machine {id} is missing"));
+        }
+        for (id, server) in &inner.servers {
+            let should = serving.contains(id);
+            if server.running != should {
+                found.push(format!("server {id}: running is {}, should be {should}", server.running));
+            }
+            if should && inner.drained.contains(id) {
+                found.push(format!("server {id} is still drained at the endpoint"));
+            }
+            if should && !server.candidate {
+                found.push(format!("server {id} is no candidate any more"));
+            }
+            if !should && !stopped.contains(id) {
+                found.push(format!("server {id} was left behind"));
+            }
+        }
+        let sharded = inner.servers.values().any(|s| s.shard.is_some());
+        let primaries = inner.servers.iter().filter(|(id, s)| s.primary && serving.contains(id)).count();
+        if !serving.is_empty() && !sharded && primaries != 1 {
+            found.push(format!("{primaries} primaries"));
+        }
+        if sharded && inner.servers.values().map(|s| s.slots).sum::<u32>() != 16_384 {
+            found.push("slots were lost".to_owned());
+        }
+        let watched: BTreeSet<&NodeId> = inner.voters.values().collect();
+        if !serving.is_empty() && !sharded && inner.voters.len() < 3 && serving.len() >= 3 {
+            found.push(format!("only {} voters", inner.voters.len()));
+        }
+        for id in watched {
+            if !inner.servers.get(id).is_some_and(|s| s.primary) {
+                found.push(format!("voters watch {id}, which is no primary"));
+            }
+        }
+        found
+    }
+}
