@@ -1,0 +1,58 @@
+//! Linux and FreeBSD: the Secret Service of the session (gnome-keyring, KWallet, KeePassXC) over D-Bus.
+
+use clusterdeck_engine::repository::SecretError;
+use keyring_core::CredentialStore;
+use secret_service::Error as ServiceError;
+use std::{error::Error as StdError, sync::Arc};
+use zbus::DBusError;
+
+pub(super) const NAME: &str = "Secret Service (login keyring)";
+/// The modifier that gives an entry its title in the keyring's window.
+pub(super) const LABEL: Option<&str> = Some("label");
+
+pub(super) fn connect() -> keyring_core::Result<Arc<CredentialStore>> {
+    Ok(zbus_secret_service_keyring_store::Store::new()?)
+}
+
+/// What each failure means was measured with gnome-keyring 42 (see the tests).
+pub(super) fn tell(cause: &(dyn StdError + Send + Sync + 'static)) -> SecretError {
+    let Some(error) = cause.downcast_ref::<ServiceError>() else {
+        return SecretError::Failed(cause.to_string());
+    };
+    match error {
+        ServiceError::Locked | ServiceError::Prompt | ServiceError::PromptDisconnected => SecretError::Locked,
+        // No bus, nobody who answers on it, or a service without any keyring in it.
+        ServiceError::Unavailable | ServiceError::NoResult => SecretError::NoKeyring,
+        ServiceError::Zbus(error) => bus(error),
+        ServiceError::ZbusFdo(zbus::fdo::Error::ZBus(error)) => bus(error),
+        ServiceError::ZbusFdo(error) => named(error.name().as_str(), error),
+        other => SecretError::Failed(other.to_string()),
+    }
+}
+
+fn bus(error: &zbus::Error) -> SecretError {
+    match error {
+        zbus::Error::Connection(..)
+        | zbus::Error::InputOutput(_)
+        | zbus::Error::Address(_)
+        | zbus::Error::Handshake(_) => SecretError::NoKeyring,
+        zbus::Error::MethodError(name, ..) => named(name.as_str(), error),
+        zbus::Error::FDO(inner) => match inner.as_ref() {
+            zbus::fdo::Error::ZBus(error) => SecretError::Failed(error.to_string()),
+            inner => named(inner.name().as_str(), error),
+        },
+        other => SecretError::Failed(other.to_string()),
+    }
+}
+
+/// By the error's name on the bus.
+fn named(name: &str, error: &dyn StdError) -> SecretError {
+    match name.rsplit('.').next().unwrap_or(name) {
+        "ServiceUnknown" | "NameHasNoOwner" | "NoServer" | "Disconnected" => SecretError::NoKeyring,
+        "IsLocked" => SecretError::Locked,
+        "AccessDenied" | "AuthFailed" | "InteractiveAuthorizationRequired" => SecretError::Denied,
+        // The bus would start a service but could not.
+        _ if name.starts_with("org.freedesktop.DBus.Error.Spawn") => SecretError::NoKeyring,
+        _ => SecretError::Failed(error.to_string()),
+    }
+}
