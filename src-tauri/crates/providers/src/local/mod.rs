@@ -57,12 +57,7 @@ impl Local {
     }
 
     fn units(&self, id: &MachineId, group: Option<Group>) -> Units {
-        Units {
-            root: config::machine_dir(&self.home, id),
-            machine: id.to_string(),
-            children: self.children.clone(),
-            group,
-        }
+        Units { root: config::machine_dir(&self.home, id), children: self.children.clone(), group }
     }
 
     /// The machine of a note, with its limits in place where they can be.

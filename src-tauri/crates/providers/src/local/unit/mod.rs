@@ -65,7 +65,6 @@ impl Children {
 #[derive(Debug, Clone)]
 pub(super) struct Units {
     pub root: PathBuf,
-    pub machine: String,
     pub children: Children,
     pub group: Option<Group>,
 }
@@ -74,8 +73,9 @@ pub(super) struct Units {
 struct Lock(#[allow(dead_code)] File);
 
 impl Units {
+    /// The folder, not the machine's id: a copy of a home has machines of the same ids, and shall not touch ours.
     fn mark(&self, name: &str) -> String {
-        format!("{}/{name}", self.machine)
+        format!("{}/{name}", self.root.display())
     }
     fn log_of(&self, name: &str) -> Log {
         Log::new(&self.root, name)

@@ -37,7 +37,7 @@ pub(super) struct Mark<'a> {
     pub pid_file: &'a Path,
 }
 
-/// The environment variable that marks a unit's processes: `<machine>/<unit>`.
+/// The environment variable that marks a unit's processes: `<folder of the machine>/<unit>`.
 pub(super) const MARK: &str = "CLUSTERDECK_UNIT";
 
 /// How often to look where the system cannot wake us.
