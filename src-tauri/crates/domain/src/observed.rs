@@ -1,6 +1,6 @@
 //! What was seen of a cluster, and what that says about its health. Unknown is not healthy.
 
-use crate::{ClusterSpec, Lifecycle, Metric, NodeId, NodeKind};
+use crate::{ClusterSpec, Lifecycle, Metric, NodeId, Topology};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -243,8 +243,9 @@ pub enum ClusterState {
 
 /// State and health from what is meant, what was seen, and whether an operation is under way.
 ///
-/// Down: nothing takes writes (or a shard has nobody who does). Degraded: it serves, but a node that should be there is
-/// not well, or the endpoint does not answer. Nothing seen yet: unknown health, never healthy.
+/// Down: nothing takes writes (or a shard has nobody who does), and everybody who could was looked at. Degraded: it
+/// serves, but a node that should be there is not well, or the endpoint does not answer, or two nodes say that they take
+/// the writes. Unknown, never healthy: nothing was seen yet, or the node that may take the writes was not.
 pub fn cluster_state(
     spec: &ClusterSpec,
     seen: Option<&ClusterObserved>,
@@ -265,22 +266,36 @@ pub fn cluster_state(
 }
 
 fn health_of(spec: &ClusterSpec, seen: &ClusterObserved) -> Health {
-    let wanted = || spec.nodes.iter().filter(|n| !n.drained);
-    let look = |id: &NodeId| seen.node(id);
-    let writers: Vec<_> = seen
+    let groups: Vec<Option<u16>> =
+        if spec.shards > 0 { (0..spec.shards).map(Some).collect() } else { vec![None] };
+    let led: Vec<Health> = groups.iter().map(|shard| leadership(spec, seen, *shard)).collect();
+    if led.contains(&Health::Down) {
+        return Health::Down;
+    }
+    if led.contains(&Health::Unknown) {
+        return Health::Unknown;
+    }
+    let all_well = spec
         .nodes
         .iter()
-        .filter(|n| n.role.is_some_and(Role::takes_writes) && n.health != Health::Down)
-        .collect();
-    let every_shard_led =
-        (0..spec.shards).all(|s| seen.shard_primary(s).is_some_and(|n| n.health != Health::Down));
-    if writers.is_empty() || !every_shard_led {
-        let silent =
-            spec.data_nodes().all(|n| look(&n.id).is_none_or(|seen| seen.state == NodeState::Unknown));
-        return if silent { Health::Unknown } else { Health::Down };
-    }
-    let all_well = wanted().all(|n| look(&n.id).is_some_and(|seen| seen.health == Health::Healthy));
-    let none_drained = spec.nodes.iter().all(|n| !n.drained || n.kind == NodeKind::Witness);
+        .all(|n| !n.drained && seen.node(&n.id).is_some_and(|seen| seen.health == Health::Healthy));
     let endpoint = spec.gateway.is_none() || seen.endpoint_up == Some(true);
-    if all_well && endpoint && none_drained { Health::Healthy } else { Health::Degraded }
+    if all_well && endpoint && !led.contains(&Health::Degraded) { Health::Healthy } else { Health::Degraded }
+}
+
+/// Whether somebody takes the writes of a shard, or of the whole where it is not sharded.
+fn leadership(spec: &ClusterSpec, seen: &ClusterObserved, shard: Option<u16>) -> Health {
+    let could = || spec.data_nodes().filter(|n| n.shard == shard && !n.drained);
+    let does = |n: &NodeObserved| n.role.is_some_and(Role::takes_writes) && n.health != Health::Down;
+    let writers = could().filter(|n| seen.node(&n.id).is_some_and(does)).count();
+    let one_writer = spec.topology != Topology::MultiMaster;
+    // Who was not looked at may be the one: silence is not death.
+    let unseen = |n: &crate::NodeSpec| seen.node(&n.id).is_none_or(|n| n.state == NodeState::Unknown);
+    match writers {
+        0 if could().any(unseen) => Health::Unknown,
+        0 => Health::Down,
+        1 => Health::Healthy,
+        _ if one_writer => Health::Degraded,
+        _ => Health::Healthy,
+    }
 }

@@ -48,6 +48,10 @@ impl SecretRef {
     pub fn of_connection(name: &str) -> Self {
         Self(format!("connection/{name}"))
     }
+    /// The token that `clusterdeck serve` asks for.
+    pub fn of_serve() -> Self {
+        Self("serve/token".to_owned())
+    }
     /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,7 +1,7 @@
 //! Add data nodes. They take no traffic until they have caught up.
 
 use super::resolve::unknown_plan;
-use super::rules::{self, Load, entry, even_voters, fits, fresh, leaders_well, name, software, words};
+use super::rules::{self, Load, entry, fits, fresh, leaders_well, name, software, words};
 use super::{Facts, Finding, Preview, Subject};
 use crate::{Change, ClusterSpec, NodeObserved, Plan, PlanId, Topology, plan};
 
@@ -42,7 +42,6 @@ pub(super) fn preview(
     if let (Some(source), Some(plan)) = (source, &plan) {
         copy(spec, source, plan, facts, &mut preview);
     }
-    votes_after(spec, count, &mut preview);
     effects(spec, count, plan.as_ref(), &mut preview);
     preview
 }
@@ -181,12 +180,6 @@ fn copy(spec: &ClusterSpec, source: &NodeObserved, plan: &Plan, facts: &Facts<'_
             words::wait(copy_ms(data))
         ),
     ));
-}
-
-fn votes_after(spec: &ClusterSpec, count: u16, preview: &mut Preview) {
-    if spec.topology == Topology::PrimaryReplica {
-        preview.warn(even_voters(spec.nodes.len() + usize::from(count), "nodes").map(|f| f.at("/count")));
-    }
 }
 
 fn effects(spec: &ClusterSpec, count: u16, plan: Option<&Plan>, preview: &mut Preview) {

@@ -1,8 +1,11 @@
 //! Create a cluster. Nothing is typed to confirm it: it takes nothing away from anybody.
 
-use super::rules::{Load, even_voters, fits, words};
+use super::rules::{Load, even_nodes, even_shards, fits, voters_of, words};
 use super::{Facts, Finding, Preview, ResolvedCreate, resolve_create};
 use crate::{CreateCluster, REGION_LOCAL, Topology, service, side_plan};
+
+/// One machine in front of the nodes, whatever their topology.
+const GATEWAYS: u16 = 1;
 
 pub(super) fn preview(wish: &CreateCluster, facts: &Facts<'_>) -> Preview {
     let mut preview = Preview::titled(format!("Create {}", wish.name.trim()));
@@ -13,8 +16,7 @@ pub(super) fn preview(wish: &CreateCluster, facts: &Facts<'_>) -> Preview {
             return preview;
         }
     };
-    let load =
-        Load { plan: &made.plan, nodes: made.nodes, side: made.witnesses() + u16::from(made.has_gateway()) };
+    let load = Load { plan: &made.plan, nodes: made.nodes, side: made.witnesses() + GATEWAYS };
     // It resolved, so what the place can carry is known.
     if let Some(capacity) = facts.capacity {
         preview.blockers.extend(fits(&load, capacity, facts));
@@ -34,11 +36,9 @@ fn warnings(made: &ResolvedCreate, wish: &CreateCluster, preview: &mut Preview) 
             )
             .at("/topology"),
         ),
-        Topology::PrimaryReplica => {
-            preview.warn(even_voters(made.slots.len(), "nodes").map(|f| f.at("/nodes")))
-        }
+        Topology::PrimaryReplica => preview.warn(even_nodes(made.nodes).map(|f| f.at("/nodes"))),
         Topology::Sharded => {
-            preview.warn(even_voters(usize::from(made.shards), "shard primaries").map(|f| f.at("/shards")));
+            preview.warn(even_shards(made.shards).map(|f| f.at("/shards")));
             if made.nodes == made.shards {
                 preview.warn(
                     Finding::new(
@@ -52,21 +52,6 @@ fn warnings(made: &ResolvedCreate, wish: &CreateCluster, preview: &mut Preview) 
             }
         }
         Topology::MultiMaster => {}
-    }
-    let only_replica = match made.topology {
-        Topology::PrimaryReplica => made.nodes == 2,
-        Topology::Sharded => made.nodes / made.shards.max(1) == 2,
-        _ => false,
-    };
-    // Off by default here, so this was asked for.
-    if only_replica && made.options.stop_writes_without_replica {
-        preview.warn(
-            Finding::new(
-                "writes-need-replica",
-                "A primary with one replica refuses writes whenever that replica is not reachable.",
-            )
-            .at("/options"),
-        );
     }
     if made.topology != Topology::Single && wish.auto_failover == Some(false) {
         preview.warn(
@@ -95,29 +80,22 @@ fn effects(made: &ResolvedCreate, load: &Load<'_>, preview: &mut Preview) {
             name.node(made.nodes + 1)
         ));
     }
-    if made.has_gateway() {
-        let follows = match made.topology {
-            Topology::PrimaryReplica => "follows the primary",
-            _ => "stays the same when nodes change",
-        };
-        preview.effect(format!("A machine of {small} for the endpoint: one address that {follows}."));
-    }
+    let address = match made.topology {
+        Topology::Single => "one address that stays the same",
+        Topology::PrimaryReplica => "one address that follows the primary",
+        Topology::MultiMaster => "one address for all members",
+        Topology::Sharded => "one address to begin with; clients then go to the nodes themselves",
+    };
+    preview.effect(format!("A machine of {small} for the endpoint: {address}."));
     preview.effect(format!("{} {} is started: {}.", service(made.service).name, made.version, roles(made)));
     if made.auto_failover {
-        preview.effect(match made.topology {
-            Topology::Sharded => {
-                format!(
-                    "Automatic failover is on: the {} shard primaries vote, a majority replaces a dead one.",
-                    made.shards
-                )
-            }
-            _ => format!(
-                "Automatic failover is on: {} voters, a majority replaces a dead primary.",
-                made.slots.len()
-            ),
-        });
+        let who = match made.topology {
+            Topology::Sharded => format!("the {} shard primaries vote", made.shards),
+            _ => format!("{} nodes vote", made.slots.len().min(voters_of(made.slots.len()))),
+        };
+        preview.effect(format!("Automatic failover is on: {who}, and a majority replaces a dead primary."));
     }
-    if made.options.stop_writes_without_replica {
+    if made.options.stop_writes_without_replica && made.nodes >= 3 {
         preview.effect(
             "A primary that reaches no replica stops taking writes, so that no failover can discard any.",
         );

@@ -1,11 +1,11 @@
 //! Drain a node: out of the endpoint, no candidate, then stopped.
 
 use super::rules::{
-    self, ailment, clients_of, fresh, holds_data, leader, name, nodes_able_to_serve, promotion_candidate,
-    quorum_without, writes_would_stop,
+    self, Leader, ailment, clients_of, fresh, holds_data, keeps_writes, leader, nodes_able_to_serve,
+    promotion_candidate, quorum_without,
 };
-use super::{Facts, Finding, Preview, Subject, rules::Leader};
-use crate::{Change, ClusterObserved, ClusterOptions, ClusterSpec, NodeSpec, Role, Topology};
+use super::{Facts, Finding, Preview, Subject};
+use crate::{Change, ClusterObserved, ClusterSpec, NodeSpec, Role, Topology};
 
 pub(super) fn preview(subject: &Subject<'_>, node: &NodeSpec, facts: &Facts<'_>) -> Preview {
     let spec = subject.spec;
@@ -24,8 +24,11 @@ pub(super) fn preview(subject: &Subject<'_>, node: &NodeSpec, facts: &Facts<'_>)
     let Some(seen) = fresh(subject, facts, &mut preview) else { return preview };
     preview.block(not_the_primary(spec, seen, node));
     preview.block(not_the_last(spec, seen, node));
-    preview.block(quorum_without(spec, seen, node).map(|f| f.at("/node")));
-    preview.block(keeps_writes(spec, seen, node));
+    // Voters stay where they are until others take their votes; members that are stopped vote no more.
+    if spec.topology == Topology::MultiMaster {
+        preview.block(quorum_without(spec, seen, node).map(|f| f.at("/node")));
+    }
+    keeps_writes(spec, seen, node, &mut preview);
     if let Some((clients, _)) = clients_of(seen.node(&node.id)) {
         preview.warn(Finding::new(
             "connections-open",
@@ -112,26 +115,4 @@ fn not_the_last(spec: &ClusterSpec, seen: &ClusterObserved, node: &NodeSpec) -> 
         .at("/node")
         .hint("Bring another node back, or add one, first.")
     })
-}
-
-/// The primary goes on taking writes without this replica.
-pub(super) fn keeps_writes(spec: &ClusterSpec, seen: &ClusterObserved, node: &NodeSpec) -> Option<Finding> {
-    let what = writes_would_stop(spec, seen, node)?;
-    let options = ClusterOptions { stop_writes_without_replica: false };
-    Some(
-        Finding::new("writes-would-stop", format!("{what}."))
-            .at("/node")
-            .hint("Bring another replica back or add one first, or let the primary write without one.")
-            .way_out(
-                format!("Let {} write without a replica", primary_name(spec, seen, node)),
-                Change::SetOptions { cluster: spec.name.to_string(), options },
-            ),
-    )
-}
-
-fn primary_name<'a>(spec: &'a ClusterSpec, seen: &'a ClusterObserved, node: &NodeSpec) -> &'a str {
-    match leader(seen, node.shard) {
-        Leader::One(one) => name(spec, &one.node),
-        _ => "the primary",
-    }
 }

@@ -1,6 +1,6 @@
 //! Automatic failover on or off.
 
-use super::rules::{self, fresh, has_voters};
+use super::rules::{self, fresh, has_voters, voters};
 use super::{Facts, Finding, Preview, Subject};
 use crate::Topology;
 
@@ -26,7 +26,7 @@ pub(super) fn preview(subject: &Subject<'_>, enabled: bool, facts: &Facts<'_>) -
     }
     let Some(seen) = fresh(subject, facts, &mut preview) else { return preview };
     if enabled {
-        let voters = spec.nodes.len();
+        let voters = voters(spec).len();
         if spec.topology == Topology::PrimaryReplica && voters < 3 {
             preview.warn(
                 Finding::new(

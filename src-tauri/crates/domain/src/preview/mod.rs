@@ -23,7 +23,7 @@ mod undrain;
 
 pub use facts::{Busy, Capacity, Facts, Figures, MissingSoftware, Subject};
 pub use resolve::{ResolvedCreate, resolve_create};
-pub use rules::{nodes_per_shard, promotion_candidate};
+pub use rules::{nodes_per_shard, promotion_candidate, replica_needed_for_writes, voters};
 
 use crate::Change;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! Whether writes stop when no replica is reachable.
 
-use super::rules::{self, fresh, has_voters, replicas_that_follow, words};
+use super::rules::{self, fresh, replicas_that_follow, words};
 use super::{Facts, Finding, Preview, Subject};
 use crate::{ClusterOptions, Topology};
 
@@ -14,9 +14,9 @@ pub(super) fn preview(subject: &Subject<'_>, options: &ClusterOptions, facts: &F
         preview.effect(format!("The options of {name} are so already; nothing changes."));
         return preview;
     }
-    if wanted && !has_voters(spec.topology) {
+    if let Some(why) = without_effect(spec.topology).filter(|_| wanted) {
         preview.block(
-            Finding::new("no-replicas", format!("{name} has no replicas: it would refuse every write."))
+            Finding::new("no-effect", format!("That means nothing for {name}: {why}."))
                 .at("/options/stop_writes_without_replica"),
         );
         return preview;
@@ -31,35 +31,41 @@ pub(super) fn preview(subject: &Subject<'_>, options: &ClusterOptions, facts: &F
         preview.effect("No server is restarted, no connection is closed.");
         return preview;
     }
-    let groups: Vec<Option<u16>> = match spec.topology {
-        Topology::Sharded => (0..spec.shards).map(Some).collect(),
-        _ => vec![None],
-    };
-    let counted: Vec<usize> = groups.iter().map(|g| replicas_that_follow(spec, seen, *g).len()).collect();
-    let alone = counted.iter().filter(|n| **n == 0).count();
-    if alone > 0 {
-        let who = match spec.topology {
-            Topology::Sharded => words::count(alone, "shard"),
-            _ => name.to_string(),
-        };
-        preview.block(
+    let in_service = spec.data_nodes().filter(|n| !n.drained).count();
+    if in_service < 3 {
+        let nodes = words::count(in_service, "data node");
+        preview.effect(format!(
+            "Nothing changes yet: {name} has {nodes} in service, and it takes effect from three on."
+        ));
+        return preview;
+    }
+    match replicas_that_follow(spec, seen, None).len() {
+        0 => preview.block(
             Finding::new(
                 "writes-would-stop",
-                format!("No replica follows the primary of {who} now: writes would stop at once."),
+                format!("No replica follows the primary of {name} now: writes would stop at once."),
             )
             .at("/options/stop_writes_without_replica")
             .hint("Bring a replica back first."),
-        );
-    }
-    if counted.contains(&1) {
-        preview.warn(Finding::new(
+        ),
+        1 => preview.warn(Finding::new(
             "writes-need-replica",
-            "Where only one replica follows, writes stop whenever that one stops: also for a reboot of it.",
-        ));
+            "Only one replica follows now: writes stop whenever that one stops, also for a reboot of it.",
+        )),
+        _ => {}
     }
     preview.effect(
         "A primary that reaches no replica stops taking writes, so that no failover can discard any.",
     );
     preview.effect("No server is restarted, no connection is closed.");
     preview
+}
+
+const fn without_effect(topology: Topology) -> Option<&'static str> {
+    match topology {
+        Topology::PrimaryReplica => None,
+        Topology::Single => Some("there is no replica to wait for"),
+        Topology::MultiMaster => Some("every node takes writes"),
+        Topology::Sharded => Some("a shard's primary that is cut off from the majority stops by itself"),
+    }
 }

@@ -41,7 +41,12 @@ pub(super) fn preview(subject: &Subject<'_>, node: &NodeSpec, facts: &Facts<'_>)
             format!("{clients} connected to {} and must connect again.", node.name),
         ));
     }
-    preview.effect(format!("No new connection goes to {}; open work is waited for.", node.name));
+    let leads = seen.node(&node.id).and_then(|n| n.role).is_some_and(crate::Role::takes_writes);
+    preview.effect(if leads && spec.topology == Topology::PrimaryReplica {
+        "The voters stand aside meanwhile, so that its absence is not taken for a failure.".to_owned()
+    } else {
+        format!("No new connection goes to {}; open work is waited for.", node.name)
+    });
     preview
         .effect(format!("{} is stopped in order, its data is on disk, and it is started again.", node.name));
     preview.effect(match spec.topology {

@@ -1,9 +1,9 @@
 //! Remove a node for good: out of membership, slots and votes, then its machine is given back.
 
-use super::drain::{keeps_writes, not_the_primary};
+use super::drain::not_the_primary;
 use super::rules::{
-    self, backup_age, clients_of, entry, even_voters, fresh, nodes_able_to_serve, others,
-    quorum_after_removal, replicas_that_follow, words,
+    self, backup_age, clients_of, entry, fresh, keeps_writes, nodes_able_to_serve, others,
+    quorum_after_removal, replica_needed_for_writes, replicas_that_follow, voters_without, words,
 };
 use super::{Facts, Finding, Preview, Subject};
 use crate::{Change, ClusterObserved, ClusterSpec, NodeKind, NodeSpec, Topology};
@@ -21,7 +21,6 @@ pub(super) fn preview(subject: &Subject<'_>, node: &NodeSpec, facts: &Facts<'_>)
     let Some(seen) = fresh(subject, facts, &mut preview) else { return preview };
     preview.block(quorum_after_removal(spec, seen, node).map(|f| f.at("/node")));
     if node.kind == NodeKind::Witness {
-        preview.warn(even_voters(spec.nodes.len() - 1, "nodes"));
         preview.effect(format!(
             "{} stops voting and is stopped; its machine is given back. No data is touched.",
             node.name
@@ -30,7 +29,6 @@ pub(super) fn preview(subject: &Subject<'_>, node: &NodeSpec, facts: &Facts<'_>)
     }
     preview.block(not_the_primary(spec, seen, node));
     preview.block(not_the_last_copy(spec, seen, node));
-    preview.block(keeps_writes(spec, seen, node));
     what_is_left(spec, seen, node, &mut preview);
     preview.warn(backup_age(subject, facts));
     if let Some((clients, _)) = clients_of(seen.node(&node.id)).filter(|_| !node.drained) {
@@ -112,31 +110,25 @@ fn what_is_left(spec: &ClusterSpec, seen: &ClusterObserved, node: &NodeSpec, pre
         text.push_str(" and has fewer nodes to read from");
     }
     preview.warn(Finding::new("capacity-after", format!("{text}.")));
-    if spec.options.stop_writes_without_replica {
-        let following = replicas_that_follow(spec, seen, node.shard);
-        let after = following.iter().filter(|n| n.id != node.id).count();
-        if after == 1 {
-            preview.warn(Finding::new(
-                "writes-need-replica",
-                "One replica will be left, and writes stop without a replica: when it fails, the primary refuses writes.",
-            ));
-        }
+    let following = replicas_that_follow(spec, seen, node.shard);
+    let after = following.iter().filter(|n| n.id != node.id).count();
+    if after == 1 && left >= 3 && replica_needed_for_writes(spec) {
+        preview.warn(Finding::new(
+            "writes-need-replica",
+            "One replica that follows will be left, and writes stop without one: when it fails, the primary refuses \
+             writes.",
+        ));
     }
-    if spec.topology == Topology::PrimaryReplica {
-        preview.warn(votes_left(spec));
-    }
-}
-
-fn votes_left(spec: &ClusterSpec) -> Option<Finding> {
-    match spec.nodes.len() - 1 {
-        2 if spec.auto_failover => Some(
+    keeps_writes(spec, seen, node, preview);
+    if spec.topology == Topology::PrimaryReplica && spec.auto_failover && voters_without(spec, node).len() < 3
+    {
+        preview.warn(
             Finding::new(
                 "no-failover-after",
                 "Two voters will be left, and neither can outvote a dead one: automatic failover will not work.",
             )
             .hint("Add a node first to keep it."),
-        ),
-        voters => even_voters(voters, "nodes"),
+        );
     }
 }
 
@@ -147,7 +139,9 @@ fn effects(spec: &ClusterSpec, node: &NodeSpec, preview: &mut Preview) {
     }
     preview.effect(match spec.topology {
         Topology::Sharded => format!("{name} leaves the cluster, and all other nodes forget it."),
-        Topology::PrimaryReplica => format!("{name} leaves the cluster and its votes."),
+        Topology::PrimaryReplica => {
+            format!("{name} leaves the cluster; its vote, if it has one, goes to another node.")
+        }
         _ => format!("{name} leaves the cluster."),
     });
     preview.effect(format!("{name} is stopped, and its machine with its copy of the data is given back."));

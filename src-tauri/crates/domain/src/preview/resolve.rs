@@ -43,10 +43,6 @@ impl ResolvedCreate {
     pub fn witnesses(&self) -> u16 {
         u16::try_from(self.slots.iter().filter(|s| s.witness).count()).unwrap_or(u16::MAX)
     }
-    /// One stable address in front of the nodes. Clients of a sharded cluster must reach every node themselves.
-    pub const fn has_gateway(&self) -> bool {
-        !matches!(self.topology, Topology::Sharded)
-    }
 }
 
 /// Fills in what was left open: the service's first topology with its usual counts, the newest version found, this
@@ -90,7 +86,7 @@ pub fn resolve_create(wish: &CreateCluster, facts: &Facts<'_>) -> Result<Resolve
         plan,
         protected: wish.protected,
         auto_failover: has_voters(topology) && wish.auto_failover.unwrap_or(true),
-        options: options(wish, topology, nodes, shards),
+        options: options(wish, topology, nodes),
     })
 }
 
@@ -205,15 +201,10 @@ fn version(wanted: Option<&str>, found: &[String]) -> Option<String> {
     found.iter().find(fits).cloned()
 }
 
-/// A primary may ask for a replica only where it usually has one to lose: from three copies of the data on.
-fn options(wish: &CreateCluster, topology: Topology, nodes: u16, shards: u16) -> ClusterOptions {
-    let copies = match topology {
-        Topology::PrimaryReplica => nodes,
-        Topology::Sharded => nodes / shards.max(1),
-        Topology::Single | Topology::MultiMaster => {
-            return ClusterOptions { stop_writes_without_replica: false };
-        }
-    };
-    let usual = ClusterOptions { stop_writes_without_replica: copies >= 3 };
-    wish.options.clone().unwrap_or(usual)
+/// A primary may insist on a replica only where it usually has one to lose: from three copies of the data on.
+fn options(wish: &CreateCluster, topology: Topology, nodes: u16) -> ClusterOptions {
+    if topology != Topology::PrimaryReplica {
+        return ClusterOptions { stop_writes_without_replica: false };
+    }
+    wish.options.clone().unwrap_or(ClusterOptions { stop_writes_without_replica: nodes >= 3 })
 }

@@ -97,11 +97,16 @@ fn effects(subject: &Subject<'_>, seen: &ClusterObserved, replicas: &[&NodeSpec]
     }
     let names: Vec<&str> = replicas.iter().map(|n| n.name.as_str()).collect();
     let order = if names.len() == 1 { "" } else { ", one after the other" };
-    preview.effect(format!("{} taken out of the endpoint{order}.", is_are(&names)));
-    preview.effect("Its old data is set aside, not deleted, until the new copy streams.");
+    preview.effect(format!("{} copied to anew{order}, and out of the endpoint meanwhile.", is_are(&names)));
+    preview.effect(if names.len() == 1 {
+        "Its old data is set aside, not deleted, until the new copy streams."
+    } else {
+        "The old data of each is set aside, not deleted, until its new copy streams."
+    });
     let sizes: Option<u64> = replicas.iter().map(|n| primary_of(n).and_then(|p| p.data_bytes)).sum();
-    let much = sizes
-        .map_or_else(|| "An unknown amount of data".to_owned(), |n| format!("{} in all", words::bytes(n)));
-    preview.effect(format!("{much} is copied from the primary: about {}.", words::wait(in_all)));
+    preview.effect(match sizes {
+        Some(n) => format!("{} in all is copied: about {}.", words::bytes(n), words::wait(in_all)),
+        None => "How much is copied, and how long that takes, is unknown.".to_owned(),
+    });
     preview.effect("The primary goes on serving; nothing on it is changed.");
 }

@@ -1,7 +1,7 @@
 //! Add a shard, and remove one. The slots move while clients read and write.
 
 use super::add_node::room;
-use super::rules::{self, Load, entry, even_voters, fresh, leaders_well, nodes_per_shard, words};
+use super::rules::{self, Load, entry, even_shards, fresh, leaders_well, nodes_per_shard, words};
 use super::{Facts, Finding, Preview, Subject};
 use crate::{ClusterObserved, ClusterSpec, Topology, plan};
 
@@ -52,7 +52,7 @@ pub(super) fn add(subject: &Subject<'_>, facts: &Facts<'_>) -> Preview {
         return preview;
     }
     let after = spec.shards.saturating_add(1);
-    preview.warn(even_voters(usize::from(after), "shard primaries"));
+    preview.warn(even_shards(after));
     if let Some(plan) = &plan {
         preview.effect(format!("{}.", Load { plan, nodes, side: 0 }.words()));
     }
@@ -107,7 +107,7 @@ pub(super) fn remove(subject: &Subject<'_>, shard: u16, facts: &Facts<'_>) -> Pr
         return preview;
     }
     capacity_after(spec, seen, shard, &mut preview);
-    preview.warn(even_voters(usize::from(after), "shard primaries"));
+    preview.warn(even_shards(after));
     preview.warn(rules::backup_age(subject, facts));
 
     let slots = seen.shard_primary(shard).and_then(|n| n.slots);

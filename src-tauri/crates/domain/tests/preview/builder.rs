@@ -2,34 +2,34 @@
 
 use clusterdeck_domain::{
     Busy, Capacity, Change, ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOptions, ClusterSpec,
-    FailoverReadiness, Facts, Figures, Finding, Health, Lifecycle, Link, MachineId, MachineSpec, Network, NodeId,
-    NodeKind, NodeObserved, NodeSpec, NodeState, PlanId, Preview, ProviderId, REGION_LOCAL, Role, ServiceKind, Subject,
-    Topology, Votes, layout, plan, preview, service,
+    Facts, FailoverReadiness, Figures, Finding, Health, Lifecycle, Link, MachineId, MachineSpec, Network,
+    NodeId, NodeKind, NodeObserved, NodeSpec, NodeState, PlanId, Preview, ProviderId, REGION_LOCAL, Role,
+    ServiceKind, Subject, Topology, Votes, layout, plan, preview, service, voters,
 };
 use jiff::{SignedDuration, Timestamp};
 
 /// The moment at which every test happens.
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-11-22T12:00:00Z".parse().unwrap()
 }
 
-pub fn hours(n: i64) -> SignedDuration {
+pub(crate) fn hours(n: i64) -> SignedDuration {
     SignedDuration::from_hours(n)
 }
 
 /// A cluster, what was seen of it and what else is known. All well until a test says otherwise.
-pub struct Scene {
-    pub spec: ClusterSpec,
-    pub seen: Option<ClusterObserved>,
-    pub busy: Option<Busy>,
-    pub last_backup: Option<Timestamp>,
-    pub capacity: Option<Capacity>,
-    pub figures: Figures,
-    pub available: Vec<ServiceKind>,
+pub(crate) struct Scene {
+    pub(crate) spec: ClusterSpec,
+    pub(crate) seen: Option<ClusterObserved>,
+    pub(crate) busy: Option<Busy>,
+    pub(crate) last_backup: Option<Timestamp>,
+    pub(crate) capacity: Option<Capacity>,
+    pub(crate) figures: Figures,
+    pub(crate) available: Vec<ServiceKind>,
 }
 
 /// A computer with room for a dozen small nodes and Redis on it.
-pub fn roomy() -> Capacity {
+pub(crate) fn roomy() -> Capacity {
     Capacity {
         plan: Some(plan(&PlanId::default()).unwrap()),
         memory_free_bytes: Some(16 << 30),
@@ -50,11 +50,11 @@ fn machine(n: u16) -> MachineSpec {
 }
 
 /// A healthy Redis called `demo`, with a backup an hour old and nobody connected.
-pub fn cluster(topology: Topology, nodes: u16, shards: u16) -> Scene {
+pub(crate) fn cluster(topology: Topology, nodes: u16, shards: u16) -> Scene {
     of(ServiceKind::Redis, topology, nodes, shards)
 }
 
-pub fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16) -> Scene {
+pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16) -> Scene {
     let name = ClusterName::parse("demo").unwrap();
     let limits = service(kind).topology(topology).unwrap();
     let slots = layout(topology, nodes, shards, (limits.min_nodes, limits.max_nodes)).unwrap();
@@ -99,7 +99,8 @@ pub fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16) -> Sce
             }
         })
         .collect();
-    let voters = u16::try_from(slots.len()).unwrap();
+    let last = u16::try_from(slots.len()).unwrap();
+    let voters = if last >= 5 { 5 } else { last.min(3) };
     let voting = topology == Topology::PrimaryReplica;
     let auto_failover = matches!(topology, Topology::PrimaryReplica | Topology::Sharded);
     Scene {
@@ -119,7 +120,7 @@ pub fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16) -> Sce
             nodes: specs,
             gateway: (topology != Topology::Sharded).then(|| machine(200)),
             network: Network("127.20.1.0/24".to_owned()),
-            last_ordinal: voters,
+            last_ordinal: last,
             secrets_generation: 1,
             lifecycle: Lifecycle::Active,
             created_at: now() - hours(100),
@@ -129,7 +130,11 @@ pub fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16) -> Sce
             at: now() - SignedDuration::from_secs(1),
             nodes: seen_nodes,
             votes: voting.then_some(Votes { present: voters, needed: voters / 2 + 1, total: voters }),
-            failover: FailoverReadiness { enabled: auto_failover, ready: auto_failover, reason: String::new() },
+            failover: FailoverReadiness {
+                enabled: auto_failover,
+                ready: auto_failover,
+                reason: String::new(),
+            },
             endpoint_up: Some(true),
         }),
         busy: None,
@@ -141,44 +146,45 @@ pub fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16) -> Sce
 }
 
 /// The usual three.
-pub fn three() -> Scene {
+pub(crate) fn three() -> Scene {
     cluster(Topology::PrimaryReplica, 3, 0)
 }
 
 /// Three shards with a replica each: 1, 2 and 3 lead; 4, 5 and 6 follow.
-pub fn six_in_three() -> Scene {
+pub(crate) fn six_in_three() -> Scene {
     cluster(Topology::Sharded, 6, 3)
 }
 
 impl Scene {
     /// Changes what was seen of node `n` (from 1).
-    pub fn node(mut self, n: usize, edit: impl FnOnce(&mut NodeObserved)) -> Self {
+    pub(crate) fn node(mut self, n: usize, edit: impl FnOnce(&mut NodeObserved)) -> Self {
         edit(&mut self.seen.as_mut().unwrap().nodes[n - 1]);
         self
     }
     /// Changes what node `n` is meant to be.
-    pub fn meant(mut self, n: usize, edit: impl FnOnce(&mut NodeSpec)) -> Self {
+    pub(crate) fn meant(mut self, n: usize, edit: impl FnOnce(&mut NodeSpec)) -> Self {
         edit(&mut self.spec.nodes[n - 1]);
         self
     }
-    pub fn spec(mut self, edit: impl FnOnce(&mut ClusterSpec)) -> Self {
+    pub(crate) fn spec(mut self, edit: impl FnOnce(&mut ClusterSpec)) -> Self {
         edit(&mut self.spec);
         self
     }
-    pub fn seen(mut self, edit: impl FnOnce(&mut ClusterObserved)) -> Self {
+    pub(crate) fn seen(mut self, edit: impl FnOnce(&mut ClusterObserved)) -> Self {
         edit(self.seen.as_mut().unwrap());
         self
     }
-    pub fn capacity(mut self, edit: impl FnOnce(&mut Capacity)) -> Self {
+    pub(crate) fn capacity(mut self, edit: impl FnOnce(&mut Capacity)) -> Self {
         edit(self.capacity.as_mut().unwrap());
         self
     }
-    pub fn set(mut self, edit: impl FnOnce(&mut Self)) -> Self {
+    pub(crate) fn set(mut self, edit: impl FnOnce(&mut Self)) -> Self {
         edit(&mut self);
         self
     }
     /// Node `n`'s server is gone; its voter went with it.
-    pub fn dead(self, n: usize) -> Self {
+    pub(crate) fn dead(self, n: usize) -> Self {
+        let voted = voters(&self.spec).iter().any(|v| v.id == self.spec.nodes[n - 1].id);
         self.node(n, |node| {
             node.state = NodeState::Crashed;
             node.health = Health::Down;
@@ -190,13 +196,13 @@ impl Scene {
             node.detail = Some("its process is gone".to_owned());
         })
         .seen(|seen| {
-            if let Some(votes) = &mut seen.votes {
+            if let Some(votes) = seen.votes.as_mut().filter(|_| voted) {
                 votes.present -= 1;
             }
         })
     }
     /// Node `n` was taken out of service.
-    pub fn drained(self, n: usize) -> Self {
+    pub(crate) fn drained(self, n: usize) -> Self {
         self.meant(n, |node| node.drained = true).node(n, |node| {
             node.state = NodeState::Drained;
             node.health = Health::Unknown;
@@ -206,12 +212,12 @@ impl Scene {
             node.clients = None;
         })
     }
-    pub fn busy(self) -> Self {
+    pub(crate) fn busy(self) -> Self {
         self.set(|s| s.busy = Some(Busy { kind: ChangeKind::RebootNode, title: "Reboot demo-3".to_owned() }))
     }
 
     /// What the change would do here.
-    pub fn preview(&self, change: &Change) -> Preview {
+    pub(crate) fn preview(&self, change: &Change) -> Preview {
         let node = change.node().and_then(|n| self.spec.find_node(n));
         let clusters = [self.spec.clone()];
         preview(
@@ -234,81 +240,85 @@ impl Scene {
     }
 }
 
-pub fn codes(found: &[Finding]) -> Vec<&str> {
+pub(crate) fn codes(found: &[Finding]) -> Vec<&str> {
     found.iter().map(|f| f.code.as_str()).collect()
 }
 
 /// Exactly these block.
 #[track_caller]
-pub fn blocked(preview: &Preview, expected: &[&str]) {
+pub(crate) fn blocked(preview: &Preview, expected: &[&str]) {
     assert_eq!(codes(&preview.blockers), expected, "blockers of {preview:#?}");
 }
 
 /// Nothing blocks and exactly these warn.
 #[track_caller]
-pub fn warned(preview: &Preview, expected: &[&str]) {
+pub(crate) fn warned(preview: &Preview, expected: &[&str]) {
     assert_eq!(codes(&preview.blockers), Vec::<&str>::new(), "nothing blocks: {preview:#?}");
     assert_eq!(codes(&preview.warnings), expected, "warnings of {preview:#?}");
 }
 
 /// This is among the blockers.
 #[track_caller]
-pub fn blocker<'a>(preview: &'a Preview, code: &str) -> &'a Finding {
-    preview.blockers.iter().find(|f| f.code == code).unwrap_or_else(|| panic!("`{code}` blocks: {preview:#?}"))
+pub(crate) fn blocker<'a>(preview: &'a Preview, code: &str) -> &'a Finding {
+    preview
+        .blockers
+        .iter()
+        .find(|f| f.code == code)
+        .unwrap_or_else(|| panic!("`{code}` blocks: {preview:#?}"))
 }
 
 /// This is among the warnings.
 #[track_caller]
-pub fn warning<'a>(preview: &'a Preview, code: &str) -> &'a Finding {
+pub(crate) fn warning<'a>(preview: &'a Preview, code: &str) -> &'a Finding {
     preview.warnings.iter().find(|f| f.code == code).unwrap_or_else(|| panic!("`{code}` warns: {preview:#?}"))
 }
 
 /// The change offered as a way out.
 #[track_caller]
-pub fn way_out(finding: &Finding) -> &Change {
+pub(crate) fn way_out(finding: &Finding) -> &Change {
     &finding.way_out.as_ref().unwrap_or_else(|| panic!("a way out of {finding:#?}")).change
 }
 
-pub fn promote(n: u16) -> Change {
+pub(crate) fn promote(n: u16) -> Change {
     Change::PromoteNode { node: format!("demo-{n}") }
 }
-pub fn drain(n: u16) -> Change {
+pub(crate) fn drain(n: u16) -> Change {
     Change::DrainNode { node: format!("demo-{n}") }
 }
-pub fn undrain(n: u16) -> Change {
+pub(crate) fn undrain(n: u16) -> Change {
     Change::UndrainNode { node: format!("demo-{n}") }
 }
-pub fn reboot(n: u16) -> Change {
+pub(crate) fn reboot(n: u16) -> Change {
     Change::RebootNode { node: format!("demo-{n}") }
 }
-pub fn remove(n: u16) -> Change {
+pub(crate) fn remove(n: u16) -> Change {
     Change::RemoveNode { node: format!("demo-{n}") }
 }
-pub fn add(count: u16) -> Change {
+pub(crate) fn add(count: u16) -> Change {
     Change::AddNode { cluster: "demo".to_owned(), count: Some(count), plan: None }
 }
-pub fn add_shard() -> Change {
+pub(crate) fn add_shard() -> Change {
     Change::AddShard { cluster: "demo".to_owned() }
 }
-pub fn remove_shard(shard: u16) -> Change {
+pub(crate) fn remove_shard(shard: u16) -> Change {
     Change::RemoveShard { cluster: "demo".to_owned(), shard }
 }
-pub fn resync() -> Change {
+pub(crate) fn resync() -> Change {
     Change::ResyncCluster { cluster: "demo".to_owned() }
 }
-pub fn protect(enabled: bool) -> Change {
+pub(crate) fn protect(enabled: bool) -> Change {
     Change::SetProtection { cluster: "demo".to_owned(), enabled }
 }
-pub fn failover(enabled: bool) -> Change {
+pub(crate) fn failover(enabled: bool) -> Change {
     Change::SetAutoFailover { cluster: "demo".to_owned(), enabled }
 }
-pub fn stop_writes(enabled: bool) -> Change {
+pub(crate) fn stop_writes(enabled: bool) -> Change {
     let options = ClusterOptions { stop_writes_without_replica: enabled };
     Change::SetOptions { cluster: "demo".to_owned(), options }
 }
-pub fn rotate() -> Change {
+pub(crate) fn rotate() -> Change {
     Change::RotateCredentials { cluster: "demo".to_owned() }
 }
-pub fn delete() -> Change {
+pub(crate) fn delete() -> Change {
     Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: false }
 }

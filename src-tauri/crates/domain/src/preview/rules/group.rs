@@ -2,10 +2,11 @@
 //!
 //! A *group* is a shard, or the whole cluster where it is not sharded.
 
-use super::{ailment, name};
+use super::{ailment, name, words};
 use crate::preview::{Finding, Preview};
 use crate::{
-    ClusterObserved, ClusterSpec, Health, Link, NodeKind, NodeObserved, NodeSpec, NodeState, Role, Topology,
+    Change, ClusterObserved, ClusterOptions, ClusterSpec, Health, Link, NodeKind, NodeObserved, NodeSpec,
+    NodeState, Role, Topology,
 };
 
 /// Who leads a group, as far as anybody can tell.
@@ -147,30 +148,80 @@ pub(in crate::preview) fn replicas_that_follow<'a>(
         .collect()
 }
 
-/// The last replica that a primary needs for taking writes would stop following: writes stop with it.
+/// Data nodes in service.
+fn in_service(spec: &ClusterSpec) -> usize {
+    spec.data_nodes().filter(|n| !n.drained).count()
+}
+
+/// From three data nodes in service on a primary may insist on a replica: with fewer it would stop with its only one.
+/// A shard's primary needs no such rule, since one that is cut off from the majority stops by itself.
+fn insists(spec: &ClusterSpec, in_service: usize) -> bool {
+    spec.options.stop_writes_without_replica && spec.topology == Topology::PrimaryReplica && in_service >= 3
+}
+
+/// Whether the primary refuses writes that no replica would get: wanted, and enough nodes are in service for it.
+pub fn replica_needed_for_writes(spec: &ClusterSpec) -> bool {
+    insists(spec, in_service(spec))
+}
+
+/// `node` stops following for a while, and with it the writes of a primary that insists on a replica. Says so.
 pub(in crate::preview) fn writes_would_stop(
     spec: &ClusterSpec,
     seen: &ClusterObserved,
     node: &NodeSpec,
 ) -> Option<String> {
-    let replicated = matches!(spec.topology, Topology::PrimaryReplica | Topology::Sharded);
-    if !spec.options.stop_writes_without_replica || !replicated {
-        return None;
-    }
     let following = replicas_that_follow(spec, seen, node.shard);
     let last = following.len() == 1 && following[0].id == node.id;
-    last.then(|| {
-        let primary = match leader(seen, node.shard) {
-            Leader::One(one) => name(spec, &one.node),
-            _ => "the primary",
-        };
+    (last && replica_needed_for_writes(spec)).then(|| {
+        let primary = primary_name(spec, seen, node);
         format!(
             "{} is the only replica that follows {primary}, and {} stops writes without a replica: {primary} would \
              refuse every write",
-            node.name,
-            group_name(spec, node.shard),
+            node.name, spec.name,
         )
     })
+}
+
+/// `node` goes out of service: the writes must not stop, and that they are no longer guarded is told.
+pub(in crate::preview) fn keeps_writes(
+    spec: &ClusterSpec,
+    seen: &ClusterObserved,
+    node: &NodeSpec,
+    preview: &mut Preview,
+) {
+    let now = in_service(spec);
+    let after = now - usize::from(!node.drained);
+    if !insists(spec, now) {
+        return;
+    }
+    if !insists(spec, after) {
+        preview.warn(Finding::new(
+            "writes-unguarded",
+            format!(
+                "With {} in service {} also takes writes that no replica has; a failover may discard those.",
+                words::count(after, "data node"),
+                primary_name(spec, seen, node)
+            ),
+        ));
+    } else if let Some(what) = writes_would_stop(spec, seen, node) {
+        let options = ClusterOptions { stop_writes_without_replica: false };
+        preview.block(
+            Finding::new("writes-would-stop", format!("{what}."))
+                .at("/node")
+                .hint("Bring another replica back or add one first, or let the primary write without one.")
+                .way_out(
+                    format!("Let {} write without a replica", primary_name(spec, seen, node)),
+                    Change::SetOptions { cluster: spec.name.to_string(), options },
+                ),
+        );
+    }
+}
+
+fn primary_name<'a>(spec: &'a ClusterSpec, seen: &'a ClusterObserved, node: &NodeSpec) -> &'a str {
+    match leader(seen, node.shard) {
+        Leader::One(one) => name(spec, &one.node),
+        _ => "the primary",
+    }
 }
 
 /// Clients connected to a node, in words.

@@ -6,11 +6,14 @@ mod room;
 pub(super) mod words;
 
 pub(super) use group::{
-    Leader, clients_of, follows_a_leader, leader, leaders_well, nodes_able_to_serve, others,
+    Leader, clients_of, follows_a_leader, keeps_writes, leader, leaders_well, nodes_able_to_serve, others,
     replicas_that_follow, writes_would_stop,
 };
-pub use group::{nodes_per_shard, promotion_candidate};
-pub(super) use quorum::{even_voters, has_voters, quorum_after_removal, quorum_without};
+pub use group::{nodes_per_shard, promotion_candidate, replica_needed_for_writes};
+pub use quorum::voters;
+pub(super) use quorum::{
+    even_nodes, even_shards, has_voters, quorum_after_removal, quorum_without, voters_of, voters_without,
+};
 pub(super) use room::{Load, fits, software};
 
 use super::{Facts, Finding, Preview, Subject};

@@ -1,12 +1,40 @@
 //! Votes: who decides on a failover, and whether enough of them are left.
 
-use super::{Leader, leader};
+use super::{Leader, leader, words};
 use crate::preview::Finding;
 use crate::{ClusterObserved, ClusterSpec, Health, NodeSpec, Topology};
 
 /// Somebody votes on a failover.
 pub(in crate::preview) const fn has_voters(topology: Topology) -> bool {
     matches!(topology, Topology::PrimaryReplica | Topology::Sharded)
+}
+
+/// The nodes that vote on a failover where voters stand beside the servers: three, or five where so many are in service,
+/// the oldest in service first. A drained node votes only when there are not three others; a number that is odd survives
+/// as many failures as the even one after it.
+pub fn voters(spec: &ClusterSpec) -> Vec<&NodeSpec> {
+    voters_among(spec, spec.nodes.iter())
+}
+
+fn voters_among<'a>(spec: &ClusterSpec, nodes: impl Iterator<Item = &'a NodeSpec>) -> Vec<&'a NodeSpec> {
+    if spec.topology != Topology::PrimaryReplica {
+        return Vec::new();
+    }
+    let mut voters: Vec<_> = nodes.collect();
+    voters.sort_by_key(|n| (n.drained, n.ordinal));
+    let in_service = voters.iter().filter(|n| !n.drained).count();
+    voters.truncate(voters_of(in_service));
+    voters
+}
+
+/// How many of so many nodes in service vote, as far as there are so many.
+pub(in crate::preview) const fn voters_of(in_service: usize) -> usize {
+    if in_service >= 5 { 5 } else { 3 }
+}
+
+/// The voters when `node` is gone.
+pub(in crate::preview) fn voters_without<'a>(spec: &'a ClusterSpec, node: &NodeSpec) -> Vec<&'a NodeSpec> {
+    voters_among(spec, spec.nodes.iter().filter(|n| n.id != node.id))
 }
 
 /// A node that is down cannot be among the voters that answered: losing it costs no vote.
@@ -47,7 +75,8 @@ pub(in crate::preview) fn quorum_without(
     match spec.topology {
         Topology::Single => None,
         Topology::PrimaryReplica => {
-            if !spec.auto_failover || !counts(seen, node) {
+            let votes = voters(spec).iter().any(|n| n.id == node.id);
+            if !spec.auto_failover || !votes || !counts(seen, node) {
                 return None;
             }
             match seen.votes {
@@ -85,8 +114,14 @@ pub(in crate::preview) fn quorum_after_removal(
     match spec.topology {
         Topology::PrimaryReplica if spec.auto_failover => {
             let Some(votes) = seen.votes else { return Some(unknown(spec)) };
-            let total = votes.total.saturating_sub(1);
-            let present = votes.present.saturating_sub(u16::from(counts(seen, node)));
+            // A vote that becomes free goes to the next node; who is well takes it up.
+            let (before, after) = (voters(spec), voters_without(spec, node));
+            let well = |some: &[&NodeSpec], others: &[&NodeSpec]| {
+                let only = some.iter().filter(|n| others.iter().all(|o| o.id != n.id));
+                size(only.filter(|n| counts(seen, n)).count())
+            };
+            let present = votes.present.saturating_sub(well(&before, &after)) + well(&after, &before);
+            let total = size(after.len());
             let needed = total / 2 + 1;
             (present < needed).then(|| {
                 Finding::new(
@@ -105,17 +140,32 @@ pub(in crate::preview) fn quorum_after_removal(
     }
 }
 
-/// An even number of voters survives no more failures than one fewer does.
-pub(in crate::preview) fn even_voters(voters: usize, who: &str) -> Option<Finding> {
-    (voters > 0 && voters.is_multiple_of(2)).then(|| {
-        let needed = voters / 2 + 1;
-        let survived = voters - needed;
+/// An even number survives no more failures than one fewer does.
+pub(in crate::preview) fn even_shards(shards: u16) -> Option<Finding> {
+    (shards > 0 && shards.is_multiple_of(2)).then(|| {
+        let needed = shards / 2 + 1;
         Finding::new(
             "even-voters",
             format!(
-                "{voters} {who} vote: {needed} must agree, so no more than {survived} may fail. {} would survive as \
-                 much.",
-                voters - 1
+                "{shards} shard primaries vote and {needed} must agree: no more than {} may fail, as with {}.",
+                shards - needed,
+                shards - 1
+            ),
+        )
+    })
+}
+
+/// Of an even number of nodes one does not vote.
+pub(in crate::preview) fn even_nodes(nodes: u16) -> Option<Finding> {
+    let voters = voters_of(usize::from(nodes));
+    (nodes > 2 && nodes.is_multiple_of(2)).then(|| {
+        Finding::new(
+            "even-voters",
+            format!(
+                "{voters} of {nodes} nodes vote, so that no vote ends in a draw: failover survives {}, no more than \
+                 with {} nodes.",
+                words::count(voters / 2, "failure"),
+                nodes - 1
             ),
         )
     })

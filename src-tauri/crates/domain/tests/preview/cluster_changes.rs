@@ -1,0 +1,168 @@
+//! Resync, protection, failover, options, credentials, deletion.
+
+use crate::builder::*;
+use clusterdeck_domain::{Change, Health, NodeState, ServiceKind, Topology};
+
+#[test]
+fn resyncing_goes_one_replica_at_a_time_and_sets_the_old_data_aside() {
+    let preview = three().preview(&resync());
+    warned(&preview, &[]);
+    assert!(preview.destructive);
+    assert_eq!(
+        preview.effects[0],
+        "demo-2 and demo-3 are copied to anew, one after the other, and out of the endpoint meanwhile."
+    );
+    assert!(preview.effects[1].contains("set aside, not deleted"));
+    // Two copies of 100 MiB at 50 MiB/s, 3 s around each.
+    assert!(preview.effects[2].starts_with("200 MiB in all is copied: about 10 s"), "{preview:?}");
+}
+
+#[test]
+fn there_is_nothing_to_resync_in_one_node_or_between_equals() {
+    blocked(&cluster(Topology::Single, 1, 0).preview(&resync()), &["one-node"]);
+    blocked(&of(ServiceKind::Keydb, Topology::MultiMaster, 2, 0).preview(&resync()), &["no-replicas"]);
+    blocked(&three().drained(2).drained(3).preview(&resync()), &["no-replicas"]);
+}
+
+#[test]
+fn resyncing_from_an_unhealthy_primary_is_refused() {
+    blocked(&three().dead(1).preview(&resync()), &["primary-unknown"]);
+    blocked(&three().node(1, |n| n.health = Health::Down).preview(&resync()), &["primary-unhealthy"]);
+    blocked(&six_in_three().dead(3).preview(&resync()), &["primary-unknown"]);
+}
+
+#[test]
+fn writes_that_only_a_replica_holds_are_shown_before_a_resync() {
+    let preview = three().node(3, |n| n.diverged = true).preview(&resync());
+    warned(&preview, &["diverged"]);
+    assert!(preview.warnings[0].text.contains("demo-3 holds writes that its primary lacks"));
+}
+
+#[test]
+fn resyncing_the_only_replica_that_follows_stops_writes_where_they_need_one() {
+    let preview = cluster(Topology::PrimaryReplica, 4, 0).dead(2).dead(3).preview(&resync());
+    warned(&preview, &["writes-would-stop"]);
+    assert_eq!(preview.expected_downtime_ms, 5_000);
+    // A primary with one replica in service does not insist on it.
+    warned(&cluster(Topology::PrimaryReplica, 2, 0).preview(&resync()), &[]);
+}
+
+#[test]
+fn a_drained_replica_is_left_out_of_a_resync_and_named() {
+    let preview = three().drained(2).preview(&resync());
+    warned(&preview, &["drained-left-out"]);
+    assert_eq!(preview.effects[0], "demo-3 is copied to anew, and out of the endpoint meanwhile.");
+}
+
+#[test]
+fn protection_is_switched_without_looking_at_a_server() {
+    warned(&three().preview(&protect(true)), &[]);
+    let again = three().spec(|s| s.protected = true).preview(&protect(true));
+    warned(&again, &[]);
+    assert!(again.effects[0].contains("nothing changes"));
+}
+
+#[test]
+fn failover_needs_voters() {
+    let off = |scene: Scene| scene.spec(|s| s.auto_failover = false);
+    blocked(&cluster(Topology::Single, 1, 0).preview(&failover(true)), &["no-voters"]);
+    blocked(&of(ServiceKind::Keydb, Topology::MultiMaster, 2, 0).preview(&failover(true)), &["no-voters"]);
+    warned(&off(three()).preview(&failover(true)), &[]);
+    warned(&off(six_in_three()).preview(&failover(true)), &[]);
+}
+
+#[test]
+fn failover_that_could_not_work_now_says_why() {
+    let off = |scene: Scene| scene.spec(|s| s.auto_failover = false);
+    let nobody = off(three()).dead(2).dead(3);
+    warned(&nobody.preview(&failover(true)), &["no-candidate"]);
+    let two = off(three()).spec(|s| s.nodes.truncate(2));
+    warned(&two.preview(&failover(true)), &["failover-not-ready"]);
+    warned(&off(six_in_three()).dead(4).preview(&failover(true)), &["no-candidate"]);
+}
+
+#[test]
+fn turning_failover_off_is_warned_about() {
+    warned(&three().preview(&failover(false)), &["failover-off"]);
+    let again = three().spec(|s| s.auto_failover = false).preview(&failover(false));
+    warned(&again, &[]);
+}
+
+#[test]
+fn letting_a_cut_off_primary_write_is_warned_about() {
+    warned(&three().preview(&stop_writes(false)), &["writes-may-be-discarded"]);
+    warned(&three().preview(&stop_writes(true)), &[]);
+}
+
+#[test]
+fn asking_for_a_replica_needs_one_that_follows() {
+    let off = |scene: Scene| scene.spec(|s| s.options.stop_writes_without_replica = false);
+    warned(&off(three()).preview(&stop_writes(true)), &[]);
+    warned(&off(three()).dead(2).preview(&stop_writes(true)), &["writes-need-replica"]);
+    blocked(&off(three()).dead(2).dead(3).preview(&stop_writes(true)), &["writes-would-stop"]);
+}
+
+#[test]
+fn asking_for_a_replica_means_something_from_three_nodes_on_only() {
+    let two = cluster(Topology::PrimaryReplica, 2, 0).preview(&stop_writes(true));
+    warned(&two, &[]);
+    assert!(two.effects[0].contains("from three on"), "{two:?}");
+    for topology in
+        [cluster(Topology::Single, 1, 0), six_in_three(), of(ServiceKind::Keydb, Topology::MultiMaster, 2, 0)]
+    {
+        let scene = topology.spec(|s| s.options.stop_writes_without_replica = false);
+        blocked(&scene.preview(&stop_writes(true)), &["no-effect"]);
+    }
+}
+
+#[test]
+fn credentials_of_an_unhealthy_cluster_are_not_rotated() {
+    warned(&three().preview(&rotate()), &[]);
+    let dead = three().dead(3).preview(&rotate());
+    blocked(&dead, &["cluster-unhealthy"]);
+    assert!(dead.blockers[0].text.contains("demo-3"), "it names who");
+    blocked(&three().seen(|s| s.endpoint_up = None).preview(&rotate()), &["cluster-unhealthy"]);
+    let drained = three().drained(2).preview(&rotate());
+    blocked(&drained, &["drained"]);
+    assert_eq!(*way_out(&drained.blockers[0]), undrain(2));
+}
+
+#[test]
+fn clients_that_need_the_new_password_are_counted() {
+    let two = three().node(1, |n| n.clients = Some(2)).node(2, |n| n.clients = Some(1)).preview(&rotate());
+    assert!(warning(&two, "clients-connected").text.starts_with("3 clients are connected"), "{two:?}");
+    let unknown = three().node(2, |n| n.clients = None).preview(&rotate());
+    assert!(warning(&unknown, "clients-connected").text.starts_with("An unknown number"), "{unknown:?}");
+    // A witness serves nobody.
+    warned(&cluster(Topology::PrimaryReplica, 2, 0).preview(&rotate()), &[]);
+}
+
+#[test]
+fn a_protected_cluster_is_not_deleted_whatever_its_state() {
+    for scene in [three(), three().dead(1).dead(2).dead(3), three().set(|s| s.seen = None)] {
+        let refused = scene.spec(|s| s.protected = true).preview(&delete());
+        blocked(&refused, &["protected"]);
+        assert_eq!(*way_out(&refused.blockers[0]), protect(false));
+    }
+}
+
+#[test]
+fn a_cluster_is_deleted_in_whatever_state_its_servers_are() {
+    blocked(&three().dead(1).dead(2).dead(3).preview(&delete()), &[]);
+    blocked(&three().node(1, |n| n.state = NodeState::Unresponsive).preview(&delete()), &[]);
+}
+
+#[test]
+fn deleting_lists_what_goes_and_how_old_the_last_backup_is() {
+    let preview = three().preview(&delete());
+    warned(&preview, &["last-backup"]);
+    assert!(preview.warnings[0].text.contains("60 min old"), "{preview:?}");
+    assert_eq!(preview.effects[0], "demo-1, demo-2 and demo-3, and the endpoint, are stopped.");
+    assert_eq!(preview.effects[1], "All its data, 100 MiB in each full copy, is erased with 4 machines.");
+    let none = three().set(|s| s.last_backup = None).preview(&delete());
+    assert_eq!(warning(&none, "no-backup").text, "No backup exists: nothing can be brought back.");
+    let discarded = Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true };
+    warned(&three().preview(&discarded), &["backups-discarded"]);
+    let used = three().node(1, |n| n.clients = Some(4)).preview(&delete());
+    warned(&used, &["last-backup", "clients-connected"]);
+}

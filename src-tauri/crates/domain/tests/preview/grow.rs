@@ -1,0 +1,128 @@
+//! Add nodes and shards, remove shards.
+
+use crate::builder::*;
+use clusterdeck_domain::{Change, Health, PlanId, Role, ServiceKind, Topology, plan};
+
+#[test]
+fn adding_a_node_tells_how_long_it_takes_to_catch_up() {
+    let two = add(2);
+    let preview = three().preview(&two);
+    warned(&preview, &["catch-up"]);
+    // 100 MiB at 50 MiB/s and 3 s around it.
+    assert!(preview.warnings[0].text.contains("copies 100 MiB from demo-1 first: about 5 s"), "{preview:?}");
+    assert_eq!(preview.title, "Add 2 nodes to demo");
+    assert!(preview.effects[1].starts_with("demo-4 and demo-5 start"), "names are foretold: {preview:?}");
+}
+
+#[test]
+fn a_single_node_and_a_sharded_cluster_do_not_grow_by_nodes() {
+    blocked(&cluster(Topology::Single, 1, 0).preview(&add(1)), &["single-does-not-grow"]);
+    let sharded = six_in_three().preview(&add(1));
+    blocked(&sharded, &["grows-by-shards"]);
+    assert_eq!(*way_out(&sharded.blockers[0]), add_shard());
+}
+
+#[test]
+fn a_cluster_grows_up_to_what_its_topology_takes() {
+    blocked(&three().preview(&add(4)), &[]);
+    blocked(&three().preview(&add(5)), &["too-many-nodes"]);
+    blocked(&three().preview(&add(u16::MAX)), &["too-many-nodes"]);
+    blocked(&three().preview(&add(0)), &["node-count"]);
+}
+
+#[test]
+fn the_primary_must_be_there_to_copy_from() {
+    blocked(&three().dead(1).preview(&add(1)), &["primary-unknown"]);
+    blocked(&three().node(1, |n| n.health = Health::Unknown).preview(&add(1)), &["primary-unhealthy"]);
+    blocked(&three().node(2, |n| n.role = Some(Role::Primary)).preview(&add(1)), &["several-primaries"]);
+    let strained = three().node(1, |n| n.health = Health::Degraded).preview(&add(2));
+    warned(&strained, &["primary-degraded", "catch-up"]);
+}
+
+#[test]
+fn the_new_disk_must_take_the_data_and_a_fifth_more() {
+    // SMALL-1C-1G has 10 GiB: 8.33 GiB and 20 % fill it.
+    let fits = (10_u64 << 30) * 100 / 120;
+    blocked(&three().node(1, |n| n.data_bytes = Some(fits)).preview(&add(1)), &[]);
+    blocked(&three().node(1, |n| n.data_bytes = Some(fits + 2)).preview(&add(1)), &["disk-too-small"]);
+    blocked(&three().node(1, |n| n.data_bytes = None).preview(&add(1)), &["data-size-unknown"]);
+    let generous =
+        three().node(1, |n| n.data_bytes = Some(fits)).set(|s| s.figures.disk_headroom_percent = 50);
+    blocked(&generous.preview(&add(1)), &["disk-too-small"]);
+}
+
+#[test]
+fn the_new_machine_must_run_the_same_version() {
+    let other = three().capacity(|c| c.versions = vec!["8.0.1".to_owned()]).preview(&add(1));
+    blocked(&other, &["version-differs"]);
+    assert!(other.blockers[0].text.contains("7.0.15") && other.blockers[0].text.contains("8.0.1"));
+}
+
+#[test]
+fn the_place_must_carry_the_new_machines() {
+    blocked(&three().set(|s| s.capacity = None).preview(&add(1)), &["capacity-unknown"]);
+    blocked(&three().capacity(|c| c.memory_free_bytes = Some(1 << 30)).preview(&add(1)), &["memory-short"]);
+    blocked(&three().capacity(|c| c.disk_free_bytes = Some(1 << 30)).preview(&add(1)), &["disk-short"]);
+    blocked(&three().capacity(|c| c.disk_free_bytes = None).preview(&add(1)), &["disk-unknown"]);
+}
+
+#[test]
+fn a_node_smaller_than_the_primary_is_warned_about() {
+    let nano = PlanId::parse("NANO-1C-256M").unwrap();
+    let change = Change::AddNode { cluster: "demo".to_owned(), count: Some(2), plan: Some(nano.clone()) };
+    blocked(&three().preview(&change), &["plan-unknown"]);
+    let scene = three().capacity(|c| c.plan = Some(plan(&nano).unwrap()));
+    warned(&scene.preview(&change), &["smaller-than-primary", "catch-up"]);
+}
+
+#[test]
+fn a_multi_master_grows_from_any_member_that_serves() {
+    let two = || of(ServiceKind::Keydb, Topology::MultiMaster, 2, 0);
+    warned(&two().dead(1).preview(&add(1)), &["catch-up"]);
+    blocked(&two().dead(1).dead(2).preview(&add(1)), &["primary-unhealthy"]);
+}
+
+#[test]
+fn a_new_shard_is_as_large_as_the_others_and_takes_its_share() {
+    let preview = six_in_three().preview(&add_shard());
+    warned(&preview, &["even-voters"]);
+    assert_eq!(preview.effects[0], "2 machines of SMALL-1C-1G: 2 GiB of memory and 20 GiB of disk.");
+    assert!(preview.effects[1].contains("takes 4096 of the 16384 slots"), "{preview:?}");
+}
+
+#[test]
+fn a_shard_is_added_only_where_every_shard_is_led() {
+    blocked(&three().preview(&add_shard()), &["not-sharded"]);
+    blocked(&six_in_three().dead(2).preview(&add_shard()), &["primary-unknown"]);
+    blocked(&six_in_three().dead(2).dead(3).preview(&add_shard()), &["primary-unknown", "primary-unknown"]);
+    blocked(
+        &six_in_three().capacity(|c| c.memory_free_bytes = None).preview(&add_shard()),
+        &["memory-unknown"],
+    );
+    blocked(&cluster(Topology::Sharded, 60, 30).preview(&add_shard()), &["too-many-nodes"]);
+}
+
+#[test]
+fn fewer_than_three_shards_are_refused() {
+    blocked(&six_in_three().preview(&remove_shard(2)), &["too-few-shards"]);
+    let four = cluster(Topology::Sharded, 8, 4);
+    let preview = four.preview(&remove_shard(2));
+    warned(&preview, &["capacity-after"]);
+    assert!(preview.effects.iter().any(|e| e.starts_with("demo-3 and demo-7 leave")), "{preview:?}");
+    blocked(&four.preview(&remove_shard(4)), &["not-found"]);
+    blocked(&three().preview(&remove_shard(0)), &["not-sharded"]);
+}
+
+#[test]
+fn what_a_removed_shard_held_must_fit_into_the_others() {
+    let four = |bytes| {
+        (1..=4).fold(cluster(Topology::Sharded, 8, 4), |scene, n| {
+            scene.node(n, |node| node.data_bytes = Some(bytes))
+        })
+    };
+    // Four times 768 MiB fill three nodes of 1 GiB.
+    blocked(&four((768 << 20) - 1).preview(&remove_shard(0)), &[]);
+    blocked(&four(768 << 20).preview(&remove_shard(0)), &["capacity-short"]);
+    let unknown = four(1).node(3, |n| n.data_bytes = None);
+    blocked(&unknown.preview(&remove_shard(0)), &["data-size-unknown"]);
+}

@@ -1,0 +1,14 @@
+//! Each rule of `safety.md` by name, and what whole previews read like.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may stop so")]
+
+mod builder;
+mod cluster_changes;
+mod create;
+mod golden;
+mod grow;
+mod node_changes;
+mod promote;
+mod remove;
+mod shared;
+mod state;
