@@ -1,0 +1,207 @@
+//! The text of `haproxy.cfg` and of the state a new process begins with. Pure.
+//!
+//! Two backends, `rw` and `ro`; each node is a server in both under its own name. Only role checks decide who is up, so
+//! that a failover that nobody told us about is followed too.
+
+use clusterdeck_driver::{CheckLine, Listener, Traffic};
+use sha2::{Digest, Sha256};
+use std::{collections::HashMap, net::IpAddr};
+
+/// How a role check is paced. A node is up after two good answers, so that an answer that was under way while the
+/// endpoint was turned does not bring the node before back; down after three bad ones, so that one that was under way
+/// does not take the new one away (measured: `fall 1` does, for 204 ms). Around a change they come every 50 ms.
+const PACE: &str =
+    "inter 200ms fastinter 50ms downinter 100ms rise 2 fall 3 on-marked-down shutdown-sessions";
+/// A stopped server accepts the connection and stays silent; three silences are 1.6 s.
+const CHECK_ANSWERS_WITHIN: &str = "500ms";
+/// Connections through one gateway. Each takes two of the machine's files.
+const MAX_CONNECTIONS: u32 = 8000;
+
+/// The name of a backend.
+pub(crate) const fn backend(traffic: Traffic) -> &'static str {
+    match traffic {
+        Traffic::ReadWrite => "rw",
+        Traffic::ReadOnly => "ro",
+    }
+}
+
+/// The traffic of a backend.
+pub(crate) fn traffic(backend: &str) -> Option<Traffic> {
+    match backend {
+        "rw" => Some(Traffic::ReadWrite),
+        "ro" => Some(Traffic::ReadOnly),
+        _ => None,
+    }
+}
+
+/// A text inside double quotes.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' | '$' => out.extend(['\\', c]),
+            '\r' => out.push_str("\\r"),
+            '\n' => out.push_str("\\n"),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// A configuration and the mark by which a running process shows that it runs with it.
+pub(crate) struct Config {
+    pub(crate) text: String,
+    pub(crate) mark: String,
+}
+
+/// Writes the configuration. `state_file` is where a starting process finds who is up.
+pub(crate) fn config(address: IpAddr, state_file: &str, listeners: &[Listener]) -> Config {
+    let body = body(address, listeners);
+    let mark = hex::encode(&Sha256::digest(format!("{state_file}\n{body}").as_bytes())[..8]);
+    let text = format!(
+        "# Written by Clusterdeck. It holds the password of a user that may only ask for a server's role.\n\
+         global\n    description {mark}\n    maxconn {MAX_CONNECTIONS}\n    nbthread 2\n\
+         {space}# A reload leaves open connections with the process before; these bound how long and how many.\n\
+         {space}hard-stop-after 1h\n    mworker-max-reloads 3\n    server-state-file {state}\n\
+         {space}log stdout format raw local0 notice\n{body}",
+        space = "    ",
+        state = quoted(state_file),
+    );
+    Config { text, mark }
+}
+
+fn body(address: IpAddr, listeners: &[Listener]) -> String {
+    let mut text = format!(
+        "defaults\n    mode tcp\n    log global\n    option dontlognull\n    option clitcpka\n    option srvtcpka\n    \
+         option redispatch 1\n    retries 2\n    timeout connect 1s\n    timeout client 24h\n    timeout server 24h\n    \
+         timeout check {CHECK_ANSWERS_WITHIN}\n    load-server-state-from-file global\n    default-server {PACE}\n"
+    );
+    let has_writes = listeners.iter().any(|l| l.traffic == Traffic::ReadWrite);
+    for listener in listeners {
+        let name = backend(listener.traffic);
+        text.push_str(&format!("frontend f_{name}\n    bind {}\n", bind(address, listener.port)));
+        if listener.traffic == Traffic::ReadOnly && has_writes {
+            // With no replica up, reads go where the writes go.
+            text.push_str(&format!("    use_backend ro if {{ nbsrv(ro) gt 0 }}\n    default_backend rw\n"));
+        } else {
+            text.push_str(&format!("    default_backend {name}\n"));
+        }
+        text.push_str(&format!(
+            "backend {name}\n    balance leastconn\n    option tcp-check\n    tcp-check connect\n"
+        ));
+        for line in &listener.check {
+            text.push_str(&match line {
+                CheckLine::Send(what) => format!("    tcp-check send {}\n", quoted(what.reveal())),
+                CheckLine::Expect(what) => format!("    tcp-check expect string {}\n", quoted(what)),
+            });
+        }
+        for server in &listener.backends {
+            let at = bind(server.address, server.port);
+            // Weight 0: nothing new goes there, what is open stays.
+            let weight = u8::from(!server.drained);
+            text.push_str(&format!("    server {} {at} check weight {weight}\n", server.name));
+        }
+    }
+    text
+}
+
+fn bind(address: IpAddr, port: u16) -> String {
+    match address {
+        IpAddr::V4(v4) => format!("{v4}:{port}"),
+        IpAddr::V6(v6) => format!("[{v6}]:{port}"),
+    }
+}
+
+/// Who is up: (backend, server) → the health counter of its check; 0 is down.
+pub(crate) type Healths = HashMap<(String, String), u32>;
+
+/// Reads who is up from `show servers state`.
+pub(crate) fn read_state(text: &str) -> Healths {
+    let lines = text.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    lines
+        .filter(|words| words.len() > 12)
+        .filter_map(|words| {
+            let health = if words[5] == "0" { 0 } else { words[12].parse().ok()? };
+            Some(((words[1].to_owned(), words[3].to_owned()), health))
+        })
+        .collect()
+}
+
+/// The state file for a process that is about to start. Without it a server counts as up until its checks have failed,
+/// and writes would go to replicas. Who is not in `healths` begins as down.
+pub(crate) fn state(listeners: &[Listener], healths: &Healths) -> String {
+    let mut text = String::from(
+        "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight \
+         srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state \
+         bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr \
+         srv_agent_addr srv_agent_port\n",
+    );
+    let mut proxy = 0;
+    for listener in listeners {
+        // HAProxy numbers its proxies in the order of the file: a frontend, its backend, the next frontend.
+        proxy += 2;
+        let name = backend(listener.traffic);
+        for (index, server) in listener.backends.iter().enumerate() {
+            let health = healths.get(&(name.to_owned(), server.name.clone())).copied().unwrap_or(0);
+            // Running with a passed check, or stopped with a failed one.
+            let (op, result) = if health > 0 { (2, 3) } else { (0, 2) };
+            let weight = u8::from(!server.drained);
+            text.push_str(&format!(
+                "{proxy} {name} {id} {server} {address} {op} 0 {weight} {weight} 0 15 {result} {health} 6 0 0 0 - {port} \
+                 - 0 0 - - 0\n",
+                id = index + 1,
+                server = server.name,
+                address = server.address,
+                port = server.port,
+            ));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clusterdeck_domain::{NodeId, Sensitive};
+    use clusterdeck_driver::Backend;
+
+    fn listener(traffic: Traffic) -> Listener {
+        let node = |n: u8| Backend {
+            node: NodeId::new(n.into()),
+            name: format!("demo-{n}"),
+            address: IpAddr::from([127, 0, 0, n]),
+            port: 6379,
+            drained: n == 3,
+        };
+        let check = vec![
+            CheckLine::Send(Sensitive::new("AUTH watch $x\r\n".to_owned())),
+            CheckLine::Expect("+OK".to_owned()),
+        ];
+        Listener { traffic, port: 6379, backends: vec![node(1), node(2), node(3)], check }
+    }
+
+    #[test]
+    fn a_check_line_is_quoted_so_that_nothing_in_it_is_expanded() {
+        let made = config(IpAddr::from([127, 0, 0, 9]), "/x/state", &[listener(Traffic::ReadWrite)]);
+        assert!(made.text.contains(r#"tcp-check send "AUTH watch \$x\r\n""#), "{}", made.text);
+        assert!(
+            made.text.contains("server demo-3 127.0.0.3:6379 check weight 0"),
+            "a drained node takes nothing new"
+        );
+        assert!(made.text.contains(&made.mark));
+    }
+
+    #[test]
+    fn what_is_unknown_starts_as_down_and_what_was_up_stays_up() {
+        let both = [listener(Traffic::ReadWrite), listener(Traffic::ReadOnly)];
+        let up = HashMap::from([(("ro".to_owned(), "demo-2".to_owned()), 4)]);
+        let text = state(&both, &up);
+        assert!(text.contains("4 ro 2 demo-2 127.0.0.2 2 "), "{text}");
+        assert!(text.contains("2 rw 1 demo-1 127.0.0.1 0 "), "{text}");
+        let read = read_state(&text);
+        assert_eq!(read.len(), 6, "every server of both backends");
+        assert_eq!(read[&("ro".to_owned(), "demo-2".to_owned())], 4);
+    }
+}

@@ -1,0 +1,111 @@
+//! What differs between Redis, Valkey and KeyDB, as data. Everything else in this folder is the same for all three.
+
+use clusterdeck_domain::{ClusterSpec, ServiceKind};
+use clusterdeck_driver::{DriverError, Machine, Result, Software};
+
+/// One of the three.
+#[derive(Debug)]
+pub(crate) struct Flavour {
+    pub(crate) service: ServiceKind,
+    /// As its makers write it.
+    pub(crate) name: &'static str,
+    /// Programs and what they are for; the first is the server, which is also the Sentinel.
+    pub(crate) programs: &'static [(&'static str, &'static str)],
+    /// Versions count from here where a directive came with Redis 7 (`0`: it always had it).
+    knows_redis_7_from: Option<u32>,
+    /// What the user `replica` needs besides the handshake.
+    pub(crate) replica_commands: &'static str,
+}
+
+const REDIS: Flavour = Flavour {
+    service: ServiceKind::Redis,
+    name: "Redis",
+    programs: &[("redis-server", "the Redis server and Sentinel")],
+    knows_redis_7_from: Some(7),
+    replica_commands: "+psync +replconf +ping",
+};
+const VALKEY: Flavour = Flavour {
+    service: ServiceKind::Valkey,
+    name: "Valkey",
+    programs: &[("valkey-server", "the Valkey server and Sentinel")],
+    // Valkey began as Redis 7.2.
+    knows_redis_7_from: Some(0),
+    replica_commands: "+psync +replconf +ping",
+};
+const KEYDB: Flavour = Flavour {
+    service: ServiceKind::Keydb,
+    name: "KeyDB",
+    programs: &[("keydb-server", "the KeyDB server and Sentinel")],
+    knows_redis_7_from: None,
+    // Active replicas send each other's writes on as RREPLAY, and the link carries keep-alives and expiries.
+    replica_commands: "+psync +replconf +ping +rreplay +keydb.cron +keydb.hrename +keydb.mvccrestore +expiremember",
+};
+
+/// The services of the family.
+pub(crate) const SERVICES: &[ServiceKind] = &[ServiceKind::Redis, ServiceKind::Valkey, ServiceKind::Keydb];
+
+impl Flavour {
+    /// The flavour of a service. Services of other families are nobody's here; the engine never asks.
+    pub(crate) const fn of(service: ServiceKind) -> &'static Self {
+        match service {
+            ServiceKind::Valkey => &VALKEY,
+            ServiceKind::Keydb => &KEYDB,
+            _ => &REDIS,
+        }
+    }
+    /// The server program.
+    pub(crate) const fn server(&self) -> &'static str {
+        self.programs[0].0
+    }
+    /// Whether a server of this version understands what came with Redis 7.
+    pub(crate) fn knows_redis_7(&self, version: &str) -> bool {
+        let major = version.split('.').next().and_then(|v| v.parse::<u32>().ok());
+        match (self.knows_redis_7_from, major) {
+            (Some(from), Some(major)) => major >= from,
+            (Some(from), None) => from == 0,
+            (None, _) => false,
+        }
+    }
+    /// Both nodes of a multi-master take writes and follow each other.
+    pub(crate) const fn has_active_replicas(&self) -> bool {
+        matches!(self.service, ServiceKind::Keydb)
+    }
+}
+
+/// The server program that this cluster runs on this machine: the chosen version, else the newest that begins with it.
+pub(crate) async fn software(spec: &ClusterSpec, machine: &dyn Machine) -> Result<Software> {
+    let flavour = Flavour::of(spec.service);
+    let found = machine.software(flavour.server()).await?;
+    if let Some(exact) = found.iter().find(|s| s.version == spec.version) {
+        return Ok(exact.clone());
+    }
+    let beginning = format!("{}.", spec.version.trim_end_matches('.'));
+    if let Some(near) = found.iter().find(|s| spec.version.is_empty() || s.version.starts_with(&beginning)) {
+        return Ok(near.clone());
+    }
+    let there = found.iter().map(|s| s.version.as_str()).collect::<Vec<_>>().join(", ");
+    let what = if found.is_empty() {
+        format!("{} is not installed on the machine at {}", flavour.server(), machine.address())
+    } else {
+        let address = machine.address();
+        format!(
+            "{} {} is not installed on the machine at {address}; found: {there}",
+            flavour.name, spec.version
+        )
+    };
+    Err(DriverError::rejected(what, format!("install {} {}, then try again", flavour.name, spec.version)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directives_of_redis_7_go_to_those_who_know_them() {
+        let knows = |service, version| Flavour::of(service).knows_redis_7(version);
+        assert!(knows(ServiceKind::Redis, "7.0.15"));
+        assert!(!knows(ServiceKind::Redis, "6.2.1"), "6.2 would refuse to start");
+        assert!(knows(ServiceKind::Valkey, "8.0.1"));
+        assert!(!knows(ServiceKind::Keydb, "6.3.4"));
+    }
+}

@@ -1,0 +1,88 @@
+//! The endpoints of a cluster: what goes through them, and how a node proves that it may take it.
+
+use super::session::{As, PORT, Session, address, command};
+use clusterdeck_domain::{Sensitive, Topology};
+use clusterdeck_driver::{Backend, CheckLine, ClusterContext, DriverError, Listener, Result, Traffic};
+use std::time::Duration;
+
+/// The standard port of the address for reads.
+pub(crate) const READ_PORT: u16 = 6380;
+const PROBE: Duration = Duration::from_secs(2);
+/// A probe's key goes away by itself should we be killed before we take it away.
+const PROBE_KEY_LIVES_MS: u32 = 5000;
+/// A probe of a sharded cluster is told where its key lives, at most so often.
+const REDIRECTS: usize = 3;
+
+/// The endpoints.
+pub(crate) fn listeners(cx: &ClusterContext) -> Result<Vec<Listener>> {
+    let gateway = cx.gateway()?;
+    let mut backends = Vec::new();
+    for node in cx.spec.data_nodes() {
+        let (address, port) = address(cx.machine(node)?.as_ref());
+        backends.push(Backend {
+            node: node.id.clone(),
+            name: node.name.clone(),
+            address,
+            port,
+            drained: node.drained,
+        });
+    }
+    let listener = |traffic, port, check| Listener {
+        traffic,
+        port: gateway.port(port),
+        backends: backends.clone(),
+        check,
+    };
+    Ok(vec![
+        listener(Traffic::ReadWrite, PORT, check(cx, Traffic::ReadWrite)?),
+        listener(Traffic::ReadOnly, READ_PORT, check(cx, Traffic::ReadOnly)?),
+    ])
+}
+
+/// The conversation of a role check.
+fn check(cx: &ClusterContext, traffic: Traffic) -> Result<Vec<CheckLine>> {
+    let send = |text: &str| CheckLine::Send(Sensitive::new(format!("{text}\r\n")));
+    let expect = |text: &str| CheckLine::Expect(text.to_owned());
+    let password = cx.secrets.newest(As::Watch.secret())?;
+    let login = CheckLine::Send(Sensitive::new(format!("AUTH watch {}\r\n", password.reveal())));
+    // A server that still reads its data from disk knows its role, but answers PING with an error.
+    let mut lines = vec![login, expect("+OK"), send("PING"), expect("+PONG")];
+    match (cx.spec.topology, traffic) {
+        // Members tell a client where to go; any one that is in the cluster will do to begin with.
+        (Topology::Sharded, _) => lines.extend([send("CLUSTER INFO"), expect("cluster_state:ok")]),
+        (Topology::MultiMaster, _) => {}
+        (_, Traffic::ReadWrite) => lines.extend([send("INFO replication"), expect("role:master")]),
+        (_, Traffic::ReadOnly) => {
+            lines.extend([send("INFO replication"), expect("role:slave"), expect("master_link_status:up")]);
+        }
+    }
+    Ok(lines)
+}
+
+/// Writes and reads through the endpoint as people do.
+pub(crate) async fn probe(cx: &ClusterContext) -> Result<()> {
+    let gateway = address(cx.gateway()?.as_ref());
+    let key = format!("clusterdeck:probe:{}", cx.spec.id);
+    let write = {
+        let mut c = command("SET");
+        c.arg(&key).arg("1").arg("PX").arg(PROBE_KEY_LIVES_MS);
+        c
+    };
+    let mut at = gateway;
+    for _ in 0..=REDIRECTS {
+        let mut session = Session::connect(cx, "the endpoint", at, As::People, PROBE).await?;
+        match session.redirected::<()>(&write).await? {
+            Ok(()) => {
+                let read: Option<String> = session.ask(command("GET").arg(&key)).await?;
+                if read.as_deref() != Some("1") {
+                    return Err(DriverError::broken(
+                        "the endpoint did not return what was just written through it",
+                    ));
+                }
+                return session.ask(command("DEL").arg(&key)).await;
+            }
+            Err(elsewhere) => at = elsewhere,
+        }
+    }
+    Err(DriverError::transient("the members of the cluster do not agree on who holds a key"))
+}

@@ -1,0 +1,119 @@
+//! Measurements of a node. Rates come from the difference to the reading before, which is kept here.
+
+use super::{config::DATA, info::Info};
+use clusterdeck_domain::{NodeId, NodeKind, NodeMetrics, NodeSpec};
+use clusterdeck_driver::Machine;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Readings of at most so many nodes are kept; far more than one computer runs.
+const MOST: usize = 4096;
+/// A reading this old says nothing about now.
+const OLDEST: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    at: Instant,
+    cpu_ms: Option<u64>,
+    received: Option<u64>,
+    sent: Option<u64>,
+    hits: Option<u64>,
+    misses: Option<u64>,
+}
+
+/// The last reading of each node.
+#[derive(Debug, Default)]
+pub(crate) struct Readings(Mutex<HashMap<NodeId, Reading>>);
+
+/// What was measured of one node.
+#[derive(Debug, Default)]
+pub(crate) struct Measured {
+    pub(crate) metrics: NodeMetrics,
+}
+
+#[allow(clippy::cast_precision_loss)]
+const fn float(value: u64) -> f64 {
+    value as f64
+}
+
+/// The growth of a counter a second; nothing when it went back (the server was started again).
+fn rate(now: Option<u64>, before: Option<u64>, seconds: f64) -> Option<f64> {
+    let grown = now?.checked_sub(before?)?;
+    (seconds > 0.0).then(|| float(grown) / seconds)
+}
+
+impl Readings {
+    /// Measures a node whose server said `info`, when it did.
+    pub(crate) async fn measure(
+        &self,
+        node: &NodeSpec,
+        machine: &dyn Machine,
+        unit: &str,
+        info: Option<&Info>,
+    ) -> Measured {
+        let data = async {
+            match node.kind {
+                NodeKind::Data => machine.disk_bytes(DATA).await.ok(),
+                NodeKind::Witness => None,
+            }
+        };
+        let (usage, disk) = futures::join!(machine.usage(unit), data);
+        let usage = usage.unwrap_or_default();
+        let counter = |name| info.and_then(|i| i.number(name));
+        let now = Reading {
+            at: Instant::now(),
+            cpu_ms: usage.cpu_ms,
+            received: counter("total_net_input_bytes"),
+            sent: counter("total_net_output_bytes"),
+            hits: counter("keyspace_hits"),
+            misses: counter("keyspace_misses"),
+        };
+        let before = self.replace(&node.id, now);
+        let mut metrics = NodeMetrics {
+            memory_bytes: usage.memory_bytes.map(float),
+            disk_bytes: disk.map(float),
+            operations_per_second: counter("instantaneous_ops_per_sec").map(float),
+            ..NodeMetrics::default()
+        };
+        if let Some(before) = before {
+            let seconds = now.at.duration_since(before.at).as_secs_f64();
+            // Milliseconds of processor time in a second: a thousand are one core at work all the time.
+            metrics.cpu_percent = rate(now.cpu_ms, before.cpu_ms, seconds).map(|ms| ms / 10.0);
+            metrics.network_in_bytes_per_second = rate(now.received, before.received, seconds);
+            metrics.network_out_bytes_per_second = rate(now.sent, before.sent, seconds);
+            let hits = rate(now.hits, before.hits, seconds);
+            let misses = rate(now.misses, before.misses, seconds);
+            metrics.hit_rate_percent =
+                hits.zip(misses).filter(|(h, m)| h + m > 0.0).map(|(h, m)| 100.0 * h / (h + m));
+        }
+        Measured { metrics }
+    }
+
+    fn replace(&self, node: &NodeId, now: Reading) -> Option<Reading> {
+        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if readings.len() >= MOST {
+            readings.retain(|_, r| r.at.elapsed() < OLDEST);
+        }
+        let before = if readings.len() < MOST || readings.contains_key(node) {
+            readings.insert(node.clone(), now)
+        } else {
+            None
+        };
+        before.filter(|b| b.at.elapsed() < OLDEST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_that_went_back_has_no_rate() {
+        assert_eq!(rate(Some(300), Some(100), 2.0), Some(100.0));
+        assert_eq!(rate(Some(10), Some(100), 2.0), None, "the server was started again");
+        assert_eq!(rate(None, Some(100), 2.0), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! Redis, Valkey and KeyDB: one driver, since they speak the same protocol and differ in names and a few directives
+//! (see `flavour`). Primary and replicas are watched by Sentinels, shards by themselves.
+
+mod change;
+mod config;
+mod flavour;
+mod form;
+mod hand_over;
+mod info;
+mod listeners;
+mod measure;
+mod observe;
+mod readiness;
+mod sentinel;
+mod session;
+mod shards;
+mod survey;
+mod wait;
+
+use async_trait::async_trait;
+use clusterdeck_domain::{ClusterObserved, NodeId, NodeSpec, ServiceKind, Topology};
+use clusterdeck_driver::{
+    ClusterContext, HandOver, Listener, Progress, Result, ServiceDriver, StartAs, Switch,
+};
+use flavour::Flavour;
+use measure::Readings;
+
+/// The driver of the family.
+#[derive(Debug, Default)]
+pub struct Redis {
+    readings: Readings,
+}
+
+impl Redis {
+    /// Makes it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+#[async_trait]
+impl ServiceDriver for Redis {
+    fn services(&self) -> &'static [ServiceKind] {
+        flavour::SERVICES
+    }
+    fn programs(&self, service: ServiceKind) -> &'static [(&'static str, &'static str)] {
+        Flavour::of(service).programs
+    }
+    fn ports(&self, _service: ServiceKind) -> &'static [u16] {
+        &[session::PORT, session::VOTER_PORT, session::BUS_PORT]
+    }
+    fn secret_names(&self) -> &'static [&'static str] {
+        &["people", "operator", "replica", "sentinel", "watch", "voter"]
+    }
+    fn people(&self, _service: ServiceKind) -> (&'static str, &'static str) {
+        ("default", "redis")
+    }
+    fn server_unit(&self) -> &'static str {
+        form::UNIT
+    }
+    fn voters<'a>(&self, cx: &'a ClusterContext) -> Vec<&'a NodeSpec> {
+        sentinel::voters(cx)
+    }
+
+    async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
+        form::start_node(cx, node, start_as).await
+    }
+    async fn stop_node(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+        form::stop_node(cx, node).await
+    }
+    async fn form(&self, cx: &ClusterContext, progress: &Progress) -> Result<()> {
+        form::form(cx, progress).await
+    }
+    async fn join(&self, cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
+        form::join(cx, node, progress).await
+    }
+    async fn leave(&self, cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
+        form::leave(cx, node, progress).await
+    }
+
+    async fn arm_failover(&self, cx: &ClusterContext, primary: Option<&NodeId>) -> Result<()> {
+        change::apply_options(cx).await?;
+        sentinel::arm(cx, primary).await
+    }
+    async fn disarm_failover(&self, cx: &ClusterContext) -> Result<()> {
+        sentinel::disarm(cx).await
+    }
+
+    async fn hand_over(
+        &self,
+        cx: &ClusterContext,
+        target: &NodeSpec,
+        switch: &(dyn Fn() -> Switch + Send + Sync),
+    ) -> Result<HandOver> {
+        match cx.spec.topology {
+            // Clients of a sharded cluster find the new primary of a shard by themselves: the endpoint stays.
+            Topology::Sharded => shards::hand_over(cx, target).await,
+            _ => hand_over::hand_over(cx, target, switch).await,
+        }
+    }
+    async fn set_candidate(&self, cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<()> {
+        change::set_candidate(cx, node, candidate).await
+    }
+    async fn resync(
+        &self,
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        progress: &Progress,
+    ) -> Result<Option<String>> {
+        change::resync(cx, node, progress).await
+    }
+    async fn add_shard(&self, cx: &ClusterContext, shard: u16, progress: &Progress) -> Result<()> {
+        shards::add_shard(cx, shard, progress).await
+    }
+    async fn remove_shard(&self, cx: &ClusterContext, shard: u16, progress: &Progress) -> Result<()> {
+        shards::remove_shard(cx, shard, progress).await
+    }
+    async fn apply_options(&self, cx: &ClusterContext) -> Result<()> {
+        change::apply_options(cx).await
+    }
+    async fn accept_next_secrets(&self, cx: &ClusterContext) -> Result<()> {
+        change::accept_next_secrets(cx).await
+    }
+    async fn retire_old_secrets(&self, cx: &ClusterContext) -> Result<()> {
+        change::retire_old_secrets(cx).await
+    }
+
+    async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {
+        observe::observe(cx, &self.readings).await
+    }
+    fn listeners(&self, cx: &ClusterContext) -> Result<Vec<Listener>> {
+        listeners::listeners(cx)
+    }
+    async fn restart_as(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<StartAs> {
+        form::restart_as(cx, node).await
+    }
+    async fn probe(&self, cx: &ClusterContext) -> Result<()> {
+        listeners::probe(cx).await
+    }
+}

@@ -1,0 +1,91 @@
+//! Whether a dead primary would be replaced by itself, and if not, why: in a sentence that a person can act on. Pure.
+
+use super::sentinel;
+use clusterdeck_domain::{FailoverReadiness, Figures, Health, Link, NodeObserved, Role, Topology, Votes};
+use clusterdeck_driver::ClusterContext;
+
+/// Judges what was seen.
+pub(crate) fn readiness(
+    cx: &ClusterContext,
+    nodes: &[NodeObserved],
+    votes: Option<&Votes>,
+) -> FailoverReadiness {
+    let enabled = cx.spec.auto_failover;
+    let answer = |ready: bool, reason: String| FailoverReadiness { enabled, ready: enabled && ready, reason };
+    match cx.spec.topology {
+        Topology::Single => return answer(false, "There is only one node; nobody can take over.".to_owned()),
+        Topology::MultiMaster => {
+            let well = nodes.iter().filter(|n| n.health == Health::Healthy).count();
+            return answer(well > 1, format!("{well} nodes take writes; when one fails the others go on."));
+        }
+        Topology::Sharded => return sharded(cx, nodes),
+        Topology::PrimaryReplica => {}
+    }
+    if !enabled {
+        return answer(false, "Automatic failover is switched off.".to_owned());
+    }
+    let Some(votes) = votes else {
+        return answer(false, "No Sentinel answers, so nobody would vote.".to_owned());
+    };
+    if votes.present < votes.needed {
+        let what = format!(
+            "Only {} of {} Sentinels agree on the primary; {} are needed.",
+            votes.present, votes.total, votes.needed
+        );
+        return answer(false, what);
+    }
+    let name =
+        |n: &NodeObserved| cx.spec.node(&n.node).map_or_else(|| n.node.to_string(), |s| s.name.clone());
+    if !nodes.iter().any(|n| n.role == Some(Role::Primary)) {
+        return answer(false, "No node takes writes; the Sentinels are choosing a new primary.".to_owned());
+    }
+    let limit = Figures::default().max_promotion_lag_bytes;
+    let replicas: Vec<_> = nodes.iter().filter(|n| n.role == Some(Role::Replica)).collect();
+    let fit = |n: &&&NodeObserved| n.link == Some(Link::Up) && n.lag_bytes.is_some_and(|lag| lag <= limit);
+    if let Some(best) = replicas.iter().filter(fit).min_by_key(|n| n.lag_bytes) {
+        let voters = format!("{} of {} Sentinels agree", votes.present, votes.total);
+        return answer(true, format!("{voters}, and {} is ready to take over.", name(best)));
+    }
+    let drained = cx.spec.data_nodes().filter(|n| n.drained).count();
+    let reason = match replicas.first() {
+        None if drained > 0 => {
+            format!("No replica is in service; {drained} drained. Put one back into service.")
+        }
+        None => "No replica answers. Add a node or repair one.".to_owned(),
+        Some(one) => match (one.link, one.lag_bytes) {
+            (Some(Link::Syncing), _) => format!("{} is still copying the data.", name(one)),
+            (Some(Link::Up), Some(lag)) => {
+                format!("{} is {lag} bytes behind; a failover now would lose them.", name(one))
+            }
+            _ => format!("{} has no link to the primary.", name(one)),
+        },
+    };
+    answer(false, reason)
+}
+
+/// The members vote themselves: a majority of the shards' primaries must be there, and each shard needs a replica.
+fn sharded(cx: &ClusterContext, nodes: &[NodeObserved]) -> FailoverReadiness {
+    let enabled = cx.spec.auto_failover;
+    let answer = |ready: bool, reason: String| FailoverReadiness { enabled, ready: enabled && ready, reason };
+    if !enabled {
+        return answer(false, "Automatic failover is switched off.".to_owned());
+    }
+    let leads = |n: &&NodeObserved| n.role == Some(Role::ShardPrimary) && n.health != Health::Down;
+    let present = nodes.iter().filter(leads).count();
+    let needed = sentinel::majority(cx.spec.shards.into());
+    if present < needed {
+        return answer(
+            false,
+            format!("Only {present} of {} shards have a primary; {needed} must vote.", cx.spec.shards),
+        );
+    }
+    let bare = (0..cx.spec.shards).find(|shard| {
+        !nodes.iter().any(|n| {
+            n.shard == Some(*shard) && n.role == Some(Role::ShardReplica) && n.link == Some(Link::Up)
+        })
+    });
+    match bare {
+        Some(shard) => answer(false, format!("Shard {} has no replica that is up to date.", shard + 1)),
+        None => answer(true, format!("{present} shards vote, and each has a replica ready to take over.")),
+    }
+}
