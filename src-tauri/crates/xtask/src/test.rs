@@ -30,7 +30,7 @@ fn everything(stages: &mut Stages) {
         return;
     }
     check::source(stages);
-    stages.tests("window tests", || node("vitest", &["run", "test", "--"]));
+    stages.tests("window tests", window);
     // The whole-product tests start these two programs, so they must be of this source. Built together with the tests:
     // another choice of targets would build half the dependencies twice.
     let built = stages.stage("build programs and tests", || {
@@ -85,6 +85,11 @@ fn counted(part: &str) -> Tally {
         tally.skipped = number;
     }
     tally
+}
+
+/// The window's own tests, which need neither a browser nor an engine.
+pub(crate) fn window() -> Result<(Tally, bool)> {
+    node("vitest", &["run", "test", "--"])
 }
 
 /// Runs an npm script of the window whose runner (vitest or playwright) can write its result as JSON.
