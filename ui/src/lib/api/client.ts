@@ -1,0 +1,111 @@
+// The API, typed. Every request of the page goes through `call`, which keeps the state of the link and turns problems into faults.
+import { link } from '$lib/state/link.svelte';
+import { Fault, faultOf, isAbort, toFault } from './problem';
+import { transport, type Answer, type Request } from './transport';
+import type {
+	AuditEntry, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, Operation, Page, Plan,
+	Preview, Provider, Region, Service, Settings
+} from './types';
+
+/** A list is read to its end, but no further than this: 20 pages of 500. */
+const MAX_PAGES = 20;
+
+async function send(request: Request): Promise<Answer> {
+	let answer: Answer;
+	try {
+		answer = await (await transport()).request(request);
+	} catch (error) {
+		if (isAbort(error)) throw error;
+		link.unreachable = true;
+		throw toFault(error);
+	}
+	if (answer.status === 401 && (await transport()).kind === 'http') link.signedOut = true;
+	if (answer.status >= 400) throw faultOf(answer.status, answer.text);
+	link.answered(answer.headers['x-clusterdeck-as-of'] ?? null);
+	return answer;
+}
+
+async function call<T>(method: Request['method'], path: string, body?: unknown, options: { signal?: AbortSignal; headers?: Record<string, string> } = {}): Promise<T> {
+	const headers = body === undefined ? options.headers : { 'Content-Type': 'application/json', ...options.headers };
+	const answer = await send({ method, path, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: options.signal });
+	if (answer.text === '') return undefined as T;
+	try {
+		return JSON.parse(answer.text) as T;
+	} catch {
+		throw new Fault('unreadable', '', answer.status);
+	}
+}
+
+const get = <T>(path: string, signal?: AbortSignal): Promise<T> => call<T>('GET', path, undefined, { signal });
+const part = encodeURIComponent;
+
+/** `?a=1&b=x` of what is set; lists repeat the name. */
+export function query(values: Record<string, string | number | boolean | string[] | null | undefined>): string {
+	const params = new URLSearchParams();
+	for (const [name, value] of Object.entries(values)) {
+		if (value === null || value === undefined || value === '') continue;
+		if (Array.isArray(value)) value.forEach((v) => params.append(name, v));
+		else params.set(name, String(value));
+	}
+	const text = params.toString();
+	return text === '' ? '' : `?${text}`;
+}
+
+async function all<T>(path: string, signal?: AbortSignal): Promise<T[]> {
+	const items: T[] = [];
+	let cursor: string | null = null;
+	for (let page = 0; page < MAX_PAGES; page++) {
+		const answer: Page<T> = await get<Page<T>>(path + query({ limit: 500, cursor }), signal);
+		items.push(...answer.items);
+		cursor = answer.next_cursor;
+		if (cursor === null) break;
+	}
+	return items;
+}
+
+export const api = {
+	info: (signal?: AbortSignal) => get<Info>('/v1/info', signal),
+	services: (signal?: AbortSignal) => all<Service>('/v1/services', signal),
+	providers: (signal?: AbortSignal) => all<Provider>('/v1/providers', signal),
+	regions: (provider: string, signal?: AbortSignal) => all<Region>(`/v1/providers/${part(provider)}/regions`, signal),
+	plans: (provider: string, signal?: AbortSignal) => all<Plan>(`/v1/providers/${part(provider)}/plans`, signal),
+
+	clusters: (signal?: AbortSignal) => all<Cluster>('/v1/clusters', signal),
+	cluster: (id: string, signal?: AbortSignal) => get<Cluster>(`/v1/clusters/${part(id)}`, signal),
+	credentials: (id: string, reveal: boolean, signal?: AbortSignal) =>
+		get<Credentials>(`/v1/clusters/${part(id)}/credentials${query({ reveal: reveal || null })}`, signal),
+
+	operations: (filter: { cluster?: string; state?: string; cursor?: string | null; limit?: number }, signal?: AbortSignal) =>
+		get<Page<Operation>>(`/v1/operations${query(filter)}`, signal),
+	operation: (id: string, signal?: AbortSignal) => get<Operation>(`/v1/operations/${part(id)}`, signal),
+	journal: (id: string, signal?: AbortSignal) => all<JournalEntry>(`/v1/operations/${part(id)}/journal`, signal),
+	cancel: (id: string) => call<Operation>('POST', `/v1/operations/${part(id)}/cancel`),
+	audit: (filter: { cluster?: string; cursor?: string | null; limit?: number }, signal?: AbortSignal) =>
+		get<Page<AuditEntry>>(`/v1/audit${query(filter)}`, signal),
+
+	preview: (change: Change, signal?: AbortSignal) => call<Preview>('POST', '/v1/previews', change, { signal }),
+	/** `key` makes a retry safe: the same key never starts a second operation. */
+	confirm: (previewId: string, typed: string | null, key: string) =>
+		call<Operation>('POST', '/v1/operations', { preview_id: previewId, ...(typed === null ? {} : { typed }) }, { headers: { 'Idempotency-Key': key } }),
+
+	metrics: (cluster: string, range: { from: number; to: number; step: number; node?: string[]; metric?: Metric[] }, signal?: AbortSignal) =>
+		get<MetricsAnswer>(`/v1/clusters/${part(cluster)}/metrics${query(range)}`, signal),
+	metricsStreamPath: (cluster: string) => `/v1/clusters/${part(cluster)}/metrics`,
+	chart: async (cluster: string, options: { metric: Metric; from: number; to: number; format: 'svg' | 'png'; theme: 'light' | 'dark'; width: number; height: number }) => {
+		const answer = await send({ method: 'GET', path: `/v1/clusters/${part(cluster)}/metrics/chart${query(options)}`, headers: { Accept: '*/*' } });
+		return answer.bytes ?? new TextEncoder().encode(answer.text);
+	},
+	logs: (node: string, options: { unit?: string; lines?: number; after?: number; grep?: string }, signal?: AbortSignal) =>
+		get<LogPage>(`/v1/nodes/${part(node)}/logs${query(options)}`, signal),
+	logsStreamPath: (node: string, options: { unit?: string; after?: number; grep?: string }) =>
+		`/v1/nodes/${part(node)}/logs${query({ ...options, follow: true })}`,
+
+	settings: (signal?: AbortSignal) => get<Settings>('/v1/settings', signal),
+	saveSettings: (settings: Settings) => call<Settings>('PUT', '/v1/settings', settings),
+
+	connections: (signal?: AbortSignal) => all<Connection>('/v1/connections', signal),
+	addConnection: (connection: { name: string; url: string; token: string }) => call<Connection>('POST', '/v1/connections', connection),
+	removeConnection: (name: string) => call<void>('DELETE', `/v1/connections/${part(name)}`),
+	useConnection: (name: string) => call<void>('PUT', '/v1/connections/current', { name }),
+	signIn: (token: string) => call<void>('POST', '/v1/session', { token })
+};

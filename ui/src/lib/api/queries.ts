@@ -1,0 +1,63 @@
+// Query keys and options in one place, so that an event knows what it makes stale.
+import { queryOptions } from '@tanstack/svelte-query';
+import { link } from '$lib/state/link.svelte';
+import { api } from './client';
+import type { Operation } from './types';
+
+export const keys = {
+	info: ['info'] as const,
+	services: ['services'] as const,
+	providers: ['providers'] as const,
+	regions: (provider: string) => ['regions', provider] as const,
+	plans: (provider: string) => ['plans', provider] as const,
+	clusters: ['clusters'] as const,
+	cluster: (name: string) => ['cluster', name] as const,
+	credentials: (name: string) => ['credentials', name] as const,
+	operationsAll: ['operations'] as const,
+	operations: (cluster: string | null) => ['operations', 'list', cluster] as const,
+	unfinished: ['operations', 'unfinished'] as const,
+	operation: (id: string) => ['operation', id] as const,
+	journal: (id: string) => ['journal', id] as const,
+	auditAll: ['audit'] as const,
+	audit: (cluster: string | null) => ['audit', cluster] as const,
+	settings: ['settings'] as const,
+	connections: ['connections'] as const,
+	spark: (cluster: string) => ['spark', cluster] as const
+};
+
+const MINUTE = 60_000;
+/** Asked again at this pace only while the event stream is closed. */
+const PATIENT = () => (link.live ? false : 5_000);
+
+export const isFinal = (operation: Pick<Operation, 'state'>): boolean =>
+	operation.state === 'succeeded' || operation.state === 'failed' || operation.state === 'cancelled';
+
+export const queries = {
+	info: () => queryOptions({ queryKey: keys.info, queryFn: ({ signal }) => api.info(signal), staleTime: 5 * MINUTE }),
+	services: () => queryOptions({ queryKey: keys.services, queryFn: ({ signal }) => api.services(signal), staleTime: MINUTE }),
+	providers: () => queryOptions({ queryKey: keys.providers, queryFn: ({ signal }) => api.providers(signal), staleTime: MINUTE }),
+	regions: (provider: string) =>
+		queryOptions({ queryKey: keys.regions(provider), queryFn: ({ signal }) => api.regions(provider, signal), staleTime: 10 * MINUTE, enabled: provider !== '' }),
+	plans: (provider: string) =>
+		queryOptions({ queryKey: keys.plans(provider), queryFn: ({ signal }) => api.plans(provider, signal), staleTime: 10 * MINUTE, enabled: provider !== '' }),
+	clusters: () => queryOptions({ queryKey: keys.clusters, queryFn: ({ signal }) => api.clusters(signal), refetchInterval: PATIENT }),
+	cluster: (name: string) =>
+		queryOptions({ queryKey: keys.cluster(name), queryFn: ({ signal }) => api.cluster(name, signal), refetchInterval: PATIENT, enabled: name !== '' }),
+	unfinished: () =>
+		queryOptions({
+			queryKey: keys.unfinished,
+			queryFn: async ({ signal }) => (await api.operations({ state: 'unfinished', limit: 100 }, signal)).items,
+			refetchInterval: PATIENT
+		}),
+	operation: (id: string) =>
+		queryOptions({
+			queryKey: keys.operation(id),
+			queryFn: ({ signal }) => api.operation(id, signal),
+			// While it runs it is asked now and then even with the stream open: a lost notice must not freeze the steps.
+			refetchInterval: (q) => (q.state.data && isFinal(q.state.data) ? false : link.live ? 4_000 : 1_000),
+			enabled: id !== ''
+		}),
+	journal: (id: string) => queryOptions({ queryKey: keys.journal(id), queryFn: ({ signal }) => api.journal(id, signal) }),
+	settings: () => queryOptions({ queryKey: keys.settings, queryFn: ({ signal }) => api.settings(signal), staleTime: MINUTE }),
+	connections: () => queryOptions({ queryKey: keys.connections, queryFn: ({ signal }) => api.connections(signal), refetchInterval: 30_000 })
+};

@@ -1,0 +1,355 @@
+// The shapes of the API, by hand from `domain` and api-and-cli.md until `cargo xtask gen` writes them from the OpenAPI document.
+// Times are RFC 3339 text, sizes bytes, durations milliseconds, unless a name says otherwise.
+
+export type ServiceKind =
+	| 'postgresql' | 'mysql' | 'redis' | 'valkey' | 'keydb' | 'timescaledb'
+	| 'clickhouse' | 'hydra' | 'keycloak' | 'rke2' | 'rabbitmq';
+export type Category = 'databases' | 'development' | 'hosting-and-infra';
+export type Topology = 'single' | 'primary-replica' | 'multi-master' | 'sharded';
+export type ClusterState = 'creating' | 'running' | 'changing' | 'degraded' | 'down' | 'deleting';
+export type Health = 'healthy' | 'degraded' | 'down' | 'unknown';
+export type NodeState = 'unknown' | 'starting' | 'running' | 'crashed' | 'unresponsive' | 'drained' | 'stopped';
+export type NodeKind = 'data' | 'witness';
+export type Role = 'primary' | 'replica' | 'member' | 'shard-primary' | 'shard-replica' | 'witness';
+export type Link = 'up' | 'syncing' | 'down';
+export type OperationState = 'queued' | 'running' | 'waiting' | 'unwinding' | 'succeeded' | 'failed' | 'cancelled';
+export type StepState = 'pending' | 'running' | 'succeeded' | 'failed' | 'undoing' | 'undone';
+export type Unit = 'percent' | 'bytes' | 'bytes-per-second' | 'per-second' | 'count';
+export type Metric =
+	| 'cpu-percent' | 'memory-bytes' | 'disk-bytes' | 'network-in-bytes-per-second' | 'network-out-bytes-per-second'
+	| 'operations-per-second' | 'clients' | 'hit-rate-percent' | 'lag-bytes';
+export type ChangeKind = Change['kind'];
+
+export interface Page<T> {
+	items: T[];
+	next_cursor: string | null;
+}
+
+export interface Info {
+	version: string;
+	home: string;
+	host: string;
+	engine_started_at: string;
+	secrets: string;
+	offline: boolean;
+}
+
+export interface MissingSoftware {
+	program: string;
+	purpose: string;
+	install: string | null;
+}
+export interface TopologyEntry {
+	topology: Topology;
+	min_nodes: number;
+	max_nodes: number;
+	default_nodes: number;
+	default_shards: number;
+	about: string;
+}
+export interface Service {
+	id: ServiceKind;
+	name: string;
+	category: Category;
+	tagline: string;
+	description: string;
+	topologies: TopologyEntry[];
+	ports: { name: string; number: number }[];
+	versions: string[];
+	licence: string;
+	caution: string | null;
+	available: boolean;
+	coming: boolean;
+	installed_versions: string[];
+	missing: MissingSoftware[];
+}
+export interface Provider {
+	id: string;
+	name: string;
+	usable: boolean;
+	notes: string[];
+	missing: MissingSoftware[];
+}
+export interface Region {
+	id: string;
+	name: string;
+}
+export interface Plan {
+	id: string;
+	cpus: number;
+	memory_bytes: number;
+	disk_bytes: number;
+	/** US dollars; null where nothing is billed. */
+	price_per_hour: number | null;
+}
+
+export interface ClusterOptions {
+	stop_writes_without_replica: boolean;
+}
+export interface FailoverReadiness {
+	enabled: boolean;
+	ready: boolean;
+	reason: string;
+}
+export interface NodeMetrics {
+	cpu_percent: number | null;
+	memory_bytes: number | null;
+	disk_bytes: number | null;
+	network_in_bytes_per_second: number | null;
+	network_out_bytes_per_second: number | null;
+	operations_per_second: number | null;
+	clients: number | null;
+	hit_rate_percent: number | null;
+	lag_bytes: number | null;
+}
+export interface Node {
+	id: string;
+	name: string;
+	cluster: string;
+	cluster_id: string;
+	role: Role | null;
+	kind: NodeKind;
+	shard: number | null;
+	state: NodeState;
+	health: Health;
+	address: string;
+	/** Null for a node without data. */
+	port: number | null;
+	plan: string;
+	region: string;
+	lag_bytes: number | null;
+	link: Link | null;
+	follows: string | null;
+	slots: number | null;
+	data_bytes: number | null;
+	drained: boolean;
+	diverged: boolean;
+	limited_by: string | null;
+	detail: string | null;
+	memory_limit_bytes: number | null;
+	disk_limit_bytes: number | null;
+	metrics: NodeMetrics;
+	observed_at: string | null;
+}
+export interface Endpoint {
+	kind: 'read-write' | 'read-only' | 'admin' | 'node';
+	host: string;
+	port: number;
+	up: boolean | null;
+}
+export interface Cluster {
+	id: string;
+	name: string;
+	service: ServiceKind;
+	version: string;
+	topology: Topology;
+	shards: number;
+	state: ClusterState;
+	health: Health;
+	provider: string;
+	region: string;
+	plan: string;
+	protected: boolean;
+	auto_failover: FailoverReadiness;
+	options: ClusterOptions;
+	votes: { present: number; needed: number; total: number } | null;
+	nodes: Node[];
+	endpoints: Endpoint[];
+	busy: { operation_id: string; kind: ChangeKind; title: string } | null;
+	created_at: string;
+	observed_at: string | null;
+}
+export interface Credentials {
+	username: string;
+	password: string | null;
+	url: string | null;
+}
+
+export interface CreateCluster {
+	name: string;
+	service: ServiceKind;
+	version?: string | null;
+	topology?: Topology | null;
+	nodes?: number | null;
+	shards?: number | null;
+	provider?: string | null;
+	region?: string | null;
+	plan?: string | null;
+	protected?: boolean;
+	auto_failover?: boolean | null;
+	options?: ClusterOptions | null;
+}
+/** Everything that can alter a cluster; `cluster` and `node` are names or ids. */
+export type Change =
+	| ({ kind: 'create-cluster' } & CreateCluster)
+	| { kind: 'add-node'; cluster: string; count?: number | null; plan?: string | null }
+	| { kind: 'add-shard'; cluster: string }
+	| { kind: 'remove-shard'; cluster: string; shard: number }
+	| { kind: 'promote-node'; node: string }
+	| { kind: 'drain-node'; node: string }
+	| { kind: 'undrain-node'; node: string }
+	| { kind: 'reboot-node'; node: string }
+	| { kind: 'remove-node'; node: string }
+	| { kind: 'resync-cluster'; cluster: string }
+	| { kind: 'set-protection'; cluster: string; enabled: boolean }
+	| { kind: 'set-auto-failover'; cluster: string; enabled: boolean }
+	| { kind: 'set-options'; cluster: string; options: ClusterOptions }
+	| { kind: 'rotate-credentials'; cluster: string }
+	| { kind: 'delete-cluster'; cluster: string; discard_backups?: boolean };
+
+export interface Finding {
+	code: string;
+	text: string;
+	pointer?: string;
+	hint?: string;
+	way_out?: { label: string; change: Change };
+}
+export interface Preview {
+	id: string;
+	title: string;
+	destructive: boolean;
+	effects: string[];
+	warnings: Finding[];
+	blockers: Finding[];
+	/** What must be typed; null when a click is enough. */
+	confirm: string | null;
+	expected_downtime_ms: number;
+	expires_at: string;
+}
+
+export interface OperationProblem {
+	code: string;
+	title: string;
+	detail: string;
+	hint: string;
+}
+export interface StepRecord {
+	name: string;
+	title: string;
+	state: StepState;
+	note: string | null;
+	progress: { done: number; total: number } | null;
+	started_at: string | null;
+	ended_at: string | null;
+	error: OperationProblem | null;
+}
+export interface Operation {
+	id: string;
+	kind: ChangeKind;
+	title: string;
+	cluster_id: string;
+	cluster: string;
+	node: string | null;
+	state: OperationState;
+	cancel_requested: boolean;
+	cancellable: boolean;
+	steps: StepRecord[];
+	outcome: { write_gap_ms?: number; nodes?: string[]; notes?: string[] };
+	error: OperationProblem | null;
+	actor: string;
+	created_at: string;
+	ended_at: string | null;
+}
+export interface JournalEntry {
+	operation: string;
+	at: string;
+	step: string | null;
+	step_state: StepState | null;
+	state: OperationState;
+	text: string | null;
+}
+export interface AuditEntry {
+	id: number;
+	at: string;
+	actor: string;
+	action: string;
+	cluster_id: string | null;
+	cluster: string | null;
+	node: string | null;
+	operation: string | null;
+	/** asked, succeeded, failed, cancelled, refused, noticed */
+	result: string;
+	text: string;
+}
+
+export interface Point {
+	/** Milliseconds since 1970. */
+	at: number;
+	value: number | null;
+}
+export interface Series {
+	metric: Metric;
+	unit: Unit;
+	node: string;
+	points: Point[];
+}
+export interface MetricsAnswer {
+	from: number;
+	to: number;
+	step: number;
+	series: Series[];
+}
+export interface Sample {
+	at: string;
+	nodes: { node: string; metrics: NodeMetrics }[];
+}
+export interface LogPage {
+	unit: string;
+	units: string[];
+	lines: string[];
+	next: number;
+}
+
+export type Theme = 'system' | 'light' | 'dark';
+export interface Figures {
+	max_promotion_lag_bytes: number;
+	max_observation_age_ms: number;
+	disk_headroom_percent: number;
+	memory_reserve_bytes: number;
+	backup_age_hours: number;
+}
+export interface Settings {
+	figures: Figures;
+	close_to_tray: boolean;
+	notifications: boolean;
+	theme: Theme;
+}
+
+export interface Connection {
+	name: string;
+	kind: 'embedded' | 'server';
+	url: string | null;
+	current: boolean;
+	reachable: boolean | null;
+	last_seen: string | null;
+}
+
+export type EventKind =
+	| 'cluster-changed' | 'cluster-removed' | 'operation-changed' | 'node-down' | 'node-recovered'
+	| 'failover-noticed' | 'settings-changed';
+export interface Event {
+	id: number;
+	at: string;
+	kind: EventKind;
+	cluster_id?: string;
+	cluster?: string;
+	node?: string;
+	operation_id?: string;
+	level: 'info' | 'warning' | 'error';
+	text: string;
+}
+
+export type ProblemCode =
+	| 'invalid' | 'not-found' | 'blocked' | 'confirmation-missing' | 'preview-stale' | 'preview-expired' | 'busy' | 'offline'
+	| 'unauthorized' | 'forbidden' | 'conflict' | 'keyring-missing' | 'keyring-locked' | 'keyring-denied' | 'vault-broken'
+	| 'store-broken' | 'disk-full' | 'unsupported' | 'failed' | 'shutting-down' | 'internal';
+export interface ProblemBody {
+	type?: string;
+	title: string;
+	status: number;
+	code: ProblemCode;
+	detail?: string;
+	hint?: string;
+	fields?: { pointer: string; message: string }[];
+	operation_id?: string;
+}

@@ -1,0 +1,254 @@
+// Every text of the window in English. Another language is another file of the same shape (`Messages`).
+
+const plural = (n: number, one: string, many: string): string => `${n} ${n === 1 ? one : many}`;
+
+export const en = {
+	app: { name: 'Clusterdeck', skip: 'Skip to content', loading: 'Loading' },
+	nav: {
+		label: 'Main',
+		clusters: 'Clusters',
+		activity: 'Activity',
+		audit: 'Audit trail',
+		settings: 'Settings',
+		search: 'Search or jump to',
+		running: (n: number) => plural(n, 'operation under way', 'operations under way')
+	},
+	action: {
+		cancel: 'Cancel', close: 'Close', back: 'Back', next: 'Next', retry: 'Try again', copy: 'Copy', copied: 'Copied', save: 'Save',
+		saved: 'Saved', remove: 'Remove', more: 'Show more', dismiss: 'Dismiss', open: 'Open', clear: 'Clear', show: 'Show', hide: 'Hide'
+	},
+	time: { never: 'never', asOf: (ago: string) => `as of ${ago}`, updated: (ago: string) => `Seen ${ago}` },
+	unknown: 'unknown',
+	category: { databases: 'Databases', development: 'Development', 'hosting-and-infra': 'Hosting and infrastructure' },
+	topology: { single: 'Single node', 'primary-replica': 'Primary and replicas', 'multi-master': 'Multi-master', sharded: 'Sharded' },
+	clusterState: { creating: 'Creating', running: 'Running', changing: 'Changing', degraded: 'Degraded', down: 'Down', deleting: 'Deleting' },
+	health: { healthy: 'Healthy', degraded: 'Degraded', down: 'Down', unknown: 'Unknown' },
+	nodeState: {
+		unknown: 'Not seen yet', starting: 'Starting', running: 'Running', crashed: 'Crashed', unresponsive: 'Not answering', drained: 'Drained', stopped: 'Stopped'
+	},
+	role: {
+		primary: 'Primary', replica: 'Replica', member: 'Member', 'shard-primary': 'Shard primary', 'shard-replica': 'Shard replica', witness: 'Witness', none: 'Role unknown'
+	},
+	link: { up: 'Streaming', syncing: 'Copying everything', down: 'Broken' },
+	operationState: {
+		queued: 'Queued', running: 'Running', waiting: 'Waiting', unwinding: 'Taking back', succeeded: 'Done', failed: 'Failed', cancelled: 'Cancelled'
+	},
+	stepState: { pending: 'To do', running: 'Running', succeeded: 'Done', failed: 'Failed', undoing: 'Taking back', undone: 'Taken back' },
+	endpoint: { 'read-write': 'Read and write', 'read-only': 'Read only', admin: 'Admin', node: 'Node' },
+	metric: {
+		'cpu-percent': 'CPU', 'memory-bytes': 'Memory', 'disk-bytes': 'Disk', 'network-in-bytes-per-second': 'Network in',
+		'network-out-bytes-per-second': 'Network out', 'operations-per-second': 'Operations', clients: 'Clients', 'hit-rate-percent': 'Hit rate', 'lag-bytes': 'Replication lag'
+	},
+
+	clusters: {
+		title: 'Clusters',
+		create: 'New cluster',
+		search: 'Search clusters',
+		searchHint: 'Name, service, region or address',
+		state: 'State',
+		service: 'Service',
+		any: 'Any',
+		count: (shown: number, all: number) => (shown === all ? plural(all, 'cluster', 'clusters') : `${shown} of ${plural(all, 'cluster', 'clusters')}`),
+		nodes: (n: number) => plural(n, 'node', 'nodes'),
+		well: (well: number, all: number) => `${well} of ${plural(all, 'node', 'nodes')} healthy`,
+		columns: { name: 'Name', state: 'State', nodes: 'Nodes', operations: 'Operations', memory: 'Memory', place: 'Place' },
+		perSecond: (n: string) => `${n}/s`,
+		list: 'Clusters',
+		emptyTitle: 'No clusters yet',
+		emptyText: 'A cluster is a service on one or more nodes that keep each other safe. It runs on this computer in real server processes; nothing leaves it.',
+		deployFirst: 'Deploy my first cluster',
+		noneTitle: 'Nothing fits the filter',
+		noneText: 'No cluster has this name and state.',
+		clearFilter: 'Clear the filter',
+		attention: (n: number) => `${plural(n, 'cluster needs', 'clusters need')} attention`,
+		notSeen: 'Not seen yet',
+		protected: 'Termination protection is on'
+	},
+
+	cluster: {
+		tabs: { overview: 'Overview', nodes: 'Nodes', metrics: 'Metrics', activity: 'Activity', audit: 'Audit' },
+		tabsLabel: 'Parts of the cluster',
+		addNode: 'Add node',
+		addShard: 'Add shard',
+		removeShard: 'Remove shard',
+		delete: 'Delete cluster',
+		more: 'More changes',
+		busy: (title: string) => `Under way: ${title}`,
+		watch: 'Watch it',
+		goneTitle: (name: string) => `There is no cluster ${name}`,
+		goneText: 'It was deleted, or it belongs to another connection.',
+		backToList: 'All clusters',
+		facts: { service: 'Service', topology: 'Topology', place: 'Place', plan: 'Plan', created: 'Created', seen: 'Last seen' },
+		shards: (n: number) => plural(n, 'shard', 'shards')
+	},
+	overview: {
+		nodes: 'Topology',
+		nodesHint: 'Choose a node to see its metrics, logs and checks.',
+		votes: (present: number, total: number, needed: number) => `${present} of ${total} votes present, ${needed} needed`,
+		protection: 'Termination protection',
+		protectionOn: 'The cluster cannot be deleted until this is switched off.',
+		protectionOff: 'The cluster can be deleted after typing its name.',
+		failover: 'Automatic failover',
+		failoverReady: 'Can fail over',
+		failoverNotReady: 'Cannot fail over',
+		failoverOff: 'Switched off',
+		endpoints: 'Endpoints',
+		endpointsText: 'Stable addresses that follow the primary.',
+		endpointUp: 'Answers', endpointDown: 'Does not answer', endpointUnknown: 'Not checked',
+		noEndpoints: 'There is no endpoint yet. It appears when the cluster has been made.',
+		connect: 'Connect from',
+		language: 'Language',
+		connectNote: 'The password is left out; put the one from Credentials into the variable.',
+		credentials: 'Credentials',
+		credentialsText: 'Kept in the keyring. Showing them is written to the audit trail.',
+		username: 'User', password: 'Password', url: 'URL',
+		reveal: 'Show password', hide: 'Hide',
+		hidesIn: (s: number) => `Hidden again in ${s} s`,
+		rotate: 'Rotate credentials',
+		care: 'Care',
+		resync: 'Resync replicas',
+		resyncText: 'Gives every replica a fresh copy of its primary. The old data is set aside until the new copy streams.',
+		rotateText: 'New passwords on every node before the old ones stop.',
+		stopWrites: 'Stop writes without a replica',
+		stopWritesText: 'The primary refuses writes when no replica has been reachable for a while, so that a failover cannot lose them.',
+		addShardText: 'Adds a shard and moves its share of the slots to it.',
+		diverged: (name: string) => `${name} holds writes that its primary lacks. They are set aside before a resync replaces them.`
+	},
+	nodes: {
+		columns: { name: 'Node', role: 'Role', state: 'State', plan: 'Plan', cpu: 'CPU', memory: 'Memory', disk: 'Disk', lag: 'Lag', seen: 'Last seen', menu: 'Changes' },
+		menu: (name: string) => `Changes to ${name}`,
+		details: 'Details',
+		promote: 'Promote', drain: 'Drain', undrain: 'Put back into service', reboot: 'Reboot', remove: 'Remove',
+		shard: (n: number) => `Shard ${n + 1}`,
+		slots: (n: number) => plural(n, 'slot', 'slots'),
+		follows: (name: string) => `follows ${name}`,
+		lagZero: 'In step', lagUnknown: 'Unknown',
+		of: (used: string, limit: string) => `${used} of ${limit}`,
+		panel: { metrics: 'Metrics', logs: 'Logs', checks: 'Checks', label: (name: string) => `Node ${name}` },
+		address: 'Address', plan: 'Plan', place: 'Place', data: 'Data', limits: 'Limits enforced by',
+		lastHour: 'The last hour',
+		table: 'Nodes'
+	},
+	checks: {
+		process: 'Server process', processOk: 'Runs', processBad: 'Is not running',
+		answers: 'Answers', answersOk: 'It answers on its port', answersBad: 'It does not answer', answersUnknown: 'Nobody could ask',
+		role: 'Role', roleUnknown: 'It did not say what it is',
+		replication: 'Replication', replicationUnknown: 'The link is unknown', replicationNone: 'Follows nobody',
+		lag: 'Lag', lagOk: (lag: string) => `${lag} behind its primary`, lagUnknown: 'Unknown: changes that depend on it are blocked',
+		memory: 'Memory', disk: 'Disk', room: (percent: string) => `${percent} of its limit used`, roomUnknown: 'Not measured',
+		data: 'Data', dataOk: 'Holds nothing that its primary lacks', dataBad: 'Holds writes that its primary lacks',
+		seen: 'Last seen', drained: 'Drained on purpose'
+	},
+	logs: {
+		unit: 'Unit', filter: 'Only lines with', follow: 'Follow', followed: 'Following', paused: 'Paused', empty: 'No lines yet.', noMatch: 'No line has this text.',
+		label: (name: string) => `Log of ${name}`, bounded: (n: number) => `The last ${n} lines are kept here.`, copy: 'Copy lines', refused: 'The log cannot be followed'
+	},
+
+	metrics: {
+		range: 'Range', earlier: 'Earlier', later: 'Later', closer: 'Closer', live: 'Live', zoomed: 'Zoomed', resetZoom: 'Back to the range', export: 'Export',
+		exportSvg: 'Picture (SVG)', exportPng: 'Picture (PNG)', exportCsv: 'Values (CSV)',
+		ranges: { '5m': '5 min', '15m': '15 min', '1h': '1 h', '6h': '6 h', '24h': '24 h', '7d': '7 d', '30d': '30 d' },
+		hint: 'Drag over a chart to zoom in; double-click goes back.',
+		nodes: 'Nodes', allNodes: 'All nodes', some: (n: number, all: number) => `${n} of ${all} nodes`,
+		empty: 'Nothing was measured in this time.', noValue: 'no value',
+		chart: (title: string, nodes: number) => `${title}, ${plural(nodes, 'line', 'lines')}`,
+		exportFailed: 'The picture could not be made',
+		saved: (name: string) => `${name} was handed to the downloads`
+	},
+
+	operations: {
+		title: 'Activity', under: 'Under way', ended: 'Ended', emptyTitle: 'Nothing has been changed yet',
+		emptyText: 'Every change is written here with its steps, as it runs and afterwards.',
+		idle: 'Nothing is under way.',
+		by: (actor: string) => `by ${actor}`, took: (t: string) => `took ${t}`, runs: (t: string) => `runs for ${t}`,
+		steps: 'Steps', step: (n: number, all: number) => `Step ${n} of ${all}`,
+		journal: 'Journal', journalText: 'What was written down before and after each step.',
+		cancel: 'Cancel operation', cancelling: 'Stopping', cancelNote: 'What it has done so far is taken back.',
+		writeGap: 'Writes were not possible for', outcome: 'Outcome', made: 'Made', notes: 'Notes',
+		progress: (done: string, total: string) => `${done} of ${total}`,
+		goneTitle: 'There is no such operation', cluster: 'Cluster', asked: 'Asked', by2: 'Asked by', endedAt: 'Ended', table: 'Operations'
+	},
+	audit: {
+		title: 'Audit trail', emptyTitle: 'Nothing written yet', emptyText: 'Who changed what and when, and what happened by itself.',
+		columns: { at: 'When', actor: 'Who', what: 'What', result: 'Result' },
+		result: { asked: 'Asked', succeeded: 'Done', failed: 'Failed', cancelled: 'Cancelled', refused: 'Refused', noticed: 'Noticed' } as Record<string, string>,
+		search: 'Search in what is shown', table: 'Audit trail', none: 'No line has this text.'
+	},
+
+	change: {
+		preparing: 'Working out what would happen',
+		effects: 'What will happen', warnings: 'Know before you go on', blockers: 'Not possible now', hint: 'What to do',
+		downtime: 'Expected time without writes', noDowntime: 'None', upTo: (t: string) => `up to ${t}`,
+		type: (name: string) => `Type ${name} to confirm`, typeLabel: 'Confirmation',
+		stale: 'The cluster has changed since this was worked out. This is what would happen now.',
+		expired: 'This was worked out a while ago, so it was done again.',
+		back: 'Back to the first change', running: 'Under way', done: 'Done', failed: 'Failed', cancelled: 'Cancelled',
+		runsOn: 'You may close this; it goes on and Activity shows it.', toActivity: 'Open in Activity',
+		wayOutDone: 'The way is clear', again: 'Work it out again', offline: 'You see a copy. Changes need the connection.',
+		count: 'How many nodes', plan: 'Size of the new nodes', planSame: 'As the cluster', discard: 'Keep no final backup',
+		discardText: 'Otherwise a last backup is kept for 15 days where backups are set up.', shard: 'Which shard'
+	},
+
+	wizard: {
+		title: 'New cluster',
+		steps: { service: 'Service', place: 'Place and size', shape: 'Name and shape' },
+		stepOf: (n: number) => `Step ${n} of 3`,
+		search: 'Search services', category: 'Category', allCategories: 'All', none: 'No service fits.',
+		coming: 'Coming', missing: 'Needs software', ready: 'Ready', chosen: 'Chosen',
+		comingText: 'This service is in the catalogue but cannot be created in this version yet.',
+		missingTitle: 'Software is missing on this computer', missingText: (program: string, purpose: string) => `${program}: ${purpose}`,
+		noInstall: 'Install it with your system’s package tool.', recheck: 'Look again',
+		details: 'Details', ports: 'Ports', licence: 'Licence', versions: 'Release lines', installed: 'Found here', caution: 'Know first',
+		version: 'Version', newest: 'Newest found',
+		provider: 'Provider', region: 'Region', plan: 'Plan', notUsable: 'Cannot be used now',
+		planFacts: (cpus: number, memory: string, disk: string) => `${cpus} ${cpus === 1 ? 'core' : 'cores'}, ${memory} memory, ${disk} disk`,
+		name: 'Name', nameHint: 'a–z, 0–9 and -, at most 40 characters. It is fixed for life.',
+		topology: 'Topology', nodes: 'Data nodes', shards: 'Shards', replicasEach: (n: number) => (n === 0 ? 'No replicas' : `${plural(n, 'replica', 'replicas')} each`),
+		witness: 'A third machine only votes, so that two nodes can agree on a failover.',
+		fewer: 'Fewer', more: 'More',
+		advanced: 'Advanced options', protect: 'Termination protection', protectText: 'The cluster cannot be deleted until it is switched off.',
+		autoFailover: 'Automatic failover', autoFailoverText: 'A dead primary is replaced without anybody asking.',
+		stopWrites: 'Stop writes without a replica',
+		summary: 'Summary', price: 'Price', freeHere: 'Free on this computer', notBilled: 'Nothing is billed',
+		hourly: 'per hour', monthly: 'per month (730 h)', perNode: (n: number) => `for ${plural(n, 'machine', 'machines')}`,
+		create: (name: string) => (name ? `Create ${name}` : 'Create cluster'), checking: 'Checking', problems: 'To be solved', warnings: 'Know before you go on',
+		discard: 'Start over', draftKept: 'The draft is kept until you create or discard it.',
+		creating: (name: string) => `Creating ${name}`, openCluster: 'Open the cluster', failedBack: 'Back to the draft', goesOn: 'You may leave this page; the work goes on.'
+	},
+
+	connections: {
+		label: 'Connection', embedded: 'This computer', manage: 'Add a server', add: 'Add server', title: 'Add a server',
+		text: 'A Clusterdeck server shows its address and a token when it starts (clusterdeck serve).',
+		name: 'Name', url: 'Address', token: 'Token', urlHint: 'https://decks.example.org:7600', removeTitle: (name: string) => `Remove ${name}?`,
+		removeText: 'Its clusters go on running; only this entry and its token are forgotten.', remove: (name: string) => `Remove ${name}`,
+		reachable: 'Reachable', unreachable: 'Not reachable', unknown: 'Not asked yet', lastSeen: (ago: string) => `last seen ${ago}`, switched: (name: string) => `Now showing ${name}`
+	},
+	offline: {
+		asOf: (ago: string) => `You see a copy, as of ${ago}. Changes are not possible until the connection is back.`,
+		unreachable: 'Clusterdeck does not answer. What you see is the last it said; clusters go on running.', retry: 'Try now'
+	},
+	signin: {
+		title: 'Sign in to Clusterdeck', text: 'This page belongs to a Clusterdeck server. Paste the token it showed when it was started, or open the address it printed.',
+		token: 'Token', submit: 'Sign in', wrong: 'This token is not valid, or not any more.'
+	},
+	settings: {
+		title: 'Settings', appearance: 'Appearance', theme: 'Theme', themes: { system: 'As the system', light: 'Light', dark: 'Dark' },
+		window: 'Window', tray: 'Close to tray', trayText: 'Closing the window keeps watching the clusters from the tray.',
+		notifications: 'Notifications', notificationsText: 'Tell me when a node fails, recovers, or was replaced.',
+		figures: 'Safety figures', figuresText: 'The limits that previews check against. Each change says when one of them stands in the way.',
+		max_promotion_lag_bytes: 'Largest lag of a replica that may be promoted', max_observation_age_ms: 'An observation older than this is unknown',
+		disk_headroom_percent: 'Room on disk beyond the size of a copy', memory_reserve_bytes: 'Memory left for everything else on this computer',
+		backup_age_hours: 'Warn when the last backup is older than', hours: 'hours', seconds: 'seconds', mib: 'MiB', percentUnit: '%', defaults: 'Set back to the defaults',
+		about: 'About', version: 'Version', home: 'Home', host: 'Host', secrets: 'Secrets', started: 'Engine started', notANumber: 'Enter a number of 0 or more.'
+	},
+	palette: {
+		title: 'Command palette', placeholder: 'Search screens, clusters and changes', none: 'Nothing found.', screens: 'Screens', clusters: 'Clusters', changes: 'Changes', hint: 'Changes show what will happen before anything is done.',
+		addNode: (c: string) => `Add node to ${c}`, addShard: (c: string) => `Add shard to ${c}`, resync: (c: string) => `Resync ${c}`, rotate: (c: string) => `Rotate credentials of ${c}`,
+		protect: (c: string) => `Protect ${c} from deletion`, unprotect: (c: string) => `Switch off protection of ${c}`, failoverOn: (c: string) => `Switch on automatic failover of ${c}`,
+		failoverOff: (c: string) => `Switch off automatic failover of ${c}`, delete: (c: string) => `Delete ${c}`, promote: (n: string) => `Promote ${n}`, drain: (n: string) => `Drain ${n}`,
+		undrain: (n: string) => `Put ${n} back into service`, reboot: (n: string) => `Reboot ${n}`, removeNode: (n: string) => `Remove ${n}`, metrics: (c: string) => `Metrics of ${c}`, nodes: (c: string) => `Nodes of ${c}`
+	},
+	notFound: { title: 'There is nothing at this address', text: 'The link may be old.', home: 'To the clusters' }
+};
+
+export type Messages = typeof en;

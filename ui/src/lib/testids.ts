@@ -1,0 +1,31 @@
+// The test ids that tests outside this folder drive (Playwright in a browser, WebDriver in the window). Renaming one breaks them.
+//
+//   nav-<screen>            sidebar links: nav-clusters, nav-activity, nav-audit, nav-settings; nav-search opens the palette
+//   connection-switcher     opens the menu of connections; connection-<name> chooses one; connection-add, connection-form-*
+//   deploy-first            the button of the empty state; new-cluster in the list's header
+//   clusters-search, clusters-filter-state, clusters-filter-service; cluster-row (with data-name) in the list
+//   wizard-service-<id>     a service card; wizard-next, wizard-back, wizard-create, wizard-discard, wizard-name,
+//                           wizard-plan-<id>, wizard-topology-<id>, wizard-nodes-more / -fewer, wizard-shards-more / -fewer, wizard-summary
+//   cluster-header (with data-state), cluster-add-node, cluster-delete, cluster-tab-<name>
+//   protection-switch, failover-switch, failover-reason, stop-writes-switch, resync, rotate, reveal-password, password,
+//   connection-string
+//   topology-node (with data-node, data-role)
+//   node-row (with data-node, data-role, data-state), node-menu-<name>, node-action-<act>; node-panel, node-tab-<name>, log-lines
+//   change-dialog, change-effects, change-warnings, change-blockers, way-out, change-typed, change-confirm, change-cancel, change-close
+//   step-list, step (with data-step, data-state); operation-row (with data-id, data-state), operation-cancel
+//   metric-chart (with data-metric), range-<id>, metrics-export
+//   audit-row; settings-theme-<id>, settings-tray, settings-notifications, settings-save
+//   palette-input, palette-item; offline-banner; signin-token, signin-submit; error-panel (with data-code); toast
+
+export const testid = {
+	changeDialog: 'change-dialog',
+	changeConfirm: 'change-confirm',
+	changeTyped: 'change-typed',
+	stepList: 'step-list',
+	step: 'step',
+	clusterRow: 'cluster-row',
+	nodeRow: 'node-row',
+	errorPanel: 'error-panel',
+	offlineBanner: 'offline-banner',
+	toast: 'toast'
+} as const;
