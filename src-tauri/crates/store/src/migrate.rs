@@ -82,8 +82,6 @@ fn record_agrees(connection: &Connection, version: u32) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn every_list_of_migrations_counts_from_one_without_a_hole() {
         for list in [crate::table::MIGRATIONS.as_slice(), crate::cache::MIGRATIONS.as_slice()] {

@@ -63,6 +63,8 @@ fn parts(inner: &Inner, number: i64, from: i64, to: i64, step: i64) -> Result<Ve
         let Some((begin, end)) = samples::coverage(inner, level, number)? else { continue };
         let open = match covered {
             None => vec![(begin, end)],
+            // A coarser mean reaches beyond the newest sample in it; that is no newer sample.
+            Some((low, _)) if level.step > LEVELS[wanted].step => vec![(begin, low.min(end))],
             Some((low, high)) => vec![(begin, low.min(end)), (high.max(begin), end)],
         };
         for (begin, end) in open.into_iter().filter(|(begin, end)| begin < end) {

@@ -43,6 +43,10 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
+    /// Forgets what is held of other minutes than these; it is written.
+    pub(super) fn keep_chunks(&mut self, chunks: std::ops::RangeInclusive<i64>) {
+        self.chunks.retain(|(_, chunk), held| held.changed || chunks.contains(chunk));
+    }
     /// Forgets nodes that have nothing left.
     pub(super) fn drop_numbers(&mut self, gone: &[i64]) {
         if !gone.is_empty() {
@@ -114,7 +118,7 @@ pub(super) fn add(inner: &mut Inner, rows: &[SampleRow]) -> Result<(), Fault> {
             flush(inner)?;
             inner.samples.written = Some(newest);
             let current = RAW.chunk_of(newest);
-            inner.samples.chunks.retain(|(_, chunk), _| *chunk >= current);
+            inner.samples.keep_chunks(current..=current);
         }
         Some(_) => {}
     }

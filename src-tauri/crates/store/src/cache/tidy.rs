@@ -77,6 +77,7 @@ fn drop_old(inner: &mut Inner, numbers: &[i64], now: i64) -> Result<(), Fault> {
         }
     }
     transaction.commit()?;
+    inner.samples.keep_chunks(RAW.chunk_of(now - RAW.keep)..=RAW.chunk_of(now + AHEAD_MS));
     let mut gone = Vec::new();
     for number in numbers {
         let mut left = false;

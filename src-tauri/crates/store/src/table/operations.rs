@@ -35,12 +35,14 @@ fn read(row: &Row<'_>) -> Result<OperationRow, Fault> {
     let (id, operation, change, frame): (String, String, String, String) =
         (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
     let what = format!("the row of operation {id}");
-    is_whole(&what, &[&operation, &change, &frame], row.get(4)?)?;
+    let idempotency_key: Option<String> = row.get(5)?;
+    let key = idempotency_key.as_deref().unwrap_or_default();
+    is_whole(&what, &[&operation, &change, &frame, key], row.get(4)?)?;
     Ok(OperationRow {
         operation: from_text(&what, &operation)?,
         change: from_text(&what, &change)?,
         frame: from_text(&what, &frame)?,
-        idempotency_key: row.get(5)?,
+        idempotency_key,
     })
 }
 
@@ -60,7 +62,7 @@ pub(crate) fn insert(connection: &Connection, row: &OperationRow) -> Result<(), 
         return Err(conflict(format!("an operation with the idempotency key `{key}`")));
     }
     let (operation, change, frame) = (to_text(&row.operation)?, to_text(&row.change)?, to_text(&row.frame)?);
-    let sum = sum(&[&operation, &change, &frame]);
+    let sum = sum(&[&operation, &change, &frame, row.idempotency_key.as_deref().unwrap_or_default()]);
     let state = to_word(&row.operation.state)?;
     let written = connection
         .prepare_cached(
@@ -85,15 +87,16 @@ pub(crate) fn insert(connection: &Connection, row: &OperationRow) -> Result<(), 
     }
 }
 
-/// Replaces an operation's row. Its cluster and its key stay as they were.
+/// Replaces an operation's row. Its cluster stays as it was.
 pub(crate) fn update(connection: &Connection, row: &OperationRow) -> Result<(), Fault> {
     let id = row.operation.id.as_str();
     let (operation, change, frame) = (to_text(&row.operation)?, to_text(&row.change)?, to_text(&row.frame)?);
-    let sum = sum(&[&operation, &change, &frame]);
+    // Its key is in the checksum, so it is written again, as whoever read the row knows it.
+    let sum = sum(&[&operation, &change, &frame, row.idempotency_key.as_deref().unwrap_or_default()]);
     let written = connection
         .prepare_cached(
-            "UPDATE operations SET state = ?2, ended = ?3, operation = ?4, change = ?5, frame = ?6, sum = ?7
-             WHERE id = ?1",
+            "UPDATE operations SET state = ?2, ended = ?3, operation = ?4, change = ?5, frame = ?6, sum = ?7,
+             idempotency_key = ?8 WHERE id = ?1",
         )?
         .execute((
             id,
@@ -103,6 +106,7 @@ pub(crate) fn update(connection: &Connection, row: &OperationRow) -> Result<(), 
             change,
             frame,
             sum,
+            &row.idempotency_key,
         ))?;
     if written == 1 { Ok(()) } else { Err(stale(format!("operation {id}, which is no longer there,"))) }
 }
