@@ -1,0 +1,37 @@
+//! Clusters and their endpoints.
+
+use super::{Answer, page, whole};
+use crate::{
+    extract::Params,
+    problem::Problem,
+    router::Rooms,
+    wire::{Cluster, Endpoint, List},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+
+/// Clusters by name.
+#[utoipa::path(get, path = "/v1/clusters", tag = "clusters",
+    params(("cursor" = Option<String>, Query), ("limit" = Option<u32>, Query, description = "50 when left out, at most 500")),
+    responses((status = 200, body = List<Cluster>), (status = 400, body = Problem)))]
+pub(crate) async fn list(State(rooms): State<Rooms>, params: Params) -> Answer<List<Cluster>> {
+    let clusters = rooms.engine.clusters().await;
+    page(clusters.iter().map(Cluster::from).collect(), &params, |c| c.name.to_string())
+}
+
+/// One cluster, by name or id.
+#[utoipa::path(get, path = "/v1/clusters/{id}", tag = "clusters", params(("id" = String, Path, description = "Name or id")),
+    responses((status = 200, body = Cluster), (status = 404, body = Problem)))]
+pub(crate) async fn show(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<Cluster> {
+    Ok(Json(Cluster::from(&rooms.engine.cluster(&id).await?)))
+}
+
+/// Where clients connect to.
+#[utoipa::path(get, path = "/v1/clusters/{id}/endpoints", tag = "clusters",
+    params(("id" = String, Path, description = "Name or id")),
+    responses((status = 200, body = List<Endpoint>), (status = 404, body = Problem)))]
+pub(crate) async fn endpoints(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<List<Endpoint>> {
+    Ok(whole(rooms.engine.cluster(&id).await?.endpoints.iter().map(Endpoint::from).collect()))
+}

@@ -1,0 +1,40 @@
+//! The handlers, one file per noun. Each is glue: take the request apart, ask the engine, turn the answer into a shape.
+
+pub(crate) mod audit;
+pub(crate) mod catalog;
+pub(crate) mod changes;
+pub(crate) mod clusters;
+pub(crate) mod credentials;
+pub(crate) mod events;
+pub(crate) mod info;
+pub(crate) mod logs;
+pub(crate) mod metrics;
+pub(crate) mod nodes;
+pub(crate) mod operations;
+pub(crate) mod prometheus;
+pub(crate) mod settings;
+
+use crate::{extract::Params, problem::Problem, wire::List};
+use axum::Json;
+
+/// What a handler that answers JSON returns.
+pub(crate) type Answer<T> = Result<Json<T>, Problem>;
+
+/// One page of a list that is wholly in memory, in the order of its keys. The cursor is the last key of the page
+/// before, so that what is added or removed in between neither repeats nor hides an item.
+pub(crate) fn page<T>(mut items: Vec<T>, params: &Params, key: impl Fn(&T) -> String) -> Answer<List<T>> {
+    let limit = params.limit()? as usize;
+    items.sort_by_cached_key(&key);
+    if let Some(after) = params.text("cursor") {
+        items.retain(|item| key(item).as_str() > after);
+    }
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next_cursor = items.last().filter(|_| more).map(key);
+    Ok(Json(List { items, next_cursor }))
+}
+
+/// A list that is never long and keeps its order.
+pub(crate) fn whole<T>(items: Vec<T>) -> Json<List<T>> {
+    Json(List { items, next_cursor: None })
+}

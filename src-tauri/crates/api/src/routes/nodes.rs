@@ -1,0 +1,29 @@
+//! Nodes.
+
+use super::{Answer, whole};
+use crate::{
+    problem::Problem,
+    router::Rooms,
+    wire::{List, Node},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+
+/// The nodes of a cluster by ordinal.
+#[utoipa::path(get, path = "/v1/clusters/{id}/nodes", tag = "clusters",
+    params(("id" = String, Path, description = "Name or id")),
+    responses((status = 200, body = List<Node>), (status = 404, body = Problem)))]
+pub(crate) async fn list(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<List<Node>> {
+    Ok(whole(Node::all(&rooms.engine.cluster(&id).await?)))
+}
+
+/// One node, by name or id.
+#[utoipa::path(get, path = "/v1/nodes/{id}", tag = "clusters", params(("id" = String, Path, description = "Name or id")),
+    responses((status = 200, body = Node), (status = 404, body = Problem)))]
+pub(crate) async fn show(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<Node> {
+    let (report, node) = rooms.engine.node(&id).await?;
+    let found = Node::all(&report).into_iter().find(|n| n.id == node);
+    found.map(Json).ok_or_else(|| Problem::not_found(&format!("node `{id}`")))
+}

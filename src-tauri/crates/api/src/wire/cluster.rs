@@ -1,0 +1,143 @@
+//! A cluster, its endpoints and its credentials.
+
+use super::Node;
+use clusterdeck_domain::{
+    ChangeKind, ClusterId, ClusterName, ClusterOptions, ClusterState, FailoverReadiness, Health, OperationId, PlanId,
+    ProviderId, ServiceKind, Topology, Votes,
+};
+use clusterdeck_engine::{ClusterReport, EndpointKind, EndpointReport};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A cluster as it is meant to be and as it was last seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Cluster {
+    /// Its id.
+    pub id: ClusterId,
+    /// Its name.
+    pub name: ClusterName,
+    /// What runs in it.
+    pub service: ServiceKind,
+    /// Version of the server software.
+    pub version: String,
+    /// How its nodes stand to each other.
+    pub topology: Topology,
+    /// Shards, when sharded; else 0.
+    pub shards: u16,
+    /// In one word.
+    pub state: ClusterState,
+    /// How well it is; `unknown` when nobody could look.
+    pub health: Health,
+    /// Where its machines come from.
+    pub provider: ProviderId,
+    /// Region of the provider.
+    pub region: String,
+    /// Size of its nodes, unless a node says otherwise.
+    pub plan: PlanId,
+    /// Termination protection.
+    pub protected: bool,
+    /// Automatic failover: wanted, ready, and why not.
+    pub auto_failover: FailoverReadiness,
+    /// Switches.
+    pub options: ClusterOptions,
+    /// Votes for a failover; `null` where there are no voters or none answered.
+    pub votes: Option<Votes>,
+    /// Its nodes by ordinal.
+    pub nodes: Vec<Node>,
+    /// Where clients connect to.
+    pub endpoints: Vec<Endpoint>,
+    /// The operation that holds it.
+    pub busy: Option<Busy>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it was last looked at.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub observed_at: Option<Timestamp>,
+}
+
+/// The operation that holds a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Busy {
+    /// Which.
+    pub operation_id: OperationId,
+    /// What it does.
+    pub kind: ChangeKind,
+    /// In words.
+    pub title: String,
+}
+
+/// An address that clients connect to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Endpoint {
+    /// What for.
+    pub kind: EndpointKind,
+    /// Where.
+    pub host: String,
+    /// On which port.
+    pub port: u16,
+    /// Whether it passes traffic; `null` when nobody knows.
+    pub up: Option<bool>,
+}
+
+/// The way in for people. Password and url are there only when they were asked to be revealed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Credentials {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Option<String>,
+    /// Ready to paste, with the password.
+    pub url: Option<String>,
+}
+
+/// A password does not belong into a log line, also not by way of `{:?}`.
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+impl From<&EndpointReport> for Endpoint {
+    fn from(report: &EndpointReport) -> Self {
+        Self { kind: report.kind, host: report.host.clone(), port: report.port, up: report.up }
+    }
+}
+
+impl From<&ClusterReport> for Cluster {
+    fn from(report: &ClusterReport) -> Self {
+        let spec = &report.spec;
+        let seen = report.observed.as_ref();
+        let unseen = || FailoverReadiness {
+            enabled: spec.auto_failover,
+            ready: false,
+            reason: "Nobody has looked at the cluster yet.".to_owned(),
+        };
+        Self {
+            id: spec.id.clone(),
+            name: spec.name.clone(),
+            service: spec.service,
+            version: spec.version.clone(),
+            topology: spec.topology,
+            shards: spec.shards,
+            state: report.state,
+            health: report.health,
+            provider: spec.provider.clone(),
+            region: spec.region.clone(),
+            plan: spec.plan.clone(),
+            protected: spec.protected,
+            auto_failover: seen.map_or_else(unseen, |o| o.failover.clone()),
+            options: spec.options.clone(),
+            votes: seen.and_then(|o| o.votes),
+            nodes: Node::all(report),
+            endpoints: report.endpoints.iter().map(Endpoint::from).collect(),
+            busy: report.busy.as_ref().map(|(operation, busy)| Busy {
+                operation_id: operation.clone(),
+                kind: busy.kind,
+                title: busy.title.clone(),
+            }),
+            created_at: spec.created_at,
+            observed_at: seen.map(|o| o.at),
+        }
+    }
+}

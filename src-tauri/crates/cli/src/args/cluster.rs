@@ -1,0 +1,154 @@
+//! `clusterdeck cluster …`
+
+use super::{Confirming, Paged};
+use clap::{Subcommand, ValueEnum};
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+impl Switch {
+    pub(crate) const fn is_on(self) -> bool {
+        matches!(self, Self::On)
+    }
+}
+
+/// What shall be made. Left out is chosen: the newest version found, the service's default topology and size.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Create {
+    /// The new cluster's name: a-z, 0-9 and -, at most 40 characters
+    pub(crate) name: String,
+    /// What shall run; `clusterdeck service list` shows the choice
+    #[arg(long)]
+    pub(crate) service: String,
+    /// Version, or a beginning of one [default: the newest found]
+    #[arg(long)]
+    pub(crate) version: Option<String>,
+    /// single, primary-replica, multi-master or sharded
+    #[arg(long)]
+    pub(crate) topology: Option<String>,
+    /// Data nodes in all: six for three shards with a replica each
+    #[arg(long, value_name = "N")]
+    pub(crate) nodes: Option<u16>,
+    /// Shards, when sharded
+    #[arg(long, value_name = "N")]
+    pub(crate) shards: Option<u16>,
+    /// Where
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// In which region
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+    /// How large each node is; `clusterdeck plan list --provider local` shows the choice
+    #[arg(long)]
+    pub(crate) plan: Option<String>,
+    /// Termination protection from the start
+    #[arg(long)]
+    pub(crate) protected: bool,
+    /// Automatic failover [default: on where the topology can]
+    #[arg(long, value_name = "ON|OFF")]
+    pub(crate) auto_failover: Option<Switch>,
+    /// Stop writes when no replica is reachable [default: on from three nodes]
+    #[arg(long, value_name = "ON|OFF")]
+    pub(crate) stop_writes_without_replica: Option<Switch>,
+    #[command(flatten)]
+    pub(crate) confirming: Confirming,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterVerb {
+    /// Make a cluster
+    #[command(disable_version_flag = true)]
+    Create(Box<Create>),
+    /// All clusters
+    List(Paged),
+    /// One cluster with its nodes
+    Show {
+        /// Name or id
+        name: String,
+    },
+    /// Take a cluster down and give everything back
+    Delete {
+        /// Name or id
+        name: String,
+        /// Keep no final backup
+        #[arg(long)]
+        discard_backups: bool,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
+    /// Give every replica a fresh copy of its primary's data
+    Resync {
+        /// Name or id
+        name: String,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
+    /// Termination protection
+    Protect {
+        /// Name or id
+        name: String,
+        /// on or off
+        to: Switch,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
+    /// Automatic failover
+    Failover {
+        /// Name or id
+        name: String,
+        /// on or off
+        to: Switch,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
+    /// Switches of a cluster's behaviour
+    Options {
+        /// Name or id
+        name: String,
+        /// Stop writes when no replica is reachable
+        #[arg(long, value_name = "ON|OFF")]
+        stop_writes_without_replica: Switch,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
+    /// Add a shard and move its share of the data to it
+    AddShard {
+        /// Name or id
+        name: String,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
+    /// Move a shard's data to the others and remove its nodes
+    RemoveShard {
+        /// Name or id
+        name: String,
+        /// Which, from 0
+        shard: u16,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
+    /// The way in: user name, and with --reveal password and address
+    Credentials {
+        /// Name or id
+        name: String,
+        /// Show the password; this is written to the audit trail
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// New passwords everywhere
+    Rotate {
+        /// Name or id
+        name: String,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
+    /// Where clients connect to
+    Endpoints {
+        /// Name or id
+        name: String,
+    },
+}

@@ -1,0 +1,84 @@
+//! What can be typed: one file per noun. Shapes only; what they do stands in `verbs`.
+
+mod cluster;
+mod node;
+mod program;
+mod work;
+
+pub(crate) use cluster::{ClusterVerb, Create, Switch};
+pub(crate) use node::NodeVerb;
+pub(crate) use program::{ConnectionVerb, PlanVerb, ProviderVerb, Serve, ServiceVerb};
+pub(crate) use work::{AuditVerb, Confirming, OperationVerb, Paged};
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// Creates and runs clusters of open-source databases and services.
+#[derive(Debug, Parser)]
+#[command(name = "clusterdeck", version, max_term_width = 110, propagate_version = true, after_help = EXITS)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) noun: Noun,
+}
+
+const EXITS: &str = "Exit status: 0 done, 1 the operation failed, 2 wrong usage or invalid input, 3 refused by a blocker, \
+                     4 not found, 5 unreachable or offline, 6 not confirmed, 130 interrupted.";
+
+/// What every command takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Global {
+    /// Print exactly the API's answer
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Folder that holds everything [default: the system's place for a program's data]
+    #[arg(long, global = true, value_name = "DIR", env = "CLUSTERDECK_HOME")]
+    pub(crate) home: Option<PathBuf>,
+    /// Which control plane to talk to [default: the one chosen with `connection use`]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) connection: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Noun {
+    /// What can be created
+    #[command(subcommand)]
+    Service(ServiceVerb),
+    /// Where machines come from
+    #[command(subcommand)]
+    Provider(ProviderVerb),
+    /// Sizes of a node
+    #[command(subcommand)]
+    Plan(PlanVerb),
+    /// Clusters
+    #[command(subcommand)]
+    Cluster(ClusterVerb),
+    /// Nodes of clusters
+    #[command(subcommand)]
+    Node(NodeVerb),
+    /// Changes under way and done
+    #[command(subcommand)]
+    Operation(OperationVerb),
+    /// Who did what
+    #[command(subcommand)]
+    Audit(AuditVerb),
+    /// Control planes this computer talks to
+    #[command(subcommand)]
+    Connection(ConnectionVerb),
+    /// Serve the API and the web interface
+    Serve(Serve),
+    /// What this computer can run, and what is missing
+    Doctor,
+    /// Print a completion script for a shell
+    Completion {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the OpenAPI document
+    Openapi,
+    /// Hosts the engine of a home until nothing is under way; started by `--detach`
+    #[command(hide = true, name = "host-until-idle")]
+    HostUntilIdle,
+}

@@ -1,0 +1,59 @@
+//! The command line. Every command asks the same API as the window does; nothing here talks to an engine, except that a
+//! command opens and closes the home it works in. What must not enter: rules about clusters.
+
+mod answer;
+mod args;
+mod change;
+pub mod compose;
+mod failure;
+mod log;
+mod output;
+mod session;
+mod verbs;
+mod watch;
+
+use args::{Args, Noun};
+use clap::Parser;
+use failure::Failure;
+use output::Output;
+use session::Session;
+use std::process::ExitCode;
+
+/// Runs the program with the arguments it was started with, and says how it ended (see the table in the README).
+pub fn run() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are no failures. A closed pipe is not worth a word either.
+            drop(error.print());
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let output = Output::new(args.global.json);
+    let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let ended = runtime.block_on(go(args, &output));
+            // A thread may still wait for a line from the terminal.
+            runtime.shutdown_background();
+            ended
+        }
+        Err(error) => Err(Failure::other(format!("no threads could be started: {error}"))),
+    };
+    ExitCode::from(ended.err().map_or(0, |failure| output.failure(&failure)))
+}
+
+async fn go(args: Args, output: &Output) -> Result<(), Failure> {
+    // These need no home.
+    match &args.noun {
+        Noun::Completion { shell } => return verbs::program::completion(*shell, output),
+        Noun::Openapi => return verbs::program::openapi(output),
+        _ => {}
+    }
+    let session = Session::open(&args, output).await?;
+    // A command that was told to stop lets go of everything in order, whatever it was doing.
+    let ended = tokio::select! {
+        ended = verbs::run(args.noun, &session) => ended,
+        signal = session::stopped() => Err(Failure::Interrupted(signal)),
+    };
+    session.close(ended).await
+}

@@ -1,0 +1,45 @@
+//! Tables that fit the terminal: columns shrink and wrap; without a terminal every row is one line.
+
+use comfy_table::{ContentArrangement, presets};
+use std::io::IsTerminal;
+
+/// A table being filled.
+pub(crate) struct Table(comfy_table::Table);
+
+impl Table {
+    pub(crate) fn new(columns: &[&str]) -> Self {
+        let mut table = comfy_table::Table::new();
+        table.load_style(presets::NOTHING);
+        // A pipe has no width: nothing is cut or wrapped then.
+        let fitted = std::io::stdout().is_terminal();
+        table.set_content_arrangement(if fitted { ContentArrangement::Dynamic } else { ContentArrangement::Disabled });
+        table.set_header(columns.iter().map(|c| c.to_uppercase()).collect::<Vec<_>>());
+        Self(table)
+    }
+    /// Adds a row.
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
+        self.0.add_row(cells);
+    }
+    /// The table as text.
+    pub(crate) fn text(&self) -> String {
+        self.0.trim_fmt()
+    }
+}
+
+/// Names and values, one a line; what has no value is left out.
+pub(crate) fn facts(pairs: &[(&str, String)]) -> String {
+    let wide = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let shown = pairs.iter().filter(|(_, value)| !value.is_empty());
+    shown.map(|(name, value)| format!("{name:wide$}  {value}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_stand_under_each_other_and_empty_ones_are_left_out() {
+        let text = facts(&[("Name", "demo".into()), ("Version", "7.0".into()), ("Note", String::new())]);
+        assert_eq!(text, "Name     demo\nVersion  7.0");
+    }
+}

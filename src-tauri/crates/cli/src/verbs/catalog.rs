@@ -1,0 +1,131 @@
+//! `clusterdeck service|provider|plan …`
+
+use crate::{
+    answer::piece,
+    args::{PlanVerb, ProviderVerb, ServiceVerb},
+    failure::Failure,
+    output::{Table, bytes, facts},
+    session::Session,
+};
+use clusterdeck_api::{
+    Code, Problem,
+    wire::{List, Provider},
+};
+use clusterdeck_domain::{MissingSoftware, Plan};
+use serde_json::Value;
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn texts(value: &Value) -> String {
+    value.as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a service can be created here, in words.
+fn standing(service: &Value) -> &'static str {
+    match (service["available"].as_bool(), service["coming"].as_bool()) {
+        (Some(true), _) => "ready",
+        (_, Some(true)) => "planned",
+        _ => "not installed",
+    }
+}
+
+pub(super) async fn service(session: &Session, verb: ServiceVerb) -> Result<(), Failure> {
+    match verb {
+        ServiceVerb::List => {
+            let answer = session.get("/v1/services").await?;
+            if session.output.json() {
+                return session.output.body(&answer.body);
+            }
+            let services: Value = answer.read()?;
+            let mut table = Table::new(&["id", "name", "here", "installed", "what"]);
+            for service in services["items"].as_array().into_iter().flatten() {
+                table.row(vec![
+                    text(&service["id"]),
+                    text(&service["name"]),
+                    standing(service).to_owned(),
+                    texts(&service["installed_versions"]),
+                    text(&service["tagline"]),
+                ]);
+            }
+            session.output.table(&table)
+        }
+        ServiceVerb::Show { id } => {
+            let answer = session.get(&format!("/v1/services/{}", piece(&id))).await?;
+            if session.output.json() {
+                return session.output.body(&answer.body);
+            }
+            let service: Value = answer.read()?;
+            let missing: Vec<MissingSoftware> = serde_json::from_value(service["missing"].clone()).unwrap_or_default();
+            let topologies = service["topologies"].as_array().into_iter().flatten().map(|t| text(&t["topology"]));
+            session.output.line(&facts(&[
+                ("Service", format!("{} ({})", text(&service["name"]), text(&service["id"]))),
+                ("", text(&service["description"])),
+                ("Here", standing(&service).to_owned()),
+                ("Installed", texts(&service["installed_versions"])),
+                ("Topologies", topologies.collect::<Vec<_>>().join(", ")),
+                ("Licence", text(&service["licence"])),
+                ("Caution", text(&service["caution"])),
+                ("Missing", installs(&missing).join("\n")),
+            ]))
+        }
+    }
+}
+
+/// What is missing, each with the command that installs it.
+pub(super) fn installs(missing: &[MissingSoftware]) -> Vec<String> {
+    let line = |m: &MissingSoftware| {
+        let install = m.install.as_ref().map_or_else(String::new, |command| format!(": {command}"));
+        format!("{} ({}){install}", m.program, m.purpose)
+    };
+    missing.iter().map(line).collect()
+}
+
+pub(super) async fn provider(session: &Session, verb: ProviderVerb) -> Result<(), Failure> {
+    let answer = session.get("/v1/providers").await?;
+    let providers: List<Provider> = answer.read()?;
+    match verb {
+        ProviderVerb::List if session.output.json() => session.output.body(&answer.body),
+        ProviderVerb::List => {
+            let mut table = Table::new(&["id", "name", "usable", "missing"]);
+            for provider in &providers.items {
+                let missing: Vec<&str> = provider.missing.iter().map(|m| m.program.as_str()).collect();
+                let usable = if provider.usable { "yes" } else { "no" };
+                table.row(vec![provider.id.to_string(), provider.name.clone(), usable.to_owned(), missing.join(", ")]);
+            }
+            session.output.table(&table)
+        }
+        ProviderVerb::Check { id } => {
+            let unknown = || Problem::new(Code::NotFound, format!("there is no provider `{id}`"));
+            let found = providers.items.into_iter().find(|p| p.id.0 == id).ok_or_else(unknown)?;
+            if session.output.json() {
+                let body = serde_json::to_vec(&found).map_err(|e| Failure::other(e.to_string()))?;
+                return session.output.body(&body);
+            }
+            session.output.line(&format!("{}: {}", found.name, if found.usable { "can be used" } else { "cannot be used" }))?;
+            for line in found.notes.iter().chain(&installs(&found.missing)) {
+                session.output.line(&format!("  {line}"))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+pub(super) async fn plan(session: &Session, verb: PlanVerb) -> Result<(), Failure> {
+    let PlanVerb::List { provider, region } = verb;
+    let query = region.map_or_else(String::new, |region| format!("?region={}", piece(&region)));
+    let answer = session.get(&format!("/v1/providers/{}/plans{query}", piece(&provider))).await?;
+    if session.output.json() {
+        return session.output.body(&answer.body);
+    }
+    let plans: List<Plan> = answer.read()?;
+    let mut table = Table::new(&["plan", "cores", "memory", "disk", "price"]);
+    #[allow(clippy::cast_precision_loss, reason = "for people to read")]
+    for plan in &plans.items {
+        let price = plan.price_per_hour.map_or_else(|| "none".to_owned(), |p| format!("${p:.4} an hour"));
+        let (memory, disk) = (bytes(plan.memory_bytes as f64), bytes(plan.disk_bytes as f64));
+        table.row(vec![plan.id.to_string(), plan.cpus.to_string(), memory, disk, price]);
+    }
+    session.output.table(&table)
+}

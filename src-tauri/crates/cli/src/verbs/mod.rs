@@ -1,0 +1,57 @@
+//! What each verb does: ask, then print. One file per noun.
+
+mod audit;
+mod catalog;
+mod cluster;
+mod connection;
+mod node;
+mod operation;
+pub(crate) mod doctor;
+pub(crate) mod program;
+mod serve;
+
+use crate::{args::Noun, args::Paged, answer::piece, failure::Failure, output::Output, session::Session};
+
+/// Does what was typed.
+pub(crate) async fn run(noun: Noun, session: &Session) -> Result<(), Failure> {
+    match noun {
+        Noun::Service(verb) => catalog::service(session, verb).await,
+        Noun::Provider(verb) => catalog::provider(session, verb).await,
+        Noun::Plan(verb) => catalog::plan(session, verb).await,
+        Noun::Cluster(verb) => cluster::run(session, verb).await,
+        Noun::Node(verb) => node::run(session, verb).await,
+        Noun::Operation(verb) => operation::run(session, verb).await,
+        Noun::Audit(verb) => audit::run(session, verb).await,
+        Noun::Connection(verb) => connection::run(session, verb).await,
+        Noun::Serve(options) => serve::run(session, options).await,
+        Noun::HostUntilIdle => serve::until_idle(session).await,
+        // These are done before a home is opened.
+        Noun::Doctor | Noun::Completion { .. } | Noun::Openapi => Ok(()),
+    }
+}
+
+/// The query of a page of a list.
+fn query(paged: &Paged, cluster: Option<&String>) -> String {
+    let mut query = format!("?limit={}", paged.limit);
+    for (name, value) in [("cursor", paged.cursor.as_ref()), ("cluster", cluster)] {
+        if let Some(value) = value {
+            query.push_str(&format!("&{name}={}", piece(value)));
+        }
+    }
+    query
+}
+
+/// Says that there is more.
+fn more(output: &Output, next: Option<&String>) {
+    if let Some(cursor) = next {
+        output.note(&format!("There is more: add --cursor {cursor}"));
+    }
+}
+
+/// A value of an enum as the API spells it.
+fn word<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
