@@ -12,7 +12,8 @@ use clusterdeck_domain::{MachineId, MachineSpec};
 use clusterdeck_driver::{DriverError, MachineRequest, Result, UnitSpec};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
-    io::ErrorKind,
+    fs::OpenOptions,
+    io::{ErrorKind, Write},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -108,6 +109,19 @@ pub(super) fn save<T: Serialize>(path: &Path, note: &T) -> Result<()> {
     let text = serde_json::to_vec_pretty(note)
         .map_err(|e| DriverError::broken(format!("{} cannot be written ({e})", path.display())))?;
     files::write_atomic(path, &text, 0o600).map_err(|e| broken(format!("writing {}", path.display()), &e))
+}
+
+/// As [`save`], and on a full disk over the note that is there: a server must be stoppable then, and room for a second
+/// file is what is missing. A kill in the middle of one small write to a block that exists is a risk worth that.
+pub(super) fn save_even_when_full<T: Serialize>(path: &Path, note: &T) -> Result<()> {
+    let saved = save(path, note);
+    let Err(DriverError::Rejected { .. }) = saved else { return saved };
+    // Never shorter than before, so that no moment has half of each: spaces after the end mean nothing.
+    let there = std::fs::metadata(path).map_or(0, |m| usize::try_from(m.len()).unwrap_or(0));
+    let Ok(mut text) = serde_json::to_vec(note) else { return saved };
+    text.resize(text.len().max(there), b' ');
+    let over = OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(&text));
+    if over.is_ok() { Ok(()) } else { saved }
 }
 
 /// The ids of the machines whose folders are there.

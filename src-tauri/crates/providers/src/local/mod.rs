@@ -213,7 +213,7 @@ impl Provider for Local {
             let units = self.units(&spec.id, None);
             let names = Units::names(&root)?;
             // All at once: servers that wait for each other would else wait for their whole grace.
-            let stopped = futures::future::join_all(names.iter().map(|name| units.stop(name))).await;
+            let stopped = futures::future::join_all(names.iter().map(|name| units.discard(name))).await;
             stopped.into_iter().collect::<Result<Vec<()>>>()?;
         }
         if let Some(granted) = &self.granted {

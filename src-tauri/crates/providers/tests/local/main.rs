@@ -6,6 +6,7 @@
 mod addresses;
 mod crashes;
 mod files;
+mod full_disk;
 mod logs;
 mod machines;
 mod outliving;

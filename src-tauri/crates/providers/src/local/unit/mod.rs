@@ -275,7 +275,8 @@ impl Units {
         }
         // First the wish, then the deed: a kill in between leaves a unit that nobody restarts.
         note.intent = Intent::Stop;
-        self.save(&note)?;
+        let path = config::unit_note(&self.root, name);
+        config::save_even_when_full(&path, &note)?;
         if note.runs() {
             self.end(&note).await?;
         }
@@ -284,11 +285,27 @@ impl Units {
             this.clear_leftovers(&note.spec.name);
             note.process = None;
             note.ended = None;
-            this.save(&note)
+            config::save_even_when_full(&path, &note)
         })
         .await?;
         drop(lock);
         Ok(())
+    }
+
+    /// Stops a unit of a machine that is being taken away: when no note of it can be written, then without one.
+    pub(super) async fn discard(&self, name: &str) -> Result<()> {
+        let Err(failed) = self.stop(name).await else { return Ok(()) };
+        tracing::warn!(unit = name, error = %failed, "is ended without a note");
+        let note = self.load(name).ok().flatten();
+        if let Some(note) = note.filter(|note| note.ended.is_none()) {
+            self.end(&note).await?;
+        }
+        let (this, name) = (self.clone(), name.to_owned());
+        off_thread(move || {
+            this.clear_leftovers(&name);
+            Ok(())
+        })
+        .await
     }
 
     /// Asks the process to end, and makes it when it does not.
@@ -327,12 +344,15 @@ impl Units {
                 }
                 self.look(name)?
             }
-            // Somebody is at it: read only.
-            None => self.load(name)?,
+            // Somebody is at it: read only, and believe only in a process that is there.
+            None => self.load(name)?.map(|note| UnitNote {
+                process: note.process.filter(|process| note.ended.is_some() || process.is_there()),
+                ..note
+            }),
         };
         let Some(note) = note else { return Ok(UnitState::Absent) };
         Ok(match (&note.process, note.crash()) {
-            (Some(process), None) if process.is_there() => {
+            (Some(process), None) if note.runs() => {
                 UnitState::Running { pid: process.pid, since_ms: note.since_ms, restarts: note.restarts }
             }
             (_, Some(ended)) => UnitState::Crashed { detail: ended.how.clone(), restarts: note.restarts },
