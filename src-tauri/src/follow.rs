@@ -162,7 +162,10 @@ async fn ask<T: DeserializeOwned>(front: &Front, path: &str) -> Result<T, Proble
     if !response.status().is_success() {
         return Err(problem_of(response).await);
     }
-    let strange = |why: String| Problem::new(clusterdeck_api::Code::Failed, format!("{path} was not understood: {why}"));
-    let body = Limited::new(response.into_body(), LARGEST).collect().await.map_err(|e| strange(e.to_string()))?;
+    let strange = |why: String| {
+        Problem::new(clusterdeck_api::Code::Failed, format!("{path} was not understood: {why}"))
+    };
+    let body =
+        Limited::new(response.into_body(), LARGEST).collect().await.map_err(|e| strange(e.to_string()))?;
     serde_json::from_slice(&body.to_bytes()).map_err(|e| strange(e.to_string()))
 }

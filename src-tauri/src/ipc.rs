@@ -142,7 +142,9 @@ pub(crate) async fn stream(
     let path = request.uri().to_string();
     let notices = opening.front().await.stream(&path, request.headers().clone()).await?;
     let Some((id, token)) = streams.open() else {
-        return Err(Problem::new(Code::Busy, "too many live views are open").hint("Close some of them and try again.").into());
+        return Err(Problem::new(Code::Busy, "too many live views are open")
+            .hint("Close some of them and try again.")
+            .into());
     };
     let owner = Arc::clone(&streams);
     streams.tasks.spawn(async move {
@@ -208,14 +210,24 @@ async fn collect(response: http::Response<Body>) -> Answer {
     let (head, body) = response.into_parts();
     let bytes = match Limited::new(body, LARGEST_ANSWER).collect().await {
         Ok(all) => all.to_bytes(),
-        Err(error) => return Problem::new(Code::Failed, format!("the answer could not be read to its end: {error}")).into(),
+        Err(error) => {
+            return Problem::new(Code::Failed, format!("the answer could not be read to its end: {error}"))
+                .into();
+        }
     };
     let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("text/plain");
     let text = is_text(kind).then(|| std::str::from_utf8(&bytes).ok().map(str::to_owned)).flatten();
     let binary = text.is_none();
     let body = text.unwrap_or_else(|| base64::engine::general_purpose::STANDARD.encode(&bytes));
-    let header = |(name, value): (&HeaderName, &HeaderValue)| Some((name.to_string(), value.to_str().ok()?.to_owned()));
-    Answer { status: head.status.as_u16(), headers: head.headers.iter().filter_map(header).collect(), body, binary }
+    let header = |(name, value): (&HeaderName, &HeaderValue)| {
+        Some((name.to_string(), value.to_str().ok()?.to_owned()))
+    };
+    Answer {
+        status: head.status.as_u16(),
+        headers: head.headers.iter().filter_map(header).collect(),
+        body,
+        binary,
+    }
 }
 
 /// The same rule as the window's HTTP transport: `text/*` and JSON are text, pictures are not (SVG is a picture).
@@ -264,7 +276,11 @@ mod tests {
         let json = collect(of("application/problem+json; charset=utf-8", b"{}")).await;
         assert_eq!((json.binary, json.body.as_str()), (false, "{}"), "a problem is text");
         let svg = collect(of("image/svg+xml", b"<svg/>")).await;
-        assert_eq!((svg.binary, svg.body.as_str()), (true, "PHN2Zy8+"), "a drawn chart is a picture, as over HTTP");
+        assert_eq!(
+            (svg.binary, svg.body.as_str()),
+            (true, "PHN2Zy8+"),
+            "a drawn chart is a picture, as over HTTP"
+        );
         let broken = collect(of("text/plain", b"\xff")).await;
         assert!(broken.binary, "what is no UTF-8 arrives unharmed");
     }

@@ -44,7 +44,9 @@ pub fn run() -> ExitCode {
         }
         Err(error) => {
             tracing::error!(%error, "the window cannot be opened");
-            eprintln!("clusterdeck-desktop: the window cannot be opened: {error}\nServers that run are not affected.");
+            eprintln!(
+                "clusterdeck-desktop: the window cannot be opened: {error}\nServers that run are not affected."
+            );
             ExitCode::FAILURE
         }
     }
@@ -124,7 +126,7 @@ fn on_event(app: &AppHandle, event: RunEvent) {
 fn closed(app: &AppHandle) {
     static TOLD: AtomicBool = AtomicBool::new(false);
     let wishes = app.state::<Wishes>().now();
-    if !(wishes.close_to_tray && app.tray_by_id(tray::ID).is_some()) {
+    if !(wishes.close_to_tray && tray::is_seen(app)) {
         return quit::ask(app);
     }
     window::hide(app);
@@ -144,7 +146,8 @@ fn single_instance(home: &Path) -> Option<tauri::plugin::TauriPlugin<tauri::Wry>
         return None;
     }
     let real = home.canonicalize().unwrap_or_else(|_| home.to_owned());
-    let mark: String = Sha256::digest(real.as_os_str().as_encoded_bytes())[..8].iter().map(|b| format!("{b:02x}")).collect();
+    let mark: String =
+        Sha256::digest(real.as_os_str().as_encoded_bytes())[..8].iter().map(|b| format!("{b:02x}")).collect();
     let plugin = tauri_plugin_single_instance::Builder::new()
         .callback(|app, _, _| window::focus(app))
         .dbus_id(format!("io.clusterdeck.desktop.h{mark}"));

@@ -24,7 +24,8 @@ pub(crate) struct Words {
 pub(crate) fn still_here() -> Words {
     Words {
         title: "Clusterdeck keeps watching".to_owned(),
-        body: "It is in the tray; quit it from there. Settings say whether closing the window does this.".to_owned(),
+        body: "It is in the tray; quit it from there. Settings say whether closing the window does this."
+            .to_owned(),
         urgent: false,
     }
 }
@@ -46,7 +47,8 @@ pub(crate) fn words_for(event: &Event, operation: Option<&Operation>) -> Option<
                 OperationState::Cancelled => ("cancelled", false),
                 _ => ("failed", true),
             };
-            let body = operation.error.as_ref().map_or_else(|| event.text.clone(), |error| error.title.clone());
+            let body =
+                operation.error.as_ref().map_or_else(|| event.text.clone(), |error| error.title.clone());
             Some(Words { title: format!("{}: {word}", operation.title), body, urgent })
         }
         EventKind::ClusterChanged | EventKind::ClusterRemoved | EventKind::SettingsChanged => None,
@@ -110,7 +112,10 @@ mod tests {
         assert_eq!(of(&operation("running", None)), None, "its steps are not");
         assert!(!of(&operation("succeeded", None)).expect("told").urgent, "success is not urgent");
         let failed = of(&operation("failed", Some("demo-2 did not catch up"))).expect("told");
-        assert_eq!((failed.title.as_str(), failed.body.as_str()), ("Promote demo-2: failed", "demo-2 did not catch up"));
+        assert_eq!(
+            (failed.title.as_str(), failed.body.as_str()),
+            ("Promote demo-2: failed", "demo-2 did not catch up")
+        );
         assert!(failed.urgent, "failure is");
     }
 

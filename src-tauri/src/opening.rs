@@ -56,6 +56,10 @@ mod tests {
             async move { opening.front().await.get("/v1/info", http::HeaderMap::new()).await.status() }
         });
         opening.opened(Front::broken(Problem::new(Code::StoreBroken, "state.db is damaged")));
-        assert_eq!(early.await.expect("answered").as_u16(), Code::StoreBroken.status(), "with what was opened");
+        assert_eq!(
+            early.await.expect("answered").as_u16(),
+            Code::StoreBroken.status(),
+            "with what was opened"
+        );
     }
 }

@@ -7,7 +7,9 @@ pub(crate) fn prepare() -> Result<(), String> {
     // window with some graphics drivers; a page of tables and small charts gains nothing from it.
     const RENDERER: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
     let refused = gtk::glib::setenv(RENDERER, "1", false).is_err();
-    let named = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()));
+    let named = ["DISPLAY", "WAYLAND_DISPLAY"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|v| !v.is_empty()));
     if named && gtk::init().is_ok() {
         if refused {
             eprintln!("clusterdeck-desktop: {RENDERER} could not be set; going on without it");

@@ -9,7 +9,7 @@ use tauri::tray::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, Tray
 use tauri::{AppHandle, Wry};
 
 /// Its id.
-pub(crate) const ID: &str = "main";
+const ID: &str = "main";
 
 /// The tray icon and the line that says how things are.
 pub(crate) struct Tray {
@@ -17,7 +17,7 @@ pub(crate) struct Tray {
     state: MenuItem<Wry>,
 }
 
-/// Makes the tray. `None` where there is none: then closing the window ends the app.
+/// Makes the tray; `None` where there is none.
 pub(crate) fn make(app: &AppHandle) -> Option<Tray> {
     // On Linux the library is loaded when it is first used, and the binding panics where it is not installed.
     match catch_unwind(AssertUnwindSafe(|| build(app))) {
@@ -33,13 +33,50 @@ pub(crate) fn make(app: &AppHandle) -> Option<Tray> {
     }
 }
 
+/// Whether the icon can be seen right now, so that a window may hide behind it. Asked when it matters: a desktop may start
+/// its panel after us, and GNOME has none without an extension.
+pub(crate) fn is_seen(app: &AppHandle) -> bool {
+    app.tray_by_id(ID).is_some() && has_host()
+}
+
+#[cfg(target_os = "linux")]
+fn has_host() -> bool {
+    use gtk::gio::{BusType, Cancellable, DBusCallFlags, bus_get_sync};
+    use gtk::glib::ToVariant as _;
+    const PATIENCE_MS: i32 = 500;
+    let Ok(bus) = bus_get_sync(BusType::Session, Cancellable::NONE) else { return false };
+    let answer = bus.call_sync(
+        Some("org.freedesktop.DBus"),
+        "/org/freedesktop/DBus",
+        "org.freedesktop.DBus",
+        "NameHasOwner",
+        Some(&("org.kde.StatusNotifierWatcher",).to_variant()),
+        None,
+        DBusCallFlags::NONE,
+        PATIENCE_MS,
+        Cancellable::NONE,
+    );
+    answer.is_ok_and(|answer| answer.child_value(0).get::<bool>() == Some(true))
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn has_host() -> bool {
+    true
+}
+
 fn build(app: &AppHandle) -> tauri::Result<Tray> {
     let open = MenuItem::with_id(app, "open", "Open Clusterdeck", true, None::<&str>)?;
     let state = MenuItem::with_id(app, "state", "Starting…", false, None::<&str>)?;
     let quit_item = MenuItem::with_id(app, "quit", "Quit (servers keep running)", true, None::<&str>)?;
     let menu = Menu::with_items(
         app,
-        &[&open, &PredefinedMenuItem::separator(app)?, &state, &PredefinedMenuItem::separator(app)?, &quit_item],
+        &[
+            &open,
+            &PredefinedMenuItem::separator(app)?,
+            &state,
+            &PredefinedMenuItem::separator(app)?,
+            &quit_item,
+        ],
     )?;
     let mut builder = TrayIconBuilder::with_id(ID)
         .tooltip("Clusterdeck")
@@ -51,7 +88,12 @@ fn build(app: &AppHandle) -> tauri::Result<Tray> {
             _ => {}
         })
         .on_tray_icon_event(|icon, event| {
-            if let TrayIconEvent::Click { button: MouseButton::Left, button_state: MouseButtonState::Up, .. } = event {
+            if let TrayIconEvent::Click {
+                button: MouseButton::Left,
+                button_state: MouseButtonState::Up,
+                ..
+            } = event
+            {
                 window::focus(icon.app_handle());
             }
         });
@@ -65,7 +107,10 @@ impl Tray {
     /// Shows how things are.
     pub(crate) fn tell(&self, clusters: &[Cluster]) {
         let line = state_line(clusters);
-        let told = self.state.set_text(&line).and_then(|()| self.icon.set_tooltip(Some(format!("Clusterdeck: {line}"))));
+        let told = self
+            .state
+            .set_text(&line)
+            .and_then(|()| self.icon.set_tooltip(Some(format!("Clusterdeck: {line}"))));
         if let Err(error) = told {
             tracing::warn!(%error, "the tray could not be updated");
         }
@@ -85,7 +130,9 @@ fn state_line(clusters: &[Cluster]) -> String {
 }
 
 fn summary(all: usize, down: &[String], degraded: &[String], unknown: &[String]) -> String {
-    let worst = [("down", down), ("degraded", degraded), ("not seen yet", unknown)].into_iter().find(|(_, n)| !n.is_empty());
+    let worst = [("down", down), ("degraded", degraded), ("not seen yet", unknown)]
+        .into_iter()
+        .find(|(_, n)| !n.is_empty());
     match (all, worst) {
         (0, _) => "No clusters yet".to_owned(),
         (1, None) => "1 cluster, healthy".to_owned(),

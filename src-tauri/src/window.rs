@@ -49,7 +49,8 @@ pub(crate) fn hide(app: &AppHandle) {
 
 /// Whether somebody is looking at it.
 pub(crate) fn is_focused(app: &AppHandle) -> bool {
-    app.get_webview_window(MAIN).is_some_and(|w| w.is_focused().unwrap_or(false) && w.is_visible().unwrap_or(false))
+    app.get_webview_window(MAIN)
+        .is_some_and(|w| w.is_focused().unwrap_or(false) && w.is_visible().unwrap_or(false))
 }
 
 /// Gives the title bar the theme chosen in the settings; anything but `light` and `dark` follows the system.

@@ -45,7 +45,10 @@ fn walk(folder: &Path, found: &mut Vec<Source>) {
 }
 
 fn below(path: &Path) -> String {
-    path.strip_prefix(workspace()).map_or_else(|_| path.to_owned(), PathBuf::from).to_string_lossy().replace('\\', "/")
+    path.strip_prefix(workspace())
+        .map_or_else(|_| path.to_owned(), PathBuf::from)
+        .to_string_lossy()
+        .replace('\\', "/")
 }
 
 /// A rule: what is wrong with a file, each in a line.
@@ -86,7 +89,16 @@ fn skipped_test(source: &Source) -> Vec<String> {
     if source.ends(&[".rs"]) {
         return lines_with(source, &["#[ignore", "#![cfg(any())]"], "a test that does not run");
     }
-    let words = ["it.skip(", "test.skip(", "describe.skip(", "it.only(", "test.only(", "describe.only(", "test.fixme(", "it.todo("];
+    let words = [
+        "it.skip(",
+        "test.skip(",
+        "describe.skip(",
+        "it.only(",
+        "test.only(",
+        "describe.only(",
+        "test.fixme(",
+        "it.todo(",
+    ];
     lines_with(source, &words, "a test that does not run, or keeps others from running")
 }
 
@@ -107,7 +119,11 @@ fn outside_platform_folder(source: &Source) -> Vec<String> {
 fn lints_not_inherited(source: &Source) -> Vec<String> {
     let is_crate = source.ends(&["Cargo.toml"]);
     let inherits = source.text.contains("[lints]\nworkspace = true");
-    if is_crate && !inherits { vec![format!("{} lacks `[lints] workspace = true`", source.path)] } else { Vec::new() }
+    if is_crate && !inherits {
+        vec![format!("{} lacks `[lints] workspace = true`", source.path)]
+    } else {
+        Vec::new()
+    }
 }
 
 const BANNED: [&str; 5] = ["Manager", "Helper", "Util", "Utils", "Processor"];
@@ -115,7 +131,8 @@ const BANNED: [&str; 5] = ["Manager", "Helper", "Util", "Utils", "Processor"];
 fn banned_name(source: &Source) -> Vec<String> {
     let mut wrong = Vec::new();
     let stem = source.path.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or("");
-    if ["manager", "helper", "helpers", "util", "utils", "processor"].contains(&stem.to_lowercase().as_str()) {
+    if ["manager", "helper", "helpers", "util", "utils", "processor"].contains(&stem.to_lowercase().as_str())
+    {
         wrong.push(format!("{}: a name that says nothing", source.path));
     }
     let declares = ["struct ", "enum ", "trait ", "type ", "class ", "interface "];
@@ -139,11 +156,20 @@ fn each_rule_finds_what_breaks_it() {
     assert!(!breaks(too_long, "a.rs", &"x\n".repeat(LONGEST)), "the limit itself is fine");
     assert!(!breaks(too_long, "schema.d.ts", &"x\n".repeat(LONGEST + 1)), "a generated file");
     assert!(breaks(skipped_test, "a.rs", "    #[ignore = \"slow\"]"), "an ignored test");
-    assert!(breaks(skipped_test, "a.test.ts", "it.only('x', () => {})"), "a test that keeps others from running");
+    assert!(
+        breaks(skipped_test, "a.test.ts", "it.only('x', () => {})"),
+        "a test that keeps others from running"
+    );
     assert!(!breaks(skipped_test, "a.rs", "// #[ignore] is banned"), "a comment");
     assert!(breaks(unfinished, "a.rs", "fn f() { todo!() }"), "a hole");
-    assert!(breaks(outside_platform_folder, "ui/src/routes/+page.svelte", "import '@tauri-apps/api'"), "Tauri in a screen");
-    assert!(!breaks(outside_platform_folder, "ui/src/lib/api/tauri.ts", "import '@tauri-apps/api'"), "its own folder");
+    assert!(
+        breaks(outside_platform_folder, "ui/src/routes/+page.svelte", "import '@tauri-apps/api'"),
+        "Tauri in a screen"
+    );
+    assert!(
+        !breaks(outside_platform_folder, "ui/src/lib/api/tauri.ts", "import '@tauri-apps/api'"),
+        "its own folder"
+    );
     assert!(breaks(lints_not_inherited, "x/Cargo.toml", "[package]"), "a crate with lints of its own");
     assert!(breaks(banned_name, "a.rs", "pub(crate) struct ClusterManager {"), "a banned type");
     assert!(breaks(banned_name, "ui/src/lib/utils.ts", ""), "a banned file");

@@ -48,10 +48,17 @@ impl Desk {
     /// When a program is missing (`cargo xtask setup` installs it) or does not start.
     pub fn new() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("cd-desk-").tempdir()?;
-        let (screen, number) = announcing(
-            Command::new("Xvfb").args(["-displayfd", "1", "-screen", "0", "1600x1000x24", "-nolisten", "tcp"]),
-        )?;
-        let (bus, address) = announcing(Command::new("dbus-daemon").args(["--session", "--nofork", "--print-address=1"]))?;
+        let (screen, number) = announcing(Command::new("Xvfb").args([
+            "-displayfd",
+            "1",
+            "-screen",
+            "0",
+            "1600x1000x24",
+            "-nolisten",
+            "tcp",
+        ]))?;
+        let (bus, address) =
+            announcing(Command::new("dbus-daemon").args(["--session", "--nofork", "--print-address=1"]))?;
         let display = format!(":{number}");
         let keyring = keyring(folder.path(), &address)?;
         Ok(Self { driver: None, _keyring: keyring, _bus: bus, _screen: screen, display, address, folder })
@@ -85,7 +92,8 @@ impl Desk {
         // Without this the web view takes no commands, and the session is never made.
         command.env("TAURI_WEBVIEW_AUTOMATION", "true").env("CLUSTERDECK_HOME", home);
         command.stdout(Stdio::null()).stdin(Stdio::null());
-        let child = self.seat(&mut command).spawn().context("WebKitWebDriver is missing; `cargo xtask setup`")?;
+        let child =
+            self.seat(&mut command).spawn().context("WebKitWebDriver is missing; `cargo xtask setup`")?;
         self.driver = Some(Running(child));
         let until = Instant::now() + PATIENCE;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {

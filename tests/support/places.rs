@@ -19,7 +19,10 @@ pub fn program(name: &str) -> Result<PathBuf> {
     let folder = test.ancestors().nth(2).unwrap_or(Path::new("."));
     let path = folder.join(name);
     if !path.exists() {
-        bail!("{} is not built; run `cargo xtask test`, or `cargo build --workspace --bins --tests` first", path.display());
+        bail!(
+            "{} is not built; run `cargo xtask test`, or `cargo build --workspace --bins --tests` first",
+            path.display()
+        );
     }
     Ok(path)
 }
@@ -51,7 +54,8 @@ impl Home {
         for entry in std::fs::read_dir("/proc")?.flatten() {
             let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
             // A process that ends while we look is none.
-            let inside = std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&machines));
+            let inside =
+                std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&machines));
             let zombie = std::fs::read_to_string(entry.path().join("stat")).is_ok_and(|s| s.contains(") Z "));
             if inside && !zombie {
                 let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();

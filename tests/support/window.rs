@@ -39,7 +39,8 @@ impl Window {
         let driver = desk.driver(home)?;
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(capabilities);
-        let client = timeout(START, builder.connect(&driver)).await.context("the window did not open in time")??;
+        let client =
+            timeout(START, builder.connect(&driver)).await.context("the window did not open in time")??;
         Ok(Self { client, shots: std::env::var_os("CLUSTERDECK_SHOTS").map(PathBuf::from) })
     }
 
@@ -84,7 +85,8 @@ impl Window {
     /// # Errors
     /// When the window is gone.
     pub async fn text(&self) -> Result<String> {
-        let said = self.client.execute("return document.body ? document.body.innerText : ''", Vec::new()).await?;
+        let said =
+            self.client.execute("return document.body ? document.body.innerText : ''", Vec::new()).await?;
         Ok(said.as_str().unwrap_or_default().to_owned())
     }
 
@@ -97,9 +99,38 @@ impl Window {
         let kinds = "self::button or self::a or @role='button' or @role='tab' or @role='radio' or @role='option' \
                      or @role='menuitem' or @role='switch' or @role='checkbox'";
         let named = format!("normalize-space(.)={name} or @aria-label={name}");
-        let path = format!("//*[{kinds}][{named}][not(@disabled)][not(@aria-disabled='true')] | //label[normalize-space(.)={name}]");
+        let path = format!(
+            "//*[{kinds}][{named}][not(@disabled)][not(@aria-disabled='true')] | //label[normalize-space(.)={name}]"
+        );
         self.find(&path, &format!("something to press named {name}")).await?.click().await?;
         Ok(())
+    }
+
+    /// Presses the part with this test id, once it is there and enabled. For parts whose name is not theirs alone.
+    ///
+    /// # Errors
+    /// When there is none in time.
+    pub async fn press_id(&self, id: &str) -> Result<()> {
+        let path = format!("//*[@data-testid={}][not(@disabled)][not(@aria-disabled='true')]", quoted(id));
+        self.find(&path, &format!("an enabled {id}")).await?.click().await?;
+        Ok(())
+    }
+
+    /// Waits until an element fits this selector.
+    ///
+    /// # Errors
+    /// When none does in time.
+    pub async fn until(&self, selector: &str, patience: Duration) -> Result<()> {
+        let until = Instant::now() + patience;
+        loop {
+            if !self.client.find_all(Locator::Css(selector)).await?.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                bail!("nothing fits {selector}; the page says:\n{}", self.text().await?);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Types into a field by its label, replacing what is there.
