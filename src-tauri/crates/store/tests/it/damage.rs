@@ -111,7 +111,7 @@ async fn flipped_bytes_are_found_or_harmless_but_never_taken_for_the_truth() {
     let mut found = 0;
     let mut round = 0;
     // A step that is prime to the page size meets every part of a page.
-    for place in (0..whole.len()).step_by(whole.len() / 150 | 1) {
+    for place in (0..whole.len()).step_by((whole.len() / 150) | 1) {
         let mut bytes = whole.clone();
         bytes[place] ^= 0x10;
         for name in ["state.db-wal", "state.db-shm"] {

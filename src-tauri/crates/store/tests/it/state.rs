@@ -76,7 +76,7 @@ async fn an_operation_is_created_with_all_that_belongs_to_it_or_not_at_all() {
         .expect("all of it");
     assert_eq!(state.operation(&row.operation.id).await.expect("reads"), Some(row.clone()), "the row");
     assert_eq!(state.operation_by_key("key-1").await.expect("reads"), Some(row.clone()), "by its key");
-    assert_eq!(state.clusters().await.expect("reads"), [spec.clone()], "the cluster");
+    assert_eq!(state.clusters().await.expect("reads"), std::slice::from_ref(&spec), "the cluster");
     assert_eq!(
         state.journal(&row.operation.id).await.expect("reads"),
         [made::line(&row, "begins")],
