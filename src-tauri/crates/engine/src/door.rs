@@ -114,7 +114,7 @@ async fn capacity(shared: &Arc<Shared>, change: &Change, spec: Option<&ClusterSp
     };
     let programs = inventory::programs(shared, service).ok()?;
     let ports = shared.driver(service).ok()?.ports(service);
-    let plans = provider.plans("").await.unwrap_or_default();
+    let plans = inventory::plans(&provider, None).await.unwrap_or_default();
     let plan = plan.and_then(|id| plans.into_iter().find(|p| p.id == id));
     match provider.capacity(plan.as_ref(), &programs, ports).await {
         Ok(capacity) => Some(capacity),
@@ -265,7 +265,12 @@ fn hold(shared: &Shared, planned: &Planned, id: &OperationId, busy: &Busy) -> Re
         if clusters.values().any(|live| live.spec.name == spec.name) {
             return Err(EngineError::PreviewStale);
         }
-        let live = Live { spec: spec.clone(), observed: None, busy: Some((id.clone(), busy.clone())) };
+        let live = Live {
+            spec: spec.clone(),
+            observed: None,
+            led_by: std::collections::BTreeSet::new(),
+            busy: Some((id.clone(), busy.clone())),
+        };
         clusters.insert(spec.id.clone(), live);
         return Ok(());
     }

@@ -15,7 +15,7 @@ use clusterdeck_domain::{
 use clusterdeck_driver::{ClusterContext, DriverError, Gateway, Provider, ServiceDriver};
 use jiff::Timestamp;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -45,6 +45,8 @@ pub struct Parts {
 pub(crate) struct Live {
     pub(crate) spec: ClusterSpec,
     pub(crate) observed: Option<ClusterObserved>,
+    /// Who led when somebody was last seen leading; survives the moment of a failover in which nobody does.
+    pub(crate) led_by: BTreeSet<NodeId>,
     pub(crate) busy: Option<(OperationId, Busy)>,
 }
 
@@ -103,7 +105,8 @@ impl Engine {
         let observed: HashMap<_, _> = parts.cache.observed().await.unwrap_or_default().into_iter().collect();
         let clusters = parts.state.clusters().await?.into_iter().map(|spec| {
             let observed = observed.get(&spec.id).cloned();
-            (spec.id.clone(), Live { spec, observed, busy: None })
+            let led_by = observed.as_ref().map(watch::leaders).unwrap_or_default();
+            (spec.id.clone(), Live { spec, observed, led_by, busy: None })
         });
         // Event numbers start from the clock: two runs never share one, whatever a listener remembers.
         let first = u64::try_from(now.as_millisecond()).unwrap_or(0) << 10;

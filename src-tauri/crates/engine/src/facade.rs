@@ -295,7 +295,7 @@ impl Engine {
     /// # Errors
     /// `NotFound`.
     pub async fn plans(&self, provider: &str, region: Option<&str>) -> Result<Vec<Plan>> {
-        Ok(self.shared.provider(provider)?.plans(region.unwrap_or_default()).await?)
+        crate::inventory::plans(&self.shared.provider(provider)?, region).await
     }
     /// Points of one metric of one node in `from..to`, one per `step`, all in milliseconds.
     ///

@@ -5,8 +5,8 @@ use crate::{
     error::EngineError,
     facade::{LogPage, ProviderReport, Result, ServiceReport},
 };
-use clusterdeck_domain::{NodeKind, SERVICES, ServiceKind};
-use clusterdeck_driver::DriverError;
+use clusterdeck_domain::{NodeKind, Plan, SERVICES, ServiceKind};
+use clusterdeck_driver::{DriverError, Provider};
 use std::sync::Arc;
 
 /// Everything that must be installed for a service: its own programs first, then the gateway's.
@@ -55,6 +55,15 @@ pub(crate) async fn providers(shared: &Arc<Shared>) -> Result<Vec<ProviderReport
         reports.push(ProviderReport { id: provider.id(), name: provider.name().to_owned(), check });
     }
     Ok(reports)
+}
+
+/// A provider's plans in a region; in its first where none is named.
+pub(crate) async fn plans(provider: &Arc<dyn Provider>, region: Option<&str>) -> Result<Vec<Plan>> {
+    let region = match region {
+        Some(region) => region.to_owned(),
+        None => provider.regions().await?.into_iter().next().map(|r| r.id).unwrap_or_default(),
+    };
+    Ok(provider.plans(&region).await?)
 }
 
 pub(crate) async fn log(

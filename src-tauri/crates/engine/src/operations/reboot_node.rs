@@ -9,8 +9,8 @@ use crate::{
     },
     step::{Step, StepContext, step},
 };
-use clusterdeck_domain::NodeId;
-use clusterdeck_driver::StartAs;
+use clusterdeck_domain::{NodeId, NodeState};
+use clusterdeck_driver::{DriverError, StartAs};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -76,10 +76,15 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
             .no_cancel(),
     );
     steps.push(step("start", format!("Start {name}"), move |cx| start_again(cx, start.clone())));
-    steps.push(
+    steps.push(if plan.role == Part::Primary {
+        step("answer", format!("Wait until {name} takes writes again"), move |cx| {
+            leads_again(cx, join.clone())
+        })
+        .within(Duration::from_secs(300))
+    } else {
         step("join", format!("Let {name} catch up"), move |cx| catch_up(cx, join.clone()))
-            .within(Duration::from_secs(60)),
-    );
+            .within(Duration::from_secs(60))
+    });
     steps.push(if plan.role == Part::Primary {
         step("failover", "Let the voters watch again", |cx| async move { cx.arm_failover().await })
     } else {
@@ -92,6 +97,16 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
 async fn aside(cx: StepContext) -> Result<()> {
     let context = cx.context().await?;
     Ok(cx.driver()?.disarm_failover(&context).await?)
+}
+
+/// A large data set takes its time to load: there is no measure of it, so the deadline of the step is all there is.
+async fn leads_again(cx: StepContext, node: NodeId) -> Result<()> {
+    let seen = crate::watch::look(&cx.shared, &cx.cluster).await?;
+    let found = seen.node(&node).filter(|n| n.state == NodeState::Running);
+    match found.and_then(|n| n.role) {
+        Some(role) if role.takes_writes() => Ok(()),
+        _ => Err(DriverError::transient("it does not take writes yet").into()),
+    }
 }
 
 async fn start_again(cx: StepContext, plan: Plan) -> Result<()> {

@@ -4,6 +4,8 @@
 mod notice;
 mod repair;
 
+pub(crate) use notice::leaders;
+
 use crate::{engine::Shared, facade::Result, repository::SampleRow};
 use clusterdeck_domain::{ClusterId, ClusterObserved, FailoverReadiness, Lifecycle, METRICS, NodeObserved};
 use std::{
@@ -91,9 +93,16 @@ pub(crate) async fn look(shared: &Arc<Shared>, id: &ClusterId) -> Result<Cluster
     let before = {
         let mut clusters = shared.lock_clusters();
         let Some(live) = clusters.get_mut(id) else { return Ok(seen) };
-        live.observed.replace(seen.clone())
+        let leading = leaders(&seen);
+        let led_by = if leading.is_empty() {
+            live.led_by.clone()
+        } else {
+            std::mem::replace(&mut live.led_by, leading)
+        };
+        (live.observed.replace(seen.clone()), led_by)
     };
-    notice::changes(shared, &context.spec, before.as_ref(), &seen).await;
+    let (before, led_by) = before;
+    notice::changes(shared, &context.spec, before.as_ref(), &led_by, &seen).await;
     keep(shared, id, &seen).await;
     Ok(seen)
 }

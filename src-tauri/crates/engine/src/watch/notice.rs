@@ -13,6 +13,7 @@ pub(super) async fn changes(
     shared: &Shared,
     spec: &ClusterSpec,
     before: Option<&ClusterObserved>,
+    led_by: &BTreeSet<NodeId>,
     seen: &ClusterObserved,
 ) {
     shared.cluster_changed(spec, "Looked at again");
@@ -25,10 +26,10 @@ pub(super) async fn changes(
             send(shared, spec, kind, level, Some(name), text);
         }
     }
-    let (old, new) = (leaders(before), leaders(seen));
+    let new = leaders(seen);
     // Nobody leading for a while is a failover in the middle; the end of it is what counts.
-    let taken_over: Vec<&NodeId> = new.difference(&old).collect();
-    if busy || taken_over.is_empty() || old.is_empty() {
+    let taken_over: Vec<&NodeId> = new.difference(led_by).collect();
+    if busy || taken_over.is_empty() || led_by.is_empty() {
         return;
     }
     for id in taken_over {
@@ -51,7 +52,8 @@ pub(super) async fn changes(
     }
 }
 
-fn leaders(seen: &ClusterObserved) -> BTreeSet<NodeId> {
+/// The nodes that lead where one leads: a primary, the primaries of shards.
+pub(crate) fn leaders(seen: &ClusterObserved) -> BTreeSet<NodeId> {
     let leading = |n: &&NodeObserved| matches!(n.role, Some(Role::Primary | Role::ShardPrimary));
     seen.nodes.iter().filter(leading).map(|n| n.node.clone()).collect()
 }

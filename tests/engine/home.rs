@@ -1,0 +1,203 @@
+//! A home of its own for a test: engine, store, vault, machines on loopback addresses; all gone at the end.
+
+use clusterdeck_domain::{
+    Change, ClusterHealth, CreateCluster, Operation, OperationState, PlanId, ServiceKind, Topology,
+};
+use clusterdeck_engine::{ClusterReport, Engine};
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub(crate) struct Home {
+    pub(crate) engine: Engine,
+    pub(crate) dir: tempfile::TempDir,
+}
+
+/// Longest wait for anything in these tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Home {
+    pub(crate) async fn open() -> Self {
+        let dir = tempfile::Builder::new().prefix("cd-").tempdir().unwrap();
+        let engine = start(dir.path()).await;
+        Self { engine, dir }
+    }
+    /// Lets the engine go and starts another, as closing and opening the app does.
+    pub(crate) async fn reopen(&mut self) {
+        self.engine.shutdown(Duration::from_secs(1)).await;
+        self.engine = start(self.dir.path()).await;
+    }
+    pub(crate) async fn create(
+        &self,
+        service: ServiceKind,
+        topology: Topology,
+        nodes: u16,
+        shards: u16,
+    ) -> Operation {
+        let wish = CreateCluster {
+            name: "demo".to_owned(),
+            service,
+            version: None,
+            topology: Some(topology),
+            nodes: Some(nodes),
+            shards: (shards > 0).then_some(shards),
+            provider: None,
+            region: None,
+            plan: PlanId::parse("NANO-1C-256M").ok(),
+            protected: false,
+            auto_failover: None,
+            options: None,
+        };
+        self.done(Change::CreateCluster(wish)).await
+    }
+    /// Confirms a change and expects it to succeed.
+    pub(crate) async fn done(&self, change: Change) -> Operation {
+        let operation = self.run(change.clone()).await;
+        assert_eq!(operation.state, OperationState::Succeeded, "{change:?}: {:#?}", operation);
+        operation
+    }
+    /// Confirms a change as a person would and waits for its end.
+    pub(crate) async fn run(&self, change: Change) -> Operation {
+        let operation = self.begin(change.clone()).await;
+        let ended = tokio::time::timeout(PATIENCE, self.engine.wait(&operation.id)).await;
+        let Ok(ended) = ended else {
+            let stuck = self.engine.operation(&operation.id).await;
+            panic!("{change:?} must end: {stuck:#?}\n{:#?}", self.cluster().await.observed);
+        };
+        ended.unwrap()
+    }
+    /// Confirms a change; waits for the blockers of a settling cluster (a replica that still catches up) to go away.
+    pub(crate) async fn begin(&self, change: Change) -> Operation {
+        let started = Instant::now();
+        loop {
+            let prepared = self.engine.preview(change.clone()).await.unwrap();
+            if prepared.preview.blockers.is_empty() {
+                let typed = prepared.preview.confirm.clone();
+                match self.engine.confirm(&prepared.id, typed.as_deref(), "test", None).await {
+                    Ok(operation) => return operation,
+                    Err(error) if started.elapsed() > PATIENCE / 2 => panic!("{change:?}: {error}"),
+                    Err(_) => {}
+                }
+            }
+            assert!(started.elapsed() < PATIENCE / 2, "{change:?}: {:#?}", prepared.preview.blockers);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    pub(crate) async fn cluster(&self) -> ClusterReport {
+        self.engine.cluster("demo").await.unwrap()
+    }
+    /// Waits until what is seen of the cluster is as wanted; how long that took.
+    pub(crate) async fn until(&self, what: &str, fits: impl Fn(&ClusterReport) -> bool) -> Duration {
+        let started = Instant::now();
+        loop {
+            let cluster = self.cluster().await;
+            if fits(&cluster) {
+                return started.elapsed();
+            }
+            assert!(started.elapsed() < PATIENCE, "{what}: {:#?}", cluster.observed);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    pub(crate) async fn until_healthy(&self) -> Duration {
+        self.until("the cluster must be healthy", |c| c.health == ClusterHealth::Healthy).await
+    }
+    /// Name of the node that takes the writes.
+    pub(crate) async fn primary(&self) -> String {
+        let cluster = self.cluster().await;
+        let seen = cluster.observed.as_ref().and_then(|o| o.primary()).expect("somebody must be primary");
+        cluster.spec.node(&seen.node).unwrap().name.clone()
+    }
+    /// An address with password, ready to connect.
+    pub(crate) async fn url(&self) -> String {
+        let credentials = self.engine.credentials("demo", true, "test").await.unwrap();
+        credentials.url.unwrap().reveal().clone()
+    }
+    /// Process id of a node's unit, from the machine's own note.
+    pub(crate) async fn pid(&self, node: &str, unit: &str) -> u32 {
+        let cluster = self.cluster().await;
+        let machine = cluster.spec.find_node(node).expect("a node").machine.id.clone();
+        let note = self.dir.path().join(format!("machines/{machine}/units/{unit}.json"));
+        let note: serde_json::Value = serde_json::from_slice(&std::fs::read(&note).unwrap()).unwrap();
+        let found = find_number(&note, "pid").unwrap_or_else(|| panic!("no pid in {note}"));
+        u32::try_from(found).unwrap()
+    }
+    /// Everything that a deleted cluster left behind.
+    pub(crate) async fn left_behind(&self) -> Vec<String> {
+        let mut found: Vec<String> =
+            self.engine.clusters().await.iter().map(|c| format!("cluster {}", c.spec.name)).collect();
+        found.extend(
+            processes_of(self.dir.path()).iter().map(|pid| format!("process {pid} {}", command(*pid))),
+        );
+        let machines = self.dir.path().join("machines");
+        let folders = std::fs::read_dir(machines).map(|d| d.flatten().map(|e| e.path()).collect::<Vec<_>>());
+        found.extend(folders.unwrap_or_default().iter().map(|p| format!("folder {}", p.display())));
+        found
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // Servers outlive the engine by design; a test ends those it started, and only those.
+        for pid in processes_of(self.dir.path()) {
+            drop(Command::new("kill").args(["-9", &pid.to_string()]).status());
+        }
+    }
+}
+
+/// Processes whose working folder lies in this home. (Redis writes over its environment, so a marker there is no help.)
+fn processes_of(home: &Path) -> Vec<u32> {
+    let home = home.canonicalize().unwrap_or_else(|_| home.to_owned());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let inside = std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&home));
+        let ended = std::fs::read_to_string(entry.path().join("stat")).is_ok_and(|s| s.contains(") Z "));
+        if inside && !ended && pid != std::process::id() {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+fn find_number(value: &serde_json::Value, name: &str) -> Option<u64> {
+    let members = value.as_object()?;
+    members
+        .get(name)
+        .and_then(serde_json::Value::as_u64)
+        .or_else(|| members.values().find_map(|v| find_number(v, name)))
+}
+
+fn command(pid: u32) -> String {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).replace('\0', " ")
+}
+
+async fn start(home: &Path) -> Engine {
+    let key: PathBuf = home.join("key");
+    if !key.exists() {
+        std::fs::write(&key, "a key for tests that is long enough, 0123456789abcdef\n").unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let mut options = clusterdeck_secrets::OpenOptions::new(home);
+    options.vault_key_file = Some(key);
+    let parts = clusterdeck_engine::Parts {
+        state: Arc::new(clusterdeck_store::State::open(home).unwrap()),
+        cache: Arc::new(clusterdeck_store::Cache::open(home).unwrap()),
+        secrets: clusterdeck_secrets::open(options).unwrap(),
+        services: vec![Arc::new(clusterdeck_services::Redis::new())],
+        providers: vec![Arc::new(clusterdeck_providers::Local::new(home.to_owned()))],
+        gateway: Arc::new(clusterdeck_services::Haproxy::new()),
+        clock: Arc::new(clusterdeck_engine::SystemClock),
+    };
+    Engine::start(parts).await.unwrap()
+}
+
+/// Sends a signal to a process that this test started.
+pub(crate) fn signal(pid: u32, signal: &str) {
+    let sent = Command::new("kill").args([signal, &pid.to_string()]).status().unwrap();
+    assert!(sent.success(), "kill {signal} {pid}");
+}
