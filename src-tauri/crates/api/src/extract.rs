@@ -19,18 +19,27 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let kind =
+            request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
         if !kind.split(';').next().is_some_and(|k| k.trim().eq_ignore_ascii_case("application/json")) {
             let problem = Problem::new(Code::Invalid, "the body must be JSON");
-            return Err(problem.hint("Send it with Content-Type: application/json.").status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+            return Err(problem
+                .hint("Send it with Content-Type: application/json.")
+                .status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        let too_large = || Problem::new(Code::Invalid, "the body is too large").status(StatusCode::PAYLOAD_TOO_LARGE);
+        let too_large =
+            || Problem::new(Code::Invalid, "the body is too large").status(StatusCode::PAYLOAD_TOO_LARGE);
         let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| too_large())?;
-        let value: Value =
-            serde_json::from_slice(&bytes).map_err(|e| Problem::invalid("", format!("the body is not JSON: {e}")))?;
+        let value: Value = serde_json::from_slice(&bytes)
+            .map_err(|e| Problem::invalid("", format!("the body is not JSON: {e}")))?;
         T::deserialize(&value).map(Self).map_err(|error| {
             let message = error.to_string();
-            Problem::invalid(&blame::<T>(&value, &message), message)
+            let pointer = blame::<T>(&value, &message);
+            let said = match pointer.strip_prefix('/') {
+                Some(name) => format!("`{name}` cannot be understood: {message}"),
+                None => format!("the body cannot be understood: {message}"),
+            };
+            Problem::new(Code::Invalid, said).detail("Nothing was changed.").field(&pointer, message)
         })
     }
 }
@@ -42,7 +51,10 @@ fn blame<T: DeserializeOwned>(value: &Value, message: &str) -> String {
         return format!("/{name}");
     }
     let Some(members) = value.as_object().filter(|members| members.len() <= 64) else { return String::new() };
-    for name in members.keys() {
+    // Without `kind` everything is another complaint: it is tried last.
+    for name in
+        members.keys().filter(|name| *name != "kind").chain(members.keys().filter(|name| *name == "kind"))
+    {
         let mut without = members.clone();
         without.remove(name);
         if T::deserialize(Value::Object(without)).err().is_none_or(|error| error.to_string() != message) {
@@ -59,7 +71,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Query(pairs) = Query::try_from_uri(&parts.uri).map_err(|e| Problem::invalid("", e.body_text()))?;
+        let Query(pairs) =
+            Query::try_from_uri(&parts.uri).map_err(|e| Problem::invalid("", e.body_text()))?;
         Ok(Self(pairs))
     }
 }
@@ -78,7 +91,10 @@ impl Params {
     /// # Errors
     /// `invalid` with the parameter's name.
     pub(crate) fn parse<T: FromStr>(&self, name: &str) -> Result<Option<T>, Problem> {
-        let read = |text: &str| text.parse().map_err(|_| Problem::invalid(&format!("/{name}"), format!("`{name}` cannot be `{text}`")));
+        let read = |text: &str| {
+            text.parse()
+                .map_err(|_| Problem::invalid(&format!("/{name}"), format!("`{name}` cannot be `{text}`")))
+        };
         self.text(name).map(read).transpose()
     }
     /// `true` or `false`; left out is `false`.
@@ -129,7 +145,10 @@ mod tests {
     fn the_member_that_is_wrong_is_named_also_inside_a_tagged_change() {
         assert_eq!(blamed(r#"{"kind":"create-cluster","service":"redis"}"#), "/name");
         assert_eq!(blamed(r#"{"kind":"create-cluster","name":"a","service":"oracle"}"#), "/service");
-        assert_eq!(blamed(r#"{"kind":"create-cluster","name":"a","service":"redis","nodes":"many"}"#), "/nodes");
+        assert_eq!(
+            blamed(r#"{"kind":"create-cluster","name":"a","service":"redis","nodes":"many"}"#),
+            "/nodes"
+        );
         assert_eq!(blamed(r#"{"kind":"dance","node":"demo-1"}"#), "/kind");
         assert_eq!(blamed(r#"{"kind":"remove-shard","cluster":"c","shard":-1}"#), "/shard");
     }

@@ -184,9 +184,12 @@ impl Front {
                 return Ok(());
             }
             if Instant::now() >= until {
-                return Err(Problem::new(Code::Offline, "another Clusterdeck holds this home and does not answer")
-                    .detail(format!("The lock of {} is held. The servers keep running.", inner.home.display()))
-                    .hint("Wait until it has ended, or end the other `clusterdeck` process."));
+                return Err(Problem::new(
+                    Code::Offline,
+                    "another Clusterdeck holds this home and does not answer",
+                )
+                .detail(format!("The lock of {} is held. The servers keep running.", inner.home.display()))
+                .hint("Wait until it has ended, or end the other `clusterdeck` process."));
             }
             tokio::time::sleep(TRY).await;
         }
@@ -208,7 +211,8 @@ impl Front {
     pub async fn stream(&self, path: &str, mut headers: HeaderMap) -> Result<Notices, Problem> {
         headers.insert(header::ACCEPT, HeaderValue::from_static("text/event-stream"));
         let response = self.get(path, headers).await;
-        let kind = response.headers().get(header::CONTENT_TYPE).map(|v| v.as_bytes().to_vec()).unwrap_or_default();
+        let kind =
+            response.headers().get(header::CONTENT_TYPE).map(|v| v.as_bytes().to_vec()).unwrap_or_default();
         if response.status().is_success() && kind.starts_with(b"text/event-stream") {
             return Ok(Notices::new(response.into_body()));
         }
@@ -278,7 +282,11 @@ async fn unless_ending(response: Response<Body>) -> Result<Response<Body>, Respo
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
-    let bytes = Limited::new(body, MAX_BODY).collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let bytes = Limited::new(body, MAX_BODY)
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
     let ending = serde_json::from_slice::<Problem>(&bytes).is_ok_and(|p| p.code == Code::ShuttingDown);
     let response = Response::from_parts(parts, Body::from(bytes));
     if ending { Err(response) } else { Ok(response) }

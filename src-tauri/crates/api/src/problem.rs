@@ -208,7 +208,12 @@ mod tests {
     fn every_code_reads_back_as_itself_and_has_an_error_status() {
         for code in Code::ALL {
             assert_eq!(Code::of(code.id()), *code, "{} reads back", code.id());
-            assert_eq!(serde_json::to_value(code).ok(), Some(code.id().into()), "one spelling of {}", code.id());
+            assert_eq!(
+                serde_json::to_value(code).ok(),
+                Some(code.id().into()),
+                "one spelling of {}",
+                code.id()
+            );
             assert!((400..600).contains(&code.status()), "{} is an error", code.id());
         }
         assert_eq!(Code::of("brand-new"), Code::Internal);

@@ -62,7 +62,10 @@ impl utoipa::Modify for Token {
 }
 
 fn described() -> OpenApiRouter<Rooms> {
-    use routes::{audit, catalog, changes, clusters, credentials, events, info, logs, metrics, nodes, operations, prometheus, settings};
+    use routes::{
+        audit, catalog, changes, charts, clusters, credentials, events, info, logs, metrics, nodes,
+        operations, prometheus, settings,
+    };
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(info::info))
         .routes(routes!(catalog::services))
@@ -85,6 +88,7 @@ fn described() -> OpenApiRouter<Rooms> {
         .routes(routes!(audit::list))
         .routes(routes!(events::stream))
         .routes(routes!(metrics::show))
+        .routes(routes!(charts::show))
         .routes(routes!(settings::show, settings::replace))
         .routes(routes!(prometheus::show))
 }
@@ -111,7 +115,8 @@ pub fn router(rooms: Rooms) -> Router {
 }
 
 async fn not_allowed(method: Method) -> Problem {
-    Problem::new(Code::Invalid, format!("this address does not take {method}")).status(StatusCode::METHOD_NOT_ALLOWED)
+    Problem::new(Code::Invalid, format!("this address does not take {method}"))
+        .status(StatusCode::METHOD_NOT_ALLOWED)
 }
 
 /// A panic in one handler is one failed request, told and logged, and nothing else.
@@ -123,10 +128,13 @@ async fn survive(State(()): State<()>, request: Request, next: Next) -> Response
             let said = panic.downcast_ref::<&str>().map(ToString::to_string);
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
             tracing::error!(request = %what, panic = %said, "a handler panicked");
-            Problem::new(Code::Internal, "the request could not be answered because of a fault in Clusterdeck")
-                .detail("The servers keep running. An operation that was under way goes on.")
-                .hint("The log has the details; please report it.")
-                .into_response()
+            Problem::new(
+                Code::Internal,
+                "the request could not be answered because of a fault in Clusterdeck",
+            )
+            .detail("The servers keep running. An operation that was under way goes on.")
+            .hint("The log has the details; please report it.")
+            .into_response()
         }
     }
 }

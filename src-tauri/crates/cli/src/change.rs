@@ -28,7 +28,11 @@ pub(crate) async fn make(session: &Session, change: Value, confirming: &Confirmi
             Some((before, typed)) if same(before, &preview) => typed.clone(),
             _ => {
                 show(&output, &preview);
-                if preview.preview.blockers.is_empty() { agree(&output, &preview, confirming).await? } else { None }
+                if preview.preview.blockers.is_empty() {
+                    agree(&output, &preview, confirming).await?
+                } else {
+                    None
+                }
             }
         };
         let confirmation = json!({"preview_id": preview.id, "typed": typed});
@@ -58,7 +62,9 @@ fn refusal(mut problem: Problem, preview: &PreviewAnswer) -> Failure {
 }
 
 fn same(one: &PreviewAnswer, other: &PreviewAnswer) -> bool {
-    let said = |p: &PreviewAnswer| (p.preview.effects.clone(), p.preview.warnings.clone(), p.preview.confirm.clone());
+    let said = |p: &PreviewAnswer| {
+        (p.preview.effects.clone(), p.preview.warnings.clone(), p.preview.confirm.clone())
+    };
     other.preview.blockers.is_empty() && said(one) == said(other)
 }
 
@@ -90,14 +96,22 @@ fn show(output: &Output, answer: &PreviewAnswer) {
 }
 
 /// What is typed to confirm. Nothing is assumed: without a terminal the flags must say it.
-async fn agree(output: &Output, answer: &PreviewAnswer, confirming: &Confirming) -> Result<Option<String>, Failure> {
+async fn agree(
+    output: &Output,
+    answer: &PreviewAnswer,
+    confirming: &Confirming,
+) -> Result<Option<String>, Failure> {
     let preview = &answer.preview;
     match (&preview.confirm, &confirming.confirm) {
         // A wrong name is told by the engine, in the same words for everybody.
         (Some(_), Some(typed)) => return Ok(Some(typed.clone())),
         (Some(expected), None) if output.can_ask() => {
             let typed = question(format!("Type {expected} to confirm: ")).await?;
-            return if typed == *expected { Ok(Some(typed)) } else { Err(unconfirmed(&preview.confirm, false)) };
+            return if typed == *expected {
+                Ok(Some(typed))
+            } else {
+                Err(unconfirmed(&preview.confirm, false))
+            };
         }
         (Some(_), None) => return Err(unconfirmed(&preview.confirm, false)),
         (None, Some(_)) => return Ok(None),
@@ -108,7 +122,11 @@ async fn agree(output: &Output, answer: &PreviewAnswer, confirming: &Confirming)
         return Err(unconfirmed(&None, !preview.warnings.is_empty()));
     }
     let said = question("Go on? [y/N] ".to_owned()).await?;
-    if matches!(said.to_lowercase().as_str(), "y" | "yes") { Ok(None) } else { Err(unconfirmed(&None, false)) }
+    if matches!(said.to_lowercase().as_str(), "y" | "yes") {
+        Ok(None)
+    } else {
+        Err(unconfirmed(&None, false))
+    }
 }
 
 fn unconfirmed(expected: &Option<String>, warnings: bool) -> Failure {
@@ -155,8 +173,12 @@ pub(crate) fn conclude(output: &Output, ended: Ended) -> Result<(), Failure> {
         return Err(Failure::Ended(Box::new(ended)));
     }
     if !output.json() {
-        let time = ended.ended_at.map_or_else(String::new, |end| format!(" in {}", took(ended.created_at, end)));
-        let gap = ended.outcome.write_gap_ms.map_or_else(String::new, |gap| format!("; writes were not possible for {gap:.0} ms"));
+        let time =
+            ended.ended_at.map_or_else(String::new, |end| format!(" in {}", took(ended.created_at, end)));
+        let gap = ended
+            .outcome
+            .write_gap_ms
+            .map_or_else(String::new, |gap| format!("; writes were not possible for {gap:.0} ms"));
         output.line(&format!("{}: done{time}{gap}", ended.title))?;
         for note in &ended.outcome.notes {
             output.line(&format!("  {note}"))?;

@@ -3,6 +3,8 @@
 
 use async_trait::async_trait;
 use clusterdeck_api::{Code, Compose, Kept, Problem};
+use clusterdeck_domain::MachineId;
+use clusterdeck_driver::{DriverError, Provider};
 use clusterdeck_engine::{Engine, EngineError, Parts, SystemClock};
 use clusterdeck_providers::Local;
 use clusterdeck_services::{Haproxy, Redis};
@@ -39,4 +41,9 @@ impl Compose for Real {
         };
         Ok(Engine::start(parts).await?)
     }
+}
+
+/// The machines there are in a home, known or left behind.
+pub(crate) async fn machines(home: &Path) -> Result<Vec<MachineId>, DriverError> {
+    Local::new(home.to_owned()).machines().await
 }

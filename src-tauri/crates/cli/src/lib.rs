@@ -3,6 +3,7 @@
 
 mod answer;
 mod args;
+mod background;
 mod change;
 pub mod compose;
 mod failure;
@@ -29,6 +30,9 @@ pub fn run() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
         }
     };
+    if matches!(args.noun, Noun::HostUntilIdle) {
+        background::leave_terminal();
+    }
     let output = Output::new(args.global.json);
     let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
@@ -47,9 +51,13 @@ async fn go(args: Args, output: &Output) -> Result<(), Failure> {
     match &args.noun {
         Noun::Completion { shell } => return verbs::program::completion(*shell, output),
         Noun::Openapi => return verbs::program::openapi(output),
+        Noun::Doctor => return verbs::doctor::run(&args, output).await,
         _ => {}
     }
     let session = Session::open(&args, output).await?;
+    if let Noun::Serve(options) = args.noun {
+        return verbs::serve::run(&session, options).await;
+    }
     // A command that was told to stop lets go of everything in order, whatever it was doing.
     let ended = tokio::select! {
         ended = verbs::run(args.noun, &session) => ended,

@@ -14,9 +14,11 @@ const FILTER: &str = "CLUSTERDECK_LOG";
 
 /// Begins to log. Failing to is no reason to fail.
 pub(crate) fn begin(home: &Path) {
-    let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new("info,zbus=warn,hyper=warn"));
+    let filter =
+        EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new("info,zbus=warn,hyper=warn"));
     let Ok(file) = file(&home.join("logs")) else { return };
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Mutex::new(file));
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Mutex::new(file));
     // A second call in one process keeps the first log.
     drop(subscriber.try_init());
 }

@@ -4,6 +4,7 @@
 use crate::{
     answer::{Answer, ask, piece},
     args::{Args, ClusterVerb, NodeVerb, Noun},
+    background,
     compose::Real,
     failure::Failure,
     log,
@@ -31,6 +32,7 @@ pub(crate) struct Session {
     connection: Option<String>,
     /// The operation that is being watched, for the last words of a command that is interrupted.
     watched: Mutex<Option<Operation>>,
+    _host: Option<background::Host>,
 }
 
 /// The home of these arguments.
@@ -42,6 +44,8 @@ impl Session {
     /// Opens the home, takes up what was left unfinished, and lets the first look at the clusters happen where it matters.
     pub(crate) async fn open(args: &Args, output: &Output) -> Result<Self, Failure> {
         let home = home(args);
+        // Kept until this command ends: the host ends when nobody needs it any more.
+        let host = if args.noun.detaches() { background::start(&home).await? } else { None };
         let front = Front::open(&home, host::actor("cli"), Arc::new(Real)).await?;
         log::begin(front.home());
         let session = Self {
@@ -49,6 +53,7 @@ impl Session {
             output: *output,
             connection: args.global.connection.clone(),
             watched: Mutex::default(),
+            _host: host,
         };
         if session.front.is_host() {
             session.front.hosted_engine().await?;
@@ -73,16 +78,19 @@ impl Session {
     async fn take_up(&self, noun: &Noun) -> Result<(), Failure> {
         let unfinished = self.unfinished().await?;
         for operation in &unfinished {
-            self.output.note(&format!("Taking up what was left unfinished: {} ({})", operation.title, operation.id));
+            self.output
+                .note(&format!("Taking up what was left unfinished: {} ({})", operation.title, operation.id));
         }
         if waits(noun) {
             for operation in unfinished {
-                let ended = watch::watch_quietly(self, &self.embedded(), operation.id.as_str()).await?.operation;
+                let ended =
+                    watch::watch_quietly(self, &self.embedded(), operation.id.as_str()).await?.operation;
                 self.output.note(&format!("{}: {}", ended.title, said(ended.state)));
             }
         }
+        let rates = matches!(noun, Noun::Node(NodeVerb::Metrics { .. }));
         if looks(noun) && self.connection.as_deref().is_none_or(|name| name == EMBEDDED) {
-            self.first_look().await?;
+            self.first_look(rates).await?;
         }
         Ok(())
     }
@@ -95,13 +103,17 @@ impl Session {
 
     /// Waits until every cluster was looked at since the engine started, so that nothing old is shown as new. There is
     /// no notice for a look that found nothing new, so this asks now and then.
-    async fn first_look(&self) -> Result<(), Failure> {
+    /// `rates` waits for the second look: what is used per second is not known before.
+    async fn first_look(&self, rates: bool) -> Result<(), Failure> {
         let info: wire::Info = self.ask_embedded("/v1/info").await?.read()?;
         let until = Instant::now() + FIRST_LOOK;
         let seen = |at: Option<Timestamp>| at.is_some_and(|at| at >= info.engine_started_at);
         loop {
-            let clusters: wire::List<wire::Cluster> = self.ask_embedded("/v1/clusters?limit=500").await?.read()?;
-            if clusters.items.iter().all(|c| seen(c.observed_at)) || Instant::now() >= until {
+            let clusters: wire::List<wire::Cluster> =
+                self.ask_embedded("/v1/clusters?limit=500").await?.read()?;
+            let measured =
+                |c: &wire::Cluster| !rates || c.nodes.iter().any(|n| n.metrics.cpu_percent.is_some());
+            if clusters.items.iter().all(|c| seen(c.observed_at) && measured(c)) || Instant::now() >= until {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(40)).await;
@@ -112,7 +124,10 @@ impl Session {
         let mut headers = HeaderMap::new();
         if let Some(name) = &self.connection {
             let value = HeaderValue::from_str(name);
-            headers.insert(CONNECTION, value.map_err(|_| Problem::invalid("/connection", "that is no connection's name"))?);
+            headers.insert(
+                CONNECTION,
+                value.map_err(|_| Problem::invalid("/connection", "that is no connection's name"))?,
+            );
         }
         Ok(headers)
     }
@@ -137,7 +152,12 @@ impl Session {
     }
 
     /// Sends a body to the chosen connection.
-    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Failure> {
         ask(&self.front, method, path, self.headers()?, body).await
     }
 
@@ -160,7 +180,11 @@ impl Session {
     }
 
     /// One operation.
-    pub(crate) async fn operation(&self, headers: &HeaderMap, id: &str) -> Result<(Operation, Answer), Failure> {
+    pub(crate) async fn operation(
+        &self,
+        headers: &HeaderMap,
+        id: &str,
+    ) -> Result<(Operation, Answer), Failure> {
         let path = format!("/v1/operations/{}", piece(id));
         let answer = ask(&self.front, Method::GET, &path, headers.clone(), None).await?;
         let operation: Operation = answer.read()?;
@@ -196,7 +220,10 @@ impl Session {
             return ended;
         }
         for operation in self.unfinished().await.unwrap_or_default() {
-            self.output.note(&format!("Waiting for the end of what is under way: {} ({})", operation.title, operation.id));
+            self.output.note(&format!(
+                "Waiting for the end of what is under way: {} ({})",
+                operation.title, operation.id
+            ));
         }
         tokio::select! {
             () = idle => ended,
@@ -209,7 +236,8 @@ impl Session {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if self.front.is_host() {
             let waiting = tokio::time::timeout(Duration::from_secs(1), self.unfinished()).await;
-            let titles: Vec<String> = waiting.ok().and_then(Result::ok).unwrap_or_default().into_iter().map(|o| o.title).collect();
+            let titles: Vec<String> =
+                waiting.ok().and_then(Result::ok).unwrap_or_default().into_iter().map(|o| o.title).collect();
             if titles.is_empty() {
                 return "Interrupted.".to_owned();
             }
@@ -233,13 +261,18 @@ impl Session {
 /// Whether a command waits until what was left unfinished has ended, before it does its own work. One that is about
 /// operations must see them while they are under way.
 fn waits(noun: &Noun) -> bool {
-    !matches!(noun, Noun::Operation(_) | Noun::Connection(_) | Noun::Serve(_) | Noun::HostUntilIdle | Noun::Doctor)
+    !matches!(
+        noun,
+        Noun::Operation(_) | Noun::Connection(_) | Noun::Serve(_) | Noun::HostUntilIdle | Noun::Doctor
+    )
 }
 
 /// Whether a command shows what was observed.
 fn looks(noun: &Noun) -> bool {
     match noun {
-        Noun::Cluster(verb) => matches!(verb, ClusterVerb::List(_) | ClusterVerb::Show { .. } | ClusterVerb::Endpoints { .. }),
+        Noun::Cluster(verb) => {
+            matches!(verb, ClusterVerb::List(_) | ClusterVerb::Show { .. } | ClusterVerb::Endpoints { .. })
+        }
         Noun::Node(verb) => matches!(verb, NodeVerb::List { .. } | NodeVerb::Metrics { .. }),
         _ => false,
     }
@@ -263,7 +296,9 @@ pub(crate) async fn stopped() -> String {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut terminate), Ok(mut hangup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else {
+        let (Ok(mut terminate), Ok(mut hangup)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+        else {
             return std::future::pending().await;
         };
         tokio::select! {

@@ -34,7 +34,11 @@ pub(crate) async fn watch(session: &Session, headers: &HeaderMap, id: &str) -> R
 }
 
 /// Follows an operation.
-pub(crate) async fn watch_quietly(session: &Session, headers: &HeaderMap, id: &str) -> Result<Ended, Failure> {
+pub(crate) async fn watch_quietly(
+    session: &Session,
+    headers: &HeaderMap,
+    id: &str,
+) -> Result<Ended, Failure> {
     follow(session, headers, id, |_| ()).await
 }
 
@@ -122,7 +126,8 @@ impl Shown {
                 self.output.note(&line);
             }
         }
-        let under_way = operation.steps.iter().find(|s| matches!(s.state, StepState::Running | StepState::Undoing));
+        let under_way =
+            operation.steps.iter().find(|s| matches!(s.state, StepState::Running | StepState::Undoing));
         if self.output.is_live() {
             match under_way.filter(|_| !operation.state.is_final()) {
                 Some(step) => {
@@ -148,7 +153,10 @@ fn ended(step: &StepRecord) -> Option<String> {
         StepState::Undone => "↩",
         StepState::Pending | StepState::Running | StepState::Undoing => return None,
     };
-    let time = step.started_at.zip(step.ended_at).map_or_else(String::new, |(from, to)| format!("  ({})", took(from, to)));
+    let time = step
+        .started_at
+        .zip(step.ended_at)
+        .map_or_else(String::new, |(from, to)| format!("  ({})", took(from, to)));
     let error = step.error.as_ref().map_or_else(String::new, |e| format!(": {}", e.title));
     Some(format!("  {mark} {}{error}{time}", step.title))
 }

@@ -42,8 +42,13 @@ impl Copies {
     /// Under which name an answer to this request is kept; `None` when it may not be.
     pub(crate) fn key(&self, request: &Parts) -> Option<String> {
         let path = request.uri.path();
-        let streams = request.headers.get(header::ACCEPT).is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
-        let never = ["/credentials", "/logs", "/events", "/chart", "/openapi.json"].iter().any(|end| path.ends_with(end));
+        let streams = request
+            .headers
+            .get(header::ACCEPT)
+            .is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
+        let never = ["/credentials", "/logs", "/events", "/chart", "/openapi.json"]
+            .iter()
+            .any(|end| path.ends_with(end));
         if request.method != Method::GET || !path.starts_with("/v1/") || streams || never {
             return None;
         }
@@ -65,7 +70,12 @@ impl Copies {
     }
 
     /// Hands an answer on and keeps a copy of it. Fails when the answer breaks off.
-    pub(crate) async fn keep(&self, connection: &str, key: &str, answer: Response<Body>) -> Result<Response<Body>, Problem> {
+    pub(crate) async fn keep(
+        &self,
+        connection: &str,
+        key: &str,
+        answer: Response<Body>,
+    ) -> Result<Response<Body>, Problem> {
         if !may_be_kept(&answer) {
             return Ok(answer);
         }
@@ -77,7 +87,12 @@ impl Copies {
     }
 
     /// The same for this computer's own engine: only when something differs and some time has passed.
-    pub(crate) async fn keep_now_and_then(&self, connection: &str, key: &str, answer: Response<Body>) -> Response<Body> {
+    pub(crate) async fn keep_now_and_then(
+        &self,
+        connection: &str,
+        key: &str,
+        answer: Response<Body>,
+    ) -> Response<Body> {
         if !may_be_kept(&answer) {
             return answer;
         }
@@ -87,7 +102,8 @@ impl Copies {
         let mark: [u8; 32] = Sha256::digest(&bytes).into();
         let due = {
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            let due = last.get(key).is_none_or(|(before, at)| *before != mark && at.elapsed() >= NOW_AND_THEN);
+            let due =
+                last.get(key).is_none_or(|(before, at)| *before != mark && at.elapsed() >= NOW_AND_THEN);
             if due && (last.contains_key(key) || last.len() < 64) {
                 last.insert(key.to_owned(), (mark, Instant::now()));
             }
@@ -122,7 +138,8 @@ impl Copies {
     pub(crate) async fn newest(&self, connection: &str) -> Option<Timestamp> {
         let mut newest = None;
         for key in ["/v1/info", "/v1/clusters"] {
-            newest = newest.max(self.cache.get_copy(connection, key).await.ok().flatten().map(|copy| copy.at));
+            newest =
+                newest.max(self.cache.get_copy(connection, key).await.ok().flatten().map(|copy| copy.at));
         }
         newest
     }
@@ -138,7 +155,8 @@ impl Copies {
 
 fn may_be_kept(answer: &Response<Body>) -> bool {
     let headers = answer.headers();
-    let json = headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/json"));
+    let json =
+        headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/json"));
     let forbidden = headers.get(header::CACHE_CONTROL).is_some_and(|v| v.as_bytes().starts_with(b"no-store"));
     answer.status() == StatusCode::OK && json && !forbidden
 }

@@ -184,7 +184,8 @@ impl Known {
 }
 
 fn unknown(name: &str) -> Problem {
-    Problem::not_found(&format!("connection `{name}`")).hint("`clusterdeck connection list` shows what there is.")
+    Problem::not_found(&format!("connection `{name}`"))
+        .hint("`clusterdeck connection list` shows what there is.")
 }
 
 impl NewConnection {
@@ -197,13 +198,20 @@ impl NewConnection {
             && self.name.starts_with(|c: char| c.is_ascii_alphanumeric())
             && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         if !named {
-            return Err(Problem::invalid("/name", "a connection's name has 1 to 40 letters, digits, `-`, `_` or `.`, and begins with one of the first two"));
+            return Err(Problem::invalid(
+                "/name",
+                "a connection's name has 1 to 40 letters, digits, `-`, `_` or `.`, and begins with one of the first two",
+            ));
         }
         if !(8..=512).contains(&self.token.len()) || !self.token.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Problem::invalid("/token", "that is not a token; `clusterdeck serve --show-token` prints it"));
+            return Err(Problem::invalid(
+                "/token",
+                "that is not a token; `clusterdeck serve --show-token` prints it",
+            ));
         }
         let wrong = |what: &str| Problem::invalid("/url", what);
-        let url = reqwest::Url::parse(&self.url).map_err(|_| wrong("that is not an address like https://host:7443"))?;
+        let url = reqwest::Url::parse(&self.url)
+            .map_err(|_| wrong("that is not an address like https://host:7443"))?;
         let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         if !bare || !url.username().is_empty() || url.password().is_some() {
             return Err(wrong("the address is only https://host:port, without a path or a user"));
@@ -211,10 +219,13 @@ impl NewConnection {
         match (url.scheme(), url.host_str()) {
             ("https", Some(_)) => {}
             ("http", Some(host)) if crate::serve::is_loopback(host) => {}
-            ("http", Some(_)) => return Err(wrong("plain http would show the token to the network: use https")),
+            ("http", Some(_)) => {
+                return Err(wrong("plain http would show the token to the network: use https"));
+            }
             _ => return Err(wrong("the address begins with https://")),
         }
-        let fingerprint = self.fingerprint.as_deref().filter(|f| !f.is_empty()).map(super::pin::parse).transpose()?;
+        let fingerprint =
+            self.fingerprint.as_deref().filter(|f| !f.is_empty()).map(super::pin::parse).transpose()?;
         Ok(Server {
             name: self.name.clone(),
             url: url.as_str().trim_end_matches('/').to_owned(),
@@ -228,7 +239,8 @@ mod tests {
     use super::*;
 
     fn pointer_of(url: &str, name: &str, token: &str) -> Option<String> {
-        let new = NewConnection { name: name.into(), url: url.into(), token: token.into(), fingerprint: None };
+        let new =
+            NewConnection { name: name.into(), url: url.into(), token: token.into(), fingerprint: None };
         new.checked().err().map(|p| p.fields[0].pointer.clone())
     }
 
@@ -237,7 +249,9 @@ mod tests {
         let token = "a-token-of-some-length";
         assert_eq!(pointer_of("https://db.example:7443", "team", token), None);
         assert_eq!(pointer_of("http://127.0.0.1:7443/", "team", token), None, "this computer itself");
-        for bad in ["http://db.example", "ftp://x", "https://u:p@x", "https://x/path", "https://x/?a=b", "nonsense"] {
+        for bad in
+            ["http://db.example", "ftp://x", "https://u:p@x", "https://x/path", "https://x/?a=b", "nonsense"]
+        {
             assert_eq!(pointer_of(bad, "team", token).as_deref(), Some("/url"), "{bad}");
         }
         assert_eq!(pointer_of("https://x", "a b", token).as_deref(), Some("/name"));

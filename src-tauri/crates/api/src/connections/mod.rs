@@ -8,11 +8,11 @@ mod pin;
 mod remote;
 mod sse;
 
-pub use list::{Connection, ConnectionKind, EMBEDDED, NewConnection, UseConnection};
-pub use sse::{Notices, Streamed};
 pub(crate) use copies::Copies;
 pub(crate) use handlers::only_embedded;
 pub(crate) use list::Server;
+pub use list::{Connection, ConnectionKind, EMBEDDED, NewConnection, UseConnection};
+pub use sse::{Notices, Streamed};
 
 use crate::{home::Kept, problem::Problem};
 use axum::{

@@ -19,7 +19,8 @@ pub(crate) fn fingerprint(certificate: &[u8]) -> [u8; 32] {
 
 /// Reads a fingerprint as people copy it: with or without colons, in any case of letters.
 pub(crate) fn parse(text: &str) -> Result<[u8; 32], Problem> {
-    let digits: String = text.trim().trim_start_matches("SHA256:").chars().filter(|c| !matches!(c, ':' | ' ')).collect();
+    let digits: String =
+        text.trim().trim_start_matches("SHA256:").chars().filter(|c| !matches!(c, ':' | ' ')).collect();
     let bytes = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or_else(|| Problem::invalid("/fingerprint", "a fingerprint has 64 hexadecimal digits"))
 }
@@ -29,7 +30,9 @@ pub(crate) fn config(fingerprint: &str) -> Result<ClientConfig, Problem> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let pinned = Pinned { fingerprint: parse(fingerprint)?, provider: provider.clone() };
     let broken = |e: Error| Problem::new(Code::Internal, format!("TLS cannot be set up: {e}"));
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(broken)?;
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(broken)?;
     Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned)).with_no_client_auth())
 }
 
@@ -51,7 +54,9 @@ impl ServerCertVerifier for Pinned {
         if bool::from(fingerprint(certificate).ct_eq(&self.fingerprint)) {
             Ok(ServerCertVerified::assertion())
         } else {
-            Err(Error::General("the certificate is not the one with the fingerprint that was given".to_owned()))
+            Err(Error::General(
+                "the certificate is not the one with the fingerprint that was given".to_owned(),
+            ))
         }
     }
     fn verify_tls12_signature(
@@ -82,7 +87,8 @@ mod tests {
     #[test]
     fn a_fingerprint_reads_as_people_copy_it() {
         let plain = "ab".repeat(32);
-        let colons = plain.as_bytes().chunks(2).map(|c| String::from_utf8_lossy(c).to_uppercase()).collect::<Vec<_>>();
+        let colons =
+            plain.as_bytes().chunks(2).map(|c| String::from_utf8_lossy(c).to_uppercase()).collect::<Vec<_>>();
         assert_eq!(parse(&colons.join(":")).ok(), Some([0xab; 32]));
         assert_eq!(parse(&format!("SHA256:{plain}")).ok(), Some([0xab; 32]));
         assert!(parse("abc").is_err() && parse(&"zz".repeat(32)).is_err(), "anything else is refused");

@@ -1,10 +1,6 @@
 //! Talking to a server: over HTTPS, with its token from the keyring. Whoever asks never sees the token.
 
-use super::{
-    copies::Copies,
-    list::Server,
-    pin,
-};
+use super::{copies::Copies, list::Server, pin};
 use crate::problem::{Code, Problem};
 use axum::{
     body::Body,
@@ -38,7 +34,8 @@ const CARRIED: [HeaderName; 4] = [header::ACCEPT, header::CONTENT_TYPE, IDEMPOTE
 const IDEMPOTENCY: HeaderName = HeaderName::from_static("idempotency-key");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 /// What of an answer is handed on.
-const RETURNED: [HeaderName; 4] = [header::CONTENT_TYPE, header::CACHE_CONTROL, header::LOCATION, header::CONTENT_DISPOSITION];
+const RETURNED: [HeaderName; 4] =
+    [header::CONTENT_TYPE, header::CACHE_CONTROL, header::LOCATION, header::CONTENT_DISPOSITION];
 
 /// When a server was asked last and what came of it.
 #[derive(Clone, Copy)]
@@ -91,7 +88,9 @@ impl Remotes {
     pub(super) async fn greet(&self, server: &Server, token: &Sensitive<String>) -> Result<(), Problem> {
         let answer = self.ask(server, token, Method::GET, "/v1/info", HeaderMap::new(), Vec::new()).await;
         let answer = answer.map_err(|why| why.problem(server, &Method::POST))?;
-        let ours = |r: &reqwest::Response| r.headers().get(header::CONTENT_TYPE).is_some_and(|v| v == "application/json");
+        let ours = |r: &reqwest::Response| {
+            r.headers().get(header::CONTENT_TYPE).is_some_and(|v| v == "application/json")
+        };
         match answer.status().as_u16() {
             200 if ours(&answer) => {
                 self.note(&server.name, true);
@@ -100,7 +99,10 @@ impl Remotes {
             401 => Err(Problem::new(Code::Unauthorized, "the server does not know this token")
                 .field("/token", "the server does not know this token")
                 .hint("`clusterdeck serve --show-token` prints it there.")),
-            status => Err(Problem::invalid("/url", format!("what answers there is no Clusterdeck (status {status})"))),
+            status => Err(Problem::invalid(
+                "/url",
+                format!("what answers there is no Clusterdeck (status {status})"),
+            )),
         }
     }
 
@@ -119,8 +121,11 @@ impl Remotes {
     async fn token(&self, name: &str) -> Result<Sensitive<String>, Problem> {
         let found = self.secrets.get(&SecretRef::of_connection(name)).await.map_err(EngineError::from)?;
         found.ok_or_else(|| {
-            Problem::new(Code::Unauthorized, format!("the token of connection `{name}` is not in the keyring"))
-                .hint("Remove the connection and add it again.")
+            Problem::new(
+                Code::Unauthorized,
+                format!("the token of connection `{name}` is not in the keyring"),
+            )
+            .hint("Remove the connection and add it again.")
         })
     }
 
@@ -143,7 +148,8 @@ impl Remotes {
             Some(fingerprint) => builder.tls_backend_preconfigured(pin::config(fingerprint)?),
             None => builder,
         };
-        let broken = |e: reqwest::Error| Problem::new(Code::Internal, format!("no HTTPS client could be made: {e}"));
+        let broken =
+            |e: reqwest::Error| Problem::new(Code::Internal, format!("no HTTPS client could be made: {e}"));
         let client = builder.build().map_err(broken)?;
         clients.insert(server.name.clone(), (server.clone(), client.clone()));
         Ok(client)
@@ -171,11 +177,17 @@ impl Remotes {
     }
 
     /// Answers a request from a server. A read that cannot be answered comes from the copy; a change is refused.
-    pub(super) async fn answer(&self, server: &Server, request: Request<Body>, copies: &Copies) -> Response<Body> {
+    pub(super) async fn answer(
+        &self,
+        server: &Server,
+        request: Request<Body>,
+        copies: &Copies,
+    ) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
         let key = copies.key(&parts);
-        let body = match BodyExt::collect(http_body_util::Limited::new(body, crate::extract::MAX_BODY)).await {
+        let body = match BodyExt::collect(http_body_util::Limited::new(body, crate::extract::MAX_BODY)).await
+        {
             Ok(collected) => collected.to_bytes().to_vec(),
             Err(_) => return Problem::new(Code::Invalid, "the body is too large").into_response(),
         };
@@ -246,7 +258,11 @@ impl Away {
         } else {
             "Check the address and the network; it is tried again with the next request."
         };
-        let nothing = if *method == Method::GET { "There is no copy of this." } else { "Nothing was changed, and nothing is queued." };
+        let nothing = if *method == Method::GET {
+            "There is no copy of this."
+        } else {
+            "Nothing was changed, and nothing is queued."
+        };
         Problem::new(Code::Offline, format!("`{}` cannot be reached", server.name))
             .detail(format!("{}: {self}. {nothing} Its clusters are not affected.", server.url))
             .hint(hint)

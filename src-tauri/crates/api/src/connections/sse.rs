@@ -102,7 +102,9 @@ impl Stream for Notices {
             }
             let read: Option<Result<Bytes, axum::Error>> = std::task::ready!(this.body.poll_next_unpin(cx));
             match read {
-                Some(Ok(bytes)) if this.held() + bytes.len() <= LARGEST => this.buffer.extend_from_slice(&bytes),
+                Some(Ok(bytes)) if this.held() + bytes.len() <= LARGEST => {
+                    this.buffer.extend_from_slice(&bytes)
+                }
                 Some(Ok(_)) => {
                     this.ended = true;
                     this.buffer.clear();
@@ -127,9 +129,16 @@ mod tests {
 
     #[tokio::test]
     async fn events_are_whole_however_they_are_cut_into_pieces() {
-        let events = body(vec!["retry: 2000\n\n: keep", "-alive\n\nid: 7\nevent: no", "de-down\ndata: {\"a\"", ":1}\r\n\r", "\ndata: x\ndata: y\n\nid:\nevent: reset\ndata: {}\n\ndata: cut"]);
+        let events = body(vec![
+            "retry: 2000\n\n: keep",
+            "-alive\n\nid: 7\nevent: no",
+            "de-down\ndata: {\"a\"",
+            ":1}\r\n\r",
+            "\ndata: x\ndata: y\n\nid:\nevent: reset\ndata: {}\n\ndata: cut",
+        ]);
         let events: Vec<Streamed> = events.map(|e| e.expect("fine")).collect().await;
-        let short: Vec<_> = events.iter().map(|e| (e.event.as_str(), e.id.as_deref(), e.data.as_str())).collect();
+        let short: Vec<_> =
+            events.iter().map(|e| (e.event.as_str(), e.id.as_deref(), e.data.as_str())).collect();
         assert_eq!(
             short,
             [("node-down", Some("7"), "{\"a\":1}"), ("message", Some("7"), "x\ny"), ("reset", None, "{}")],

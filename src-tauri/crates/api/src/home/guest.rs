@@ -47,10 +47,19 @@ impl Guest {
 
     /// Sends a request, each on a connection of its own: the socket is local, and a refused connection then always
     /// means that nothing was sent.
-    pub(crate) async fn send(&self, mut request: Request<Body>, actor: &Actor) -> Result<Response<Body>, Refused> {
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<Body>,
+        actor: &Actor,
+    ) -> Result<Response<Body>, Refused> {
         let (stream, token) = match socket::connect(&self.home).await {
             Ok(connected) => connected,
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound | ErrorKind::ConnectionReset) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ConnectionRefused | ErrorKind::NotFound | ErrorKind::ConnectionReset
+                ) =>
+            {
                 return Err(Refused::Nobody);
             }
             Err(error) => return Err(Refused::Broken(unreachable(&error.to_string()))),

@@ -57,7 +57,11 @@ pub(crate) struct Host {
 
 impl Host {
     /// Opens what is remembered, starts the engine in the background, and listens on the local socket.
-    pub(crate) async fn open(home: &Path, lock: Lock, compose: Arc<dyn Compose>) -> Result<Arc<Self>, Problem> {
+    pub(crate) async fn open(
+        home: &Path,
+        lock: Lock,
+        compose: Arc<dyn Compose>,
+    ) -> Result<Arc<Self>, Problem> {
         let kept = compose.open(home).await?;
         let connections = Connections::open(&kept).await?;
         let host = Arc::new(Self {
@@ -134,7 +138,8 @@ impl Host {
             Box::pin(async move {
                 let Some(host) = host else { return shutting_down().into_response() };
                 if token.is_some_and(|t| !crate::serve::bears(request.headers(), &t)) {
-                    return Problem::new(Code::Unauthorized, "this is a local address of Clusterdeck").into_response();
+                    return Problem::new(Code::Unauthorized, "this is a local address of Clusterdeck")
+                        .into_response();
                 }
                 let said = request.headers().get(ACTOR).and_then(|v| v.to_str().ok());
                 let actor = Actor(said.unwrap_or("local").chars().take(80).collect());
@@ -144,7 +149,11 @@ impl Host {
     }
 
     /// Answers a request by the connection it is for.
-    pub(crate) async fn answer(self: &Arc<Self>, mut request: Request<Body>, actor: &Actor) -> Response<Body> {
+    pub(crate) async fn answer(
+        self: &Arc<Self>,
+        mut request: Request<Body>,
+        actor: &Actor,
+    ) -> Response<Body> {
         request.extensions_mut().insert(actor.clone());
         if request.uri().path().starts_with("/v1/connections") {
             return self.connections.answer(request).await;

@@ -21,7 +21,9 @@ pub(crate) fn prepare(home: &Path) -> Result<PathBuf, Problem> {
     let failed = |error: std::io::Error| {
         Problem::new(Code::StoreBroken, format!("the home {} cannot be used: {error}", home.display()))
             .detail("Nothing was changed.")
-            .hint("Check the folder's owner and permissions, or name another with --home or CLUSTERDECK_HOME.")
+            .hint(
+                "Check the folder's owner and permissions, or name another with --home or CLUSTERDECK_HOME.",
+            )
     };
     make_private(home).map_err(failed)?;
     home.canonicalize().map_err(failed)
@@ -54,7 +56,8 @@ pub fn default_home() -> PathBuf {
         var("HOME").unwrap_or_else(|| PathBuf::from(".")).join("Library/Application Support/Clusterdeck")
     } else {
         let data = var("XDG_DATA_HOME").filter(|p| p.is_absolute());
-        let data = data.unwrap_or_else(|| var("HOME").unwrap_or_else(|| PathBuf::from(".")).join(".local/share"));
+        let data =
+            data.unwrap_or_else(|| var("HOME").unwrap_or_else(|| PathBuf::from(".")).join(".local/share"));
         data.join("clusterdeck")
     }
 }

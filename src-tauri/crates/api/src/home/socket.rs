@@ -25,7 +25,8 @@ pub(crate) fn path(home: &Path) -> Result<PathBuf, Problem> {
     }
     // Too deep for a socket: a short folder of our own, the same for everybody who means this home.
     let mark = hex::encode(&Sha256::digest(home.as_os_str().as_bytes())[..8]);
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_absolute() && p.is_dir());
+    let runtime =
+        std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_absolute() && p.is_dir());
     let far = match runtime.map(|r| r.join(format!("clusterdeck-{mark}"))) {
         Some(short) if short.as_os_str().len() + 10 <= LONGEST => short,
         _ => PathBuf::from(format!("/tmp/clusterdeck-{}-{mark}", rustix::process::getuid().as_raw())),
@@ -44,11 +45,14 @@ fn own(folder: &Path) -> Result<(), Problem> {
             .hint("Remove that folder, or choose a home with a shorter path.")
     };
     match std::fs::DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed(error.to_string())),
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(failed(error.to_string()));
+        }
         _ => {}
     }
     let found = std::fs::symlink_metadata(folder).map_err(|e| failed(e.to_string()))?;
-    let ours = found.is_dir() && found.uid() == rustix::process::getuid().as_raw() && found.mode() & 0o077 == 0;
+    let ours =
+        found.is_dir() && found.uid() == rustix::process::getuid().as_raw() && found.mode() & 0o077 == 0;
     if ours { Ok(()) } else { Err(failed("it belongs to somebody else, or others may enter it".to_owned())) }
 }
 
@@ -58,9 +62,12 @@ pub(crate) fn listen(home: &Path) -> Result<(tokio::net::UnixListener, PathBuf),
     use std::os::unix::fs::PermissionsExt;
     let path = path(home)?;
     let failed = |error: std::io::Error| {
-        Problem::new(Code::StoreBroken, format!("the local socket {} cannot be made: {error}", path.display()))
-            .detail("Nothing was changed.")
-            .hint("Check the permissions of the folder, and that its file system knows sockets.")
+        Problem::new(
+            Code::StoreBroken,
+            format!("the local socket {} cannot be made: {error}", path.display()),
+        )
+        .detail("Nothing was changed.")
+        .hint("Check the permissions of the folder, and that its file system knows sockets.")
     };
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
@@ -83,7 +90,8 @@ pub(crate) async fn connect(home: &Path) -> std::io::Result<(Stream, Option<Stri
 pub(crate) fn listen(home: &Path) -> Result<(tokio::net::TcpListener, PathBuf, String), Problem> {
     let path = home.join("api.port");
     let failed = |error: String| {
-        Problem::new(Code::StoreBroken, format!("the local address cannot be opened: {error}")).detail("Nothing was changed.")
+        Problem::new(Code::StoreBroken, format!("the local address cannot be opened: {error}"))
+            .detail("Nothing was changed.")
     };
     let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(|e| failed(e.to_string()))?;
     listener.set_nonblocking(true).map_err(|e| failed(e.to_string()))?;

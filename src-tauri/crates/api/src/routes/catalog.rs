@@ -45,6 +45,10 @@ pub(crate) async fn regions(State(rooms): State<Rooms>, Path(id): Path<String>) 
 #[utoipa::path(get, path = "/v1/providers/{id}/plans", tag = "catalog",
     params(("id" = String, Path), ("region" = Option<String>, Query, description = "The first when left out")),
     responses((status = 200, body = List<Plan>), (status = 404, body = Problem)))]
-pub(crate) async fn plans(State(rooms): State<Rooms>, Path(id): Path<String>, params: Params) -> Answer<List<Plan>> {
+pub(crate) async fn plans(
+    State(rooms): State<Rooms>,
+    Path(id): Path<String>,
+    params: Params,
+) -> Answer<List<Plan>> {
     Ok(whole(rooms.engine.plans(&id, params.text("region")).await?))
 }

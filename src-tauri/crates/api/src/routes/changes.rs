@@ -44,6 +44,7 @@ pub(crate) async fn confirm(
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let fine = value.to_str().ok().filter(|key| (1..=200).contains(&key.len()));
-    let wrong = || Problem::invalid("/Idempotency-Key", "an Idempotency-Key has 1 to 200 visible ASCII characters");
+    let wrong =
+        || Problem::invalid("/Idempotency-Key", "an Idempotency-Key has 1 to 200 visible ASCII characters");
     fine.map(Some).ok_or_else(wrong)
 }

@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// A stream that ends when everything ends, and keeps its connection alive until then.
-pub(crate) fn lasting<S>(stream: S, closing: CancellationToken) -> Sse<impl Stream<Item = Result<Sent, Infallible>>>
+pub(crate) fn lasting<S>(
+    stream: S,
+    closing: CancellationToken,
+) -> Sse<impl Stream<Item = Result<Sent, Infallible>>>
 where
     S: Stream<Item = Sent> + Send + 'static,
 {

@@ -40,12 +40,19 @@ impl Wanted {
         let to = params.parse("to")?.unwrap_or_else(|| Timestamp::now().as_millisecond());
         let from = params.parse("from")?.unwrap_or(to - HOUR);
         if from < 0 || from >= to {
-            return Err(Problem::invalid("/from", "`from` must lie before `to`; both are milliseconds since 1970"));
+            return Err(Problem::invalid(
+                "/from",
+                "`from` must lie before `to`; both are milliseconds since 1970",
+            ));
         }
         let round = i64::try_from(ROUND.as_millis()).unwrap_or(2_000);
-        let step = params.parse("step")?.unwrap_or_else(|| ((to - from) / points.max(1)).max(round) / round * round);
+        let step =
+            params.parse("step")?.unwrap_or_else(|| ((to - from) / points.max(1)).max(round) / round * round);
         if step < 1 || (to - from) / step > MOST_POINTS {
-            return Err(Problem::invalid("/step", format!("at most {MOST_POINTS} points: choose a longer step or a shorter range")));
+            return Err(Problem::invalid(
+                "/step",
+                format!("at most {MOST_POINTS} points: choose a longer step or a shorter range"),
+            ));
         }
         let all = report.spec.nodes.iter().filter(|n| n.kind == NodeKind::Data);
         let named: Vec<&str> = params.all("node").collect();
@@ -78,7 +85,9 @@ impl Wanted {
 pub(crate) fn metric(text: &str) -> Result<Metric, Problem> {
     let found = METRICS.into_iter().find(|m| m.id() == text);
     let names = || METRICS.map(Metric::id).join(", ");
-    found.ok_or_else(|| Problem::invalid("/metric", format!("there is no metric `{text}`; there are {}", names())))
+    found.ok_or_else(|| {
+        Problem::invalid("/metric", format!("there is no metric `{text}`; there are {}", names()))
+    })
 }
 
 /// Measurements in `from..to`, one point per `step`, all in milliseconds. With `Accept: text/event-stream` a round of

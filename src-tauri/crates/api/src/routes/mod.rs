@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod catalog;
 pub(crate) mod changes;
+pub(crate) mod charts;
 pub(crate) mod clusters;
 pub(crate) mod credentials;
 pub(crate) mod events;

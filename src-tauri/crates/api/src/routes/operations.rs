@@ -58,7 +58,10 @@ pub(crate) async fn show(State(rooms): State<Rooms>, Path(text): Path<String>) -
 /// Everything an operation wrote down, oldest first.
 #[utoipa::path(get, path = "/v1/operations/{id}/journal", tag = "changes", params(("id" = String, Path)),
     responses((status = 200, body = List<JournalLine>), (status = 404, body = Problem)))]
-pub(crate) async fn journal(State(rooms): State<Rooms>, Path(text): Path<String>) -> Answer<List<JournalLine>> {
+pub(crate) async fn journal(
+    State(rooms): State<Rooms>,
+    Path(text): Path<String>,
+) -> Answer<List<JournalLine>> {
     Ok(whole(rooms.engine.journal(&id(&text)?).await?.into_iter().map(JournalLine::from).collect()))
 }
 

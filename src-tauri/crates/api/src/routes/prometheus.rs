@@ -19,10 +19,19 @@ pub(crate) async fn show(State(rooms): State<Rooms>) -> ([(HeaderName, &'static 
 
 fn text(clusters: &[ClusterReport]) -> String {
     let mut out = String::new();
-    family(&mut out, "clusterdeck_cluster_healthy", "1 when the cluster is healthy, 0 when not, absent when unknown");
+    family(
+        &mut out,
+        "clusterdeck_cluster_healthy",
+        "1 when the cluster is healthy, 0 when not, absent when unknown",
+    );
     for cluster in clusters.iter().filter(|c| c.health != Health::Unknown) {
         let labels = cluster_labels(cluster);
-        line(&mut out, "clusterdeck_cluster_healthy", &labels, f64::from(u8::from(cluster.health == Health::Healthy)));
+        line(
+            &mut out,
+            "clusterdeck_cluster_healthy",
+            &labels,
+            f64::from(u8::from(cluster.health == Health::Healthy)),
+        );
     }
     family(&mut out, "clusterdeck_failover_ready", "1 when a dead primary would be replaced by itself");
     for cluster in clusters {
@@ -31,9 +40,18 @@ fn text(clusters: &[ClusterReport]) -> String {
             line(&mut out, "clusterdeck_failover_ready", &cluster_labels(cluster), ready);
         }
     }
-    family(&mut out, "clusterdeck_node_healthy", "1 when the node is healthy, 0 when not, absent when unknown");
+    family(
+        &mut out,
+        "clusterdeck_node_healthy",
+        "1 when the node is healthy, 0 when not, absent when unknown",
+    );
     for (labels, node) in nodes(clusters).filter(|(_, n)| n.health != Health::Unknown) {
-        line(&mut out, "clusterdeck_node_healthy", &labels, f64::from(u8::from(node.health == Health::Healthy)));
+        line(
+            &mut out,
+            "clusterdeck_node_healthy",
+            &labels,
+            f64::from(u8::from(node.health == Health::Healthy)),
+        );
     }
     for metric in METRICS {
         let name = format!("clusterdeck_node_{}", metric.id().replace('-', "_"));
@@ -59,7 +77,12 @@ fn nodes(clusters: &[ClusterReport]) -> impl Iterator<Item = (String, &clusterde
 
 fn cluster_labels(cluster: &ClusterReport) -> String {
     let spec = &cluster.spec;
-    format!("cluster=\"{}\",service=\"{}\",topology=\"{}\"", escaped(spec.name.as_str()), spec.service, spec.topology)
+    format!(
+        "cluster=\"{}\",service=\"{}\",topology=\"{}\"",
+        escaped(spec.name.as_str()),
+        spec.service,
+        spec.topology
+    )
 }
 
 fn escaped(text: &str) -> String {

@@ -68,7 +68,8 @@ impl Guard {
             Box::pin(async move {
                 let api = is_api(request.uri().path());
                 let answered = tokio::time::timeout(ANSWER, guard.answer(request)).await;
-                let response = answered.unwrap_or_else(|_| Err(slow())).unwrap_or_else(IntoResponse::into_response);
+                let response =
+                    answered.unwrap_or_else(|_| Err(slow())).unwrap_or_else(IntoResponse::into_response);
                 hardened(response, api)
             })
         })
@@ -136,15 +137,19 @@ impl Guard {
         if headers.contains_key(header::AUTHORIZATION) {
             return Err(unauthorized("that token is not the one of this server"));
         }
-        let signed_in = self.cookie(headers).is_some_and(|secret| self.sessions.knows(secret, Timestamp::now()));
+        let signed_in =
+            self.cookie(headers).is_some_and(|secret| self.sessions.knows(secret, Timestamp::now()));
         if !signed_in {
             return Err(unauthorized("sign in, or show the token"));
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             self.from_our_page(headers, host)?;
             if headers.get(OURS).is_none_or(|v| v != "1") {
-                return Err(Problem::new(Code::Forbidden, "a change from a browser needs the header X-Clusterdeck: 1")
-                    .detail("Nothing was changed."));
+                return Err(Problem::new(
+                    Code::Forbidden,
+                    "a change from a browser needs the header X-Clusterdeck: 1",
+                )
+                .detail("Nothing was changed."));
             }
         }
         Ok(Actor("browser".to_owned()))
@@ -154,10 +159,12 @@ impl Guard {
     fn from_our_page(&self, headers: &HeaderMap, host: &str) -> Result<(), Problem> {
         let origin = headers.get(header::ORIGIN).map(|v| v.to_str().unwrap_or("?"));
         let scheme = if self.secure { "https" } else { "http" };
-        let foreign = origin.is_some_and(|origin| !origin.eq_ignore_ascii_case(&format!("{scheme}://{host}")))
+        let foreign = origin
+            .is_some_and(|origin| !origin.eq_ignore_ascii_case(&format!("{scheme}://{host}")))
             || headers.get(FETCH_SITE).is_some_and(|v| v != "same-origin" && v != "none");
         if foreign {
-            return Err(Problem::new(Code::Forbidden, "this request comes from another site").detail("Nothing was changed."));
+            return Err(Problem::new(Code::Forbidden, "this request comes from another site")
+                .detail("Nothing was changed."));
         }
         Ok(())
     }
@@ -199,7 +206,8 @@ impl Guard {
         let Json(SignIn { token }) = Json::from_request(request, &()).await?;
         let token = Sensitive::new(token);
         if !same(token.reveal().trim(), self.token.reveal()) {
-            return Err(unauthorized("that is not the token of this server").field("/token", "not the token of this server"));
+            return Err(unauthorized("that is not the token of this server")
+                .field("/token", "not the token of this server"));
         }
         let (secret, expires_at) = self.sessions.begin(Timestamp::now())?;
         let mut response = (StatusCode::CREATED, axum::Json(Session { expires_at })).into_response();
@@ -246,8 +254,14 @@ fn hardened(mut response: Response<Body>, api: bool) -> Response<Body> {
     set(header::X_FRAME_OPTIONS, "DENY");
     set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
-    set(HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=(), payment=(), usb=()");
-    set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'");
+    set(
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    );
+    set(
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    );
     if api {
         set(header::CACHE_CONTROL, "no-store");
     }

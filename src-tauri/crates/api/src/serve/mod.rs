@@ -7,11 +7,15 @@ mod tls;
 mod token;
 mod web;
 
+pub(crate) use token::bears;
 #[cfg(not(unix))]
 pub(crate) use token::fresh_token;
-pub(crate) use token::bears;
 
-use crate::{converse, front::Front, problem::{Code, Problem}};
+use crate::{
+    converse,
+    front::Front,
+    problem::{Code, Problem},
+};
 use clusterdeck_domain::Sensitive;
 use clusterdeck_engine::repository::SecretRepository;
 use guard::Guard;
@@ -57,7 +61,11 @@ pub async fn token(secrets: &dyn SecretRepository) -> Result<Sensitive<String>, 
 ///
 /// # Errors
 /// When the address is taken, the certificate cannot be used, or the keyring does not give the token.
-pub async fn start(front: Front, secrets: &dyn SecretRepository, options: Options) -> Result<Serving, Problem> {
+pub async fn start(
+    front: Front,
+    secrets: &dyn SecretRepository,
+    options: Options,
+) -> Result<Serving, Problem> {
     let token = token::kept(secrets).await?;
     let secure = options.tls.is_some() || !options.listen.ip().is_loopback();
     let identity = if secure { Some(tls::identity(&options, front.home())?) } else { None };
@@ -80,7 +88,8 @@ pub async fn start(front: Front, secrets: &dyn SecretRepository, options: Option
                 let acceptor = identity.acceptor.clone();
                 async move { tls::greet(&acceptor, stream).await }
             };
-            tasks.spawn(async move { converse::accept_as(listener, greet, handler, until, connections).await })
+            tasks
+                .spawn(async move { converse::accept_as(listener, greet, handler, until, connections).await })
         }
     };
     Ok(Serving { address, fingerprint, secure, guard, closing, tasks })

@@ -94,7 +94,10 @@ mod tests {
         let late = sessions.new_code(now).expect("a code");
         assert!(!sessions.redeem(&late, later(11)), "too late");
         let (secret, _) = sessions.begin(now).expect("a session");
-        assert!(sessions.knows(&secret, later(60)) && !sessions.knows(&secret, later(60 * 13)), "twelve hours");
+        assert!(
+            sessions.knows(&secret, later(60)) && !sessions.knows(&secret, later(60 * 13)),
+            "twelve hours"
+        );
         sessions.end(&secret, now);
         assert!(!sessions.knows(&secret, now), "signed out");
     }

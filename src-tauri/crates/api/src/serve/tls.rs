@@ -30,7 +30,9 @@ pub(super) fn identity(options: &Options, home: &Path) -> Result<Identity, Probl
     let wrong = |file: &Path, what: &dyn std::fmt::Display| {
         Problem::new(Code::Invalid, format!("{} cannot be used: {what}", file.display()))
             .detail("Nothing is served.")
-            .hint("--tls-cert takes a PEM file with the certificate chain, --tls-key the PEM file of its key.")
+            .hint(
+                "--tls-cert takes a PEM file with the certificate chain, --tls-key the PEM file of its key.",
+            )
     };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&certificate)
         .and_then(Iterator::collect)
@@ -62,7 +64,8 @@ fn made_here(options: &Options, home: &Path) -> Result<(std::path::PathBuf, std:
         return Ok((certificate, key));
     }
     let failed = |what: String| {
-        Problem::new(Code::Failed, format!("no certificate could be made: {what}")).detail("Nothing is served.")
+        Problem::new(Code::Failed, format!("no certificate could be made: {what}"))
+            .detail("Nothing is served.")
     };
     let mut names = vec!["localhost".to_owned(), crate::host::name()];
     if !options.listen.ip().is_unspecified() {

@@ -51,7 +51,13 @@ mod tests {
             bears(&headers, &token)
         };
         assert!(shows(&format!("Bearer {token}")) && shows(&format!("bearer {token}")));
-        for wrong in [format!("Bearer {}", &token[..63]), format!("Bearer {token}0"), format!("Basic {token}"), token.clone(), "Bearer ".into()] {
+        for wrong in [
+            format!("Bearer {}", &token[..63]),
+            format!("Bearer {token}0"),
+            format!("Basic {token}"),
+            token.clone(),
+            "Bearer ".into(),
+        ] {
             assert!(!shows(&wrong), "{wrong} must be refused");
         }
         assert!(!bears(&HeaderMap::new(), &token), "no token at all");

@@ -69,7 +69,8 @@ fn sent(name: &str, file: &EmbeddedFile, headers: &HeaderMap) -> Response<Body> 
     let kind = mime_guess::from_path(name).first_or_octet_stream();
     let kind = if kind.type_() == "text" { format!("{kind}; charset=utf-8") } else { kind.to_string() };
     // Names under `immutable` hold a hash of their content; everything else is asked for again each time.
-    let cache = if name.starts_with("_app/immutable/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let cache =
+        if name.starts_with("_app/immutable/") { "public, max-age=31536000, immutable" } else { "no-cache" };
     let body = if known { Body::empty() } else { Body::from(file.data.to_vec()) };
     let mut response = Response::new(body);
     if known {
@@ -102,7 +103,10 @@ mod tests {
         assert_eq!(inline_scripts(page).collect::<Vec<_>>(), ["start()"]);
         let policy = policy(page.as_bytes());
         let hash = BASE64_STANDARD.encode(Sha256::digest(b"start()"));
-        assert!(policy.contains(&format!("'sha256-{hash}'")) && !policy.contains("script-src 'self' 'unsafe-inline'"));
+        assert!(
+            policy.contains(&format!("'sha256-{hash}'"))
+                && !policy.contains("script-src 'self' 'unsafe-inline'")
+        );
     }
 
     #[test]

@@ -50,7 +50,13 @@ pub struct Provider {
 impl From<ProviderReport> for Provider {
     fn from(report: ProviderReport) -> Self {
         let check = report.check;
-        Self { id: report.id, name: report.name, usable: check.usable, notes: check.notes, missing: check.missing }
+        Self {
+            id: report.id,
+            name: report.name,
+            usable: check.usable,
+            notes: check.notes,
+            missing: check.missing,
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::Node;
 use clusterdeck_domain::{
-    ChangeKind, ClusterId, ClusterName, ClusterOptions, ClusterState, FailoverReadiness, Health, OperationId, PlanId,
-    ProviderId, ServiceKind, Topology, Votes,
+    ChangeKind, ClusterId, ClusterName, ClusterOptions, ClusterState, FailoverReadiness, Health, OperationId,
+    PlanId, ProviderId, ServiceKind, Topology, Votes,
 };
 use clusterdeck_engine::{ClusterReport, EndpointKind, EndpointReport};
 use jiff::Timestamp;

@@ -1,8 +1,8 @@
 //! A node.
 
 use clusterdeck_domain::{
-    ClusterId, ClusterName, Health, Link, NodeId, NodeKind, NodeMetrics, NodeObserved, NodeSpec, NodeState, PlanId,
-    Role, plan,
+    ClusterId, ClusterName, Health, Link, NodeId, NodeKind, NodeMetrics, NodeObserved, NodeSpec, NodeState,
+    PlanId, Role, plan,
 };
 use clusterdeck_engine::{ClusterReport, EndpointKind};
 use jiff::Timestamp;

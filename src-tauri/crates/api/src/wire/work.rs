@@ -52,6 +52,12 @@ pub struct JournalLine {
 
 impl From<JournalEntry> for JournalLine {
     fn from(entry: JournalEntry) -> Self {
-        Self { at: entry.at, step: entry.step, step_state: entry.step_state, state: entry.state, text: entry.text }
+        Self {
+            at: entry.at,
+            step: entry.step,
+            step_state: entry.step_state,
+            state: entry.state,
+            text: entry.text,
+        }
     }
 }

@@ -152,3 +152,21 @@ pub(crate) enum ClusterVerb {
         name: String,
     },
 }
+
+impl ClusterVerb {
+    /// How a change is confirmed; `None` for what only reads.
+    pub(crate) fn confirming(&self) -> Option<&Confirming> {
+        match self {
+            Self::Create(create) => Some(&create.confirming),
+            Self::Delete { confirming, .. }
+            | Self::Resync { confirming, .. }
+            | Self::Protect { confirming, .. }
+            | Self::Failover { confirming, .. }
+            | Self::Options { confirming, .. }
+            | Self::AddShard { confirming, .. }
+            | Self::RemoveShard { confirming, .. }
+            | Self::Rotate { confirming, .. } => Some(confirming),
+            Self::List(_) | Self::Show { .. } | Self::Credentials { .. } | Self::Endpoints { .. } => None,
+        }
+    }
+}

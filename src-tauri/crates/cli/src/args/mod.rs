@@ -82,3 +82,15 @@ pub(crate) enum Noun {
     #[command(hide = true, name = "host-until-idle")]
     HostUntilIdle,
 }
+
+impl Noun {
+    /// Whether the command returns before what it began has ended.
+    pub(crate) fn detaches(&self) -> bool {
+        let confirming = match self {
+            Self::Cluster(verb) => verb.confirming(),
+            Self::Node(verb) => verb.confirming(),
+            _ => None,
+        };
+        confirming.is_some_and(|c| c.detach)
+    }
+}

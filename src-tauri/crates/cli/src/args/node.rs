@@ -77,3 +77,17 @@ pub(crate) enum NodeVerb {
         node: String,
     },
 }
+
+impl NodeVerb {
+    /// How a change is confirmed; `None` for what only reads.
+    pub(crate) fn confirming(&self) -> Option<&Confirming> {
+        match self {
+            Self::Add { confirming, .. }
+            | Self::Promote { confirming, .. }
+            | Self::Drain { confirming, .. }
+            | Self::Reboot { confirming, .. }
+            | Self::Remove { confirming, .. } => Some(confirming),
+            Self::List { .. } | Self::Logs { .. } | Self::Metrics { .. } => None,
+        }
+    }
+}

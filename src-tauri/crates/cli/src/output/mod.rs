@@ -97,7 +97,11 @@ impl Output {
 
     fn problem(&self, problem: &Problem) {
         self.note(&format!("error: {}", problem.title));
-        for field in problem.fields.iter().filter(|f| f.message != problem.title && !problem.detail.contains(&f.message)) {
+        for field in problem
+            .fields
+            .iter()
+            .filter(|f| f.message != problem.title && !problem.detail.contains(&f.message))
+        {
             self.indented(&format!("{}: {}", field.pointer.trim_start_matches('/'), field.message));
         }
         // A blocked change repeats its first blocker in the title.

@@ -12,7 +12,11 @@ impl Table {
         table.load_style(presets::NOTHING);
         // A pipe has no width: nothing is cut or wrapped then.
         let fitted = std::io::stdout().is_terminal();
-        table.set_content_arrangement(if fitted { ContentArrangement::Dynamic } else { ContentArrangement::Disabled });
+        table.set_content_arrangement(if fitted {
+            ContentArrangement::Dynamic
+        } else {
+            ContentArrangement::Disabled
+        });
         table.set_header(columns.iter().map(|c| c.to_uppercase()).collect::<Vec<_>>());
         Self(table)
     }
@@ -22,7 +26,13 @@ impl Table {
     }
     /// The table as text.
     pub(crate) fn text(&self) -> String {
-        self.0.trim_fmt()
+        // Every cell has a blank on its left, also the first.
+        self.0
+            .trim_fmt()
+            .lines()
+            .map(|line| line.strip_prefix(' ').unwrap_or(line))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 

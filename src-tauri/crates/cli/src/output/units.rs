@@ -25,7 +25,11 @@ pub(crate) fn bytes(value: f64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 || value >= 100.0 { format!("{value:.0} {}", units[unit]) } else { format!("{value:.1} {}", units[unit]) }
+    if unit == 0 || value >= 100.0 {
+        format!("{value:.0} {}", units[unit])
+    } else {
+        format!("{value:.1} {}", units[unit])
+    }
 }
 
 /// A share.
@@ -62,7 +66,10 @@ mod tests {
 
     #[test]
     fn sizes_and_times_carry_their_units() {
-        assert_eq!([0.0, 1023.0, 1536.0, 1_073_741_824.0].map(bytes), ["0 B", "1023 B", "1.5 KiB", "1.0 GiB"]);
+        assert_eq!(
+            [0.0, 1023.0, 1536.0, 1_073_741_824.0].map(bytes),
+            ["0 B", "1023 B", "1.5 KiB", "1.0 GiB"]
+        );
         let now = Timestamp::from_second(1_000_000).expect("a time");
         let ago = |s: i64| age(Timestamp::from_second(1_000_000 - s).expect("a time"), now);
         assert_eq!(
@@ -70,6 +77,9 @@ mod tests {
             ["just now", "just now", "90 s ago", "3 min ago", "2 hours ago", "2 days ago"]
         );
         let ms = |ms| Timestamp::from_millisecond(ms).expect("a time");
-        assert_eq!([took(ms(0), ms(5)), took(ms(0), ms(2_340)), took(ms(0), ms(61_000))], ["5 ms", "2.3 s", "1 min 1 s"]);
+        assert_eq!(
+            [took(ms(0), ms(5)), took(ms(0), ms(2_340)), took(ms(0), ms(61_000))],
+            ["5 ms", "2.3 s", "1 min 1 s"]
+        );
     }
 }

@@ -57,8 +57,10 @@ pub(super) async fn service(session: &Session, verb: ServiceVerb) -> Result<(), 
                 return session.output.body(&answer.body);
             }
             let service: Value = answer.read()?;
-            let missing: Vec<MissingSoftware> = serde_json::from_value(service["missing"].clone()).unwrap_or_default();
-            let topologies = service["topologies"].as_array().into_iter().flatten().map(|t| text(&t["topology"]));
+            let missing: Vec<MissingSoftware> =
+                serde_json::from_value(service["missing"].clone()).unwrap_or_default();
+            let topologies =
+                service["topologies"].as_array().into_iter().flatten().map(|t| text(&t["topology"]));
             session.output.line(&facts(&[
                 ("Service", format!("{} ({})", text(&service["name"]), text(&service["id"]))),
                 ("", text(&service["description"])),
@@ -92,7 +94,12 @@ pub(super) async fn provider(session: &Session, verb: ProviderVerb) -> Result<()
             for provider in &providers.items {
                 let missing: Vec<&str> = provider.missing.iter().map(|m| m.program.as_str()).collect();
                 let usable = if provider.usable { "yes" } else { "no" };
-                table.row(vec![provider.id.to_string(), provider.name.clone(), usable.to_owned(), missing.join(", ")]);
+                table.row(vec![
+                    provider.id.to_string(),
+                    provider.name.clone(),
+                    usable.to_owned(),
+                    missing.join(", "),
+                ]);
             }
             session.output.table(&table)
         }
@@ -103,7 +110,11 @@ pub(super) async fn provider(session: &Session, verb: ProviderVerb) -> Result<()
                 let body = serde_json::to_vec(&found).map_err(|e| Failure::other(e.to_string()))?;
                 return session.output.body(&body);
             }
-            session.output.line(&format!("{}: {}", found.name, if found.usable { "can be used" } else { "cannot be used" }))?;
+            session.output.line(&format!(
+                "{}: {}",
+                found.name,
+                if found.usable { "can be used" } else { "cannot be used" }
+            ))?;
             for line in found.notes.iter().chain(&installs(&found.missing)) {
                 session.output.line(&format!("  {line}"))?;
             }

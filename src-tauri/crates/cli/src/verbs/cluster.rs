@@ -21,10 +21,13 @@ pub(super) async fn run(session: &Session, verb: ClusterVerb) -> Result<(), Fail
         ClusterVerb::Credentials { name, reveal } => return credentials(session, &name, reveal).await,
         ClusterVerb::Endpoints { name } => return endpoints(session, &name).await,
         ClusterVerb::Create(create) => (creation(&create), create.confirming),
-        ClusterVerb::Delete { name, discard_backups, confirming } => {
-            (json!({"kind": "delete-cluster", "cluster": name, "discard_backups": discard_backups}), confirming)
+        ClusterVerb::Delete { name, discard_backups, confirming } => (
+            json!({"kind": "delete-cluster", "cluster": name, "discard_backups": discard_backups}),
+            confirming,
+        ),
+        ClusterVerb::Resync { name, confirming } => {
+            (json!({"kind": "resync-cluster", "cluster": name}), confirming)
         }
-        ClusterVerb::Resync { name, confirming } => (json!({"kind": "resync-cluster", "cluster": name}), confirming),
         ClusterVerb::Protect { name, to, confirming } => {
             (json!({"kind": "set-protection", "cluster": name, "enabled": to.is_on()}), confirming)
         }
@@ -35,18 +38,23 @@ pub(super) async fn run(session: &Session, verb: ClusterVerb) -> Result<(), Fail
             let options = json!({"stop_writes_without_replica": to.is_on()});
             (json!({"kind": "set-options", "cluster": name, "options": options}), confirming)
         }
-        ClusterVerb::AddShard { name, confirming } => (json!({"kind": "add-shard", "cluster": name}), confirming),
+        ClusterVerb::AddShard { name, confirming } => {
+            (json!({"kind": "add-shard", "cluster": name}), confirming)
+        }
         ClusterVerb::RemoveShard { name, shard, confirming } => {
             (json!({"kind": "remove-shard", "cluster": name, "shard": shard}), confirming)
         }
-        ClusterVerb::Rotate { name, confirming } => (json!({"kind": "rotate-credentials", "cluster": name}), confirming),
+        ClusterVerb::Rotate { name, confirming } => {
+            (json!({"kind": "rotate-credentials", "cluster": name}), confirming)
+        }
     };
     change::make(session, change, &confirming).await
 }
 
 /// The change as it was typed: whether it makes sense is for the API to say.
 fn creation(create: &Create) -> Value {
-    let options = create.stop_writes_without_replica.map(|to| json!({"stop_writes_without_replica": to.is_on()}));
+    let options =
+        create.stop_writes_without_replica.map(|to| json!({"stop_writes_without_replica": to.is_on()}));
     json!({
         "kind": "create-cluster",
         "name": create.name,
@@ -71,9 +79,12 @@ async fn list(session: &Session, query: &str) -> Result<(), Failure> {
     }
     let clusters: List<Cluster> = answer.read()?;
     if clusters.items.is_empty() {
-        return session.output.line("No clusters yet. `clusterdeck cluster create NAME --service redis` makes one.");
+        return session
+            .output
+            .line("No clusters yet. `clusterdeck cluster create NAME --service redis` makes one.");
     }
-    let mut table = Table::new(&["name", "service", "topology", "nodes", "state", "health", "endpoint", "seen"]);
+    let mut table =
+        Table::new(&["name", "service", "topology", "nodes", "state", "health", "endpoint", "seen"]);
     for cluster in &clusters.items {
         table.row(vec![
             cluster.name.to_string(),
@@ -108,7 +119,9 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
         (true, false) => format!("not ready: {}", failover.reason),
     };
     let shards = if cluster.shards > 0 { format!(", {} shards", cluster.shards) } else { String::new() };
-    let votes = cluster.votes.map_or_else(String::new, |v| format!("{} of {}, {} needed", v.present, v.total, v.needed));
+    let votes = cluster
+        .votes
+        .map_or_else(String::new, |v| format!("{} of {}, {} needed", v.present, v.total, v.needed));
     session.output.line(&facts(&[
         ("Name", format!("{} ({})", cluster.name, cluster.id)),
         ("Service", format!("{} {}, {}{shards}", cluster.service, cluster.version, cluster.topology)),
@@ -118,7 +131,16 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
         ("Votes", votes),
         ("Protected", if cluster.protected { "yes" } else { "no" }.to_owned()),
         ("Place", format!("{}, {}, {}", cluster.provider, cluster.region, cluster.plan)),
-        ("Endpoints", cluster.endpoints.iter().filter(|e| word(&e.kind) != "node").map(|e| format!("{} {}", word(&e.kind), place(e))).collect::<Vec<_>>().join(", ")),
+        (
+            "Endpoints",
+            cluster
+                .endpoints
+                .iter()
+                .filter(|e| word(&e.kind) != "node")
+                .map(|e| format!("{} {}", word(&e.kind), place(e)))
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
         ("Created", age(cluster.created_at, Timestamp::now())),
         ("Seen", or_unknown(cluster.observed_at, |at| age(at, Timestamp::now()))),
     ]))?;

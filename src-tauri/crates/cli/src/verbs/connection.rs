@@ -49,8 +49,13 @@ pub(super) async fn run(session: &Session, verb: ConnectionVerb) -> Result<(), F
             if output.json() { Ok(()) } else { output.line(&format!("Removed {name} and its token.")) }
         }
         ConnectionVerb::Use { name } => {
-            let answer = session.send(Method::PUT, "/v1/connections/current", Some(&json!({"name": name}))).await?;
-            if output.json() { output.body(&answer.body) } else { output.line(&format!("Commands go to {name} from now on.")) }
+            let answer =
+                session.send(Method::PUT, "/v1/connections/current", Some(&json!({"name": name}))).await?;
+            if output.json() {
+                output.body(&answer.body)
+            } else {
+                output.line(&format!("Commands go to {name} from now on."))
+            }
         }
     }
 }
@@ -60,9 +65,12 @@ async fn token(session: &Session) -> Result<String, Failure> {
     let prompt = if session.output.can_ask() { "Token of the server: " } else { "" };
     let token = question(prompt.to_owned()).await?;
     if token.is_empty() {
-        return Err(clusterdeck_api::Problem::invalid("/token", "the token is read from standard input, and there was none")
-            .hint("`clusterdeck serve --show-token` prints it on the server.")
-            .into());
+        return Err(clusterdeck_api::Problem::invalid(
+            "/token",
+            "the token is read from standard input, and there was none",
+        )
+        .hint("`clusterdeck serve --show-token` prints it on the server.")
+        .into());
     }
     Ok(token)
 }

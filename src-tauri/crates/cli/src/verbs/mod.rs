@@ -4,13 +4,13 @@ mod audit;
 mod catalog;
 mod cluster;
 mod connection;
+pub(crate) mod doctor;
 mod node;
 mod operation;
-pub(crate) mod doctor;
 pub(crate) mod program;
-mod serve;
+pub(crate) mod serve;
 
-use crate::{args::Noun, args::Paged, answer::piece, failure::Failure, output::Output, session::Session};
+use crate::{answer::piece, args::Noun, args::Paged, failure::Failure, output::Output, session::Session};
 
 /// Does what was typed.
 pub(crate) async fn run(noun: Noun, session: &Session) -> Result<(), Failure> {
@@ -23,10 +23,9 @@ pub(crate) async fn run(noun: Noun, session: &Session) -> Result<(), Failure> {
         Noun::Operation(verb) => operation::run(session, verb).await,
         Noun::Audit(verb) => audit::run(session, verb).await,
         Noun::Connection(verb) => connection::run(session, verb).await,
-        Noun::Serve(options) => serve::run(session, options).await,
         Noun::HostUntilIdle => serve::until_idle(session).await,
-        // These are done before a home is opened.
-        Noun::Doctor | Noun::Completion { .. } | Noun::Openapi => Ok(()),
+        // These are done before it comes to this.
+        Noun::Serve(_) | Noun::Doctor | Noun::Completion { .. } | Noun::Openapi => Ok(()),
     }
 }
 

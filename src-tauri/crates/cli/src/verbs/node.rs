@@ -44,7 +44,8 @@ pub(super) async fn run(session: &Session, verb: NodeVerb) -> Result<(), Failure
 
 /// Nodes as a table. What is not known is said so.
 pub(super) fn table(nodes: &[Node]) -> Table {
-    let mut table = Table::new(&["node", "role", "state", "health", "address", "plan", "lag", "memory", "note"]);
+    let mut table =
+        Table::new(&["node", "role", "state", "health", "address", "plan", "lag", "memory", "note"]);
     #[allow(clippy::cast_precision_loss, reason = "for people to read")]
     for node in nodes {
         let role = node.role.map_or_else(|| word(&node.kind), |role| word(&role));
@@ -52,8 +53,13 @@ pub(super) fn table(nodes: &[Node]) -> Table {
             (Some(shard), NodeKind::Data) => format!("{role} {shard}"),
             _ => role,
         };
-        let lag = if node.follows.is_some() { or_unknown(node.lag_bytes, |lag| bytes(lag as f64)) } else { String::new() };
-        let address = node.port.map_or_else(|| node.address.to_string(), |port| format!("{}:{port}", node.address));
+        let lag = if node.follows.is_some() {
+            or_unknown(node.lag_bytes, |lag| bytes(lag as f64))
+        } else {
+            String::new()
+        };
+        let address =
+            node.port.map_or_else(|| node.address.to_string(), |port| format!("{}:{port}", node.address));
         table.row(vec![
             node.name.clone(),
             role,
@@ -79,9 +85,8 @@ async fn list(session: &Session, cluster: &str) -> Result<(), Failure> {
 
 async fn metrics(session: &Session, node: &str) -> Result<(), Failure> {
     let answer = session.get(&format!("/v1/nodes/{}", piece(node))).await?;
-    let node: serde_json::Value = answer.read()?;
     if session.output.json() {
-        return session.output.body(node["metrics"].to_string().as_bytes());
+        return session.output.body(&answer.body);
     }
     let node: Node = answer.read()?;
     let value = |metric: clusterdeck_domain::Metric| {
@@ -117,7 +122,8 @@ async fn followed(session: &Session, path: &str) -> Result<(), Failure> {
                 continue;
             }
             heard = true;
-            let page: LogPage = serde_json::from_str(&notice.data).map_err(|e| Failure::other(e.to_string()))?;
+            let page: LogPage =
+                serde_json::from_str(&notice.data).map_err(|e| Failure::other(e.to_string()))?;
             after = format!("&after={}", page.next);
             if session.output.json() {
                 session.output.line(&notice.data)?;

@@ -1,18 +1,35 @@
 //! `clusterdeck serve`, and hosting for a command that did not wait.
 
-use crate::{args::Serve, failure::Failure, session::{self, Session}};
+use crate::{
+    args::Serve,
+    failure::Failure,
+    session::{self, Session},
+};
 use clusterdeck_api::{Problem, serve};
 use clusterdeck_engine::EngineError;
 use serde_json::json;
 use std::{io::IsTerminal, time::Duration};
 
-/// Serves until it is told to stop.
-pub(super) async fn run(session: &Session, options: Serve) -> Result<(), Failure> {
+/// How long operations under way get to end when serving stops; what has not ended goes on at the next start.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Serves until it is told to stop, which is its good end.
+pub(crate) async fn run(session: &Session, options: Serve) -> Result<(), Failure> {
+    let served = serve_until_stopped(session, options).await;
+    session.front().close(FAREWELL).await;
+    served
+}
+
+async fn serve_until_stopped(session: &Session, options: Serve) -> Result<(), Failure> {
     let output = session.output;
     let secrets = session.secrets().await?;
     let token = serve::token(secrets.as_ref()).await?;
     if options.token_only {
-        return if output.json() { output.line(&json!({"token": token.reveal()}).to_string()) } else { output.line(token.reveal()) };
+        return if output.json() {
+            output.line(&json!({"token": token.reveal()}).to_string())
+        } else {
+            output.line(token.reveal())
+        };
     }
     let wanted = serve::Options {
         listen: options.listen,
@@ -21,7 +38,11 @@ pub(super) async fn run(session: &Session, options: Serve) -> Result<(), Failure
     };
     let serving = serve::start(session.front().clone(), secrets.as_ref(), wanted).await?;
     // The link signs a browser in: it is for the one who sits here, not for a log.
-    let link = if std::io::stdout().is_terminal() || options.show_token { Some(serving.sign_in_link()?) } else { None };
+    let link = if std::io::stdout().is_terminal() || options.show_token {
+        Some(serving.sign_in_link()?)
+    } else {
+        None
+    };
     let shown = options.show_token.then(|| token.reveal().clone());
     if output.json() {
         output.line(
@@ -49,7 +70,6 @@ pub(super) async fn run(session: &Session, options: Serve) -> Result<(), Failure
     session::stopped().await;
     output.note("Stopping. The servers keep running.");
     serving.stop().await;
-    session.front().close(Duration::from_secs(5)).await;
     Ok(())
 }
 
@@ -63,7 +83,9 @@ pub(super) async fn until_idle(session: &Session) -> Result<(), Failure> {
 
 impl Session {
     /// Where secrets live: with the host's own eyes, or opened here when another process holds the home.
-    async fn secrets(&self) -> Result<std::sync::Arc<dyn clusterdeck_engine::repository::SecretRepository>, Failure> {
+    async fn secrets(
+        &self,
+    ) -> Result<std::sync::Arc<dyn clusterdeck_engine::repository::SecretRepository>, Failure> {
         if let Some(secrets) = self.front().secrets() {
             return Ok(secrets);
         }
