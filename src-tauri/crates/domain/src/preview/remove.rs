@@ -100,8 +100,12 @@ fn not_the_last_copy(spec: &ClusterSpec, seen: &ClusterObserved, node: &NodeSpec
 fn what_is_left(spec: &ClusterSpec, seen: &ClusterObserved, node: &NodeSpec, preview: &mut Preview) {
     let left = others(spec, node).count();
     let of = node.shard.map_or_else(|| spec.name.to_string(), |s| format!("Shard {s} of {}", spec.name));
-    let copies = words::count(left, "copy").replace("copys", "copies");
+    let copies = if left == 1 { "1 copy".to_owned() } else { format!("{left} copies") };
     let mut text = format!("{of} keeps {copies} of its data");
+    let well = nodes_able_to_serve(spec, seen, node);
+    if well < left {
+        text.push_str(&format!(", of which {} well", if well == 1 { "1 is".to_owned() } else { format!("{well} are") }));
+    }
     if left == 1 {
         text.push_str(
             ": when that node fails too, the data cannot be reached, and it is lost with the node's disk",
