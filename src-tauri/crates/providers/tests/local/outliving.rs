@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 const HOME: &str = "CLUSTERDECK_TEST_HOME";
@@ -147,14 +147,23 @@ async fn killed_before_the_start_the_unit_counts_as_crashed_and_can_be_started()
     pid_of(&*machine, "sleeper").await;
 }
 
+/// A process that no unit knows, ended with the test.
+struct Stranger(Child);
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        drop(self.0.kill().and_then(|()| self.0.wait()));
+    }
+}
+
 #[tokio::test]
 async fn a_pid_that_went_to_somebody_else_is_not_mistaken_for_the_unit() {
     let home = Home::new();
     let machine = home.machine().await;
     machine.start(&sleeper()).await.unwrap();
     machine.stop("sleeper").await.unwrap();
-    let mut stranger = Command::new("/usr/bin/sleep").arg("1000").spawn().unwrap();
-    let pid = stranger.id();
+    let mut stranger = Stranger(Command::new("/usr/bin/sleep").arg("1000").spawn().unwrap());
+    let pid = stranger.0.id();
     rewrite_note(&home.root(&*machine), "sleeper", |note| {
         note["intent"] = "run".into();
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim().to_owned();
@@ -163,9 +172,7 @@ async fn a_pid_that_went_to_somebody_else_is_not_mistaken_for_the_unit() {
     let state = machine.state("sleeper").await.unwrap();
     let usage = machine.usage("sleeper").await.unwrap();
     machine.stop("sleeper").await.unwrap();
-    let spared = stranger.try_wait().unwrap().is_none();
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
+    let spared = stranger.0.try_wait().unwrap().is_none();
     assert!(matches!(state, UnitState::Crashed { .. }), "{state:?}");
     assert_eq!(usage.memory_bytes, None, "a stranger's memory is not the unit's");
     assert!(spared, "and is never signalled");

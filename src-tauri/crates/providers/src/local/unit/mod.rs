@@ -173,7 +173,11 @@ impl Units {
         };
         match self.log_of(name).last_words(LAST_LINES) {
             words if words.is_empty() => how,
-            words => format!("{how}; its log ends:\n{words}"),
+            // What a person can mend comes first.
+            words => match launch::explain(name, &words) {
+                Some(reason) => format!("{reason}; {how}; its log ends:\n{words}"),
+                None => format!("{how}; its log ends:\n{words}"),
+            },
         }
     }
 
