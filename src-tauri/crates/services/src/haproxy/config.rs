@@ -57,8 +57,12 @@ pub(crate) struct Config {
 }
 
 /// Writes the configuration. `state_file` is where a starting process finds who is up.
-pub(crate) fn config(address: IpAddr, state_file: &str, listeners: &[Listener]) -> Config {
-    let body = body(address, listeners);
+///
+/// `one_writer`: only one node takes writes at a time. Then all of them go to the node they went to last while that is
+/// up. A primary that hung, was replaced and wakes up says for some ten seconds that it is one, until the Sentinels turn
+/// it into a replica; what it took meanwhile would be lost.
+pub(crate) fn config(address: IpAddr, state_file: &str, listeners: &[Listener], one_writer: bool) -> Config {
+    let body = body(address, listeners, one_writer);
     let mark = hex::encode(&Sha256::digest(format!("{state_file}\n{body}").as_bytes())[..8]);
     let text = format!(
         "# Written by Clusterdeck. It holds the password of a user that may only ask for a server's role.\n\
@@ -72,7 +76,7 @@ pub(crate) fn config(address: IpAddr, state_file: &str, listeners: &[Listener]) 
     Config { text, mark }
 }
 
-fn body(address: IpAddr, listeners: &[Listener]) -> String {
+fn body(address: IpAddr, listeners: &[Listener], one_writer: bool) -> String {
     let mut text = format!(
         "defaults\n    mode tcp\n    log global\n    option dontlognull\n    option clitcpka\n    option srvtcpka\n    \
          option redispatch 1\n    retries 2\n    timeout connect 1s\n    timeout client 24h\n    timeout server 24h\n    \
@@ -91,6 +95,9 @@ fn body(address: IpAddr, listeners: &[Listener]) -> String {
         text.push_str(&format!(
             "backend {name}\n    balance leastconn\n    option tcp-check\n    tcp-check connect\n"
         ));
+        if one_writer && listener.traffic == Traffic::ReadWrite {
+            text.push_str("    stick-table type ip size 16 nopurge\n    stick on dst\n");
+        }
         for line in &listener.check {
             text.push_str(&match line {
                 CheckLine::Send(what) => format!("    tcp-check send {}\n", quoted(what.reveal())),
@@ -184,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_check_line_is_quoted_so_that_nothing_in_it_is_expanded() {
-        let made = config(IpAddr::from([127, 0, 0, 9]), "/x/state", &[listener(Traffic::ReadWrite)]);
+        let made = config(IpAddr::from([127, 0, 0, 9]), "/x/state", &[listener(Traffic::ReadWrite)], true);
         assert!(made.text.contains(r#"tcp-check send "AUTH watch \$x\r\n""#), "{}", made.text);
         assert!(
             made.text.contains("server demo-3 127.0.0.3:6379 check weight 0"),

@@ -8,7 +8,7 @@ mod config;
 mod runtime;
 
 use async_trait::async_trait;
-use clusterdeck_domain::NodeId;
+use clusterdeck_domain::{NodeId, Topology};
 use clusterdeck_driver::{
     ClusterContext, DriverError, Gateway, GatewayStatus, Listener, Machine, Result, Traffic, UnitSpec,
 };
@@ -138,7 +138,8 @@ impl Gateway for Haproxy {
         let machine = cx.gateway()?;
         let socket = socket(machine.as_ref())?;
         let state_file = machine.path(STATE).to_string_lossy().into_owned();
-        let config = config::config(machine.address(), &state_file, listeners);
+        let one_writer = matches!(cx.spec.topology, Topology::Single | Topology::PrimaryReplica);
+        let config = config::config(machine.address(), &state_file, listeners, one_writer);
         let all_down = config::state(listeners, &HashMap::new());
         let running = machine.state(UNIT).await?.is_running();
         if running && mark(&socket).await.is_ok_and(|mark| mark == config.mark) {

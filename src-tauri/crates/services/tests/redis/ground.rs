@@ -203,16 +203,26 @@ impl Ground {
 
     /// A connection to an address as people.
     pub(crate) async fn people(&self, machine: &dyn Machine, port: u16) -> redis::aio::MultiplexedConnection {
-        try_people(&self.cx, machine, port).await.unwrap()
+        connect(machine, port, self.cx.secrets.newest("people").unwrap().reveal()).await.unwrap()
+    }
+    /// A connection to a node's server as ourselves.
+    pub(crate) async fn operator(&self, ordinal: u16) -> redis::aio::MultiplexedConnection {
+        let password = self.cx.secrets.newest("operator").unwrap();
+        connect_as(self.machine(ordinal).as_ref(), 6379, "operator", password.reveal()).await.unwrap()
     }
 }
 
-pub(crate) async fn try_people(
-    cx: &ClusterContext,
-    machine: &dyn Machine,
-    port: u16,
-) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
-    connect(machine, port, cx.secrets.newest("people").unwrap().reveal()).await
+/// Says something in words without blanks.
+pub(crate) async fn say(
+    connection: &mut redis::aio::MultiplexedConnection,
+    words: &str,
+) -> redis::RedisResult<redis::Value> {
+    let mut words = words.split(' ');
+    let mut command = redis::cmd(words.next().unwrap());
+    for word in words {
+        command.arg(word);
+    }
+    command.query_async(connection).await
 }
 
 pub(crate) async fn connect(
@@ -220,8 +230,17 @@ pub(crate) async fn connect(
     port: u16,
     password: &str,
 ) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
+    connect_as(machine, port, "default", password).await
+}
+
+async fn connect_as(
+    machine: &dyn Machine,
+    port: u16,
+    user: &str,
+    password: &str,
+) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
     use redis::IntoConnectionInfo as _;
-    let settings = redis::RedisConnectionInfo::default().set_password(password).set_skip_set_lib_name();
+    let settings = redis::RedisConnectionInfo::default().set_username(user).set_password(password).set_skip_set_lib_name();
     let at = redis::ConnectionAddr::Tcp(machine.address().to_string(), machine.port(port));
     let client = redis::Client::open(at.into_connection_info()?.set_redis_settings(settings))?;
     let limits = redis::AsyncConnectionConfig::new()
