@@ -12,8 +12,8 @@ test('what was not measured is a dash and never zero', () => {
 });
 
 test('durations take the two largest units', () => {
-	expect([7, 850, 12_400, 200_000, 7_500_000, 90_000_000].map((v) => duration(v))).toEqual([
-		'7 ms', '850 ms', '12 s', '3 min 20 s', '2 h 5 min', '1 d 1 h'
+	expect([6.7, 850, 12_400, 200_000, 7_500_000, 90_000_000].map((v) => duration(v))).toEqual([
+		'6.7 ms', '850 ms', '12 s', '3 min 20 s', '2 h 5 min', '1 d 1 h'
 	]);
 });
 

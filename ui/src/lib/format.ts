@@ -33,6 +33,7 @@ export function percent(value: number | null | undefined): string {
 /** A length of time, at most two units: `850 ms`, `12.4 s`, `3 min 20 s`, `2 h 5 min`. */
 export function duration(ms: number | null | undefined): string {
 	if (ms == null || !Number.isFinite(ms)) return NONE;
+	if (ms < 10) return `${trimmed(ms, 1)} ms`;
 	if (ms < 1000) return `${Math.round(ms)} ms`;
 	if (ms < 60_000) return `${trimmed(ms / 1000, ms < 10_000 ? 1 : 0)} s`;
 	const minutes = Math.floor(ms / 60_000);

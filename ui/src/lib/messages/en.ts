@@ -10,7 +10,7 @@ export const en = {
 		activity: 'Activity',
 		audit: 'Audit trail',
 		settings: 'Settings',
-		search: 'Search or jump to',
+		search: 'Search',
 		running: (n: number) => plural(n, 'operation under way', 'operations under way')
 	},
 	action: {
@@ -105,7 +105,7 @@ export const en = {
 		reveal: 'Show password', hide: 'Hide',
 		hidesIn: (s: number) => `Hidden again in ${s} s`,
 		rotate: 'Rotate credentials',
-		care: 'Care',
+		care: 'Safety',
 		resync: 'Resync replicas',
 		resyncText: 'Gives every replica a fresh copy of its primary. The old data is set aside until the new copy streams.',
 		rotateText: 'New passwords on every node before the old ones stop.',

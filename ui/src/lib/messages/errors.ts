@@ -35,7 +35,7 @@ export const errors: Record<FaultCode, ErrorEntry> = {
 	'keyring-locked': entry('warning', 'The keyring is locked', 'Passwords cannot be read. ' + RUNS_ON, 'Unlock the keyring and try again.'),
 	'keyring-denied': entry('warning', 'The keyring denied access', 'Passwords cannot be read. ' + RUNS_ON, 'Allow Clusterdeck in the keyring’s dialog and try again.'),
 	'vault-broken': entry('error', 'The file vault cannot be opened', 'Passwords cannot be read. ' + RUNS_ON, 'Check that the key file is the one the vault was made with.'),
-	'store-broken': entry('error', 'The state file cannot be used', RUNS_ON, 'Do not delete it. Run clusterdeck doctor, and restore a copy of the home if there is one.'),
+	'store-broken': entry('error', 'The state file cannot be used', RUNS_ON, 'Leave the files of the home folder as they are. Run clusterdeck doctor, and restore a copy of the home if there is one.'),
 	'disk-full': entry('error', 'The disk is full', 'Nothing more can be written down, so no change is started. Servers may stop taking writes.', 'Make room and try again.'),
 	unsupported: entry('warning', 'This is not supported here', UNTOUCHED, 'The service or provider cannot do it.', 'none'),
 	failed: entry('error', 'It did not work', 'What had begun was taken back unless it says otherwise.', 'Look at the steps in Activity.', 'activity'),

@@ -1,4 +1,5 @@
 // The theme in force. The settings are the truth; the copy in localStorage only spares the first paint a flash (static/theme.js).
+import { untrack } from 'svelte';
 import type { Theme } from '$lib/api/types';
 
 const KEY = 'clusterdeck.theme';
@@ -23,7 +24,8 @@ class ThemeState {
 		} catch {
 			// No storage: the first paint uses the system's theme.
 		}
-		this.revision++;
+		// Counting up reads too: an effect that applies the theme must not wait for itself.
+		untrack(() => this.revision++);
 	}
 }
 

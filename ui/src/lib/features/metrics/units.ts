@@ -29,3 +29,14 @@ export function heightOf(metric: Metric, max: number | null): [number, number] {
 	const floor = UNITS[metric] === 'bytes' || UNITS[metric] === 'bytes-per-second' ? 1024 : 5;
 	return [0, Math.max(floor, (max ?? 0) * 1.15)];
 }
+
+const CLOCK = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' });
+const CLOCK_S = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
+
+/** A time on the axis, as short as the span allows. */
+export function clockText(at: number, span: number): string {
+	if (span <= 3 * 60_000) return CLOCK_S.format(at);
+	if (span <= 36 * 3_600_000) return CLOCK.format(at);
+	return DAY.format(at);
+}
