@@ -27,5 +27,5 @@ mod owner;
 mod state;
 mod table;
 
-pub use cache::{Cache, Copy, Limits};
+pub use cache::{Cache, KeptCopy, Limits};
 pub use state::State;

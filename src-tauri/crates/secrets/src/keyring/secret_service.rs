@@ -56,3 +56,30 @@ fn named(name: &str, error: &dyn StdError) -> SecretError {
         _ => SecretError::Failed(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What cannot be provoked from a real service in a test: a refusal.
+    #[test]
+    fn a_refusal_on_the_bus_is_told_from_a_missing_or_a_locked_keyring() {
+        let cause = |error: zbus::fdo::Error| tell(&ServiceError::ZbusFdo(error));
+        let text = || "no".to_owned();
+        assert!(matches!(cause(zbus::fdo::Error::AccessDenied(text())), SecretError::Denied), "refused");
+        assert!(matches!(cause(zbus::fdo::Error::AuthFailed(text())), SecretError::Denied), "refused");
+        assert!(matches!(cause(zbus::fdo::Error::ServiceUnknown(text())), SecretError::NoKeyring), "missing");
+        assert!(
+            matches!(cause(zbus::fdo::Error::SpawnExecFailed(text())), SecretError::NoKeyring),
+            "not started"
+        );
+        let wrapped = zbus::Error::FDO(Box::new(zbus::fdo::Error::AccessDenied(text())));
+        assert!(matches!(tell(&ServiceError::Zbus(wrapped)), SecretError::Denied), "as deep as it may lie");
+        assert!(matches!(tell(&ServiceError::Locked), SecretError::Locked), "locked");
+        assert!(matches!(tell(&ServiceError::Prompt), SecretError::Locked), "dialog dismissed: still locked");
+        assert!(
+            matches!(tell(&ServiceError::Crypto("x")), SecretError::Failed(_)),
+            "anything else says what it was"
+        );
+    }
+}

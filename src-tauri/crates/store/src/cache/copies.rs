@@ -26,7 +26,7 @@ pub(crate) const CREATE: Migration = Migration {
 
 /// An answer as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Copy {
+pub struct KeptCopy {
     /// The answer's body.
     pub body: Vec<u8>,
     /// When it was given.
@@ -72,7 +72,7 @@ pub(super) fn put(
     Ok(())
 }
 
-pub(super) fn get(inner: &mut Inner, name: &str, path: &str) -> Result<Option<Copy>, Fault> {
+pub(super) fn get(inner: &mut Inner, name: &str, path: &str) -> Result<Option<KeptCopy>, Fault> {
     let found: Option<(i64, String, Vec<u8>)> = inner
         .connection
         .prepare_cached("SELECT id, at, body FROM copies WHERE connection = ?1 AND path = ?2")?
@@ -83,7 +83,7 @@ pub(super) fn get(inner: &mut Inner, name: &str, path: &str) -> Result<Option<Co
         .connection
         .prepare_cached("UPDATE copies SET used = (SELECT max(used) + 1 FROM copies) WHERE id = ?1")?
         .execute([id])?;
-    Ok(Some(Copy { body, at: table::from_time("a copy", &at)? }))
+    Ok(Some(KeptCopy { body, at: table::from_time("a copy", &at)? }))
 }
 
 pub(super) fn forget(inner: &mut Inner, name: &str) -> Result<(), Fault> {

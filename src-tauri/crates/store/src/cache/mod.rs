@@ -8,7 +8,7 @@ mod points;
 mod samples;
 mod tidy;
 
-pub use copies::Copy;
+pub use copies::KeptCopy;
 
 use crate::{
     fault::{Fault, Place},
@@ -107,7 +107,7 @@ impl Cache {
     ///
     /// # Errors
     /// `Broken`.
-    pub async fn get_copy(&self, connection: &str, path: &str) -> Result<Option<Copy>> {
+    pub async fn get_copy(&self, connection: &str, path: &str) -> Result<Option<KeptCopy>> {
         let (name, path) = (connection.to_owned(), path.to_owned());
         self.call(move |inner| copies::get(inner, &name, &path)).await
     }

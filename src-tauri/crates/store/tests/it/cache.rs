@@ -2,7 +2,7 @@
 
 use crate::made;
 use clusterdeck_engine::repository::CacheRepository;
-use clusterdeck_store::{Cache, Copy, Limits};
+use clusterdeck_store::{Cache, KeptCopy, Limits};
 
 #[tokio::test]
 async fn the_last_observation_of_each_cluster_is_there_after_a_restart() {
@@ -36,7 +36,11 @@ async fn a_copy_is_read_back_with_its_time_and_goes_with_its_connection() {
     cache.put_copy("team", "/v1/clusters", b"new", later).await.expect("keeps");
     cache.put_copy("other", "/v1/clusters", b"theirs", made::moment()).await.expect("keeps");
     let found = cache.get_copy("team", "/v1/clusters").await.expect("reads");
-    assert_eq!(found, Some(Copy { body: b"new".to_vec(), at: later }), "the newest, and when it was given");
+    assert_eq!(
+        found,
+        Some(KeptCopy { body: b"new".to_vec(), at: later }),
+        "the newest, and when it was given"
+    );
     assert_eq!(cache.get_copy("team", "/v1/audit").await.expect("reads"), None, "another path has none");
     cache.forget_connection("team").await.expect("forgets");
     assert_eq!(cache.get_copy("team", "/v1/clusters").await.expect("reads"), None, "gone");

@@ -1,9 +1,9 @@
 //! More than one process, and processes that end badly.
 
 use crate::made;
-use clusterdeck_domain::{OperationId, OperationState};
-use clusterdeck_engine::repository::{Page, RepositoryError, StateRepository};
-use clusterdeck_store::State;
+use clusterdeck_domain::{ClusterId, METRICS, Metric, NodeId, OperationId, OperationState};
+use clusterdeck_engine::repository::{CacheRepository, Page, RepositoryError, SampleRow, StateRepository};
+use clusterdeck_store::{Cache, State};
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
@@ -34,6 +34,7 @@ async fn the_other_process_does_its_work() {
     let state = State::open(Path::new(&home)).expect("opens");
     match work.as_str() {
         "write for ever" => write_for_ever(&state).await,
+        "measure for ever" => measure_for_ever(Path::new(&home)).await,
         who => add_generations(&state, who).await,
     }
 }
@@ -41,6 +42,11 @@ async fn the_other_process_does_its_work() {
 fn say(what: u128) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "done {what}").and_then(|()| out.flush()).expect("the parent listens");
+}
+
+/// The number in such a line. The first one stands behind what the test harness says.
+fn said(line: &str) -> Option<u128> {
+    line.split_once("done ")?.1.parse().ok()
 }
 
 /// Writes operations, each in several calls, and says so after each is acknowledged.
@@ -60,30 +66,23 @@ async fn write_for_ever(state: &State) {
 #[tokio::test]
 async fn a_process_killed_while_it_writes_leaves_all_it_acknowledged() {
     // At several points: in the first log, around checkpoints (every 1,000 pages), and long after.
-    for enough in [1_usize, 20, 300, 700] {
+    for enough in [1_u128, 20, 300, 700] {
         let home = tempfile::tempdir().expect("a folder");
         let mut child = start(home.path(), "write for ever");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let mut acknowledged = 0;
-        for line in lines.by_ref() {
-            acknowledged += usize::from(line.expect("text").starts_with("done "));
-            if acknowledged == enough {
-                break;
-            }
-        }
+        let mut lines =
+            BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
+        let begun = lines.by_ref().filter_map(|line| said(&line)).find(|number| *number >= enough);
         child.kill().expect("kill -9");
-        // What it still said before it died counts as well; the last line may be torn.
-        acknowledged += lines.map_while(Result::ok).filter(|line| line.starts_with("done ")).count();
+        // What it still said before it died counts as well.
+        let last = lines.filter_map(|line| said(&line)).chain(begun).max().expect("it had begun");
         assert!(!child.wait().expect("ended").success(), "it was killed");
-        assert!(acknowledged >= enough, "it had begun");
 
         let state = State::open(home.path()).expect("the file is readable");
         let clusters = state.clusters().await.expect("reads").len();
-        for number in 0..acknowledged as u128 - 1 {
+        for number in 0..=last {
             let row = state.operation(&OperationId::new(number)).await.expect("reads");
-            let row = row.unwrap_or_else(|| {
-                panic!("operation {number} of {acknowledged} was acknowledged and is gone")
-            });
+            let row =
+                row.unwrap_or_else(|| panic!("operation {number} of {last} was acknowledged and is gone"));
             assert_eq!(row.operation.state, OperationState::Succeeded, "operation {number} had ended");
             let journal = state.journal(&row.operation.id).await.expect("reads");
             assert_eq!(journal.len(), 2, "the journal of operation {number}");
@@ -91,9 +90,11 @@ async fn a_process_killed_while_it_writes_leaves_all_it_acknowledged() {
         // The one under way is there wholly or not at all, and never more than one.
         let unfinished = state.unfinished().await.expect("reads");
         assert!(unfinished.len() <= 1, "at most the last one was under way");
-        assert!(
-            (acknowledged..=acknowledged + 1).contains(&clusters)
-                || clusters == acknowledged + unfinished.len()
+        let next = state.operation(&OperationId::new(last + 1)).await.expect("reads");
+        assert_eq!(
+            clusters as u128,
+            last + 1 + u128::from(next.is_some()),
+            "each operation with its cluster"
         );
         for row in &unfinished {
             assert_eq!(
@@ -103,6 +104,44 @@ async fn a_process_killed_while_it_writes_leaves_all_it_acknowledged() {
             );
         }
     }
+}
+
+/// When the samples of the test below begin.
+const START: i64 = 1_795_305_600_000;
+
+/// Keeps a sample every 2 s of its own time, and says so.
+async fn measure_for_ever(home: &Path) {
+    let cache = Cache::open(home).expect("opens");
+    for number in 0.. {
+        let at = START + number * 2_000;
+        let (cluster, node, values) =
+            (ClusterId::new(1), NodeId::new(1), vec![Some(number as f64); METRICS.len()]);
+        cache.add_samples(&[SampleRow { cluster, node, at, values }]).await.expect("adds");
+        if number % 30 == 0 {
+            cache.tidy(at).await.expect("tidies");
+        }
+        say(number as u128);
+    }
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_a_sound_cache_that_lacks_the_last_seconds_at_most() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut child = start(home.path(), "measure for ever");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
+    let begun = lines.by_ref().filter_map(|line| said(&line)).find(|number| *number == 2_000);
+    child.kill().expect("kill -9");
+    let last = lines.filter_map(|line| said(&line)).chain(begun).max().expect("it had begun");
+    child.wait().expect("ended");
+    let cache = Cache::open(home.path()).expect("opens");
+    assert!(!home.path().join("cache.db.damaged").exists(), "it was not damaged");
+    let surely = START + last as i64 * 2_000 - 16_000;
+    let points = cache
+        .points(&NodeId::new(1), Metric::Clients, surely - 600_000, surely, 2_000)
+        .await
+        .expect("points");
+    assert_eq!(points.len(), 300, "ten minutes");
+    assert!(points.iter().all(|p| p.value.is_some()), "without a gap, up to 16 s before the end");
 }
 
 const GENERATIONS: u64 = 40;
