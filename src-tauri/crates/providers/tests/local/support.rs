@@ -62,10 +62,17 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         // By what the processes write to, so that it does not depend on the notes under test.
-        for pid in processes() {
-            if fs::read_link(format!("/proc/{pid}/fd/1")).is_ok_and(|out| out.starts_with(&self.dir)) {
-                signal(pid, "KILL");
+        // Again while there are any: a shell may be starting the next program in the moment we look.
+        let ours = |pid: &u32| {
+            alive(*pid)
+                && fs::read_link(format!("/proc/{pid}/fd/1")).is_ok_and(|out| out.starts_with(&self.dir))
+        };
+        for _ in 0..20 {
+            let left: Vec<u32> = processes().into_iter().filter(ours).collect();
+            if left.is_empty() {
+                return;
             }
+            left.into_iter().for_each(|pid| signal(pid, "KILL"));
         }
     }
 }

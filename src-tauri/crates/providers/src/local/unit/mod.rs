@@ -38,6 +38,8 @@ const LOCK_STEP: Duration = Duration::from_millis(10);
 const FIRST_MOMENTS: Duration = Duration::from_millis(40);
 /// The system ends a killed process at once, unless it hangs in a broken disk or network share.
 const KILL_WAIT: Duration = Duration::from_secs(10);
+/// How often processes that an ended server left are looked for.
+const LEFTOVER_ROUNDS: u32 = 5;
 /// Lines of the log that are told with a crash.
 const LAST_LINES: usize = 5;
 
@@ -217,9 +219,16 @@ impl Units {
 
     /// Ends what is left of a unit whose server has ended: workers and writers of snapshots that it had started.
     fn clear_leftovers(&self, name: &str) {
-        for left in self.marked(name) {
-            if let Err(e) = left.id.signal(Signal::KILL) {
-                tracing::warn!(unit = name, pid = left.id.pid, error = %e, "a process of an ended server stays");
+        // Again while there are any: one may be starting another in the moment we look.
+        for _ in 0..LEFTOVER_ROUNDS {
+            let left = self.marked(name);
+            if left.is_empty() {
+                return;
+            }
+            for one in left {
+                if let Err(e) = one.id.signal(Signal::KILL) {
+                    tracing::warn!(unit = name, pid = one.id.pid, error = %e, "a process of an ended server stays");
+                }
             }
         }
     }
