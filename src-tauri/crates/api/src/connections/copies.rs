@@ -1,7 +1,7 @@
 //! Copies of what was read, in cache.db: what a window shows while the other side cannot be reached, or while the engine
 //! of this computer is still starting. A copy always says how old it is.
 //!
-//! Never copied: credentials and whatever else forbids it (`no-store`), logs, streams, and anything but JSON.
+//! Never copied: credentials and whatever else is `private`, logs, streams, and anything but JSON.
 
 use super::{AS_OF, list::EMBEDDED};
 use crate::problem::Problem;
@@ -157,7 +157,7 @@ fn may_be_kept(answer: &Response<Body>) -> bool {
     let headers = answer.headers();
     let json =
         headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/json"));
-    let forbidden = headers.get(header::CACHE_CONTROL).is_some_and(|v| v.as_bytes().starts_with(b"no-store"));
+    let forbidden = headers.get(header::CACHE_CONTROL).is_some_and(|v| v.as_bytes().starts_with(b"private"));
     answer.status() == StatusCode::OK && json && !forbidden
 }
 

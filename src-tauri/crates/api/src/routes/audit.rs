@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use clusterdeck_engine::repository::AuditEntry;
 
 /// Who did what, newest first.
-#[utoipa::path(get, path = "/v1/audit", tag = "changes",
+#[utoipa::path(get, operation_id = "list_audit", path = "/v1/audit", tag = "changes",
     params(("cluster" = Option<String>, Query, description = "Name or id"), ("cursor" = Option<String>, Query),
         ("limit" = Option<u32>, Query)),
     responses((status = 200, body = List<AuditEntry>), (status = 400, body = Problem)))]

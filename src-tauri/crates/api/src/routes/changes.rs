@@ -14,7 +14,7 @@ use axum::{
 use clusterdeck_domain::{Change, Operation};
 
 /// What a change would do. Changes nothing.
-#[utoipa::path(post, path = "/v1/previews", tag = "changes", request_body = Change,
+#[utoipa::path(post, operation_id = "preview_change", path = "/v1/previews", tag = "changes", request_body = Change,
     responses((status = 201, body = PreviewAnswer), (status = 400, body = Problem)))]
 pub(crate) async fn preview(
     State(rooms): State<Rooms>,
@@ -24,7 +24,7 @@ pub(crate) async fn preview(
 }
 
 /// Confirms a preview and starts its operation.
-#[utoipa::path(post, path = "/v1/operations", tag = "changes", request_body = Confirmation,
+#[utoipa::path(post, operation_id = "confirm_change", path = "/v1/operations", tag = "changes", request_body = Confirmation,
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a retry safe: the same key gives the same operation")),
     responses((status = 202, body = Operation), (status = 400, body = Problem), (status = 409, body = Problem),
         (status = 410, body = Problem), (status = 503, body = Problem)))]

@@ -13,7 +13,7 @@ use axum::{
 use clusterdeck_charts::{ChartError, ChartSpec, Theme, render_png, render_svg};
 
 /// One metric of a cluster's nodes as a picture.
-#[utoipa::path(get, path = "/v1/clusters/{id}/metrics/chart", tag = "watch",
+#[utoipa::path(get, operation_id = "draw_chart", path = "/v1/clusters/{id}/metrics/chart", tag = "watch",
     params(("id" = String, Path, description = "Name or id"), ("metric" = String, Query),
         ("from" = Option<i64>, Query), ("to" = Option<i64>, Query), ("step" = Option<i64>, Query),
         ("node" = Option<Vec<String>>, Query, description = "May repeat"),

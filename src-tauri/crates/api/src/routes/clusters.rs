@@ -13,7 +13,7 @@ use axum::{
 };
 
 /// Clusters by name.
-#[utoipa::path(get, path = "/v1/clusters", tag = "clusters",
+#[utoipa::path(get, operation_id = "list_clusters", path = "/v1/clusters", tag = "clusters",
     params(("cursor" = Option<String>, Query), ("limit" = Option<u32>, Query, description = "50 when left out, at most 500")),
     responses((status = 200, body = List<Cluster>), (status = 400, body = Problem)))]
 pub(crate) async fn list(State(rooms): State<Rooms>, params: Params) -> Answer<List<Cluster>> {
@@ -22,14 +22,14 @@ pub(crate) async fn list(State(rooms): State<Rooms>, params: Params) -> Answer<L
 }
 
 /// One cluster, by name or id.
-#[utoipa::path(get, path = "/v1/clusters/{id}", tag = "clusters", params(("id" = String, Path, description = "Name or id")),
+#[utoipa::path(get, operation_id = "show_cluster", path = "/v1/clusters/{id}", tag = "clusters", params(("id" = String, Path, description = "Name or id")),
     responses((status = 200, body = Cluster), (status = 404, body = Problem)))]
 pub(crate) async fn show(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<Cluster> {
     Ok(Json(Cluster::from(&rooms.engine.cluster(&id).await?)))
 }
 
 /// Where clients connect to.
-#[utoipa::path(get, path = "/v1/clusters/{id}/endpoints", tag = "clusters",
+#[utoipa::path(get, operation_id = "list_endpoints", path = "/v1/clusters/{id}/endpoints", tag = "clusters",
     params(("id" = String, Path, description = "Name or id")),
     responses((status = 200, body = List<Endpoint>), (status = 404, body = Problem)))]
 pub(crate) async fn endpoints(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<List<Endpoint>> {

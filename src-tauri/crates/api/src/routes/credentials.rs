@@ -14,7 +14,7 @@ use axum::{
 };
 
 /// User name, and with `reveal=true` password and url; revealing is written to the audit trail.
-#[utoipa::path(get, path = "/v1/clusters/{id}/credentials", tag = "clusters",
+#[utoipa::path(get, operation_id = "show_credentials", path = "/v1/clusters/{id}/credentials", tag = "clusters",
     params(("id" = String, Path, description = "Name or id"), ("reveal" = Option<bool>, Query)),
     responses((status = 200, body = Credentials), (status = 404, body = Problem), (status = 503, body = Problem)))]
 #[allow(clippy::type_complexity)]
@@ -30,6 +30,6 @@ pub(crate) async fn show(
         password: found.password.map(|p| p.reveal().clone()),
         url: found.url.map(|u| u.reveal().clone()),
     }));
-    // Neither a browser nor a proxy keeps it.
-    Ok(([(header::CACHE_CONTROL, "no-store")], answer?))
+    // Neither a browser nor a proxy keeps it, nor our own copies: those look for `private`.
+    Ok(([(header::CACHE_CONTROL, "private, no-store")], answer?))
 }

@@ -46,7 +46,7 @@ fn reset() -> Sent {
 
 /// Small notices of what changed: `id` a growing number, `event` its kind, `data` an `Event`. `Last-Event-ID` resumes;
 /// `event: reset` says that too much was missed.
-#[utoipa::path(get, path = "/v1/events", tag = "watch",
+#[utoipa::path(get, operation_id = "stream_events", path = "/v1/events", tag = "watch",
     params(("Last-Event-ID" = Option<String>, Header, description = "Go on after this notice")),
     responses((status = 200, body = String, content_type = "text/event-stream"), (status = 401, body = Problem)))]
 pub(crate) async fn stream(

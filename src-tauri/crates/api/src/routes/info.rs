@@ -4,7 +4,7 @@ use crate::{router::Rooms, wire::Info};
 use axum::{Json, extract::State};
 
 /// What answers here.
-#[utoipa::path(get, path = "/v1/info", tag = "program", responses((status = 200, body = Info)))]
+#[utoipa::path(get, operation_id = "show_info", path = "/v1/info", tag = "program", responses((status = 200, body = Info)))]
 pub(crate) async fn info(State(rooms): State<Rooms>) -> Json<Info> {
     Json(Info {
         version: env!("CARGO_PKG_VERSION").to_owned(),

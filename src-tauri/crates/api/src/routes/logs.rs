@@ -40,7 +40,7 @@ impl Wanted {
 
 /// The last lines of a unit's log, or those after a position. With `follow=true` server-sent events (`event: lines`)
 /// whose `data` is the same shape and whose `id` is the position.
-#[utoipa::path(get, path = "/v1/nodes/{id}/logs", tag = "watch",
+#[utoipa::path(get, operation_id = "show_logs", path = "/v1/nodes/{id}/logs", tag = "watch",
     params(("id" = String, Path, description = "Name or id"),
         ("unit" = Option<String>, Query, description = "The server's when left out"),
         ("lines" = Option<u32>, Query, description = "200 when left out, at most 5000"),

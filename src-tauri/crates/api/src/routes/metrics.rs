@@ -92,7 +92,7 @@ pub(crate) fn metric(text: &str) -> Result<Metric, Problem> {
 
 /// Measurements in `from..to`, one point per `step`, all in milliseconds. With `Accept: text/event-stream` a round of
 /// measurements as it comes in (`event: sample`).
-#[utoipa::path(get, path = "/v1/clusters/{id}/metrics", tag = "watch",
+#[utoipa::path(get, operation_id = "show_metrics", path = "/v1/clusters/{id}/metrics", tag = "watch",
     params(("id" = String, Path, description = "Name or id"),
         ("from" = Option<i64>, Query, description = "An hour before `to` when left out"),
         ("to" = Option<i64>, Query, description = "Now when left out"),

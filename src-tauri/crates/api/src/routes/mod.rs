@@ -39,3 +39,29 @@ pub(crate) fn page<T>(mut items: Vec<T>, params: &Params, key: impl Fn(&T) -> St
 pub(crate) fn whole<T>(items: Vec<T>) -> Json<List<T>> {
     Json(List { items, next_cursor: None })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{extract::FromRequestParts, http::Request};
+
+    async fn paged(items: &[&'static str], query: &str) -> (Vec<&'static str>, Option<String>) {
+        let (mut parts, ()) = Request::get(format!("/x?{query}")).body(()).expect("a request").into_parts();
+        let Ok(params) = Params::from_request_parts(&mut parts, &()).await else { panic!("a query") };
+        let Ok(Json(list)) = page(items.to_vec(), &params, |item| (*item).to_owned()) else {
+            panic!("a page")
+        };
+        (list.items, list.next_cursor)
+    }
+
+    #[tokio::test]
+    async fn a_page_goes_on_after_its_cursor_also_when_items_came_and_went_in_between() {
+        assert_eq!(paged(&["c", "a", "b"], "limit=2").await, (vec!["a", "b"], Some("b".to_owned())));
+        assert_eq!(
+            paged(&["c", "a", "d"], "limit=2&cursor=b").await,
+            (vec!["c", "d"], None),
+            "`b` is gone, `d` is new"
+        );
+        assert_eq!(paged(&["a"], "limit=2&cursor=a").await, (vec![], None));
+    }
+}

@@ -12,7 +12,7 @@ use axum::{
 };
 
 /// The nodes of a cluster by ordinal.
-#[utoipa::path(get, path = "/v1/clusters/{id}/nodes", tag = "clusters",
+#[utoipa::path(get, operation_id = "list_nodes", path = "/v1/clusters/{id}/nodes", tag = "clusters",
     params(("id" = String, Path, description = "Name or id")),
     responses((status = 200, body = List<Node>), (status = 404, body = Problem)))]
 pub(crate) async fn list(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<List<Node>> {
@@ -20,7 +20,7 @@ pub(crate) async fn list(State(rooms): State<Rooms>, Path(id): Path<String>) -> 
 }
 
 /// One node, by name or id.
-#[utoipa::path(get, path = "/v1/nodes/{id}", tag = "clusters", params(("id" = String, Path, description = "Name or id")),
+#[utoipa::path(get, operation_id = "show_node", path = "/v1/nodes/{id}", tag = "clusters", params(("id" = String, Path, description = "Name or id")),
     responses((status = 200, body = Node), (status = 404, body = Problem)))]
 pub(crate) async fn show(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<Node> {
     let (report, node) = rooms.engine.node(&id).await?;

@@ -33,7 +33,7 @@ fn id(text: &str) -> Result<OperationId, Problem> {
 }
 
 /// Operations, newest first.
-#[utoipa::path(get, path = "/v1/operations", tag = "changes",
+#[utoipa::path(get, operation_id = "list_operations", path = "/v1/operations", tag = "changes",
     params(("cluster" = Option<String>, Query, description = "Name or id"),
         ("state" = Option<String>, Query, description = "`unfinished` leaves out those that have ended"),
         ("cursor" = Option<String>, Query), ("limit" = Option<u32>, Query)),
@@ -49,14 +49,14 @@ pub(crate) async fn list(State(rooms): State<Rooms>, params: Params) -> Answer<L
 }
 
 /// One operation with its steps.
-#[utoipa::path(get, path = "/v1/operations/{id}", tag = "changes", params(("id" = String, Path)),
+#[utoipa::path(get, operation_id = "show_operation", path = "/v1/operations/{id}", tag = "changes", params(("id" = String, Path)),
     responses((status = 200, body = Operation), (status = 404, body = Problem)))]
 pub(crate) async fn show(State(rooms): State<Rooms>, Path(text): Path<String>) -> Answer<Operation> {
     Ok(Json(rooms.engine.operation(&id(&text)?).await?))
 }
 
 /// Everything an operation wrote down, oldest first.
-#[utoipa::path(get, path = "/v1/operations/{id}/journal", tag = "changes", params(("id" = String, Path)),
+#[utoipa::path(get, operation_id = "show_journal", path = "/v1/operations/{id}/journal", tag = "changes", params(("id" = String, Path)),
     responses((status = 200, body = List<JournalLine>), (status = 404, body = Problem)))]
 pub(crate) async fn journal(
     State(rooms): State<Rooms>,
@@ -66,7 +66,7 @@ pub(crate) async fn journal(
 }
 
 /// Asks an operation to stop; it takes back what it did where that is still possible.
-#[utoipa::path(post, path = "/v1/operations/{id}/cancel", tag = "changes", params(("id" = String, Path)),
+#[utoipa::path(post, operation_id = "cancel_operation", path = "/v1/operations/{id}/cancel", tag = "changes", params(("id" = String, Path)),
     responses((status = 202, body = Operation), (status = 400, body = Problem), (status = 404, body = Problem)))]
 pub(crate) async fn cancel(
     State(rooms): State<Rooms>,

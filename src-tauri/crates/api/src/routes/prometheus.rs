@@ -10,7 +10,7 @@ use clusterdeck_engine::ClusterReport;
 use std::fmt::Write;
 
 /// The latest measurements for Prometheus. What is not known is left out, never zero.
-#[utoipa::path(get, path = "/metrics", tag = "watch",
+#[utoipa::path(get, operation_id = "scrape_metrics", path = "/metrics", tag = "watch",
     responses((status = 200, body = String, content_type = "text/plain")))]
 pub(crate) async fn show(State(rooms): State<Rooms>) -> ([(HeaderName, &'static str); 1], String) {
     let kind = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");

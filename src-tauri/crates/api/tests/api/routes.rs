@@ -1,0 +1,260 @@
+//! Every route answers, in the shapes that others rely on.
+
+use crate::desk::{Desk, ask};
+use axum::http::{Method, header};
+use serde_json::{Value, json};
+
+fn has(value: &Value, members: &[&str]) {
+    let object = value.as_object().unwrap_or_else(|| panic!("an object: {value}"));
+    for member in members {
+        assert!(object.contains_key(*member), "`{member}` is missing in {value}");
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_its_nodes_and_endpoints_have_every_member_that_others_rely_on() {
+    let desk = Desk::with_cluster().await;
+    let cluster = desk.get("/v1/clusters/demo").await.json();
+    has(
+        &cluster,
+        &[
+            "id",
+            "name",
+            "service",
+            "version",
+            "topology",
+            "shards",
+            "state",
+            "health",
+            "provider",
+            "region",
+            "plan",
+            "protected",
+            "auto_failover",
+            "options",
+            "votes",
+            "nodes",
+            "endpoints",
+            "busy",
+            "created_at",
+            "observed_at",
+        ],
+    );
+    has(&cluster["auto_failover"], &["enabled", "ready", "reason"]);
+    let node = &cluster["nodes"][0];
+    has(
+        node,
+        &[
+            "id",
+            "name",
+            "cluster",
+            "cluster_id",
+            "role",
+            "kind",
+            "shard",
+            "state",
+            "health",
+            "address",
+            "port",
+            "plan",
+            "region",
+            "lag_bytes",
+            "link",
+            "follows",
+            "slots",
+            "data_bytes",
+            "drained",
+            "diverged",
+            "limited_by",
+            "detail",
+            "memory_limit_bytes",
+            "disk_limit_bytes",
+            "metrics",
+            "observed_at",
+        ],
+    );
+    has(&node["metrics"], &["cpu_percent", "memory_bytes", "disk_bytes"]);
+    has(&cluster["endpoints"][0], &["kind", "host", "port", "up"]);
+    let id = cluster["id"].as_str().expect("an id");
+    assert_eq!(
+        desk.get(&format!("/v1/clusters/{id}")).await.json()["name"],
+        "demo",
+        "by id as well as by name"
+    );
+    let nodes = desk.get("/v1/clusters/demo/nodes").await.json();
+    assert_eq!(nodes["items"].as_array().map(Vec::len), cluster["nodes"].as_array().map(Vec::len));
+    assert_eq!(desk.get("/v1/nodes/demo-1").await.json()["name"], "demo-1");
+    let endpoints = desk.get("/v1/clusters/demo/endpoints").await.json();
+    assert_eq!(endpoints["items"][0]["kind"], "read-write");
+}
+
+#[tokio::test]
+async fn lists_page_by_cursor_without_repeating_or_losing_anything() {
+    let desk = Desk::with_cluster().await;
+    for enabled in [true, false, true, false] {
+        let ended =
+            desk.change(json!({"kind": "set-protection", "cluster": "demo", "enabled": enabled})).await;
+        assert_eq!(ended["state"], "succeeded");
+    }
+    for (path, member) in [("/v1/clusters", "name"), ("/v1/operations", "id"), ("/v1/audit", "id")] {
+        let whole = desk.get(&format!("{path}?limit=500")).await.json();
+        assert!(whole["next_cursor"].is_null(), "all on one page");
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = desk.get(&format!("{path}?limit=2{cursor}")).await.json();
+            let items = page["items"].as_array().expect("items").clone();
+            assert!(!items.is_empty() && items.len() <= 2, "{page}");
+            seen.extend(items.iter().map(|item| item[member].clone()));
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        let all: Vec<Value> =
+            whole["items"].as_array().expect("items").iter().map(|i| i[member].clone()).collect();
+        assert_eq!(seen, all, "{path} in pieces is {path} as a whole");
+    }
+}
+
+#[tokio::test]
+async fn a_change_goes_through_preview_and_confirmation_and_leaves_a_journal_and_an_audit_line() {
+    let desk = Desk::with_cluster().await;
+    let preview = desk
+        .post("/v1/previews", json!({"kind": "set-protection", "cluster": "demo", "enabled": true}))
+        .await;
+    let preview = preview.json();
+    has(
+        &preview,
+        &["id", "expires_at", "title", "effects", "warnings", "blockers", "confirm", "expected_downtime_ms"],
+    );
+    let confirmation = json!({"preview_id": preview["id"]});
+    let key = [("idempotency-key", "once")];
+    let first = ask(&desk.front, Method::POST, "/v1/operations", &key, Some(confirmation.clone())).await;
+    let again = ask(&desk.front, Method::POST, "/v1/operations", &key, Some(confirmation)).await;
+    assert_eq!((first.status, again.status), (202, 202), "{}", again.text);
+    assert_eq!(first.json()["id"], again.json()["id"], "the same key gives the same operation");
+    let id = first.json()["id"].as_str().expect("an id").to_owned();
+    assert_eq!(first.headers[header::LOCATION], format!("/v1/operations/{id}").as_str());
+    let parsed = clusterdeck_domain::OperationId::parse(&id).expect("an id");
+    desk.lab.engine.wait(&parsed).await.expect("ended");
+    assert_eq!(desk.get("/v1/clusters/demo").await.json()["protected"], true);
+    let journal = desk.get(&format!("/v1/operations/{id}/journal")).await.json();
+    has(&journal["items"][0], &["at", "step", "step_state", "state", "text"]);
+    let audit = desk.get("/v1/audit?cluster=demo").await.json();
+    let line = audit["items"].as_array().expect("items").iter().find(|a| a["action"] == "set-protection");
+    assert_eq!(line.expect("an audit line")["actor"], "test:anna", "the one who asked");
+    let unfinished = desk.get("/v1/operations?state=unfinished").await.json();
+    assert_eq!(unfinished["items"], json!([]));
+}
+
+#[tokio::test]
+async fn a_password_is_shown_only_when_asked_for_and_that_is_audited() {
+    let desk = Desk::with_cluster().await;
+    let hidden = desk.get("/v1/clusters/demo/credentials").await.json();
+    assert!(
+        hidden["password"].is_null() && hidden["url"].is_null() && hidden["username"].is_string(),
+        "{hidden}"
+    );
+    let revealed = desk.get("/v1/clusters/demo/credentials?reveal=true").await;
+    assert_eq!(revealed.headers[header::CACHE_CONTROL], "private, no-store");
+    let revealed = revealed.json();
+    let password = revealed["password"].as_str().expect("a password").to_owned();
+    assert!(revealed["url"].as_str().is_some_and(|url| url.contains(&password)));
+    let audit = desk.get("/v1/audit").await.json();
+    let lines = audit["items"].as_array().expect("items");
+    assert_eq!(lines.iter().filter(|a| a["action"] == "reveal-credentials").count(), 1, "one look, one line");
+    // Nowhere else, in no body.
+    for path in [
+        "/v1/clusters",
+        "/v1/clusters/demo",
+        "/v1/operations",
+        "/v1/audit",
+        "/v1/settings",
+        "/v1/info",
+        "/metrics",
+        "/v1/connections",
+    ] {
+        assert!(!desk.get(path).await.text.contains(&password), "{path} shows the password");
+    }
+}
+
+#[tokio::test]
+async fn what_there_is_to_choose_from_is_listed() {
+    let desk = Desk::new().await;
+    let services = desk.get("/v1/services").await.json();
+    let services = services["items"].as_array().expect("items").clone();
+    assert_eq!(services.len(), 11, "all services of the catalogue, also those that are coming");
+    has(&services[0], &["id", "name", "topologies", "available", "coming", "installed_versions", "missing"]);
+    assert_eq!(desk.get("/v1/services/redis").await.json()["id"], "redis");
+    let providers = desk.get("/v1/providers").await.json();
+    has(&providers["items"][0], &["id", "name", "usable", "notes", "missing"]);
+    let provider = providers["items"][0]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(desk.get(&format!("/v1/providers/{provider}/regions")).await.status, 200);
+    let plans = desk.get(&format!("/v1/providers/{provider}/plans")).await.json();
+    assert!(plans["items"][0]["price_per_hour"].is_null() || plans["items"][0]["price_per_hour"].is_number());
+}
+
+#[tokio::test]
+async fn measurements_come_as_numbers_as_a_picture_and_for_prometheus() {
+    let desk = Desk::with_cluster().await;
+    let answer =
+        desk.get("/v1/clusters/demo/metrics?metric=memory-bytes&node=demo-1&node=demo-2").await.json();
+    has(&answer, &["from", "to", "step", "series"]);
+    let series = answer["series"].as_array().expect("series");
+    assert_eq!(series.len(), 2, "one metric of two nodes: {answer}");
+    let picture = desk.get("/v1/clusters/demo/metrics/chart?metric=memory-bytes").await;
+    assert_eq!(picture.headers[header::CONTENT_TYPE], "image/svg+xml");
+    assert!(picture.text.contains("<svg"));
+    let png = desk.get("/v1/clusters/demo/metrics/chart?metric=memory-bytes&format=png&theme=dark").await;
+    assert_eq!(
+        (png.status, &png.headers[header::CONTENT_TYPE]),
+        (200, &"image/png".parse().expect("a header"))
+    );
+    let prometheus = desk.get("/metrics").await;
+    assert!(
+        prometheus.headers[header::CONTENT_TYPE]
+            .to_str()
+            .expect("text")
+            .starts_with("text/plain; version=0.0.4")
+    );
+    assert!(prometheus.text.contains("clusterdeck_cluster_healthy{cluster=\"demo\""), "{}", prometheus.text);
+    for line in prometheus.text.lines().filter(|l| !l.starts_with('#')) {
+        let value = line.rsplit(' ').next().expect("a value");
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn settings_are_kept_and_a_wrong_one_is_refused_with_its_pointer() {
+    let desk = Desk::new().await;
+    let mut settings = desk.get("/v1/settings").await.json();
+    settings["theme"] = json!("dark");
+    let kept = ask(&desk.front, Method::PUT, "/v1/settings", &[], Some(settings.clone())).await;
+    assert_eq!((kept.status, kept.json()["theme"].as_str().expect("a theme")), (200, "dark"));
+    settings["theme"] = json!("pink");
+    let refused = ask(&desk.front, Method::PUT, "/v1/settings", &[], Some(settings)).await;
+    assert_eq!(refused.problem(), (400, "invalid".to_owned()));
+    assert_eq!(refused.json()["fields"][0]["pointer"], "/theme");
+}
+
+#[tokio::test]
+async fn the_document_is_openapi_3_1_and_names_every_address() {
+    let desk = Desk::new().await;
+    let document = desk.get("/v1/openapi.json").await.json();
+    assert!(document["openapi"].as_str().is_some_and(|v| v.starts_with("3.1")), "{}", document["openapi"]);
+    let paths = document["paths"].as_object().expect("paths");
+    for path in
+        ["/v1/clusters", "/v1/previews", "/v1/operations", "/v1/events", "/v1/nodes/{id}/logs", "/metrics"]
+    {
+        assert!(paths.contains_key(path), "{path} is not described");
+    }
+    let mut ids: Vec<&str> = paths
+        .values()
+        .flat_map(|item| item.as_object().expect("an item").values())
+        .filter_map(|operation| operation["operationId"].as_str())
+        .collect();
+    let count = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "every operation has a name of its own: {ids:?}");
+}
