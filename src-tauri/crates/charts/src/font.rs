@@ -49,19 +49,26 @@ pub(crate) fn letters(text: &str, size: f64, bold: bool, x: f64, y: f64) -> Vec<
     outlines
 }
 
-/// The text, shortened with an ellipsis to fit.
+/// The text, shortened with an ellipsis to fit. A name may be as long as it likes: no more of it is measured than fits.
 pub(crate) fn fitted(text: &str, size: f64, bold: bool, room: f64) -> String {
-    if width(text, size, bold) <= room {
-        return text.to_owned();
-    }
-    let letters: Vec<char> = text.chars().collect();
-    for kept in (1..letters.len()).rev() {
-        let short: String = letters[..kept].iter().chain(&['…']).collect();
-        if width(&short, size, bold) <= room {
-            return short;
+    let advance = |c: char| width(c.encode_utf8(&mut [0; 4]), size, bold);
+    let dots = advance('…');
+    let mut used = 0.0;
+    // Where the text ends when an ellipsis must follow.
+    let mut end = None;
+    for (at, c) in text.char_indices() {
+        if end.is_none() && used + advance(c) + dots > room {
+            end = Some(at);
+        }
+        used += advance(c);
+        if used > room {
+            return match end {
+                Some(end) if end > 0 => format!("{}…", &text[..end]),
+                _ => String::new(),
+            };
         }
     }
-    String::new()
+    text.to_owned()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! From measured points to lines: what is missing stays missing, and no more is drawn than can be seen.
 
+use crate::value::drawable;
 use clusterdeck_domain::Point;
 
 /// Points closer to each other than this many steps belong to one line.
@@ -15,7 +16,7 @@ pub(crate) fn pieces(points: &[Point], from: i64, to: i64) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut last: Option<i64> = None;
     for point in points.iter().filter(|p| (from..=to).contains(&p.at)) {
-        let Some(value) = point.value.filter(|v| v.is_finite()) else {
+        let Some(value) = point.value.filter(|v| drawable(*v)) else {
             last = None;
             continue;
         };
@@ -75,7 +76,8 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_missing() {
-        let points = [point(0, 1.0), point(10, f64::NAN), point(20, f64::INFINITY), point(30, 3.0)];
+        let points =
+            [point(0, 1.0), point(10, f64::NAN), point(20, f64::INFINITY), point(25, 1e300), point(30, 3.0)];
         assert_eq!(pieces(&points, 0, 100).len(), 2);
     }
 

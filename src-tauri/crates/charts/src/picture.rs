@@ -7,7 +7,7 @@ use crate::{
     line::{Piece, pieces, thinned},
     theme::Colours,
     time::TimeAxis,
-    value::ValueAxis,
+    value::{ValueAxis, drawable},
 };
 use clusterdeck_domain::Series;
 use plotters::{
@@ -58,7 +58,9 @@ pub(crate) fn png(spec: &ChartSpec, series: &[Series]) -> Result<Vec<u8>, ChartE
     let pixels = u64::from(spec.width) * u64::from(spec.height);
     let times = [3_u32, 2].into_iter().find(|t| pixels * u64::from(t * t) <= ROOM).unwrap_or(1);
     let (w, h) = (spec.width * times, spec.height * times);
-    let mut large = vec![0; w as usize * h as usize * 3];
+    // The library leaves out the last row and column when it fills a sheet.
+    let ground = chart.colours().ground;
+    let mut large = [ground.0, ground.1, ground.2].repeat(w as usize * h as usize);
     {
         let area = BitMapBackend::with_buffer(&mut large, (w, h)).into_drawing_area();
         chart.draw(&Sheet::new(area, chart.zoom * f64::from(times), Lettering::Pixels))?;
@@ -281,7 +283,7 @@ impl<'a> Chart<'a> {
 
     fn values(&self, height: f64) -> ValueAxis {
         let measured = self.lines.iter().flat_map(|l| l.pieces.iter().flatten().map(|p| p.1));
-        let marked = self.spec.thresholds.iter().map(|t| t.value).filter(|v| v.is_finite());
+        let marked = self.spec.thresholds.iter().map(|t| t.value).filter(|v| drawable(*v));
         let (low, high) = measured.chain(marked).fold((0.0_f64, 0.0_f64), |(l, h), v| (l.min(v), h.max(v)));
         ValueAxis::new(self.spec.metric.unit(), low, high, ((height / 44.0) as usize).clamp(2, 8))
     }
@@ -317,7 +319,7 @@ impl<'a> Chart<'a> {
         values: &ValueAxis,
     ) -> Result<(), ChartError> {
         let colour = self.colours().threshold;
-        for mark in self.spec.thresholds.iter().filter(|t| t.value.is_finite()) {
+        for mark in self.spec.thresholds.iter().filter(|t| drawable(t.value)) {
             let y = f.y(values.place(mark.value));
             sheet.dashes((f.left, f.right), y, colour)?;
             let label = fitted(&mark.label, SMALL, false, f.right - f.left);

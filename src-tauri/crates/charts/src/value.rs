@@ -2,6 +2,14 @@
 
 use clusterdeck_domain::Unit;
 
+/// Nothing that is measured is larger: a thousand EiB. What is, is a mistake, and would flatten all the rest.
+const LARGEST: f64 = 1e21;
+
+/// A number that can be drawn.
+pub(crate) fn drawable(value: f64) -> bool {
+    value.is_finite() && value.abs() <= LARGEST
+}
+
 /// An axis from the bottom to the top of the chart.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ValueAxis {
@@ -33,9 +41,9 @@ impl ValueAxis {
         Self { low: first * step, high: (first + count as f64) * step, ticks, step, unit }
     }
 
-    /// Where a value stands: 0 at the bottom, 1 at the top.
+    /// Where a value stands: 0 at the bottom, 1 at the top, and never outside.
     pub(crate) fn place(&self, value: f64) -> f64 {
-        (value - self.low) / (self.high - self.low)
+        ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
     /// What stands beside a line.

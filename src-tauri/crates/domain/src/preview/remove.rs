@@ -104,7 +104,10 @@ fn what_is_left(spec: &ClusterSpec, seen: &ClusterObserved, node: &NodeSpec, pre
     let mut text = format!("{of} keeps {copies} of its data");
     let well = nodes_able_to_serve(spec, seen, node);
     if well < left {
-        text.push_str(&format!(", of which {} well", if well == 1 { "1 is".to_owned() } else { format!("{well} are") }));
+        text.push_str(&format!(
+            ", of which {} well",
+            if well == 1 { "1 is".to_owned() } else { format!("{well} are") }
+        ));
     }
     if left == 1 {
         text.push_str(
