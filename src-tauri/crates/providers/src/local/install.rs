@@ -27,7 +27,7 @@ pub(super) struct Installer {
 }
 
 /// Names of packages: program, then Debian, Fedora and relatives, Arch, SUSE, Alpine, Homebrew. Empty: not packaged there
-/// (checked against the distributions' indexes in November 2026).
+/// (Debian's looked up in November 2026; the others from memory, unverified).
 const PACKAGES: &[(&str, [&str; 6])] = &[
     ("redis-server", ["redis-server", "redis", "", "redis", "redis", "redis"]),
     ("redis-cli", ["redis-tools", "redis", "", "redis", "redis", "redis"]),
