@@ -114,7 +114,11 @@ fn what_is_left(spec: &ClusterSpec, seen: &ClusterObserved, node: &NodeSpec, pre
             ": when that node fails too, the data cannot be reached, and it is lost with the node's disk",
         );
     } else {
-        text.push_str(" and has fewer nodes to read from");
+        text.push_str(if well < left {
+            ", and has fewer nodes to read from"
+        } else {
+            " and has fewer nodes to read from"
+        });
     }
     preview.warn(Finding::new("capacity-after", format!("{text}.")));
     let following = replicas_that_follow(spec, seen, node.shard);
