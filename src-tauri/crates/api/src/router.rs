@@ -138,3 +138,23 @@ async fn survive(State(()): State<()>, request: Request, next: Next) -> Response
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_one_failed_request_and_the_next_is_answered() {
+        let panics = get(async || -> &'static str { panic!("on purpose") });
+        let router = Router::new().route("/bad", panics).route("/good", get(async || "fine"));
+        let router = router.layer(middleware::from_fn_with_state((), survive));
+        let ask =
+            |path: &str| router.clone().oneshot(Request::get(path).body(Body::empty()).expect("a request"));
+        let bad = ask("/bad").await.expect("answered");
+        assert_eq!(bad.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(bad.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(ask("/good").await.expect("answered").status(), StatusCode::OK);
+    }
+}
