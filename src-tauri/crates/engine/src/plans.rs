@@ -12,7 +12,7 @@ use crate::{
 };
 use clusterdeck_domain::{
     Change, ClusterId, ClusterSpec, CreateCluster, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState,
-    PlanId, Role,
+    PlanId, Role, Topology,
     preview::{nodes_per_shard, resolve_create},
     side_plan,
 };
@@ -216,7 +216,9 @@ fn reboot(live: &Live, node: &NodeSpec) -> reboot_node::Plan {
     let role = match seen.and_then(|n| n.role) {
         _ if node.kind == NodeKind::Witness => reboot_node::Part::Witness,
         Some(Role::Primary) => reboot_node::Part::Primary,
-        Some(Role::Replica) => reboot_node::Part::Replica,
+        // A dead node says nothing of its role; it comes back as a follower of whoever leads now.
+        _ if live.spec.topology == Topology::PrimaryReplica => reboot_node::Part::Replica,
+        _ if live.spec.topology == Topology::Single => reboot_node::Part::Primary,
         _ => reboot_node::Part::Member,
     };
     let leader = live.observed.as_ref().and_then(|o| o.primary()).map(|n| n.node.clone());

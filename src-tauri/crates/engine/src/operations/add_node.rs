@@ -2,7 +2,7 @@
 
 use crate::{
     facade::Result,
-    operations::create_cluster::ensure_machines,
+    operations::create_cluster::{ensure_machines, machines_title},
     step::{Step, StepContext, step},
 };
 use clusterdeck_domain::{NodeId, NodeSpec, Topology};
@@ -26,10 +26,8 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     let mut steps = vec![
         step("reserve", format!("Reserve {names}"), move |cx| add_to_spec(cx, reserve.clone()))
             .undo(move |cx| take_from_spec(cx, release.clone())),
-        step("machines", format!("Prepare {} machines", plan.nodes.len()), move |cx| {
-            ensure_machines(cx, machines.clone())
-        })
-        .undo(move |cx| remove_machines(cx, gone.clone())),
+        step("machines", machines_title(plan.nodes.len()), move |cx| ensure_machines(cx, machines.clone()))
+            .undo(move |cx| remove_machines(cx, gone.clone())),
         step("start", "Start the servers", move |cx| start_nodes(cx, start.clone())),
     ];
     for node in &plan.nodes {

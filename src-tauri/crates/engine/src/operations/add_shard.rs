@@ -4,7 +4,7 @@ use crate::{
     facade::Result,
     operations::{
         add_node::{add_to_spec, remove_machines, start_nodes, take_from_spec},
-        create_cluster::{ensure_machines, expect_healthy},
+        create_cluster::{ensure_machines, expect_healthy, machines_title},
         remove_shard::empty_shard,
     },
     step::{Step, StepContext, step},
@@ -42,10 +42,8 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
                 take_from_spec(cx, nodes).await
             }
         }),
-        step("machines", format!("Prepare {} machines", plan.nodes.len()), move |cx| {
-            ensure_machines(cx, machines.clone())
-        })
-        .undo(move |cx| remove_machines(cx, gone.clone())),
+        step("machines", machines_title(plan.nodes.len()), move |cx| ensure_machines(cx, machines.clone()))
+            .undo(move |cx| remove_machines(cx, gone.clone())),
         step("start", "Start the servers", move |cx| start_nodes(cx, start.clone())),
         step("slots", "Move slots to the new shard", move |cx| fill_shard(cx, shard))
             .undo(move |cx| empty_shard(cx, shard))

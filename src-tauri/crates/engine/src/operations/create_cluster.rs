@@ -23,10 +23,8 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     let mut steps = vec![
         step("reserve", "Reserve the name", |cx| async move { cx.spec().map(drop) }).undo(forget_cluster),
         step("passwords", "Make the passwords", make_passwords).undo(forget_passwords),
-        step("machines", format!("Prepare {count} machines"), move |cx| {
-            ensure_machines(cx, machines.clone())
-        })
-        .undo(remove_machines),
+        step("machines", machines_title(count), move |cx| ensure_machines(cx, machines.clone()))
+            .undo(remove_machines),
         step("start", "Start the servers", start_servers),
         step("form", "Bring the nodes together", form).within(Duration::from_secs(60)),
     ];
@@ -47,6 +45,10 @@ async fn make_passwords(cx: StepContext) -> Result<()> {
 async fn forget_passwords(cx: StepContext) -> Result<()> {
     let spec = cx.spec()?;
     passwords::forget(&cx.shared, &spec.id, spec.secrets_generation).await
+}
+
+pub(super) fn machines_title(count: usize) -> String {
+    if count == 1 { "Prepare a machine".to_owned() } else { format!("Prepare {count} machines") }
 }
 
 /// Asks the provider for machines, all at once.
