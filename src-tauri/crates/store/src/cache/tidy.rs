@@ -107,6 +107,12 @@ fn delete(connection: &Connection, level: Level, number: i64, first: i64, last: 
 
 /// Keeps a level within its bound: the oldest chunks of all nodes go.
 fn hold(inner: &mut Inner, numbers: &[i64], level: Level, bound: u64) -> Result<(), Fault> {
+    // A level cannot be larger than the file; most homes never get further than this.
+    let pages: i64 = inner.connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    let page: i64 = inner.connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    if (pages * page).unsigned_abs() <= bound {
+        return Ok(());
+    }
     let (first, last) = level.keys();
     let total: i64 = inner
         .connection
