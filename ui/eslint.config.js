@@ -4,7 +4,7 @@ import ts from 'typescript-eslint';
 import config from './svelte.config.js';
 
 export default ts.config(
-	{ ignores: ['build/', '.svelte-kit/', 'node_modules/', 'static/'] },
+	{ ignores: ['src/lib/api/schema.d.ts', 'build/', '.svelte-kit/', 'node_modules/', 'static/'] },
 	...ts.configs.recommended,
 	...svelte.configs.recommended,
 	{

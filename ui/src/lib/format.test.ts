@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import { ago, bytes, count, duration, money, percent } from './format';
 
 test('sizes carry a binary unit and no false precision', () => {
-	expect([0, 512, 1536, 10 * 1024 ** 2, 123.4 * 1024 ** 2, 2 ** 30].map((v) => bytes(v))).toEqual([
-		'0 B', '512 B', '1.5 KiB', '10 MiB', '123 MiB', '1 GiB'
+	expect([0, 512, 1536, 10 * 1024 ** 2, 123.4 * 1024 ** 2, 2 ** 30, 1006 * 1024 ** 2].map((v) => bytes(v))).toEqual([
+		'0 B', '512 B', '1.5 KiB', '10 MiB', '123 MiB', '1 GiB', '0.98 GiB'
 	]);
 });
 

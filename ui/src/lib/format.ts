@@ -8,11 +8,12 @@ export function bytes(value: number | null | undefined, digits = 1): string {
 	if (value == null || !Number.isFinite(value)) return NONE;
 	let size = 0;
 	let rest = Math.abs(value);
-	while (rest >= KIB && size < SIZES.length - 1) {
+	// From 1000 on the next unit is used, so that no size takes more than three digits.
+	while (rest >= (size === 0 ? KIB : 1000) && size < SIZES.length - 1) {
 		rest /= KIB;
 		size++;
 	}
-	const text = size === 0 || rest >= 100 ? rest.toFixed(0) : trimmed(rest, digits);
+	const text = size === 0 || rest >= 100 ? rest.toFixed(0) : trimmed(rest, rest < 1 ? 2 : digits);
 	return `${value < 0 ? '-' : ''}${text} ${SIZES[size] ?? 'B'}`;
 }
 

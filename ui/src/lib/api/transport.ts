@@ -45,7 +45,7 @@ export class StreamRefused extends Error {
 
 let chosen: Promise<Transport> | undefined;
 
-/** The transport of this page, chosen once. Each is loaded only where it is used. */
+/** The transport of this page, chosen once. */
 export function transport(): Promise<Transport> {
 	chosen ??= window.__TAURI_INTERNALS__ ? import('./tauri').then((m) => m.tauriTransport()) : import('./http').then((m) => m.httpTransport());
 	return chosen;

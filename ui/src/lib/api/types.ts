@@ -1,4 +1,4 @@
-// The shapes of the API, by hand from `domain` and api-and-cli.md until `cargo xtask gen` writes them from the OpenAPI document.
+// The shapes of the API as the page reads them; `agreement.ts` holds them to the generated `schema.d.ts`.
 // Times are RFC 3339 text, sizes bytes, durations milliseconds, unless a name says otherwise.
 
 export type ServiceKind =
@@ -251,7 +251,6 @@ export interface Operation {
 	ended_at: string | null;
 }
 export interface JournalEntry {
-	operation: string;
 	at: string;
 	step: string | null;
 	step_state: StepState | null;

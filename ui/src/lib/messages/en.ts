@@ -185,8 +185,8 @@ export const en = {
 		back: 'Back to the first change', running: 'Under way', done: 'Done', failed: 'Failed', cancelled: 'Cancelled',
 		runsOn: 'You may close this; it goes on and Activity shows it.', toActivity: 'Open in Activity',
 		wayOutDone: 'The way is clear', again: 'Work it out again', offline: 'You see a copy. Changes need the connection.',
-		count: 'How many nodes', plan: 'Size of the new nodes', planSame: 'As the cluster', discard: 'Keep no final backup',
-		discardText: 'Otherwise a last backup is kept for 15 days where backups are set up.', shard: 'Which shard'
+		count: 'How many nodes', plan: 'Size of the new nodes', planSame: 'As the cluster', discard: 'Delete its backups too',
+		discardText: 'Otherwise they stay and the cluster can be restored from them.', shard: 'Which shard'
 	},
 
 	wizard: {
