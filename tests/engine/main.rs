@@ -1,6 +1,8 @@
 //! The engine on real servers: the life of a cluster from creation to deletion, with a client that writes all the time and
 //! counts what was acknowledged.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helping functions too")]
+
 mod bad_days;
 mod home;
 mod life;

@@ -19,7 +19,9 @@ impl Secrets {
     /// # Errors
     /// [`DriverError::Broken`] when the cluster has none of that name.
     pub fn get(&self, name: &str) -> Result<&Sensitive<String>> {
-        self.current.get(name).ok_or_else(|| DriverError::broken(format!("the secret `{name}` of this cluster is missing")))
+        self.current
+            .get(name)
+            .ok_or_else(|| DriverError::broken(format!("the secret `{name}` of this cluster is missing")))
     }
     /// The password about to be in force, or the one that is.
     ///
@@ -50,7 +52,9 @@ impl ClusterContext {
     /// # Errors
     /// [`DriverError::Gone`] when it does not exist.
     pub fn machine(&self, node: &NodeSpec) -> Result<&Arc<dyn Machine>> {
-        self.machines.get(&node.machine.id).ok_or_else(|| DriverError::Gone { what: format!("the machine of {}", node.name) })
+        self.machines
+            .get(&node.machine.id)
+            .ok_or_else(|| DriverError::Gone { what: format!("the machine of {}", node.name) })
     }
     /// The machine of the endpoints.
     ///

@@ -2,7 +2,9 @@
 
 use crate::{Machine, Result};
 use async_trait::async_trait;
-use clusterdeck_domain::{Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId};
+use clusterdeck_domain::{
+    Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -58,7 +60,12 @@ pub trait Provider: Send + Sync {
     async fn check(&self, programs: &[(&str, &str)]) -> Result<ProviderCheck>;
     /// What it can carry right now. `programs` (program, purpose): what must be installed; the versions of the first
     /// are reported. `ports`: standard ports that the new machines will listen on.
-    async fn capacity(&self, plan: Option<&Plan>, programs: &[(&str, &str)], ports: &[u16]) -> Result<Capacity>;
+    async fn capacity(
+        &self,
+        plan: Option<&Plan>,
+        programs: &[(&str, &str)],
+        ports: &[u16],
+    ) -> Result<Capacity>;
     /// A network nobody uses, different from those in `used`.
     async fn allocate_network(&self, cluster: &ClusterId, used: &[Network]) -> Result<Network>;
     /// The spec (address) that [`Provider::ensure_machine`] will give to this request. Pure.

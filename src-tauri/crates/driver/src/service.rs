@@ -7,7 +7,10 @@ use std::{pin::Pin, sync::Arc};
 
 /// Where a slow call says how far it is. A step's deadline moves on with it.
 #[derive(Clone)]
-pub struct Progress(Arc<dyn Fn(&str, Option<(u64, u64)>) + Send + Sync>);
+pub struct Progress(Arc<Sink>);
+
+/// What is being done, and (done, total) where that is measured.
+type Sink = dyn Fn(&str, Option<(u64, u64)>) + Send + Sync;
 
 impl Progress {
     /// Reports to `sink`: what is being done, and (done, total) where that is measured.
@@ -104,7 +107,12 @@ pub trait ServiceDriver: Send + Sync {
     async fn set_candidate(&self, cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<()>;
     /// Sets a replica's data aside and lets it copy everything from its primary again; waits until it streams, then the
     /// old data goes. Returns a note when it held writes the primary lacks (they stay set aside then).
-    async fn resync(&self, cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<Option<String>>;
+    async fn resync(
+        &self,
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        progress: &Progress,
+    ) -> Result<Option<String>>;
     /// Adds shard `shard` (its nodes are started) and moves its share of the slots to it while clients write.
     async fn add_shard(&self, cx: &ClusterContext, shard: u16, progress: &Progress) -> Result<()>;
     /// Moves all slots of `shard` to the others and forgets its nodes.
