@@ -72,6 +72,7 @@ pub(crate) fn operation(number: u128, cluster: &ClusterSpec, key: Option<&str>) 
             state: OperationState::Running,
             cancel_requested: false,
             cancellable: true,
+            retryable: false,
             steps: vec![StepRecord {
                 name: "drain-writes".to_owned(),
                 title: "Stop writes – für alle".to_owned(),
