@@ -88,7 +88,7 @@ fn body(address: IpAddr, listeners: &[Listener], one_writer: bool) -> String {
         text.push_str(&format!("frontend f_{name}\n    bind {}\n", bind(address, listener.port)));
         if listener.traffic == Traffic::ReadOnly && has_writes {
             // With no replica up, reads go where the writes go.
-            text.push_str(&format!("    use_backend ro if {{ nbsrv(ro) gt 0 }}\n    default_backend rw\n"));
+            text.push_str("    use_backend ro if { nbsrv(ro) gt 0 }\n    default_backend rw\n");
         } else {
             text.push_str(&format!("    default_backend {name}\n"));
         }

@@ -100,6 +100,10 @@ impl Session {
     pub(crate) async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T> {
         command.query_async(&mut self.connection).await.map_err(|e| error(&self.whom, &e))
     }
+    /// Asks several things in one go. The first error is the answer when there is one.
+    pub(crate) async fn ask_together<T: FromRedisValue>(&mut self, commands: &redis::Pipeline) -> Result<T> {
+        commands.query_async(&mut self.connection).await.map_err(|e| error(&self.whom, &e))
+    }
     /// Asks in words that hold no blanks and no secret.
     pub(crate) async fn say<T: FromRedisValue>(&mut self, words: &str) -> Result<T> {
         self.ask(&command(words)).await
@@ -165,6 +169,10 @@ async fn authenticated(
     }
 }
 
+/// What a server says when it will do it in a moment.
+const NOT_READY: [&str; 8] =
+    ["LOADING", "BUSY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "INPROG", "IOERR"];
+
 /// A server's or the network's answer in the words of the contract. Never the command: it may hold a password.
 pub(crate) fn error(whom: &str, e: &RedisError) -> DriverError {
     if e.is_connection_refusal() {
@@ -183,14 +191,10 @@ pub(crate) fn error(whom: &str, e: &RedisError) -> DriverError {
             format!("{whom} does not accept the password of this cluster"),
             "somebody changed its users; restart the node to write them again",
         ),
-        ErrorKind::Server(
-            ServerErrorKind::BusyLoading
-            | ServerErrorKind::TryAgain
-            | ServerErrorKind::ClusterDown
-            | ServerErrorKind::MasterDown,
-        ) => DriverError::transient(format!("{whom} is not ready: {code}")),
-        _ if matches!(code, "LOADING" | "BUSY" | "MASTERDOWN" | "NOREPLICAS" | "CLUSTERDOWN" | "INPROG") => {
-            DriverError::transient(format!("{whom} is not ready: {code}"))
+        _ if NOT_READY.contains(&code) => DriverError::transient(format!("{whom} is not ready: {code}")),
+        // A member that passes on what another one said.
+        _ if NOT_READY.iter().any(|not| detail.contains(&format!("replied with error: {not}"))) => {
+            DriverError::transient(format!("{whom} says: {detail}"))
         }
         _ => DriverError::rejected(
             format!("{whom} refused: {code} {detail}").trim_end().to_owned(),

@@ -29,12 +29,22 @@ async fn a_node_joins_with_all_data_and_leaves_without_a_trace() {
         ground.healthy().await;
         assert_eq!(lost(&ground, 4, &written).await, 0, "the new node has everything");
         let mut operator = ground.people(ground.machine(1).as_ref(), 6379).await;
-        let wanted: Vec<String> =
-            redis::cmd("CONFIG").arg("GET").arg("min-replicas-to-write").query_async(&mut operator).await.unwrap();
-        assert_eq!(wanted[1], "1", "with three data nodes a primary that sees no replica stops taking writes");
+        let wanted: Vec<String> = redis::cmd("CONFIG")
+            .arg("GET")
+            .arg("min-replicas-to-write")
+            .query_async(&mut operator)
+            .await
+            .unwrap();
+        assert_eq!(
+            wanted[1], "1",
+            "with three data nodes a primary that sees no replica stops taking writes"
+        );
 
         let refused = ground.driver.leave(&ground.cx, ground.node(1), &Progress::silent()).await;
-        assert!(matches!(refused, Err(DriverError::Rejected { .. })), "a primary is promoted away first: {refused:?}");
+        assert!(
+            matches!(refused, Err(DriverError::Rejected { .. })),
+            "a primary is promoted away first: {refused:?}"
+        );
         for _twice in 0..2 {
             ground.driver.leave(&ground.cx, &added, &Progress::silent()).await.unwrap();
             ground.driver.stop_node(&ground.cx, &added).await.unwrap();
@@ -92,7 +102,8 @@ async fn passwords_are_rotated_under_load_without_an_error_and_the_old_ones_end(
         let load = Load::start(&ground, 2).await;
         let gateway = ground.cx.gateway().unwrap().clone();
         let old = ground.cx.secrets.current.clone();
-        let next: std::collections::BTreeMap<_, _> = old.keys().map(|name| (name.clone(), secret())).collect();
+        let next: std::collections::BTreeMap<_, _> =
+            old.keys().map(|name| (name.clone(), secret())).collect();
         ground.cx.secrets.next = Some(next.clone());
         for _twice in 0..2 {
             ground.driver.accept_next_secrets(&ground.cx).await.unwrap();
@@ -109,16 +120,25 @@ async fn passwords_are_rotated_under_load_without_an_error_and_the_old_ones_end(
         load.goes_on(200, Duration::from_secs(5)).await;
         let written = load.stop().await;
         assert_eq!(written.errors, 0, "nobody was disconnected or refused: {:?}", written.samples);
-        assert!(connect(gateway.as_ref(), 6379, old["people"].reveal()).await.is_err(), "the old one has ended");
+        assert!(
+            connect(gateway.as_ref(), 6379, old["people"].reveal()).await.is_err(),
+            "the old one has ended"
+        );
         ground.healthy().await;
         ground.driver.probe(&ground.cx).await.unwrap();
         // No file holds an old one, and those that hold one are closed to others.
         for node in &ground.cx.spec.nodes {
             let machine = ground.cx.machine(node).unwrap();
-            for file in ["redis/redis.conf", "redis/users.acl", "sentinel/sentinel.conf", "sentinel/seed.conf"] {
+            for file in
+                ["redis/redis.conf", "redis/users.acl", "sentinel/sentinel.conf", "sentinel/seed.conf"]
+            {
                 let text = String::from_utf8(machine.read(file).await.unwrap()).unwrap();
                 for (name, password) in &old {
-                    assert!(!text.contains(password.reveal().as_str()), "{file} of {} holds the old {name}", node.name);
+                    assert!(
+                        !text.contains(password.reveal().as_str()),
+                        "{file} of {} holds the old {name}",
+                        node.name
+                    );
                 }
                 for (name, password) in next.iter().filter(|_| file.ends_with("users.acl")) {
                     assert!(!text.contains(password.reveal().as_str()), "{file} holds {name} in clear");
@@ -129,7 +149,8 @@ async fn passwords_are_rotated_under_load_without_an_error_and_the_old_ones_end(
         promote(&ground, 3).await.unwrap();
         ground.signal(3, "redis", rustix::process::Signal::KILL).await;
         let third = ground.node(3).id.clone();
-        let taken_over = |s: &clusterdeck_domain::ClusterObserved| s.primary().is_some_and(|p| p.node != third);
+        let taken_over =
+            |s: &clusterdeck_domain::ClusterObserved| s.primary().is_some_and(|p| p.node != third);
         ground.seen(Duration::from_secs(15), "the Sentinels replace a dead primary", taken_over).await;
     }
 }
@@ -145,7 +166,8 @@ async fn a_hand_over_killed_at_any_moment_leaves_one_primary_and_can_be_asked_fo
             let to = from % 3 + 1;
             ground.driver.disarm_failover(&ground.cx).await.unwrap();
             // Dropping the call is what a kill does to it: nothing of ours runs any more.
-            let died = tokio::time::timeout(Duration::from_micros(500 + round * 900), hand_over(&ground, to)).await;
+            let died =
+                tokio::time::timeout(Duration::from_micros(500 + round * 900), hand_over(&ground, to)).await;
             let seen = ground.observe().await;
             let primaries = seen.nodes.iter().filter(|n| n.role == Some(Role::Primary)).count();
             assert!(primaries <= 1, "never two: {seen:#?}");
@@ -191,7 +213,8 @@ async fn a_drained_node_is_shown_as_such_is_no_candidate_and_comes_back() {
         ground.driver.set_candidate(&ground.cx, ground.node(2), false).await.unwrap();
         let priority = async |ground: &Ground| {
             let mut operator = ground.operator(2).await;
-            let info: String = redis::cmd("INFO").arg("replication").query_async(&mut operator).await.unwrap();
+            let info: String =
+                redis::cmd("INFO").arg("replication").query_async(&mut operator).await.unwrap();
             info.lines().find_map(|l| l.strip_prefix("slave_priority:")).unwrap().trim().to_owned()
         };
         assert_eq!(priority(&ground).await, "0");

@@ -49,17 +49,24 @@ async fn a_hung_primary_is_shown_as_unresponsive_replaced_and_steps_back_when_it
         let ground = Ground::new(service, Topology::PrimaryReplica, 2, 0).await;
         ground.healthy().await;
         let load = Load::start(&ground, 2).await;
-        ground.signal(1, "redis", Signal::STOP).await; eprintln!("STOP at {:?}", std::time::Instant::now());
+        ground.signal(1, "redis", Signal::STOP).await;
+        eprintln!("STOP at {:?}", std::time::Instant::now());
         let limit = Duration::from_secs(15);
         let seen = ground.seen(limit, "unresponsive", |s| s.nodes[0].state == NodeState::Unresponsive).await;
-        assert_eq!((seen.nodes[0].health, seen.nodes[0].role), (Health::Down, None), "hung is not dead, and not well");
+        assert_eq!(
+            (seen.nodes[0].health, seen.nodes[0].role),
+            (Health::Down, None),
+            "hung is not dead, and not well"
+        );
         let second = &ground.node(2).id;
         ground.seen(limit, "a new primary", |s| s.primary().is_some_and(|p| p.node == *second)).await;
         load.goes_on(100, Duration::from_secs(10)).await;
-        eprintln!("CONT at {:?}", std::time::Instant::now());ground.signal(1, "redis", Signal::CONT).await;
+        eprintln!("CONT at {:?}", std::time::Instant::now());
+        ground.signal(1, "redis", Signal::CONT).await;
         // It says it is a primary until the Sentinels tell it otherwise. The endpoint keeps to the new one meanwhile.
         let limit = Duration::from_secs(40);
-        let seen = ground.seen(limit, "the old one follows", |s| s.nodes[0].role == Some(Role::Replica)).await;
+        let seen =
+            ground.seen(limit, "the old one follows", |s| s.nodes[0].role == Some(Role::Replica)).await;
         assert_eq!(ground.primary_of(&seen).id, *second);
         let written = load.stop().await;
         println!("{service} SIGSTOP: gap {:?}, {} errors", written.gap(), written.errors);
@@ -101,7 +108,11 @@ async fn with_automatic_failover_off_nobody_is_promoted_and_the_primary_comes_ba
         let limit = Duration::from_secs(10);
         let all_tell = |s: &clusterdeck_domain::ClusterObserved| s.votes.is_some_and(|v| v.present == 3);
         let seen = ground.seen(limit, "the Sentinels still tell who is primary", all_tell).await;
-        assert!(!seen.failover.ready && seen.failover.reason.contains("switched off"), "{}", seen.failover.reason);
+        assert!(
+            !seen.failover.ready && seen.failover.reason.contains("switched off"),
+            "{}",
+            seen.failover.reason
+        );
         ground.signal(1, "redis", Signal::KILL).await;
         // Longer than a failover takes (2.3 s).
         tokio::time::sleep(Duration::from_secs(5)).await;

@@ -63,7 +63,10 @@ async fn role_checks_decide_again_after_the_endpoint_was_turned() {
     ground.gateway.point_to(&ground.cx, &ground.node(2).id).await.unwrap();
     println!("turned in {:?}", begun.elapsed());
     let status = ground.gateway.status(&ground.cx).await.unwrap();
-    assert!(status.up.contains(&(Traffic::ReadWrite, ground.node(2).id.clone())), "it was turned: {status:?}");
+    assert!(
+        status.up.contains(&(Traffic::ReadWrite, ground.node(2).id.clone())),
+        "it was turned: {status:?}"
+    );
     until("the endpoint is back at the primary", Duration::from_secs(3), async || {
         let status = ground.gateway.status(&ground.cx).await.unwrap();
         let writers: Vec<_> = status.up.iter().filter(|(t, _)| *t == Traffic::ReadWrite).collect();
@@ -125,7 +128,10 @@ async fn a_new_configuration_cuts_no_connection_and_misses_no_write() {
     assert_eq!(written.errors, 0, "{:?}", written.samples);
     // Connections of the worker before the reload are turned too.
     crate::promoting::promote(&ground, 2).await.unwrap();
-    assert!(role(&mut open).await.is_err(), "a connection from before the reload does not stay at the former primary");
+    assert!(
+        role(&mut open).await.is_err(),
+        "a connection from before the reload does not stay at the former primary"
+    );
     until("the new node takes reads", Duration::from_secs(5), async || {
         let status = ground.gateway.status(&ground.cx).await.unwrap();
         status.up.contains(&(Traffic::ReadOnly, added.id.clone()))
@@ -141,7 +147,11 @@ async fn a_killed_gateway_starts_again_on_the_same_address() {
     let UnitState::Running { pid, .. } = gateway.state("haproxy").await.unwrap() else { panic!("it runs") };
     let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
     rustix::process::kill_process(pid, Signal::KILL).unwrap();
-    until("it is started again", Duration::from_secs(10), async || gateway.restart("haproxy").await.unwrap()).await;
-    until("the endpoint works", Duration::from_secs(10), async || ground.driver.probe(&ground.cx).await.is_ok()).await;
+    until("it is started again", Duration::from_secs(10), async || gateway.restart("haproxy").await.unwrap())
+        .await;
+    until("the endpoint works", Duration::from_secs(10), async || {
+        ground.driver.probe(&ground.cx).await.is_ok()
+    })
+    .await;
     ground.healthy().await;
 }

@@ -240,7 +240,10 @@ async fn connect_as(
     password: &str,
 ) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
     use redis::IntoConnectionInfo as _;
-    let settings = redis::RedisConnectionInfo::default().set_username(user).set_password(password).set_skip_set_lib_name();
+    let settings = redis::RedisConnectionInfo::default()
+        .set_username(user)
+        .set_password(password)
+        .set_skip_set_lib_name();
     let at = redis::ConnectionAddr::Tcp(machine.address().to_string(), machine.port(port));
     let client = redis::Client::open(at.into_connection_info()?.set_redis_settings(settings))?;
     let limits = redis::AsyncConnectionConfig::new()
@@ -276,7 +279,7 @@ impl Drop for Ground {
                             if let Ok(UnitState::Running { pid, .. }) = machine.state(&unit).await {
                                 let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
                                 // A stopped process would wait for the end of its grace.
-                                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
                             }
                         }
                     }

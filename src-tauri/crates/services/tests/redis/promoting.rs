@@ -49,7 +49,11 @@ async fn promoting_under_load_loses_nothing_and_everybody_follows() {
                 written.samples.first(),
             );
             for ordinal in 1..=3 {
-                assert_eq!(lost(&ground, ordinal, &written).await, 0, "acknowledged writes on node {ordinal}");
+                assert_eq!(
+                    lost(&ground, ordinal, &written).await,
+                    0,
+                    "acknowledged writes on node {ordinal}"
+                );
             }
             // Generous, for a busy machine; on an idle one it is a few milliseconds.
             assert!(written.gap() < Duration::from_millis(500), "clients waited {:?}", written.gap());
@@ -65,7 +69,8 @@ async fn copies(ground: &Ground) -> u64 {
     let primary = ground.primary_of(&seen);
     let mut connection = ground.people(ground.cx.machine(primary).unwrap().as_ref(), 6379).await;
     let info: String = redis::cmd("INFO").arg("stats").query_async(&mut connection).await.unwrap();
-    let full = |name: &str| info.lines().find_map(|l| l.strip_prefix(name)?.trim().parse::<u64>().ok()).unwrap();
+    let full =
+        |name: &str| info.lines().find_map(|l| l.strip_prefix(name)?.trim().parse::<u64>().ok()).unwrap();
     // The first primary gave each replica its first copy when the cluster was made.
     if primary.ordinal == 1 { full("sync_full:").saturating_sub(2) } else { full("sync_full:") }
 }

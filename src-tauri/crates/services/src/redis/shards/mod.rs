@@ -263,10 +263,10 @@ pub(crate) async fn leave(cx: &ClusterContext, node: &NodeSpec, progress: &Progr
     }
     progress.note(&format!("the members forget {}", node.name));
     // It goes first: a living node would tell the others about itself again.
-    if let Ok(mut session) = Session::open_within(cx, node, survey::GLANCE).await {
-        if let Err(e) = session.say::<()>("CLUSTER RESET HARD").await {
-            tracing::debug!(node = %node.name, error = %e, "it keeps its membership, which ends with its server");
-        }
+    if let Ok(mut session) = Session::open_within(cx, node, survey::GLANCE).await
+        && let Err(e) = session.say::<()>("CLUSTER RESET HARD").await
+    {
+        tracing::debug!(node = %node.name, error = %e, "it keeps its membership, which ends with its server");
     }
     let forgotten = join_all(asked.iter_mut().map(|other| async {
         let Some(id) = other.knows.at(at).map(|m| m.id.clone()) else { return Ok(()) };
