@@ -173,10 +173,8 @@ impl Front {
             if let Some(lock) = Lock::take(&inner.home)? {
                 tracing::info!("the home is free: this process hosts the engine from now on");
                 let host = Host::open(&inner.home, lock, compose.clone()).await?;
-                // Closed in the meantime: what was opened ends with its last reference.
-                let mut role = inner.role.write().unwrap_or_else(PoisonError::into_inner);
-                if matches!(&*role, Role::Guest(_)) {
-                    *role = Role::Host(host);
+                if !self.becomes(&host) {
+                    host.close(Duration::ZERO).await;
                 }
                 return Ok(());
             }
@@ -193,6 +191,16 @@ impl Front {
             }
             tokio::time::sleep(TRY).await;
         }
+    }
+
+    /// The host from now on, unless this front was closed in the meantime.
+    fn becomes(&self, host: &Arc<Host>) -> bool {
+        let mut role = self.inner.role.write().unwrap_or_else(PoisonError::into_inner);
+        let open = matches!(&*role, Role::Guest(_));
+        if open {
+            *role = Role::Host(host.clone());
+        }
+        open
     }
 
     /// A GET or another request without a body, as the text of its path.

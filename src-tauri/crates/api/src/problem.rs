@@ -93,8 +93,9 @@ pub struct Field {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
     /// A URI for the code.
-    #[serde(rename = "type", default)]
-    pub kind: String,
+    #[serde(rename = "type", with = "urn", default = "Code::internal")]
+    #[schema(value_type = String)]
+    kind: Code,
     /// What happened.
     pub title: String,
     /// The HTTP status.
@@ -113,14 +114,37 @@ pub struct Problem {
     pub fields: Vec<Field>,
     /// The operation it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub operation_id: Option<OperationId>,
+    #[schema(value_type = Option<OperationId>)]
+    pub operation_id: Option<Box<OperationId>>,
+}
+
+/// The code as the URI that RFC 9457 wants.
+mod urn {
+    use super::Code;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    const PREFIX: &str = "urn:clusterdeck:problem:";
+
+    pub(super) fn serialize<S: Serializer>(code: &Code, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{PREFIX}{}", code.id()))
+    }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Code, D::Error> {
+        let text = String::deserialize(from)?;
+        Ok(Code::of(text.strip_prefix(PREFIX).unwrap_or_default()))
+    }
+}
+
+impl Code {
+    const fn internal() -> Self {
+        Self::Internal
+    }
 }
 
 impl Problem {
     /// A problem with a title.
     pub fn new(code: Code, title: impl Into<String>) -> Self {
         Self {
-            kind: format!("urn:clusterdeck:problem:{}", code.id()),
+            kind: code,
             title: title.into(),
             status: code.status(),
             code,
@@ -156,6 +180,11 @@ impl Problem {
     pub fn field(mut self, pointer: &str, message: impl Into<String>) -> Self {
         self.fields.push(Field { pointer: pointer.to_owned(), message: message.into() });
         self
+    }
+    /// The same under another code.
+    #[must_use]
+    pub fn recoded(self, code: Code) -> Self {
+        Self { kind: code, code, status: code.status(), ..self }
     }
     /// Another status than the code's own, where HTTP has an exact one (405, 413).
     #[must_use]
@@ -217,6 +246,14 @@ mod tests {
             assert!((400..600).contains(&code.status()), "{} is an error", code.id());
         }
         assert_eq!(Code::of("brand-new"), Code::Internal);
+    }
+
+    #[test]
+    fn a_problem_survives_its_text_form() {
+        let problem = Problem::invalid("/name", "too long").hint("Choose a shorter one.");
+        let text = serde_json::to_string(&problem).expect("JSON");
+        assert!(text.contains(r#""type":"urn:clusterdeck:problem:invalid""#), "{text}");
+        assert_eq!(serde_json::from_str::<Problem>(&text).expect("read"), problem);
     }
 
     #[test]

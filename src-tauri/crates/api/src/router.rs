@@ -85,6 +85,7 @@ fn described() -> OpenApiRouter<Rooms> {
         .routes(routes!(operations::show))
         .routes(routes!(operations::journal))
         .routes(routes!(operations::cancel))
+        .routes(routes!(operations::retry))
         .routes(routes!(audit::list))
         .routes(routes!(events::stream))
         .routes(routes!(metrics::show))

@@ -56,7 +56,7 @@ pub(crate) async fn make(session: &Session, change: Value, confirming: &Confirmi
 /// A subject that is not there is told as such.
 fn refusal(mut problem: Problem, preview: &PreviewAnswer) -> Failure {
     if preview.preview.blockers.iter().any(|b| b.code == "not-found") {
-        problem = Problem { code: Code::NotFound, status: Code::NotFound.status(), ..problem };
+        problem = problem.recoded(Code::NotFound);
     }
     problem.into()
 }
@@ -153,8 +153,13 @@ pub(crate) async fn question(text: String) -> Result<String, Failure> {
     }
 }
 
-/// Follows a confirmed change to its end.
-async fn follow(session: &Session, operation: &Operation, body: &[u8], detach: bool) -> Result<(), Failure> {
+/// Follows a confirmed change, or what was taken up again, to its end.
+pub(crate) async fn follow(
+    session: &Session,
+    operation: &Operation,
+    body: &[u8],
+    detach: bool,
+) -> Result<(), Failure> {
     let output = session.output;
     if detach {
         return if output.json() { output.body(body) } else { output.line(operation.id.as_str()) };

@@ -24,6 +24,8 @@ use std::{
 const LARGEST: usize = 16 << 20;
 /// An answer of this computer's own engine is copied this often at most: it is only needed at the next start.
 const NOW_AND_THEN: Duration = Duration::from_secs(5);
+/// Different questions of that kind that are remembered.
+const MOST: usize = 64;
 /// What a window shows first. Read from the copy while the engine starts.
 const FIRST: [&str; 5] = ["/v1/clusters", "/v1/services", "/v1/providers", "/v1/settings", "/v1/operations"];
 
@@ -102,9 +104,9 @@ impl Copies {
         let mark: [u8; 32] = Sha256::digest(&bytes).into();
         let due = {
             let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            let due =
-                last.get(key).is_none_or(|(before, at)| *before != mark && at.elapsed() >= NOW_AND_THEN);
-            if due && (last.contains_key(key) || last.len() < 64) {
+            let known = last.get(key).map(|(before, at)| *before != mark && at.elapsed() >= NOW_AND_THEN);
+            let due = known.unwrap_or(last.len() < MOST);
+            if due {
                 last.insert(key.to_owned(), (mark, Instant::now()));
             }
             due

@@ -97,7 +97,15 @@ impl Host {
                     Stage::Failed(problem, Instant::now())
                 }
             };
-            host.stage.send_replace(stage);
+            // It may have come too late: everything has ended in the meantime.
+            let late = match &stage {
+                Stage::Ready(engine, _) if host.closing.is_cancelled() => Some(engine.clone()),
+                _ => None,
+            };
+            match late {
+                Some(engine) => engine.shutdown(Duration::ZERO).await,
+                None => drop(host.stage.send_replace(stage)),
+            }
         });
     }
 
@@ -168,9 +176,14 @@ impl Host {
     /// Answers from the engine of this home. While it starts, a read is answered with what was seen last.
     async fn embedded(self: &Arc<Self>, request: Request<Body>) -> Response<Body> {
         let mut stage = self.stage.subscribe();
-        let again = matches!(&*stage.borrow(), Stage::Failed(_, at) if at.elapsed() >= AGAIN);
+        let again = self.stage.send_if_modified(|stage| {
+            let due = matches!(stage, Stage::Failed(_, at) if at.elapsed() >= AGAIN);
+            if due {
+                *stage = Stage::Starting;
+            }
+            due
+        });
         if again {
-            self.stage.send_replace(Stage::Starting);
             self.start();
         }
         let copies = self.connections.copies();

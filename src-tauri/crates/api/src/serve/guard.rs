@@ -85,7 +85,7 @@ impl Guard {
         match (request.method(), path.as_str()) {
             (&Method::GET, "/signin") => return self.sign_in_by_code(request.uri()),
             (&Method::POST, "/v1/session") => {
-                self.from_our_page(request.headers(), &host)?;
+                self.must_be_our_page(request.headers(), &host)?;
                 return self.sign_in_by_token(request).await;
             }
             (method, path) if !is_api(path) => return Ok(web::answer(method, path, request.headers())),
@@ -143,7 +143,7 @@ impl Guard {
             return Err(unauthorized("sign in, or show the token"));
         }
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            self.from_our_page(headers, host)?;
+            self.must_be_our_page(headers, host)?;
             if headers.get(OURS).is_none_or(|v| v != "1") {
                 return Err(Problem::new(
                     Code::Forbidden,
@@ -156,7 +156,7 @@ impl Guard {
     }
 
     /// A browser says where a request comes from; it must be from here.
-    fn from_our_page(&self, headers: &HeaderMap, host: &str) -> Result<(), Problem> {
+    fn must_be_our_page(&self, headers: &HeaderMap, host: &str) -> Result<(), Problem> {
         let origin = headers.get(header::ORIGIN).map(|v| v.to_str().unwrap_or("?"));
         let scheme = if self.secure { "https" } else { "http" };
         let foreign = origin

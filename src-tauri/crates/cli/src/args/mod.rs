@@ -89,6 +89,7 @@ impl Noun {
         let confirming = match self {
             Self::Cluster(verb) => verb.confirming(),
             Self::Node(verb) => verb.confirming(),
+            Self::Operation(verb) => return verb.detaches(),
             _ => None,
         };
         confirming.is_some_and(|c| c.detach)

@@ -50,6 +50,14 @@ pub(crate) enum OperationVerb {
         /// Its id
         id: String,
     },
+    /// Take an operation up again that failed where there is no way back
+    Retry {
+        /// Its id
+        id: String,
+        /// Do not wait until it has ended
+        #[arg(long)]
+        detach: bool,
+    },
     /// Ask an operation to stop
     Cancel {
         /// Its id
@@ -70,4 +78,11 @@ pub(crate) enum AuditVerb {
         #[command(flatten)]
         paged: Paged,
     },
+}
+
+impl OperationVerb {
+    /// Whether it returns before what it began has ended.
+    pub(crate) const fn detaches(&self) -> bool {
+        matches!(self, Self::Retry { detach: true, .. })
+    }
 }

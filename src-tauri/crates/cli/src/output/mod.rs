@@ -88,6 +88,12 @@ impl Output {
                         self.indented(text);
                     }
                 }
+                if operation.retryable {
+                    self.indented(&format!(
+                        "`clusterdeck operation retry {}` goes on at the step that failed.",
+                        operation.id
+                    ));
+                }
             }
             Failure::Interrupted(text) if !text.is_empty() => self.note(text),
             Failure::Interrupted(_) | Failure::Closed => {}

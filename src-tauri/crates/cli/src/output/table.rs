@@ -3,6 +3,9 @@
 use comfy_table::{ContentArrangement, presets};
 use std::io::IsTerminal;
 
+/// Fewest columns of characters that a table is fitted into.
+const NARROW: u16 = 60;
+
 /// A table being filled.
 pub(crate) struct Table(comfy_table::Table);
 
@@ -10,12 +13,12 @@ impl Table {
     pub(crate) fn new(columns: &[&str]) -> Self {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::NOTHING);
-        // A pipe has no width: nothing is cut or wrapped then.
-        let fitted = std::io::stdout().is_terminal();
-        table.set_content_arrangement(if fitted {
-            ContentArrangement::Dynamic
-        } else {
-            ContentArrangement::Disabled
+        // A pipe has no width: nothing is cut or wrapped then. Nor on a terminal that does not say how wide it is, or that
+        // is too narrow for columns: it wraps whole lines itself, which is easier to read than words cut into letters.
+        let wide = table.width().filter(|wide| *wide >= NARROW && std::io::stdout().is_terminal());
+        table.set_content_arrangement(match wide {
+            Some(_) => ContentArrangement::Dynamic,
+            None => ContentArrangement::Disabled,
         });
         table.set_header(columns.iter().map(|c| c.to_uppercase()).collect::<Vec<_>>());
         Self(table)

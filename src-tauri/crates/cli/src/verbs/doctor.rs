@@ -1,7 +1,14 @@
 //! `clusterdeck doctor`: what can run here, what is missing and how to install it, and whether the home is sound.
 
 use super::catalog::installs;
-use crate::{answer::ask, args::Args, compose::Real, failure::Failure, output::Output, session::home};
+use crate::{
+    answer::ask,
+    args::Args,
+    compose::Real,
+    failure::Failure,
+    output::Output,
+    session::{home, stopped},
+};
 use axum::http::{HeaderMap, Method};
 use clusterdeck_api::{CONNECTION, Compose, EMBEDDED, Front, Kept, Problem, host, wire};
 use clusterdeck_domain::{MachineId, MissingSoftware};
@@ -67,9 +74,24 @@ pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), Failure> {
                 report.problem(subject, &problem);
             }
         }
+    }
+    let printed = print(output, &report);
+    if let Some(front) = &front {
+        // Opening the home took up what was left unfinished: it is not left again.
+        if let Ok(Some(engine)) = front.hosted_engine().await {
+            let idle = engine.idle();
+            tokio::pin!(idle);
+            if tokio::time::timeout(Duration::from_millis(200), idle.as_mut()).await.is_err() {
+                output.note("Waiting for the end of what was left unfinished.");
+                tokio::select! {
+                    () = idle => {}
+                    _ = stopped() => {}
+                }
+            }
+        }
         front.close(Duration::ZERO).await;
     }
-    print(output, &report)?;
+    printed?;
     match report.findings.iter().find(|f| f.standing == "broken") {
         Some(broken) => Err(Failure::other(format!("{} is not as it should be", broken.subject))),
         None => Ok(()),

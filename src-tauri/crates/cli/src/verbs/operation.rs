@@ -22,6 +22,11 @@ pub(super) async fn run(session: &Session, verb: OperationVerb) -> Result<(), Fa
         }
         OperationVerb::Show { id } => show(session, &id).await,
         OperationVerb::Watch { id } => change::conclude(&session.output, session.watch(&id).await?),
+        OperationVerb::Retry { id, detach } => {
+            let path = format!("/v1/operations/{}/retry", piece(&id));
+            let answer = session.send(Method::POST, &path, None).await?;
+            change::follow(session, &answer.read()?, &answer.body, detach).await
+        }
         OperationVerb::Cancel { id, detach } => cancel(session, &id, detach).await,
     }
 }
