@@ -88,6 +88,9 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
 }
 
+/// How long a start waits for the first look at every cluster; what was not seen by then is unknown.
+const FIRST_LOOK: Duration = Duration::from_millis(1_200);
+
 /// The key of the settings in state.db.
 const SETTINGS: &str = "settings";
 
@@ -134,6 +137,11 @@ impl Engine {
             runner::launch(&shared, row);
         }
         let ids: Vec<ClusterId> = shared.lock_clusters().keys().cloned().collect();
+        // Whoever asks right after the start shall hear what is, not what was when the last engine ended.
+        let first = ids.iter().map(|id| watch::after_operation(&shared, id));
+        if tokio::time::timeout(FIRST_LOOK, futures::future::join_all(first)).await.is_err() {
+            tracing::info!("not every cluster could be looked at yet; those show as unknown until then");
+        }
         for id in ids {
             watch::begin(&shared, &id);
         }
@@ -212,7 +220,11 @@ impl Shared {
         Ok((self.report_of(live), node))
     }
     fn report_of(&self, live: Live) -> ClusterReport {
-        let (state, health) = cluster_state(&live.spec, live.observed.as_ref(), live.busy.is_some());
+        // What an earlier engine saw is shown with its age, but says nothing about how the cluster is now.
+        let limit = i64::try_from(self.settings().figures.max_observation_age_ms).unwrap_or(i64::MAX);
+        let age = |seen: &&ClusterObserved| self.now().as_millisecond() - seen.at.as_millisecond();
+        let fresh = live.observed.as_ref().filter(|o| o.at >= self.started_at).filter(|o| age(o) <= limit);
+        let (state, health) = cluster_state(&live.spec, fresh, live.busy.is_some());
         let endpoints = self.endpoints(&live);
         ClusterReport { spec: live.spec, observed: live.observed, state, health, busy: live.busy, endpoints }
     }
