@@ -103,6 +103,17 @@ async fn a_change_is_refused_with_the_code_that_says_why() {
 }
 
 #[tokio::test]
+async fn an_operation_that_has_ended_well_can_neither_be_stopped_nor_taken_up_again() {
+    let desk = Desk::with_cluster().await;
+    let listed = desk.get("/v1/operations").await.json();
+    let id = listed["items"][0]["id"].as_str().expect("an id");
+    for verb in ["cancel", "retry"] {
+        let told = ask(&desk.front, Method::POST, &format!("/v1/operations/{id}/{verb}"), &[], None).await;
+        assert_eq!(told.problem(), (400, "invalid".to_owned()), "{verb}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_is_none_is_refused() {
     let desk = Desk::with_cluster().await;
     let preview = desk

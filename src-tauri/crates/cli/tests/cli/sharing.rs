@@ -1,7 +1,7 @@
 //! One home, several faces at once.
 
 use crate::program::{Home, SMALL, finish, line, signal};
-use std::process::Child;
+use std::process::{Child, Command};
 
 #[test]
 fn commands_at_the_same_time_share_one_engine() {
@@ -62,4 +62,26 @@ fn a_followed_log_shows_new_lines_and_ends_with_ctrl_c() {
     assert!(second.to_lowercase().contains("ready to accept") && second != first, "{second}");
     signal(&follow, "INT");
     finish(follow).status(130);
+}
+
+#[test]
+fn two_that_serve_one_home_show_the_same_and_the_second_takes_over() {
+    let home = Home::new();
+    home.create("one", &["--topology", "single"]);
+    let ((first, said_first), (second, said_second)) = (home.serve(), home.serve());
+    assert_eq!(said_first["token"], said_second["token"], "one home, one token");
+    let ask = |said: &serde_json::Value| {
+        let bearer = format!("Authorization: Bearer {}", said["token"].as_str().expect("a token"));
+        let url = format!("{}/v1/clusters", said["url"].as_str().expect("a url"));
+        let output =
+            Command::new("curl").args(["-s", "-m", "30", "-H", &bearer, &url]).output().expect("curl");
+        let body: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        body["items"][0]["name"].clone()
+    };
+    assert_eq!((ask(&said_first), ask(&said_second)), ("one".into(), "one".into()));
+    signal(&first, "TERM");
+    finish(first).status(0);
+    assert_eq!(ask(&said_second), "one", "it hosts the engine now");
+    signal(&second, "TERM");
+    finish(second).status(0);
 }
