@@ -28,6 +28,9 @@ const KEPT: usize = 256;
 /// An observation older than this is made anew before a preview.
 const FRESH: SignedDuration = SignedDuration::from_millis(1_500);
 
+/// How often a create chooses another network because somebody else took the one it chose.
+const NETWORK_TRIES: u32 = 16;
+
 /// 128 bits nobody else has, growing with time.
 pub(crate) fn unique() -> u128 {
     uuid::Uuid::now_v7().as_u128()
@@ -196,8 +199,16 @@ pub(crate) async fn confirm(
     if !now_shown.blockers.is_empty() {
         return Err(EngineError::Blocked { blockers: now_shown.blockers });
     }
-    let planned = plans::plan(shared, &change, &collected).await?;
-    let operation = begin(shared, change, &now_shown, planned, actor, key).await?;
+    // Two creates at the same moment may choose the same network: whoever comes second chooses again.
+    let mut operation = None;
+    for _ in 0..NETWORK_TRIES {
+        let planned = plans::plan(shared, &change, &collected).await?;
+        operation = begin(shared, change.clone(), &now_shown, planned, actor, key).await?;
+        if operation.is_some() {
+            break;
+        }
+    }
+    let operation = operation.ok_or(EngineError::PreviewStale)?;
     shared.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     Ok(operation)
 }
@@ -211,7 +222,7 @@ fn confirmed(preview: &Preview, typed: Option<&str>) -> Result<()> {
     }
 }
 
-/// Holds the cluster, writes the row, starts the operation.
+/// Holds the cluster, writes the row, starts the operation; `None` when the new cluster's network was taken meanwhile.
 async fn begin(
     shared: &Arc<Shared>,
     change: Change,
@@ -219,11 +230,13 @@ async fn begin(
     planned: Planned,
     actor: &str,
     key: Option<&str>,
-) -> Result<Operation> {
+) -> Result<Option<Operation>> {
     let now = shared.now();
     let id = OperationId::new(unique());
     let busy = Busy { kind: change.kind(), title: preview.title.clone() };
-    hold(shared, &planned, &id, &busy)?;
+    if !hold(shared, &planned, &id, &busy)? {
+        return Ok(None);
+    }
     let operation = Operation {
         id: id.clone(),
         kind: change.kind(),
@@ -249,7 +262,7 @@ async fn begin(
             if planned.new_cluster.is_some() {
                 watch::begin(shared, &planned.cluster);
             }
-            Ok(operation)
+            Ok(Some(operation))
         }
         Err(error) => {
             release(shared, &planned);
@@ -259,11 +272,14 @@ async fn begin(
 }
 
 /// Marks the cluster as held, in one look: nobody else can hold it in between.
-fn hold(shared: &Shared, planned: &Planned, id: &OperationId, busy: &Busy) -> Result<()> {
+fn hold(shared: &Shared, planned: &Planned, id: &OperationId, busy: &Busy) -> Result<bool> {
     let mut clusters = shared.lock_clusters();
     if let Some(spec) = &planned.new_cluster {
         if clusters.values().any(|live| live.spec.name == spec.name) {
             return Err(EngineError::PreviewStale);
+        }
+        if clusters.values().any(|live| live.spec.network == spec.network) {
+            return Ok(false);
         }
         let live = Live {
             spec: spec.clone(),
@@ -272,14 +288,14 @@ fn hold(shared: &Shared, planned: &Planned, id: &OperationId, busy: &Busy) -> Re
             busy: Some((id.clone(), busy.clone())),
         };
         clusters.insert(spec.id.clone(), live);
-        return Ok(());
+        return Ok(true);
     }
     let live = clusters.get_mut(&planned.cluster).ok_or(EngineError::PreviewStale)?;
     if let Some((_, busy)) = &live.busy {
         return Err(EngineError::Busy { title: busy.title.clone() });
     }
     live.busy = Some((id.clone(), busy.clone()));
-    Ok(())
+    Ok(true)
 }
 
 fn release(shared: &Shared, planned: &Planned) {

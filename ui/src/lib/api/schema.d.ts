@@ -12,7 +12,7 @@ export interface paths {
             cookie?: never;
         };
         /** The latest measurements for Prometheus. What is not known is left out, never zero. */
-        get: operations["show"];
+        get: operations["scrape_metrics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -29,7 +29,7 @@ export interface paths {
             cookie?: never;
         };
         /** Who did what, newest first. */
-        get: operations["list"];
+        get: operations["list_audit"];
         put?: never;
         post?: never;
         delete?: never;
@@ -46,7 +46,7 @@ export interface paths {
             cookie?: never;
         };
         /** Clusters by name. */
-        get: operations["list"];
+        get: operations["list_clusters"];
         put?: never;
         post?: never;
         delete?: never;
@@ -63,7 +63,7 @@ export interface paths {
             cookie?: never;
         };
         /** One cluster, by name or id. */
-        get: operations["show"];
+        get: operations["show_cluster"];
         put?: never;
         post?: never;
         delete?: never;
@@ -80,7 +80,7 @@ export interface paths {
             cookie?: never;
         };
         /** User name, and with `reveal=true` password and url; revealing is written to the audit trail. */
-        get: operations["show"];
+        get: operations["show_credentials"];
         put?: never;
         post?: never;
         delete?: never;
@@ -97,7 +97,7 @@ export interface paths {
             cookie?: never;
         };
         /** Where clients connect to. */
-        get: operations["endpoints"];
+        get: operations["list_endpoints"];
         put?: never;
         post?: never;
         delete?: never;
@@ -117,7 +117,7 @@ export interface paths {
          * Measurements in `from..to`, one point per `step`, all in milliseconds. With `Accept: text/event-stream` a round of
          *     measurements as it comes in (`event: sample`).
          */
-        get: operations["show"];
+        get: operations["show_metrics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -134,7 +134,7 @@ export interface paths {
             cookie?: never;
         };
         /** One metric of a cluster's nodes as a picture. */
-        get: operations["show"];
+        get: operations["draw_chart"];
         put?: never;
         post?: never;
         delete?: never;
@@ -151,7 +151,7 @@ export interface paths {
             cookie?: never;
         };
         /** The nodes of a cluster by ordinal. */
-        get: operations["list"];
+        get: operations["list_nodes"];
         put?: never;
         post?: never;
         delete?: never;
@@ -171,7 +171,7 @@ export interface paths {
          * Small notices of what changed: `id` a growing number, `event` its kind, `data` an `Event`. `Last-Event-ID` resumes;
          *     `event: reset` says that too much was missed.
          */
-        get: operations["stream"];
+        get: operations["stream_events"];
         put?: never;
         post?: never;
         delete?: never;
@@ -188,7 +188,7 @@ export interface paths {
             cookie?: never;
         };
         /** What answers here. */
-        get: operations["info"];
+        get: operations["show_info"];
         put?: never;
         post?: never;
         delete?: never;
@@ -205,7 +205,7 @@ export interface paths {
             cookie?: never;
         };
         /** One node, by name or id. */
-        get: operations["show"];
+        get: operations["show_node"];
         put?: never;
         post?: never;
         delete?: never;
@@ -225,7 +225,7 @@ export interface paths {
          * The last lines of a unit's log, or those after a position. With `follow=true` server-sent events (`event: lines`)
          *     whose `data` is the same shape and whose `id` is the position.
          */
-        get: operations["show"];
+        get: operations["show_logs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -242,10 +242,10 @@ export interface paths {
             cookie?: never;
         };
         /** Operations, newest first. */
-        get: operations["list"];
+        get: operations["list_operations"];
         put?: never;
         /** Confirms a preview and starts its operation. */
-        post: operations["confirm"];
+        post: operations["confirm_change"];
         delete?: never;
         options?: never;
         head?: never;
@@ -260,7 +260,7 @@ export interface paths {
             cookie?: never;
         };
         /** One operation with its steps. */
-        get: operations["show"];
+        get: operations["show_operation"];
         put?: never;
         post?: never;
         delete?: never;
@@ -279,7 +279,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Asks an operation to stop; it takes back what it did where that is still possible. */
-        post: operations["cancel"];
+        post: operations["cancel_operation"];
         delete?: never;
         options?: never;
         head?: never;
@@ -294,9 +294,26 @@ export interface paths {
             cookie?: never;
         };
         /** Everything an operation wrote down, oldest first. */
-        get: operations["journal"];
+        get: operations["show_journal"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/operations/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes an operation up again that failed where there is no way back (`retryable`), at the step that failed. */
+        post: operations["retry_operation"];
         delete?: never;
         options?: never;
         head?: never;
@@ -313,7 +330,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** What a change would do. Changes nothing. */
-        post: operations["preview"];
+        post: operations["preview_change"];
         delete?: never;
         options?: never;
         head?: never;
@@ -328,7 +345,7 @@ export interface paths {
             cookie?: never;
         };
         /** Every provider. */
-        get: operations["providers"];
+        get: operations["list_providers"];
         put?: never;
         post?: never;
         delete?: never;
@@ -345,7 +362,7 @@ export interface paths {
             cookie?: never;
         };
         /** A provider's plans, smallest first, each with its price or `null`. */
-        get: operations["plans"];
+        get: operations["list_plans"];
         put?: never;
         post?: never;
         delete?: never;
@@ -362,7 +379,7 @@ export interface paths {
             cookie?: never;
         };
         /** A provider's regions. */
-        get: operations["regions"];
+        get: operations["list_regions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -379,7 +396,7 @@ export interface paths {
             cookie?: never;
         };
         /** Every service of the catalogue, in the order of the wizard. */
-        get: operations["services"];
+        get: operations["list_services"];
         put?: never;
         post?: never;
         delete?: never;
@@ -396,7 +413,7 @@ export interface paths {
             cookie?: never;
         };
         /** One service. */
-        get: operations["service"];
+        get: operations["show_service"];
         put?: never;
         post?: never;
         delete?: never;
@@ -413,9 +430,9 @@ export interface paths {
             cookie?: never;
         };
         /** The settings in force. */
-        get: operations["show"];
+        get: operations["show_settings"];
         /** Replaces the settings; a member that is left out gets its default. */
-        put: operations["replace"];
+        put: operations["replace_settings"];
         post?: never;
         delete?: never;
         options?: never;
@@ -1761,7 +1778,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    show: {
+    scrape_metrics: {
         parameters: {
             query?: never;
             header?: never;
@@ -1780,7 +1797,7 @@ export interface operations {
             };
         };
     };
-    list: {
+    list_audit: {
         parameters: {
             query?: {
                 /** @description Name or id */
@@ -1812,7 +1829,7 @@ export interface operations {
             };
         };
     };
-    list: {
+    list_clusters: {
         parameters: {
             query?: {
                 cursor?: string;
@@ -1843,7 +1860,7 @@ export interface operations {
             };
         };
     };
-    show: {
+    show_cluster: {
         parameters: {
             query?: never;
             header?: never;
@@ -1873,7 +1890,7 @@ export interface operations {
             };
         };
     };
-    show: {
+    show_credentials: {
         parameters: {
             query?: {
                 reveal?: boolean;
@@ -1913,7 +1930,7 @@ export interface operations {
             };
         };
     };
-    endpoints: {
+    list_endpoints: {
         parameters: {
             query?: never;
             header?: never;
@@ -1943,7 +1960,7 @@ export interface operations {
             };
         };
     };
-    show: {
+    show_metrics: {
         parameters: {
             query?: {
                 /** @description An hour before `to` when left out */
@@ -1992,7 +2009,7 @@ export interface operations {
             };
         };
     };
-    show: {
+    draw_chart: {
         parameters: {
             query: {
                 metric: string;
@@ -2047,7 +2064,7 @@ export interface operations {
             };
         };
     };
-    list: {
+    list_nodes: {
         parameters: {
             query?: never;
             header?: never;
@@ -2077,7 +2094,7 @@ export interface operations {
             };
         };
     };
-    stream: {
+    stream_events: {
         parameters: {
             query?: never;
             header?: {
@@ -2107,7 +2124,7 @@ export interface operations {
             };
         };
     };
-    info: {
+    show_info: {
         parameters: {
             query?: never;
             header?: never;
@@ -2126,7 +2143,7 @@ export interface operations {
             };
         };
     };
-    show: {
+    show_node: {
         parameters: {
             query?: never;
             header?: never;
@@ -2156,7 +2173,7 @@ export interface operations {
             };
         };
     };
-    show: {
+    show_logs: {
         parameters: {
             query?: {
                 /** @description The server's when left out */
@@ -2204,7 +2221,7 @@ export interface operations {
             };
         };
     };
-    list: {
+    list_operations: {
         parameters: {
             query?: {
                 /** @description Name or id */
@@ -2238,7 +2255,7 @@ export interface operations {
             };
         };
     };
-    confirm: {
+    confirm_change: {
         parameters: {
             query?: never;
             header?: {
@@ -2296,7 +2313,7 @@ export interface operations {
             };
         };
     };
-    show: {
+    show_operation: {
         parameters: {
             query?: never;
             header?: never;
@@ -2325,7 +2342,7 @@ export interface operations {
             };
         };
     };
-    cancel: {
+    cancel_operation: {
         parameters: {
             query?: never;
             header?: never;
@@ -2362,7 +2379,7 @@ export interface operations {
             };
         };
     };
-    journal: {
+    show_journal: {
         parameters: {
             query?: never;
             header?: never;
@@ -2391,7 +2408,52 @@ export interface operations {
             };
         };
     };
-    preview: {
+    retry_operation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operation"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    preview_change: {
         parameters: {
             query?: never;
             header?: never;
@@ -2422,7 +2484,7 @@ export interface operations {
             };
         };
     };
-    providers: {
+    list_providers: {
         parameters: {
             query?: never;
             header?: never;
@@ -2441,7 +2503,7 @@ export interface operations {
             };
         };
     };
-    plans: {
+    list_plans: {
         parameters: {
             query?: {
                 /** @description The first when left out */
@@ -2473,7 +2535,7 @@ export interface operations {
             };
         };
     };
-    regions: {
+    list_regions: {
         parameters: {
             query?: never;
             header?: never;
@@ -2502,7 +2564,7 @@ export interface operations {
             };
         };
     };
-    services: {
+    list_services: {
         parameters: {
             query?: never;
             header?: never;
@@ -2521,7 +2583,7 @@ export interface operations {
             };
         };
     };
-    service: {
+    show_service: {
         parameters: {
             query?: never;
             header?: never;
@@ -2550,7 +2612,7 @@ export interface operations {
             };
         };
     };
-    show: {
+    show_settings: {
         parameters: {
             query?: never;
             header?: never;
@@ -2569,7 +2631,7 @@ export interface operations {
             };
         };
     };
-    replace: {
+    replace_settings: {
         parameters: {
             query?: never;
             header?: never;
