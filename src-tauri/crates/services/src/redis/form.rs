@@ -202,8 +202,9 @@ pub(crate) async fn caught_up(
     primary: &NodeSpec,
     progress: &Progress,
 ) -> Result<()> {
-    let wanted = address(cx.machine(primary)?.as_ref());
-    let survey::Goal { offset: goal, keys: goal_keys } = survey::goal(cx, primary).await?;
+    let (wanted, here) = (address(cx.machine(primary)?.as_ref()), address(cx.machine(replica)?.as_ref()));
+    let mut lead = Session::open(cx, primary).await?;
+    let goal = survey::place(&mut lead).await?;
     let mut session = answering(cx, replica).await?;
     let mut total = 0;
     until!(STUCK_AFTER, async {
@@ -220,12 +221,16 @@ pub(crate) async fn caught_up(
             }
             // Without a length (a copy that goes straight over the wire) the keys that are there show that it moves.
             Some(None) => {
-                progress.measured(&format!("{name} copies the data"), place.keys, goal_keys.max(place.keys));
+                let of = goal.keys.max(place.keys);
+                progress.measured(&format!("{name} copies the data"), place.keys, of);
                 Look::Moving(format!("{name} copies the data"), place.keys)
             }
-            None if place.link_up && !place.loading && place.offset >= goal => Look::Done(()),
-            None if place.link_up => Look::Moving(format!("{name} is behind {}", primary.name), place.offset),
-            None => Look::NotYet(format!("{name} has no link to {}", primary.name)),
+            None if !place.link_up => Look::NotYet(format!("{name} has no link to {}", primary.name)),
+            None if place.loading || place.offset < goal.offset => {
+                Look::Moving(format!("{name} is behind {}", primary.name), place.offset)
+            }
+            None if survey::place(&mut lead).await?.streams_to(here) => Look::Done(()),
+            None => Look::NotYet(format!("{} does not stream to {name} yet", primary.name)),
         })
     })
 }

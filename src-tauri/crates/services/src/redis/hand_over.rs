@@ -76,8 +76,10 @@ async fn change_places(
     let mut old = Session::open(cx, primary).await?;
     let mut new = Session::open(cx, target).await?;
     let before = survey::place(&mut old).await?;
-    fit(primary, target, &before, &survey::place(&mut new).await?, address(cx.machine(primary)?.as_ref()))?;
-    let (ip, port) = address(cx.machine(target)?.as_ref());
+    let (from, to) = (address(cx.machine(primary)?.as_ref()), address(cx.machine(target)?.as_ref()));
+    let streams = before.streams_to(to);
+    fit(primary, target, &before, &survey::place(&mut new).await?, from, streams)?;
+    let (ip, port) = to;
 
     let since = Instant::now();
     old.say::<()>(&format!("CLIENT PAUSE {} WRITE", HOLD_BACK.as_millis())).await?;
@@ -106,11 +108,12 @@ fn fit(
     old: &Place,
     new: &Place,
     at: (std::net::IpAddr, u16),
+    streams: bool,
 ) -> Result<()> {
     let behind = old.offset.saturating_sub(new.offset);
     let what = if new.follows != Some(at) {
         format!("{} does not follow {}", target.name, primary.name)
-    } else if !new.link_up || new.syncing.is_some() || new.loading {
+    } else if !new.link_up || !streams || new.syncing.is_some() || new.loading {
         format!("{} is not in step with {}", target.name, primary.name)
     } else if behind > MOST_BEHIND {
         format!("{} is {behind} bytes behind", target.name)

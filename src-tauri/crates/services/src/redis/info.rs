@@ -54,8 +54,10 @@ pub(crate) struct Place {
     pub(crate) syncing: Option<Option<u64>>,
     /// Not ready to answer because it reads its data from disk.
     pub(crate) loading: bool,
-    /// Replicas that stream from it.
-    pub(crate) replicas: u64,
+    /// Replicas that it streams to. One that has just got its whole copy is not among them until it has acknowledged
+    /// that: it says its link is up, and writes do not reach it yet (up to a second; a primary that dies then takes them
+    /// along).
+    pub(crate) streams_to: Vec<(IpAddr, u16)>,
     /// Keys it holds.
     pub(crate) keys: u64,
 }
@@ -86,9 +88,15 @@ impl Place {
             link_up: info.is("master_link_status", "up"),
             syncing,
             loading: info.is("loading", "1") || info.is("async_loading", "1"),
-            replicas: info.number("connected_slaves").unwrap_or(0),
+            streams_to: (0..info.number("connected_slaves").unwrap_or(0))
+                .filter_map(|n| online(info.text(&format!("slave{n}"))?))
+                .collect(),
             keys: info.keys(),
         })
+    }
+    /// Whether it sends each write to that server as it comes.
+    pub(crate) fn streams_to(&self, replica: (IpAddr, u16)) -> bool {
+        self.streams_to.contains(&replica)
     }
     /// Whether everything this server holds is a beginning of what `primary` holds.
     pub(crate) fn is_part_of(&self, primary: &Self) -> bool {
@@ -98,6 +106,13 @@ impl Place {
         self.history == primary.history_before
             && i64::try_from(self.offset).is_ok_and(|mine| mine < primary.history_before_end)
     }
+}
+
+/// `ip=127.0.0.2,port=6379,state=online,offset=42,lag=0`: its address, when it is online.
+fn online(line: &str) -> Option<(IpAddr, u16)> {
+    let get = |name: &str| line.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+    let at = get("ip")?.parse().ok().zip(get("port")?.parse().ok());
+    if get("state") == Some("online") { at } else { None }
 }
 
 #[cfg(test)]
@@ -117,6 +132,16 @@ mod tests {
         assert!(!seen.primary && seen.link_up);
         assert_eq!((seen.offset, seen.keys), (42, 5), "a replica counts what it received");
         assert_eq!(seen.follows, Some(("127.1.2.3".parse().unwrap(), 6379)));
+    }
+
+    #[test]
+    fn a_replica_that_has_not_acknowledged_its_copy_is_not_streamed_to() {
+        let seen = place(
+            "role:master\r\nconnected_slaves:2\r\nslave0:ip=127.0.0.2,port=6379,state=online,offset=42,lag=0\r\n\
+             slave1:ip=127.0.0.3,port=6379,state=send_bulk,offset=0,lag=0\r\n",
+        );
+        let at = |n: u8| (IpAddr::from([127, 0, 0, n]), 6379);
+        assert!(seen.streams_to(at(2)) && !seen.streams_to(at(3)));
     }
 
     #[test]

@@ -45,15 +45,21 @@ fn check(cx: &ClusterContext, traffic: Traffic) -> Result<Vec<CheckLine>> {
     let expect = |text: &str| CheckLine::Expect(text.to_owned());
     let password = cx.secrets.newest(As::Watch.secret())?;
     let login = CheckLine::Send(Sensitive::new(format!("AUTH watch {}\r\n", password.reveal())));
+    // `QUIT` makes the server end the conversation, so that a wrong answer fails at once; without it HAProxy waits for more
+    // until its limit, three times half a second, before it believes that a primary is none any more.
     // A server that still reads its data from disk knows its role, but answers PING with an error.
     let mut lines = vec![login, expect("+OK"), send("PING"), expect("+PONG")];
     match (cx.spec.topology, traffic) {
         // Members tell a client where to go; any one that is in the cluster will do to begin with.
-        (Topology::Sharded, _) => lines.extend([send("CLUSTER INFO"), expect("cluster_state:ok")]),
+        (Topology::Sharded, _) => lines.extend([send("CLUSTER INFO\r\nQUIT"), expect("cluster_state:ok")]),
         (Topology::MultiMaster, _) => {}
-        (_, Traffic::ReadWrite) => lines.extend([send("INFO replication"), expect("role:master")]),
+        (_, Traffic::ReadWrite) => lines.extend([send("INFO replication\r\nQUIT"), expect("role:master")]),
         (_, Traffic::ReadOnly) => {
-            lines.extend([send("INFO replication"), expect("role:slave"), expect("master_link_status:up")]);
+            lines.extend([
+                send("INFO replication\r\nQUIT"),
+                expect("role:slave"),
+                expect("master_link_status:up"),
+            ]);
         }
     }
     Ok(lines)

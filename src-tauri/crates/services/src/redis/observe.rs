@@ -256,12 +256,15 @@ fn answering(
         }
         return;
     }
+    let follows_leader = leader.is_some_and(|l| Some(&l.node.id) == seen.follows.as_ref());
+    let here = cx.machine(found.node).map(|m| address(m.as_ref())).ok();
+    let streamed_to = |lead: &Place| here.is_some_and(|at| lead.streams_to(at));
     seen.link = Some(match (place.syncing, place.link_up) {
-        (Some(_), _) => Link::Syncing,
+        (None, true) if follows_leader && leads.is_some_and(|l| !streamed_to(l)) => Link::Syncing,
         (None, true) => Link::Up,
+        (Some(_), _) => Link::Syncing,
         (None, false) => Link::Down,
     });
-    let follows_leader = leader.is_some_and(|l| Some(&l.node.id) == seen.follows.as_ref());
     if follows_leader && seen.link == Some(Link::Up) {
         seen.lag_bytes = leads.map(|l| l.offset.saturating_sub(place.offset));
     }

@@ -5,7 +5,7 @@ use clusterdeck_driver::{ClusterContext, DriverError, Machine, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo,
-    ProtocolVersion, RedisConnectionInfo, RedisError, ServerErrorKind,
+    ProtocolVersion, RedisConnectionInfo, RedisError,
 };
 use std::{net::IpAddr, time::Duration};
 

@@ -37,18 +37,6 @@ pub(crate) async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Place> {
     }
 }
 
-/// How far a primary is: what a replica that has caught up has at least.
-pub(crate) struct Goal {
-    pub(crate) offset: u64,
-    pub(crate) keys: u64,
-}
-
-/// Asks a primary how far it is.
-pub(crate) async fn goal(cx: &ClusterContext, primary: &NodeSpec) -> Result<Goal> {
-    let place = ask(cx, primary).await?;
-    Ok(Goal { offset: place.offset, keys: place.keys })
-}
-
 /// Asks all data nodes at once, in the order of the spec.
 pub(crate) async fn all(cx: &ClusterContext) -> Vec<Answer<'_>> {
     join_all(cx.spec.data_nodes().map(|node| async move { Answer { node, place: ask(cx, node).await } }))

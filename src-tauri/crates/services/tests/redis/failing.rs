@@ -29,6 +29,9 @@ async fn a_killed_primary_is_replaced_and_comes_back_as_a_replica() {
         load.goes_on(100, Duration::from_secs(10)).await;
         let written = load.stop().await;
         println!("{service} kill -9: gap {:?}, {} errors", written.gap(), written.errors);
+        let written_by_server = ground.machine(new.ordinal).path("redis/redis.conf");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&written_by_server.metadata().unwrap().permissions());
+        println!("{service}: mode of a configuration that the server wrote: {:o}", mode & 0o777);
         let start_as = ground.driver.restart_as(&ground.cx, ground.node(1)).await.unwrap();
         assert_eq!(start_as, StartAs::ReplicaOf(new.id.clone()));
         ground.driver.start_node(&ground.cx, ground.node(1), &start_as).await.unwrap();
@@ -50,7 +53,6 @@ async fn a_hung_primary_is_shown_as_unresponsive_replaced_and_steps_back_when_it
         ground.healthy().await;
         let load = Load::start(&ground, 2).await;
         ground.signal(1, "redis", Signal::STOP).await;
-        eprintln!("STOP at {:?}", std::time::Instant::now());
         let limit = Duration::from_secs(15);
         let seen = ground.seen(limit, "unresponsive", |s| s.nodes[0].state == NodeState::Unresponsive).await;
         assert_eq!(
@@ -61,7 +63,6 @@ async fn a_hung_primary_is_shown_as_unresponsive_replaced_and_steps_back_when_it
         let second = &ground.node(2).id;
         ground.seen(limit, "a new primary", |s| s.primary().is_some_and(|p| p.node == *second)).await;
         load.goes_on(100, Duration::from_secs(10)).await;
-        eprintln!("CONT at {:?}", std::time::Instant::now());
         ground.signal(1, "redis", Signal::CONT).await;
         // It says it is a primary until the Sentinels tell it otherwise. The endpoint keeps to the new one meanwhile.
         let limit = Duration::from_secs(40);

@@ -123,16 +123,8 @@ pub(crate) async fn lost(ground: &Ground, ordinal: u16, written: &Written) -> us
     for keys in written.acknowledged.chunks(1000) {
         let keys: Vec<_> = keys.iter().map(|(key, _)| key.as_str()).collect();
         let found: Vec<Option<u64>> =
-            redis::cmd("MGET").arg(keys.clone()).query_async(&mut connection).await.unwrap();
+            redis::cmd("MGET").arg(keys).query_async(&mut connection).await.unwrap();
         lost += found.iter().filter(|value| value.is_none()).count();
-        if let Some(n) = found.iter().position(|v| v.is_none()) {
-            eprintln!(
-                "LOST from {} until {}, at {:?}",
-                keys[n],
-                keys[found.iter().rposition(|v| v.is_none()).unwrap()],
-                written.acknowledged.iter().find(|k| k.0 == keys[n]).unwrap().1
-            );
-        }
     }
     lost
 }

@@ -27,6 +27,11 @@ const TAKE_OVER: Duration = Duration::from_secs(7);
 /// Slots in one `ADDSLOTS`; the command takes any number, and a line must end somewhere.
 const SLOTS_A_COMMAND: usize = 1000;
 
+/// Whether a member serves. One that has just joined waits for up to the node timeout before it does.
+async fn serves(session: &mut Session) -> Result<bool> {
+    Ok(session.say::<String>("CLUSTER INFO").await?.contains("cluster_state:ok"))
+}
+
 /// A member with what it knows.
 pub(super) struct Asked<'a> {
     pub(super) node: &'a NodeSpec,
@@ -196,7 +201,12 @@ pub(crate) async fn primary_of<'a>(cx: &'a ClusterContext, node: &'a NodeSpec) -
 pub(super) async fn agreed(cx: &ClusterContext, progress: &Progress) -> Result<()> {
     let nodes: Vec<_> = in_service(cx).collect();
     until!(AGREE_WITHIN, async {
-        let all = ask_all(cx, nodes.iter().copied()).await?;
+        let mut all = ask_all(cx, nodes.iter().copied()).await?;
+        for asked in &mut all {
+            if !serves(&mut asked.session).await? {
+                return Ok(Look::NotYet(format!("{} does not serve yet", asked.node.name)));
+            }
+        }
         let Some(first) = all.first() else { return Ok(Look::Done(())) };
         let well = |asked: &&Asked<'_>| {
             let steady = !asked.knows.0.iter().any(|m| m.handshake);
@@ -238,6 +248,13 @@ pub(crate) async fn join(cx: &ClusterContext, node: &NodeSpec, progress: &Progre
             knowing += 1;
         }
         Ok(Look::Done(()))
+    })?;
+    let mut session = Session::open(cx, node).await?;
+    until!(AGREE_WITHIN, async {
+        Ok(match serves(&mut session).await? {
+            true => Look::Done(()),
+            false => Look::NotYet(format!("{} does not serve yet", node.name)),
+        })
     })?;
     progress.note(&format!("{} is a member", node.name));
     take_place(cx, node, progress).await
