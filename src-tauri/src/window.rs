@@ -10,10 +10,18 @@ use tauri::{AppHandle, Manager as _, Url, WebviewWindow, WebviewWindowBuilder};
 /// Its label in tauri.conf.json and in the capability.
 const MAIN: &str = "main";
 
+/// Under `LANG=C.UTF-8` WebKitGTK says its language is `C`, which is none: `Intl` throws, and with it every library that
+/// asks for the user's number format.
+const LANGUAGE: &str = "try { new Intl.Locale(navigator.language) } catch {
+    Object.defineProperty(navigator, 'language', { get: () => 'en-US' });
+    Object.defineProperty(navigator, 'languages', { get: () => ['en-US'] });
+}";
+
 /// Makes the window.
 pub(crate) fn make(app: &AppHandle) -> tauri::Result<WebviewWindow> {
     let config = app.config().app.windows.iter().find(|w| w.label == MAIN).cloned().unwrap_or_default();
     let window = WebviewWindowBuilder::from_config(app, &config)?
+        .initialization_script(LANGUAGE)
         .on_navigation(is_ours)
         .on_new_window(|_, _| NewWindowResponse::Deny)
         .on_download(|webview, event| {

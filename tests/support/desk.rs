@@ -73,6 +73,8 @@ impl Desk {
             .env("HOME", self.folder.path())
             .env("XDG_RUNTIME_DIR", self.folder.path())
             .env("NO_AT_BRIDGE", "1")
+            // What a bare server has; the window must be readable there too.
+            .env("LC_ALL", "C.UTF-8")
             .env("CLUSTERDECK_NO_SINGLE_INSTANCE", "1")
     }
 
