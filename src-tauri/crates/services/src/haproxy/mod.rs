@@ -25,9 +25,10 @@ const FOLDER: &str = "haproxy";
 /// 0600: it holds the password of the user that may only ask for a role.
 const CONFIG: &str = "haproxy/haproxy.cfg";
 const STATE: &str = "haproxy/servers";
-const SOCKET: &str = "haproxy/m.sock";
-/// A socket's path has at most 107 bytes (unix(7)), and HAProxy adds a number and `.tmp` while it makes it.
-const LONGEST_SOCKET_PATH: usize = 90;
+/// Short, and not in the folder: the path has to fit in [`LONGEST_SOCKET_PATH`].
+const SOCKET: &str = "h.sock";
+/// A socket's path has at most 107 bytes (unix(7)), and HAProxy adds `.<process>.tmp` while it makes it.
+const LONGEST_SOCKET_PATH: usize = 95;
 /// A worker is there within 50 ms.
 const STARTS_WITHIN: Duration = Duration::from_secs(5);
 /// Two checks 50 ms apart bring a node up; without one the endpoint is simply not up yet.

@@ -30,7 +30,8 @@ async fn a_killed_primary_is_replaced_and_comes_back_as_a_replica() {
         let written = load.stop().await;
         println!("{service} kill -9: gap {:?}, {} errors", written.gap(), written.errors);
         let written_by_server = ground.machine(new.ordinal).path("redis/redis.conf");
-        let mode = std::os::unix::fs::PermissionsExt::mode(&written_by_server.metadata().unwrap().permissions());
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&written_by_server.metadata().unwrap().permissions());
         println!("{service}: mode of a configuration that the server wrote: {:o}", mode & 0o777);
         let start_as = ground.driver.restart_as(&ground.cx, ground.node(1)).await.unwrap();
         assert_eq!(start_as, StartAs::ReplicaOf(new.id.clone()));

@@ -155,3 +155,14 @@ async fn a_killed_gateway_starts_again_on_the_same_address() {
     .await;
     ground.healthy().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_home_with_a_long_name_and_blanks_has_endpoints_too() {
+    let folder = format!("a folder with a \"name\"/{}", "long".repeat(20));
+    let service = services()[0];
+    let ground = Ground::prepared_below(&folder, service, Topology::PrimaryReplica, 2, 0).await;
+    ground.create().await;
+    ground.healthy().await;
+    ground.driver.probe(&ground.cx).await.unwrap();
+    ground.gateway.status(&ground.cx).await.unwrap();
+}

@@ -60,8 +60,18 @@ pub(crate) struct Ground {
 impl Ground {
     /// Machines and a spec; nothing runs yet.
     pub(crate) async fn prepared(service: ServiceKind, topology: Topology, nodes: u16, shards: u16) -> Self {
+        Self::prepared_below("", service, topology, nodes, shards).await
+    }
+    /// The same, with the home in a folder of this name.
+    pub(crate) async fn prepared_below(
+        folder: &str,
+        service: ServiceKind,
+        topology: Topology,
+        nodes: u16,
+        shards: u16,
+    ) -> Self {
         let home = tempfile::Builder::new().prefix("cd-redis-").tempdir().unwrap();
-        let provider = Local::new(home.path().to_path_buf());
+        let provider = Local::new(home.path().join(folder));
         let driver = Redis::new();
         let program = driver.programs(service);
         let versions = provider.capacity(None, program, &[]).await.unwrap().versions;
