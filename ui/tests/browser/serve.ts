@@ -83,7 +83,6 @@ export async function signIn(page: Page, serve: Serve): Promise<void> {
 
 export const test = base.extend<object, { serve: Serve }>({
 	serve: [
-		// eslint-disable-next-line no-empty-pattern
 		async ({}, use) => {
 			const serve = new Serve();
 			await serve.start();
