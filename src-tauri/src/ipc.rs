@@ -2,6 +2,8 @@
 //!
 //! Nothing is decided here: whatever may be asked is a route of the api, whatever is refused is refused there.
 
+#![allow(clippy::let_underscore_must_use, reason = "what `tauri::command` expands to drops its own results")]
+
 use crate::opening::Opening;
 use axum::body::Body;
 use base64::Engine as _;
