@@ -8,7 +8,7 @@ use super::{
     shards, survey,
     wait::{Look, until},
 };
-use clusterdeck_domain::{NodeKind, NodeSpec, Topology};
+use clusterdeck_domain::{NodeId, NodeKind, NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, Progress, Result, StartAs, UnitSpec};
 use futures::future::join_all;
 use std::time::Duration;
@@ -195,7 +195,7 @@ pub(crate) async fn edit(
     machine.write(CONF, change(&before).as_bytes(), 0o600).await
 }
 
-/// Waits until a replica streams from `primary` and has what that had when we began.
+/// Waits until `primary` streams to a replica and that has what the primary had when we began.
 pub(crate) async fn caught_up(
     cx: &ClusterContext,
     replica: &NodeSpec,
@@ -204,8 +204,11 @@ pub(crate) async fn caught_up(
 ) -> Result<()> {
     let (wanted, here) = (address(cx.machine(primary)?.as_ref()), address(cx.machine(replica)?.as_ref()));
     let mut lead = Session::open(cx, primary).await?;
-    let goal = survey::place(&mut lead).await?;
     let mut session = answering(cx, replica).await?;
+    // Asks for more acknowledgements than there can be: that puts a question into the stream, and a replica whose offset
+    // has passed it is really streamed to. Nothing else shows that when there are no writes.
+    lead.say::<u64>("WAIT 1000 1").await?;
+    let goal = survey::place(&mut lead).await?;
     let mut total = 0;
     until!(STUCK_AFTER, async {
         let place = survey::place(&mut session).await?;
@@ -330,6 +333,33 @@ pub(crate) async fn restart_as(cx: &ClusterContext, node: &NodeSpec) -> Result<S
         return Err(DriverError::transient(what));
     }
     Ok(StartAs::Primary)
+}
+
+/// Ends a second primary: one that hung, was replaced and woke up. The Sentinels do that too, after some ten seconds; in
+/// those it takes writes that will be lost, and where no other replica lives they may even promote it again over the true
+/// one. It is started anew as a replica, so that what it wrote is kept aside. Says who is the true one when there was
+/// another.
+pub(crate) async fn step_back(cx: &ClusterContext) -> Result<Option<NodeId>> {
+    if cx.spec.topology != Topology::PrimaryReplica {
+        return Ok(None);
+    }
+    let answers = survey::all(cx).await;
+    let primaries = survey::primaries(&answers);
+    if primaries.len() < 2 {
+        return Ok(None);
+    }
+    let named = sentinel::agreed_primary(cx).await.and_then(|place| survey::at(cx, place));
+    let Some(named) = named.filter(|n| primaries.iter().any(|(p, _)| p.id == n.id)) else {
+        return Err(DriverError::transient(
+            "several nodes take writes, and the Sentinels do not agree on one",
+        ));
+    };
+    for (other, _) in primaries.iter().filter(|(n, _)| n.id != named.id) {
+        tracing::warn!(node = %other.name, primary = %named.name, "a second primary is started again as a replica");
+        stop_node(cx, other).await?;
+        start_node(cx, other, &StartAs::ReplicaOf(named.id.clone())).await?;
+    }
+    Ok(Some(named.id.clone()))
 }
 
 /// The one node whose configuration on disk makes it a primary, when exactly one does.

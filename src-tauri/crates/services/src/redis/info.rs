@@ -55,8 +55,8 @@ pub(crate) struct Place {
     /// Not ready to answer because it reads its data from disk.
     pub(crate) loading: bool,
     /// Replicas that it streams to. One that has just got its whole copy is not among them until it has acknowledged
-    /// that: it says its link is up, and writes do not reach it yet (up to a second; a primary that dies then takes them
-    /// along).
+    /// that: both sides say the link is up, and writes do not reach it yet (for up to a second, seen with Redis 7.0 and
+    /// Valkey 8.0; a primary that dies in it takes them along).
     pub(crate) streams_to: Vec<(IpAddr, u16)>,
     /// Keys it holds.
     pub(crate) keys: u64,
@@ -89,7 +89,7 @@ impl Place {
             syncing,
             loading: info.is("loading", "1") || info.is("async_loading", "1"),
             streams_to: (0..info.number("connected_slaves").unwrap_or(0))
-                .filter_map(|n| online(info.text(&format!("slave{n}"))?))
+                .filter_map(|n| streaming(info.text(&format!("slave{n}"))?, info.number(offset)?))
                 .collect(),
             keys: info.keys(),
         })
@@ -108,11 +108,13 @@ impl Place {
     }
 }
 
-/// `ip=127.0.0.2,port=6379,state=online,offset=42,lag=0`: its address, when it is online.
-fn online(line: &str) -> Option<(IpAddr, u16)> {
+/// `ip=127.0.0.2,port=6379,state=online,offset=42,lag=0`: its address, when it is online and has acknowledged something,
+/// or there was nothing to acknowledge.
+fn streaming(line: &str, written: u64) -> Option<(IpAddr, u16)> {
     let get = |name: &str| line.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
     let at = get("ip")?.parse().ok().zip(get("port")?.parse().ok());
-    if get("state") == Some("online") { at } else { None }
+    let acknowledged: u64 = get("offset")?.parse().ok()?;
+    if get("state") == Some("online") && (acknowledged > 0 || written == 0) { at } else { None }
 }
 
 #[cfg(test)]
@@ -137,11 +139,14 @@ mod tests {
     #[test]
     fn a_replica_that_has_not_acknowledged_its_copy_is_not_streamed_to() {
         let seen = place(
-            "role:master\r\nconnected_slaves:2\r\nslave0:ip=127.0.0.2,port=6379,state=online,offset=42,lag=0\r\n\
-             slave1:ip=127.0.0.3,port=6379,state=send_bulk,offset=0,lag=0\r\n",
+            "role:master\r\nmaster_repl_offset:50\r\nconnected_slaves:3\r\n\
+             slave0:ip=127.0.0.2,port=6379,state=online,offset=42,lag=0\r\n\
+             slave1:ip=127.0.0.3,port=6379,state=send_bulk,offset=0,lag=0\r\n\
+             slave2:ip=127.0.0.4,port=6379,state=online,offset=0,lag=0\r\n",
         );
         let at = |n: u8| (IpAddr::from([127, 0, 0, n]), 6379);
         assert!(seen.streams_to(at(2)) && !seen.streams_to(at(3)));
+        assert!(!seen.streams_to(at(4)), "it says online and has not acknowledged its copy");
     }
 
     #[test]

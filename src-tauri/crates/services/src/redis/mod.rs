@@ -36,6 +36,15 @@ impl Redis {
     pub fn new() -> Self {
         Self::default()
     }
+    /// Ends a second primary, when there is one, and says who is the true one, so that the endpoint can be turned there.
+    /// To be called when an observation shows two nodes that take writes: a primary that hung, was replaced and woke up,
+    /// or one that was too slow to answer and was replaced while it went on.
+    ///
+    /// # Errors
+    /// `Transient` while the Sentinels do not agree on the true one.
+    pub async fn step_back(&self, cx: &ClusterContext) -> Result<Option<NodeId>> {
+        form::step_back(cx).await
+    }
 }
 
 #[async_trait]

@@ -204,6 +204,15 @@ pub(crate) async fn named_primary(cx: &ClusterContext) -> Option<(IpAddr, u16)> 
     named.iter().find(|p| named.iter().filter(|q| q == p).count() >= needed).copied()
 }
 
+/// The primary that a majority of all voters names right now, with no vote under way.
+pub(crate) async fn agreed_primary(cx: &ClusterContext) -> Option<(IpAddr, u16)> {
+    let opinions = opinions(cx).await;
+    let steady: Vec<_> =
+        opinions.iter().filter_map(|(_, o)| o.as_ref().ok()).filter(|o| !o.doubts()).collect();
+    let named = |place| steady.iter().filter(|o| o.primary == place).count() >= majority(opinions.len());
+    steady.iter().map(|o| o.primary).find(|place| named(*place))
+}
+
 async fn text(cx: &ClusterContext, node: &NodeSpec, file: &str) -> Option<String> {
     let bytes = cx.machine(node).ok()?.read(file).await.ok()?;
     String::from_utf8(bytes).ok()
