@@ -51,11 +51,14 @@ pub(crate) fn rust(choice: &[&str]) -> Result<(Tally, bool)> {
         &["test", "--workspace", "--locked", "--no-fail-fast", "--quiet"]
     };
     let mut tally = Tally::default();
-    let success = host::run_seen(host::cargo(words).args(choice).env("CARGO_TERM_COLOR", "never"), |line| {
-        if let Some(found) = if nextest { nextest_sum(line) } else { libtest_sum(line) } {
-            tally = tally.plus(found);
-        }
-    })?;
+    let success = host::run_seen(
+        host::cargo(words).args(choice).env("CARGO_TERM_COLOR", "never").env("RUST_TEST_THREADS", "1"),
+        |line| {
+            if let Some(found) = if nextest { nextest_sum(line) } else { libtest_sum(line) } {
+                tally = tally.plus(found);
+            }
+        },
+    )?;
     Ok((tally, success))
 }
 

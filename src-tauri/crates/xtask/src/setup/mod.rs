@@ -20,6 +20,7 @@ pub(crate) enum Purpose {
 
 /// How to set up.
 #[derive(Debug, Default, Clone, clap::Args)]
+#[group(skip)] // it is flattened into the arguments of others, whose group already has this name
 pub(crate) struct Args {
     /// Install without asking.
     #[arg(long, short)]
