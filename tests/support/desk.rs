@@ -93,6 +93,10 @@ impl Desk {
         command.args([format!("--port={port}"), "--host=127.0.0.1".to_owned()]);
         // Without this the web view takes no commands, and the session is never made.
         command.env("TAURI_WEBVIEW_AUTOMATION", "true").env("CLUSTERDECK_HOME", home);
+        if home.join("key").exists() {
+            // A home that brings the key of its vault uses that, not the desk's keyring.
+            command.env("CLUSTERDECK_VAULT_KEY_FILE", home.join("key"));
+        }
         command.stdout(Stdio::null()).stdin(Stdio::null());
         let child =
             self.seat(&mut command).spawn().context("WebKitWebDriver is missing; `cargo xtask setup`")?;
