@@ -8,7 +8,10 @@ use crate::{
     world::World,
 };
 use clusterdeck_domain::{Change, Health, Lifecycle, NodeKind, Operation};
-use clusterdeck_engine::{Engine, EngineError, Parts, SystemClock, repository::StateRepository};
+use clusterdeck_engine::{
+    Engine, EngineError, Parts, SystemClock,
+    repository::{AuditEntry, StateRepository},
+};
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
@@ -53,6 +56,13 @@ impl Lab {
         let prepared = self.engine.preview(change).await?;
         let typed = prepared.preview.confirm.clone();
         self.engine.confirm(&prepared.id, typed.as_deref(), "test", None).await
+    }
+    /// Writes a line into the audit trail, as an earlier run would have.
+    ///
+    /// # Panics
+    /// Never: this memory does not fail to remember.
+    pub async fn remember(&self, line: &AuditEntry) {
+        self.memory.add_audit(line).await.expect("the audit trail is in memory");
     }
     /// From now on the engine dies at this journal entry.
     pub fn kill_at(&self, kill: Option<Kill>) {

@@ -94,6 +94,17 @@ impl World {
     pub fn heal(&self) {
         self.lock().fail = None;
     }
+    /// The voters put another server in the primary's place, as they do when it dies; the old one follows at once.
+    pub fn fail_over(&self) {
+        let mut inner = self.lock();
+        let next = inner.servers.iter().find(|(_, s)| s.running && !s.primary).map(|(id, _)| id.clone());
+        let Some(next) = next else { return };
+        for (id, server) in &mut inner.servers {
+            server.primary = *id == next;
+            server.follows = (*id != next).then(|| next.clone());
+        }
+        inner.voters.values_mut().for_each(|watched| watched.clone_from(&next));
+    }
     /// How many machines there are.
     pub fn machine_count(&self) -> usize {
         self.lock().machines.len()

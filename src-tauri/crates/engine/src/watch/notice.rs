@@ -3,10 +3,13 @@
 use crate::{
     engine::Shared,
     event::{Event, EventKind, Level},
-    repository::AuditEntry,
+    repository::{AuditEntry, Page},
 };
 use clusterdeck_domain::{ClusterObserved, ClusterSpec, Health, NodeId, NodeObserved, Role};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
+
+const NOTICED: &str = "failover-noticed";
 
 /// Tells listeners what changed, and the audit trail what nobody here asked for.
 pub(super) async fn changes(
@@ -32,15 +35,25 @@ pub(super) async fn changes(
     if busy || taken_over.is_empty() || led_by.is_empty() {
         return;
     }
+    let again = took_over_before(shared, spec, seen.at).await;
     for id in taken_over {
         let name = spec.node(id).map_or("?", |n| n.name.as_str());
-        let text = format!("{name} took over by itself in {}", spec.name);
-        send(shared, spec, EventKind::FailoverNoticed, Level::Warning, Some(name), text.clone());
+        let mut text = format!("{name} took over by itself in {}", spec.name);
+        let mut level = Level::Warning;
+        if let Some(minutes) = again {
+            // Holding the voters back instead would make an outage of the next crash, and only while we run.
+            text.push_str(&format!(
+                "; it is not the first time within the hour (the last was {minutes} min ago): look for the cause in the \
+                 nodes' logs, or switch automatic failover off until it is found"
+            ));
+            level = Level::Error;
+        }
+        send(shared, spec, EventKind::FailoverNoticed, level, Some(name), text.clone());
         let entry = AuditEntry {
             id: 0,
             at: seen.at,
             actor: "cluster".to_owned(),
-            action: "failover-noticed".to_owned(),
+            action: NOTICED.to_owned(),
             cluster_id: Some(spec.id.clone()),
             cluster: Some(spec.name.to_string()),
             node: Some(name.to_owned()),
@@ -50,6 +63,16 @@ pub(super) async fn changes(
         };
         shared.audit(entry).await;
     }
+}
+
+/// Minutes since the cluster last failed over by itself, when that is less than an hour.
+async fn took_over_before(shared: &Shared, spec: &ClusterSpec, now: Timestamp) -> Option<i64> {
+    let page = Page { limit: 50, cluster: Some(spec.id.clone()), ..Page::default() };
+    let (lines, _) = shared.state.audit(&page).await.ok()?;
+    let last = lines.iter().find(|line| line.action == NOTICED)?;
+    let seconds = now.duration_since(last.at).as_secs();
+    // Two shards that lose their primaries together are one event.
+    (60..3600).contains(&seconds).then_some(seconds / 60)
 }
 
 /// The nodes that lead where one leads: a primary, the primaries of shards.

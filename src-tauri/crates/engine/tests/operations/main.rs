@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helping functions too")]
 
 mod door;
+mod noticing;
 mod stories;
 mod three_ways;
