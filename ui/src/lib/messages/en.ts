@@ -57,9 +57,9 @@ export const en = {
 		emptyTitle: 'No clusters yet',
 		emptyText: 'A cluster is a service on one or more nodes that keep each other safe. It runs on this computer in real server processes; nothing leaves it.',
 		deployFirst: 'Deploy my first cluster',
-		noneTitle: 'Nothing fits the filter',
-		noneText: 'No cluster has this name and state.',
-		clearFilter: 'Clear the filter',
+		noneTitle: 'No cluster matches',
+		noneText: 'The search and the filters leave nothing over.',
+		clearFilter: 'Show all clusters',
 		attention: (n: number) => `${plural(n, 'cluster needs', 'clusters need')} attention`,
 		notSeen: 'Not seen yet',
 		protected: 'Termination protection is on'
@@ -100,7 +100,7 @@ export const en = {
 		language: 'Language',
 		connectNote: 'The password is left out; put the one from Credentials into the variable.',
 		credentials: 'Credentials',
-		credentialsText: 'Kept in the keyring. Showing them is written to the audit trail.',
+		credentialsText: 'Stored encrypted. Showing them is written to the audit trail.',
 		username: 'User', password: 'Password', url: 'URL',
 		reveal: 'Show password', hide: 'Hide',
 		hidesIn: (s: number) => `Hidden again in ${s} s`,
@@ -119,13 +119,14 @@ export const en = {
 		menu: (name: string) => `Changes to ${name}`,
 		details: 'Details',
 		promote: 'Promote', drain: 'Drain', undrain: 'Put back into service', reboot: 'Reboot', remove: 'Remove',
-		shard: (n: number) => `Shard ${n + 1}`,
+		// From 0, as the API, the terminal and the engine count them: one number for one shard everywhere.
+		shard: (n: number) => `Shard ${n}`,
 		slots: (n: number) => plural(n, 'slot', 'slots'),
 		follows: (name: string) => `follows ${name}`,
 		lagZero: 'In step', lagUnknown: 'Unknown',
 		of: (used: string, limit: string) => `${used} of ${limit}`,
 		panel: { metrics: 'Metrics', logs: 'Logs', checks: 'Checks', label: (name: string) => `Node ${name}` },
-		address: 'Address', plan: 'Plan', place: 'Place', data: 'Data', limits: 'Limits enforced by',
+		address: 'Address', plan: 'Plan', place: 'Place', data: 'Data', limits: 'Limits enforced by', limitedBy: { 'server-settings': 'its own settings', 'cgroup-v2': 'the system (cgroup v2)' } as Record<string, string>,
 		lastHour: 'The last hour',
 		table: 'Nodes'
 	},
@@ -162,17 +163,18 @@ export const en = {
 		idle: 'Nothing is under way.',
 		by: (actor: string) => `by ${actor}`, took: (t: string) => `took ${t}`, runs: (t: string) => `runs for ${t}`,
 		steps: 'Steps', step: (n: number, all: number) => `Step ${n} of ${all}`,
-		journal: 'Journal', journalText: 'What was written down before and after each step.',
+		journal: 'Journal', journalText: 'What was written down before and after each step, in the time of this computer.',
+		retry: 'Take it up again', retryText: 'What is done stays done: this cannot be taken back, only finished. Solve the cause, then go on at the step that failed.',
 		cancel: 'Cancel operation', cancelling: 'Stopping', cancelNote: 'What it has done so far is taken back.',
 		writeGap: 'Writes were not possible for', outcome: 'Outcome', made: 'Made', notes: 'Notes',
 		progress: (done: string, total: string) => `${done} of ${total}`,
-		goneTitle: 'There is no such operation', cluster: 'Cluster', asked: 'Asked', by2: 'Asked by', endedAt: 'Ended', table: 'Operations'
+		goneTitle: 'There is no such operation', goneText: 'The link may be old, or it belongs to another connection.', operation: 'Operation', all: 'All activity', cluster: 'Cluster', asked: 'Asked', by2: 'Asked by', endedAt: 'Ended', table: 'Operations'
 	},
 	audit: {
 		title: 'Audit trail', emptyTitle: 'Nothing written yet', emptyText: 'Who changed what and when, and what happened by itself.',
 		columns: { at: 'When', actor: 'Who', what: 'What', result: 'Result' },
 		result: { asked: 'Asked', succeeded: 'Done', failed: 'Failed', cancelled: 'Cancelled', refused: 'Refused', noticed: 'Noticed' } as Record<string, string>,
-		search: 'Search in what is shown', table: 'Audit trail', none: 'No line has this text.'
+		search: 'Search in what is shown', steps: 'Show its steps', table: 'Audit trail', none: 'No line has this text.'
 	},
 
 	change: {
@@ -202,7 +204,7 @@ export const en = {
 		version: 'Version', newest: 'Newest found',
 		provider: 'Provider', region: 'Region', plan: 'Plan', notUsable: 'Cannot be used now',
 		planFacts: (cpus: number, memory: string, disk: string) => `${cpus} ${cpus === 1 ? 'core' : 'cores'}, ${memory} memory, ${disk} disk`,
-		name: 'Name', nameHint: 'a–z, 0–9 and -, at most 40 characters. It is fixed for life.',
+		name: 'Name', nameHint: 'a–z, 0–9 and -, at most 40 characters. It cannot be changed later.',
 		topology: 'Topology', nodes: 'Data nodes', shards: 'Shards', replicasEach: (n: number) => (n === 0 ? 'No replicas' : `${plural(n, 'replica', 'replicas')} each`),
 		witness: 'A third machine only votes, so that two nodes can agree on a failover.',
 		fewer: 'Fewer', more: 'More',
@@ -219,7 +221,7 @@ export const en = {
 	connections: {
 		label: 'Connection', embedded: 'This computer', manage: 'Add a server', add: 'Add server', title: 'Add a server',
 		text: 'A Clusterdeck server shows its address and a token when it starts (clusterdeck serve).',
-		name: 'Name', url: 'Address', token: 'Token', urlHint: 'https://decks.example.org:7600', removeTitle: (name: string) => `Remove ${name}?`,
+		name: 'Name', url: 'Address', token: 'Token', fingerprint: 'Certificate fingerprint', fingerprintHint: 'Only for a server that made its certificate itself; it prints this when it starts.', nameHint: 'office', urlHint: 'https://decks.example.org:7443', removeTitle: (name: string) => `Remove ${name}?`,
 		removeText: 'Its clusters go on running; only this entry and its token are forgotten.', remove: (name: string) => `Remove ${name}`,
 		reachable: 'Reachable', unreachable: 'Not reachable', unknown: 'Not asked yet', lastSeen: (ago: string) => `last seen ${ago}`, switched: (name: string) => `Now showing ${name}`
 	},
@@ -235,14 +237,14 @@ export const en = {
 		title: 'Settings', appearance: 'Appearance', theme: 'Theme', themes: { system: 'As the system', light: 'Light', dark: 'Dark' },
 		window: 'Window', tray: 'Close to tray', trayText: 'Closing the window keeps watching the clusters from the tray.',
 		notifications: 'Notifications', notificationsText: 'Tell me when a node fails, recovers, or was replaced.',
-		figures: 'Safety figures', figuresText: 'The limits that previews check against. Each change says when one of them stands in the way.',
-		max_promotion_lag_bytes: 'Largest lag of a replica that may be promoted', max_observation_age_ms: 'An observation older than this is unknown',
-		disk_headroom_percent: 'Room on disk beyond the size of a copy', memory_reserve_bytes: 'Memory left for everything else on this computer',
+		figures: 'Safety limits', figuresText: 'Every change is checked against these limits before it starts, and says so when one stands in its way.',
+		max_promotion_lag_bytes: 'Largest lag of a replica that may be promoted', max_observation_age_ms: 'A node not seen for longer than this counts as unknown',
+		disk_headroom_percent: 'Free disk kept beyond the size of a copy', memory_reserve_bytes: 'Memory kept free for everything else on this computer',
 		backup_age_hours: 'Warn when the last backup is older than', hours: 'hours', seconds: 'seconds', mib: 'MiB', percentUnit: '%', defaults: 'Set back to the defaults',
-		about: 'About', version: 'Version', home: 'Home', host: 'Host', secrets: 'Secrets', started: 'Engine started', notANumber: 'Enter a number of 0 or more.'
+		savedToast: 'Settings saved', about: 'About', version: 'Version', home: 'Home', host: 'Host', secrets: 'Secrets', started: 'Engine started', notANumber: 'Enter a number of 0 or more.'
 	},
 	palette: {
-		title: 'Command palette', placeholder: 'Search screens, clusters and changes', none: 'Nothing found.', screens: 'Screens', clusters: 'Clusters', changes: 'Changes', hint: 'Changes show what will happen before anything is done.',
+		title: 'Command palette', placeholder: 'Search screens, clusters and changes', none: 'Nothing found.', screens: 'Screens', clusters: 'Clusters', changes: 'Changes', hint: 'Type a name or an act, for example “promote”. A change shows what will happen before anything is done.',
 		addNode: (c: string) => `Add node to ${c}`, addShard: (c: string) => `Add shard to ${c}`, resync: (c: string) => `Resync ${c}`, rotate: (c: string) => `Rotate credentials of ${c}`,
 		protect: (c: string) => `Protect ${c} from deletion`, unprotect: (c: string) => `Switch off protection of ${c}`, failoverOn: (c: string) => `Switch on automatic failover of ${c}`,
 		failoverOff: (c: string) => `Switch off automatic failover of ${c}`, delete: (c: string) => `Delete ${c}`, promote: (n: string) => `Promote ${n}`, drain: (n: string) => `Drain ${n}`,

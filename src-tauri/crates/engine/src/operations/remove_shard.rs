@@ -21,7 +21,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     vec![
         // Slots that have moved stay where they are: the cluster is whole at every moment, so a cancel before the end
         // leaves a smaller shard, not a broken one; the next attempt goes on from there.
-        step("slots", format!("Move the slots of shard {} to the others", shard + 1), move |cx| {
+        step("slots", format!("Move the slots of shard {shard} to the others"), move |cx| {
             empty_shard(cx, shard)
         })
         .within(Duration::from_secs(120)),

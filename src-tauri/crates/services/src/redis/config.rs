@@ -7,7 +7,7 @@ use super::{
     flavour::Flavour,
     session::{BUS_PORT, address},
 };
-use clusterdeck_domain::{NodeSpec, Sensitive, Topology};
+use clusterdeck_domain::{NodeSpec, Sensitive, Topology, replica_needed_for_writes};
 use clusterdeck_driver::{ClusterContext, Machine, Result, StartAs};
 use sha2::{Digest, Sha256};
 
@@ -90,9 +90,7 @@ pub(crate) const fn stays_replica(cx: &ClusterContext, node: &NodeSpec) -> &'sta
 
 /// The smallest number of replicas a primary wants to see before it takes a write.
 pub(crate) fn replicas_for_writes(cx: &ClusterContext) -> u8 {
-    let in_service = cx.spec.data_nodes().filter(|n| !n.drained).count();
-    let enough = cx.spec.topology == Topology::PrimaryReplica && in_service >= 3;
-    u8::from(enough && cx.spec.options.stop_writes_without_replica)
+    u8::from(replica_needed_for_writes(&cx.spec))
 }
 
 /// The content of `redis.conf`.

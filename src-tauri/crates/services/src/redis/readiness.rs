@@ -85,7 +85,7 @@ fn sharded(cx: &ClusterContext, nodes: &[NodeObserved]) -> FailoverReadiness {
         })
     });
     match bare {
-        Some(shard) => answer(false, format!("Shard {} has no replica that is up to date.", shard + 1)),
+        Some(shard) => answer(false, format!("Shard {shard} has no replica that is up to date.")),
         None => answer(true, format!("{present} shards vote, and each has a replica ready to take over.")),
     }
 }

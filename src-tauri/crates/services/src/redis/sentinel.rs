@@ -10,7 +10,7 @@ use super::{
     survey,
     wait::{Look, until},
 };
-use clusterdeck_domain::{NodeId, NodeSpec, Topology};
+use clusterdeck_domain::{NodeId, NodeSpec};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, Result, UnitSpec};
 use futures::future::join_all;
 use sha2::{Digest, Sha256};
@@ -37,14 +37,7 @@ const GLANCE: Duration = Duration::from_millis(800);
 /// The nodes that carry a Sentinel: three, or five where there are so many, the first in service by ordinal; a drained
 /// node votes only when there are not three others.
 pub(crate) fn voters(cx: &ClusterContext) -> Vec<&NodeSpec> {
-    if cx.spec.topology != Topology::PrimaryReplica {
-        return Vec::new();
-    }
-    let mut nodes: Vec<_> = cx.spec.nodes.iter().collect();
-    nodes.sort_by_key(|n| (n.drained, n.ordinal));
-    let in_service = nodes.iter().filter(|n| !n.drained).count();
-    nodes.truncate(if in_service >= 5 { 5 } else { 3 });
-    nodes
+    clusterdeck_domain::voters(&cx.spec)
 }
 
 /// Votes that are a majority of so many.

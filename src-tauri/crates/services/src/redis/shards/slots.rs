@@ -130,8 +130,8 @@ fn shard_primary(found: &Primaries<'_>, shard: u16) -> Result<(String, usize)> {
     let mut all = found.by_id.iter().filter(|(_, (n, _))| n.shard == Some(shard));
     match (all.next(), all.next()) {
         (Some((id, (_, slots))), None) => Ok((id.clone(), slots.len())),
-        (None, _) => Err(DriverError::transient(format!("shard {} has no primary yet", shard + 1))),
-        _ => Err(DriverError::transient(format!("shard {} has two primaries", shard + 1))),
+        (None, _) => Err(DriverError::transient(format!("shard {shard} has no primary yet"))),
+        _ => Err(DriverError::transient(format!("shard {shard} has two primaries"))),
     }
 }
 
