@@ -49,21 +49,28 @@ impl Home {
     /// # Errors
     /// When the system does not list its processes.
     pub fn servers(&self) -> Result<Vec<(u32, String)>> {
-        let machines = self.path().canonicalize()?.join("machines");
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc")?.flatten() {
-            let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
-            // A process that ends while we look is none.
-            let inside =
-                std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&machines));
-            let zombie = std::fs::read_to_string(entry.path().join("stat")).is_ok_and(|s| s.contains(") Z "));
-            if inside && !zombie {
-                let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-                found.push((pid, String::from_utf8_lossy(&command).replace('\0', " ").trim_end().to_owned()));
-            }
-        }
-        Ok(found)
+        servers(self.path())
     }
+}
+
+/// Process ids and command lines of the servers that run in a home.
+///
+/// # Errors
+/// When the system does not list its processes, or there is no such folder.
+pub fn servers(home: &Path) -> Result<Vec<(u32, String)>> {
+    let machines = home.canonicalize()?.join("machines");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+        // A process that ends while we look is none.
+        let inside = std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&machines));
+        let zombie = std::fs::read_to_string(entry.path().join("stat")).is_ok_and(|s| s.contains(") Z "));
+        if inside && !zombie {
+            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            found.push((pid, String::from_utf8_lossy(&command).replace('\0', " ").trim_end().to_owned()));
+        }
+    }
+    Ok(found)
 }
 
 impl Drop for Home {

@@ -61,6 +61,14 @@ export function exact(then: string | number): string {
 	return Number.isNaN(at.getTime()) ? NONE : EXACT.format(at);
 }
 
+const CLOCK = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hourCycle: 'h23' });
+
+/** To the millisecond, for what happens several times in a second. */
+export function timeOfDay(then: string | number): string {
+	const at = new Date(then);
+	return Number.isNaN(at.getTime()) ? NONE : CLOCK.format(at);
+}
+
 export function money(value: number, digits: number): string {
 	return `$${value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })}`;
 }

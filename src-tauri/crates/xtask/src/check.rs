@@ -11,6 +11,7 @@ pub(crate) fn run() -> Result<()> {
     let mut stages = Stages::new();
     stages.stage("window built", built_ui);
     source(&mut stages);
+    stages.stage("generated files fresh", || generate::run(&generate::Args { check: true }));
     stages.tests("window tests", test::window);
     stages.tests("tests without servers", || test::rust(&["--lib", "--bins", "--test", "architecture"]));
     stages.close()
@@ -33,7 +34,6 @@ pub(crate) fn source(stages: &mut Stages) {
     });
     stages.stage("window: types", || host::run(&mut host::npm(["run", "--silent", "types"])));
     stages.stage("window: lint", || host::run(&mut host::npm(["run", "--silent", "lint"])));
-    stages.stage("generated files fresh", || generate::run(&generate::Args { check: true }));
     if host::has("cargo-deny") {
         // Advisories live on GitHub; what can be checked offline is checked always.
         stages.stage("dependencies", || {

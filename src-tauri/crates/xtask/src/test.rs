@@ -1,7 +1,7 @@
 //! Every test there is, and an honest sum as the last line.
 
 use crate::stages::{Stages, Tally};
-use crate::{check, host, setup};
+use crate::{check, generate, host, setup};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use std::path::Path;
@@ -37,6 +37,7 @@ fn everything(stages: &mut Stages) {
         host::run(&mut host::cargo(["build", "--workspace", "--bins", "--tests", "--locked", "--quiet"]))
     });
     if built {
+        stages.stage("generated files fresh", generate::check_built);
         stages.tests("rust tests", || rust(&["--all-targets"]));
         stages.tests("browser tests", || node("playwright", &["run", "test:browser", "--"]));
     }

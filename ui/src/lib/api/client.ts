@@ -80,6 +80,8 @@ export const api = {
 	operation: (id: string, signal?: AbortSignal) => get<Operation>(`/v1/operations/${part(id)}`, signal),
 	journal: (id: string, signal?: AbortSignal) => all<JournalEntry>(`/v1/operations/${part(id)}/journal`, signal),
 	cancel: (id: string) => call<Operation>('POST', `/v1/operations/${part(id)}/cancel`),
+	/** Takes up an operation that failed where there is no way back, at the step that failed. */
+	retry: (id: string) => call<Operation>('POST', `/v1/operations/${part(id)}/retry`),
 	audit: (filter: { cluster?: string; cursor?: string | null; limit?: number }, signal?: AbortSignal) =>
 		get<Page<AuditEntry>>(`/v1/audit${query(filter)}`, signal),
 
@@ -104,8 +106,10 @@ export const api = {
 	saveSettings: (settings: Settings) => call<Settings>('PUT', '/v1/settings', settings),
 
 	connections: (signal?: AbortSignal) => all<Connection>('/v1/connections', signal),
-	addConnection: (connection: { name: string; url: string; token: string }) => call<Connection>('POST', '/v1/connections', connection),
+	addConnection: (connection: { name: string; url: string; token: string; fingerprint?: string }) => call<Connection>('POST', '/v1/connections', connection),
 	removeConnection: (name: string) => call<void>('DELETE', `/v1/connections/${part(name)}`),
 	useConnection: (name: string) => call<void>('PUT', '/v1/connections/current', { name }),
+	/** Whether this is the window; a browser has no connections of its own and no tray. */
+	inWindow: async () => (await transport()).kind === 'tauri',
 	signIn: (token: string) => call<void>('POST', '/v1/session', { token })
 };

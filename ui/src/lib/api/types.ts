@@ -243,6 +243,8 @@ export interface Operation {
 	state: OperationState;
 	cancel_requested: boolean;
 	cancellable: boolean;
+	/** It failed where there is no way back, and can be taken up again at the step that failed. */
+	retryable: boolean;
 	steps: StepRecord[];
 	outcome: { write_gap_ms?: number; nodes?: string[]; notes?: string[] };
 	error: OperationProblem | null;

@@ -8,7 +8,7 @@ const HEALTH: Record<Health, Tone> = { healthy: 'ok', degraded: 'warn', down: 'b
 const NODE: Record<NodeState, Tone> = { running: 'ok', starting: 'busy', crashed: 'bad', unresponsive: 'bad', drained: 'idle', stopped: 'idle', unknown: 'idle' };
 const OPERATION: Record<OperationState, Tone> = { queued: 'idle', running: 'busy', waiting: 'busy', unwinding: 'warn', succeeded: 'ok', failed: 'bad', cancelled: 'idle' };
 const STEP: Record<StepState, Tone> = { pending: 'idle', running: 'busy', succeeded: 'ok', failed: 'bad', undoing: 'warn', undone: 'idle' };
-const AUDIT: Record<string, Tone> = { asked: 'busy', succeeded: 'ok', failed: 'bad', cancelled: 'idle', refused: 'warn', noticed: 'warn' };
+const AUDIT: Record<string, Tone> = { asked: 'idle', succeeded: 'ok', failed: 'bad', cancelled: 'idle', refused: 'warn', noticed: 'warn' };
 
 /** A running cluster nobody has looked at is not shown in the colour of a healthy one. */
 export const clusterTone = (state: ClusterState, health: Health): Tone => (state === 'running' ? HEALTH[health] : CLUSTER[state]);

@@ -15,6 +15,11 @@ test('the words of the server win over those of the table', () => {
 	expect(textOf(fault)).toMatchObject({ title: 'demo is being changed', meaning: 'It goes on.', hint: 'Wait.', action: 'activity' });
 });
 
+test('a title begins like a sentence, unless a name stands there', () => {
+	const title = (text: string): string => textOf(new Fault('not-found', text)).title;
+	expect([title('there is no operation `x`'), title('demo is being changed'), title('the-one is busy')]).toEqual(['There is no operation `x`', 'demo is being changed', 'the-one is busy']);
+});
+
 test('an answer that is no problem document is told apart from one', () => {
 	expect(faultOf(502, '<html>Bad gateway</html>').code).toBe('unreadable');
 	expect(faultOf(401, '').code).toBe('unauthorized');

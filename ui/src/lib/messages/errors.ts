@@ -53,13 +53,17 @@ export interface ErrorText {
 	action: ErrorEntry['action'];
 }
 
+/** The command line continues a line with these titles; here they begin one. A name at the start stays as it is. */
+const sentence = (text: string): string =>
+	/^(a|an|another|connections|it|no|nobody|nothing|not|only|sign|some|something|that|the|there|this|too|what|you|your)\s/.test(text) ? text[0]?.toUpperCase() + text.slice(1) : text;
+
 /** What to show for a fault: the server's words first, the table where it has none. */
 export function textOf(fault: Pick<Fault, 'code' | 'title' | 'detail' | 'hint'>): ErrorText {
 	const known = errors[fault.code] ?? errors.internal;
 	const detail = fault.code === 'unreachable' || fault.code === 'unreadable' ? '' : fault.detail;
 	return {
 		severity: known.severity,
-		title: fault.title || known.title,
+		title: sentence(fault.title) || known.title,
 		meaning: detail || known.meaning,
 		hint: fault.hint || known.hint,
 		action: known.action
