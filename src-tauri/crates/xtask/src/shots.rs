@@ -1,7 +1,7 @@
 //! Pictures of the screens, taken in the real window on a virtual screen, to be looked at.
 
 use crate::{check, host};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use std::path::PathBuf;
 
 /// Where to.
@@ -12,15 +12,18 @@ pub(crate) struct Args {
     to: PathBuf,
 }
 
-/// Builds the app and has the window tests take a picture at each step.
+/// Builds the app and has the window tests take a picture at each step. One of them is the README's.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let to = host::root().join(&args.to);
     check::build_ui()?;
-    host::run(&mut host::cargo(["build", "--locked", "--package", "clusterdeck-desktop"]))?;
+    host::run(&mut host::cargo(["build", "--workspace", "--bins", "--tests", "--locked", "--quiet"]))?;
     host::run(
-        host::cargo(["test", "--locked", "--package", "clusterdeck-tests", "--test", "desktop"])
+        host::cargo(["test", "--workspace", "--locked", "--test", "desktop", "--", "--test-threads=1"])
             .env("CLUSTERDECK_SHOTS", &to),
     )?;
-    println!("pictures are in {}", to.display());
+    let readme = host::root().join("icons/overview.png");
+    std::fs::copy(to.join("overview.png"), &readme)
+        .with_context(|| format!("{} cannot be written", readme.display()))?;
+    println!("pictures are in {}; the README's is {}", to.display(), readme.display());
     Ok(())
 }
