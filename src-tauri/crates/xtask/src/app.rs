@@ -22,8 +22,11 @@ pub(crate) struct Args {
 /// difference in the window, and everybody sees the one in the first build.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let screen = host::has_display();
-    let package = if screen { "clusterdeck-desktop" } else { "clusterdeck-cli" };
-    let mut words = vec!["--locked", "--package", package];
+    // The terminal's program is built with it: the tour of the README goes on there.
+    let mut words = vec!["--locked", "--package", "clusterdeck-cli"];
+    if screen {
+        words.extend(["--package", "clusterdeck-desktop"]);
+    }
     if args.release {
         words.push("--release");
     }

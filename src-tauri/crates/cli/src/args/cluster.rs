@@ -138,6 +138,9 @@ pub(crate) enum ClusterVerb {
         /// Show the password; this is written to the audit trail
         #[arg(long)]
         reveal: bool,
+        /// Print only the address with the password in it, for another program; implies --reveal
+        #[arg(long, conflicts_with = "json")]
+        url: bool,
     },
     /// New passwords everywhere
     Rotate {

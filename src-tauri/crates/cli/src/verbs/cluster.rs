@@ -18,7 +18,9 @@ pub(super) async fn run(session: &Session, verb: ClusterVerb) -> Result<(), Fail
     let (change, confirming) = match verb {
         ClusterVerb::List(paged) => return list(session, &query(&paged, None)).await,
         ClusterVerb::Show { name } => return show(session, &name).await,
-        ClusterVerb::Credentials { name, reveal } => return credentials(session, &name, reveal).await,
+        ClusterVerb::Credentials { name, reveal, url } => {
+            return credentials(session, &name, reveal || url, url).await;
+        }
         ClusterVerb::Endpoints { name } => return endpoints(session, &name).await,
         ClusterVerb::Create(create) => (creation(&create), create.confirming),
         ClusterVerb::Delete { name, discard_backups, confirming } => (
@@ -162,13 +164,16 @@ async fn endpoints(session: &Session, name: &str) -> Result<(), Failure> {
     session.output.table(&table)
 }
 
-async fn credentials(session: &Session, name: &str, reveal: bool) -> Result<(), Failure> {
+async fn credentials(session: &Session, name: &str, reveal: bool, only_url: bool) -> Result<(), Failure> {
     let query = if reveal { "?reveal=true" } else { "" };
     let answer = session.get(&format!("/v1/clusters/{}/credentials{query}", piece(name))).await?;
     if session.output.json() {
         return session.output.body(&answer.body);
     }
     let found: Credentials = answer.read()?;
+    if only_url {
+        return session.output.line(&found.url.unwrap_or_default());
+    }
     session.output.line(&facts(&[
         ("User", found.username),
         ("Password", found.password.unwrap_or_else(|| "(hidden: --reveal shows it)".to_owned())),
