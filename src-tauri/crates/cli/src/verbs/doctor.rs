@@ -151,7 +151,8 @@ async fn providers(report: &mut Report, front: &Front) -> Result<(), Failure> {
     let providers: wire::List<wire::Provider> = get(front, "/v1/providers").await?.read()?;
     for provider in providers.items {
         let standing = if provider.usable { "fine" } else { "notice" };
-        let text = [vec![provider.name.clone()], provider.notes].concat().join("; ");
+        // The notes are sentences.
+        let text = format!("{}. {}", provider.name, provider.notes.join(" "));
         report.add(&format!("provider {}", provider.id), standing, text, vec![]);
     }
     Ok(())
