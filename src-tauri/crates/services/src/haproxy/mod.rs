@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use clusterdeck_domain::{NodeId, Topology};
 use clusterdeck_driver::{
     ClusterContext, DriverError, Gateway, GatewayStatus, Listener, Machine, Result, Traffic, UnitSpec,
+    UnitState,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -81,13 +82,24 @@ async fn mark(socket: &Path) -> Result<String> {
         .ok_or_else(|| DriverError::transient("HAProxy does not say what it runs with"))
 }
 
-async fn runs_with(socket: &Path, wanted: &str) -> Result<()> {
+async fn runs_with(machine: &dyn Machine, socket: &Path, wanted: &str) -> Result<()> {
     let begun = Instant::now();
     loop {
         match mark(socket).await {
             Ok(mark) if mark == wanted => return Ok(()),
             Err(e) if !e.is_transient() => return Err(e),
-            Ok(_) | Err(_) if begun.elapsed() < STARTS_WITHIN => tokio::time::sleep(LOOK_EVERY).await,
+            Err(_) if begun.elapsed() < STARTS_WITHIN => {
+                // It tries for two seconds to get a port that is taken, then ends: trying again would do the same.
+                if let UnitState::Crashed { detail, .. } = machine.state(UNIT).await? {
+                    let why = detail.split("; its log ends").next().unwrap_or_default();
+                    return Err(DriverError::rejected(
+                        format!("HAProxy does not run: {why}"),
+                        "the log of its unit says more; `ss -ltnp` names the program that has a port",
+                    ));
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Ok(_) if begun.elapsed() < STARTS_WITHIN => tokio::time::sleep(LOOK_EVERY).await,
             Ok(_) => {
                 return Err(DriverError::rejected(
                     "HAProxy did not take its new configuration; the one before stays in force",
@@ -155,7 +167,7 @@ impl Gateway for Haproxy {
             let state = config::state(listeners, &config::read_state(&dump));
             machine.write(STATE, state.as_bytes(), 0o600).await?;
             runtime::tell(&socket, "reload").await?;
-            runs_with(&socket, &config.mark).await?;
+            runs_with(machine.as_ref(), &socket, &config.mark).await?;
             // Should it crash one day, it must not begin with who is up today.
             return machine.write(STATE, all_down.as_bytes(), 0o600).await;
         }
@@ -180,7 +192,7 @@ impl Gateway for Haproxy {
                 restart_not_before: Duration::ZERO,
             })
             .await?;
-        runs_with(&socket, &config.mark).await?;
+        runs_with(machine.as_ref(), &socket, &config.mark).await?;
         self.first_checks(cx).await;
         Ok(())
     }

@@ -1,0 +1,200 @@
+//! The program is killed at every step of every act. Whoever starts next must end with a healthy cluster or none, with
+//! every acknowledged write, and with nothing left of what is gone.
+//!
+//! Debug builds of the program end themselves where `CLUSTERDECK_FAULT` says, as by a power cut: `after` a step (it has
+//! acted, the journal does not know) and once it is `noted`; `before` for the first.
+
+mod nodes;
+mod sharded;
+mod switches;
+mod unwinding;
+mod whole;
+
+use crate::{
+    client::Ledger,
+    home::{Ended, Home, LOOK, PATIENCE},
+};
+use serde_json::Value;
+use std::{collections::VecDeque, time::Instant};
+
+/// The signal of `abort`.
+const SIGABRT: i32 = 6;
+
+/// A change, and the words that ask for it as the cluster is now.
+pub(super) type Act = fn(&Home) -> Vec<String>;
+
+/// One place to be killed at.
+#[derive(Clone)]
+pub(super) struct Point {
+    kind: String,
+    step: String,
+    point: &'static str,
+}
+
+/// A home, its cluster `demo`, and what was written to it.
+pub(super) struct Story {
+    pub(super) home: Home,
+    ledger: Ledger,
+    sharded: bool,
+    /// The vault without a password in it.
+    empty_vault: u64,
+    kills: u32,
+}
+
+impl Story {
+    pub(super) fn begin(sharded: bool) -> Self {
+        let home = Home::new();
+        // Doctor keeps a secret and forgets it again: the vault as it must be when nothing is left.
+        home.run(&["doctor"]).status(0);
+        let empty_vault = home.vault_size();
+        assert!(empty_vault > 0, "there is a vault");
+        Self { home, ledger: Ledger::new(sharded), sharded, empty_vault, kills: 0 }
+    }
+
+    /// Runs acts that lead back to where they began, in turn, until each was killed everywhere.
+    pub(super) fn kill_everywhere(&mut self, acts: &[Act]) {
+        let mut due: Vec<VecDeque<Point>> = Vec::new();
+        for act in acts {
+            let operation = self.plainly(*act);
+            due.push(points(&operation).into());
+        }
+        while due.iter().any(|points| !points.is_empty()) {
+            for (act, points) in acts.iter().zip(&mut due) {
+                match points.pop_front() {
+                    Some(point) => self.kill(*act, &point),
+                    None => drop(self.plainly(*act)),
+                }
+            }
+        }
+        println!("{} kills, {} writes acknowledged, none lost", self.kills, self.ledger.len());
+    }
+
+    /// Lets an act run to its end.
+    pub(super) fn plainly(&mut self, act: Act) -> Value {
+        let words = act(&self.home);
+        let operation = self.home.change(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        self.is_whole("after it ran to its end");
+        operation
+    }
+
+    /// Kills an act at this point; the next command must bring it to its end.
+    pub(super) fn kill(&mut self, act: Act, point: &Point) {
+        let begun = Instant::now();
+        self.abort(act, point);
+        let killed = begun.elapsed();
+        let (operation, when) = self.taken_up(point);
+        assert_eq!(operation["state"], "succeeded", "{when}: {operation:#}");
+        let taken = begun.elapsed();
+        self.is_whole(&when);
+        println!(
+            "{when}: {killed:?} to the kill, taken up in {:?}, whole in {:?}",
+            taken - killed,
+            begun.elapsed() - taken
+        );
+    }
+
+    /// Starts an act that is killed at this point, and sees that it was.
+    pub(super) fn abort(&mut self, act: Act, point: &Point) -> Ended {
+        let words = act(&self.home);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let fault = format!("{}:{}:{}", point.kind, point.step, point.point);
+        let ended = self.home.settled(&words, |command| {
+            command.env("CLUSTERDECK_FAULT", &fault);
+        });
+        self.was_killed(&ended, point);
+        ended
+    }
+
+    /// A test that was not killed where it wanted to be has tested nothing.
+    pub(super) fn was_killed(&mut self, ended: &Ended, point: &Point) {
+        let Point { kind, step, point } = point;
+        assert_eq!(ended.signal, Some(SIGABRT), "it was not killed at {kind}:{step}:{point}: {ended}");
+        let log = self.home.log();
+        let last = log.lines().rfind(|l| l.contains("fault point reached")).unwrap_or_default();
+        let exact = [format!("kind=\"{kind}\""), format!("point=\"{point}\"")];
+        let begins = format!("step=\"{}", step.trim_end_matches('*'));
+        assert!(
+            exact.iter().all(|part| last.contains(part)) && last.contains(&begins),
+            "it was killed elsewhere than at {kind}:{step}:{point}: {last}"
+        );
+        self.kills += 1;
+    }
+
+    /// The next command takes up what was left and ends when that has ended; what became of it, and words for messages.
+    pub(super) fn taken_up(&self, point: &Point) -> (Value, String) {
+        let when = format!("killed at {}:{}:{}", point.kind, point.step, point.point);
+        let next = self.home.run(&["cluster", "list"]);
+        assert_eq!(next.status, Some(0), "{when}: {next}");
+        // It says so on standard error only when it is not done before anybody could ask, so the list is what counts.
+        let newest = self.home.ask(&["operation", "list", "--limit", "1"])["items"][0].clone();
+        assert_eq!(newest["kind"], point.kind.as_str(), "{when}: {newest:#}");
+        (newest, when)
+    }
+
+    /// A healthy cluster with every write, or no cluster and nothing of it.
+    pub(super) fn is_whole(&mut self, when: &str) {
+        let begun = Instant::now();
+        let wrong = loop {
+            let wrong = match self.home.cluster() {
+                None => return self.is_gone(when),
+                Some(cluster) => wrong_with(&cluster),
+            };
+            if wrong.is_none() || begun.elapsed() > PATIENCE {
+                break wrong;
+            }
+            std::thread::sleep(LOOK);
+        };
+        assert_eq!(wrong, None, "{when}");
+        let url = self.home.url();
+        self.ledger.check(&url, when);
+        self.ledger.write(&url);
+    }
+
+    /// Nothing is left: no process, no folder, no password.
+    pub(super) fn is_gone(&mut self, when: &str) {
+        assert_eq!(self.home.left_behind(), Vec::<String>::new(), "{when}");
+        assert_eq!(self.home.vault_size(), self.empty_vault, "{when}: a password is left in the vault");
+        self.ledger = Ledger::new(self.sharded);
+    }
+
+    pub(super) fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+}
+
+/// What is not as it should be; a drained node is as it should be.
+fn wrong_with(cluster: &Value) -> Option<String> {
+    let nodes = cluster["nodes"].as_array().unwrap();
+    let drained = nodes.iter().any(|n| n["drained"] == true);
+    let whole = cluster["health"] == "healthy" || drained && cluster["health"] == "degraded";
+    let sound = nodes.iter().all(|n| n["drained"] == true || n["health"] == "healthy");
+    let settled = cluster["busy"].is_null() && (cluster["state"] == "running" || drained);
+    (!(whole && sound && settled)).then(|| format!("{cluster:#}"))
+}
+
+/// Where an operation that ran to its end can be killed.
+pub(super) fn points(operation: &Value) -> Vec<Point> {
+    let kind = operation["kind"].as_str().unwrap();
+    let steps = operation["steps"].as_array().unwrap();
+    let mut points = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        let step = unnamed(step["name"].as_str().unwrap());
+        let at = |point| Point { kind: kind.to_owned(), step: step.clone(), point };
+        if index == 0 {
+            points.push(at("before"));
+        }
+        points.extend([at("after"), at("noted")]);
+    }
+    assert!(points.len() > 2, "an operation has steps: {operation:#}");
+    points
+}
+
+/// A step named after a node has another name the next time: `join-demo-4` is `join-*`.
+fn unnamed(step: &str) -> String {
+    step.split_once("-demo-").map_or_else(|| step.to_owned(), |(act, _)| format!("{act}-*"))
+}
+
+/// Words of a change.
+pub(super) fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|w| (*w).to_owned()).collect()
+}

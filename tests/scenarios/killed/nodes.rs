@@ -1,0 +1,91 @@
+//! What is done to a node, while a client writes.
+
+use super::{Act, Story, words};
+use crate::{client::Writer, home::Home};
+
+const THREE: [&str; 4] = ["--topology", "primary-replica", "--nodes", "3"];
+
+fn last_replica(home: &Home) -> String {
+    home.nodes("replica").pop().unwrap()
+}
+
+fn primary(home: &Home) -> String {
+    home.nodes("primary").pop().unwrap()
+}
+
+fn add(_: &Home) -> Vec<String> {
+    words(&["node", "add", "demo", "--yes"])
+}
+
+fn remove(home: &Home) -> Vec<String> {
+    let node = last_replica(home);
+    words(&["node", "remove", &node, "--yes", "--confirm", &node])
+}
+
+fn promote(home: &Home) -> Vec<String> {
+    let node = last_replica(home);
+    words(&["node", "promote", &node, "--yes", "--confirm", &node])
+}
+
+fn drain(home: &Home) -> Vec<String> {
+    words(&["node", "drain", &last_replica(home), "--yes"])
+}
+
+fn undrain(home: &Home) -> Vec<String> {
+    let listed = home.ask(&["node", "list", "demo"]);
+    let drained = listed["items"].as_array().unwrap().iter().find(|n| n["drained"] == true).cloned().unwrap();
+    words(&["node", "drain", drained["name"].as_str().unwrap(), "--off", "--yes"])
+}
+
+fn reboot_replica(home: &Home) -> Vec<String> {
+    words(&["node", "reboot", &last_replica(home), "--yes"])
+}
+
+fn reboot_primary(home: &Home) -> Vec<String> {
+    words(&["node", "reboot", &primary(home), "--yes"])
+}
+
+/// Kills these acts everywhere while a client writes, then takes the cluster down.
+fn killed_under_writes(acts: &[Act]) {
+    let mut story = Story::begin(false);
+    story.home.create(&THREE);
+    story.is_whole("just made");
+    let writer = Writer::start(story.home.url(), false);
+    story.kill_everywhere(acts);
+    let written = writer.stop();
+    println!(
+        "the client: {} writes, longest gap {:?}, {} errors",
+        written.acknowledged.len(),
+        written.longest_gap,
+        written.errors
+    );
+    assert!(written.acknowledged.len() > 500, "the client must have written: {}", written.acknowledged.len());
+    story.ledger().add(&written);
+    story.is_whole("at the end");
+    story.plainly(|_| words(&["cluster", "delete", "demo", "--yes", "--confirm", "demo"]));
+}
+
+#[test]
+fn adding_and_removing_a_node_can_be_killed_at_any_moment() {
+    killed_under_writes(&[add, remove]);
+}
+
+#[test]
+fn a_promotion_can_be_killed_at_any_moment() {
+    killed_under_writes(&[promote]);
+}
+
+#[test]
+fn draining_a_node_and_putting_it_back_can_be_killed_at_any_moment() {
+    killed_under_writes(&[drain, undrain]);
+}
+
+#[test]
+fn the_reboot_of_a_replica_can_be_killed_at_any_moment() {
+    killed_under_writes(&[reboot_replica]);
+}
+
+#[test]
+fn the_reboot_of_a_primary_can_be_killed_at_any_moment() {
+    killed_under_writes(&[reboot_primary]);
+}

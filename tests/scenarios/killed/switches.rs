@@ -1,0 +1,43 @@
+//! Termination protection, automatic failover, options.
+
+use super::{Story, words};
+use crate::home::{Home, PAIR};
+
+fn protect(_: &Home) -> Vec<String> {
+    words(&["cluster", "protect", "demo", "on", "--yes"])
+}
+
+fn unprotect(_: &Home) -> Vec<String> {
+    words(&["cluster", "protect", "demo", "off", "--yes"])
+}
+
+fn disarm(_: &Home) -> Vec<String> {
+    words(&["cluster", "failover", "demo", "off", "--yes"])
+}
+
+fn arm(_: &Home) -> Vec<String> {
+    words(&["cluster", "failover", "demo", "on", "--yes"])
+}
+
+fn strict(_: &Home) -> Vec<String> {
+    words(&["cluster", "options", "demo", "--stop-writes-without-replica", "on", "--yes"])
+}
+
+fn lenient(_: &Home) -> Vec<String> {
+    words(&["cluster", "options", "demo", "--stop-writes-without-replica", "off", "--yes"])
+}
+
+#[test]
+fn every_switch_can_be_killed_while_it_is_turned() {
+    let mut story = Story::begin(false);
+    story.home.create(&PAIR);
+    story.is_whole("just made");
+    story.kill_everywhere(&[protect, unprotect]);
+    story.kill_everywhere(&[disarm, arm]);
+    story.kill_everywhere(&[strict, lenient]);
+    let cluster = story.home.until_healthy();
+    assert_eq!(cluster["protected"], false, "{cluster:#}");
+    assert_eq!(cluster["auto_failover"]["enabled"], true, "{cluster:#}");
+    assert_eq!(cluster["options"]["stop_writes_without_replica"], false, "{cluster:#}");
+    story.plainly(|_| words(&["cluster", "delete", "demo", "--yes", "--confirm", "demo"]));
+}

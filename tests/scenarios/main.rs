@@ -1,0 +1,8 @@
+//! Bad days of the whole product: the real program, real servers, and what must hold however it is ended, whatever is
+//! missing, full, taken or damaged.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helping functions too")]
+
+mod client;
+mod home;
+mod killed;
