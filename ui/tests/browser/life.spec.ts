@@ -1,17 +1,7 @@
 // A newcomer's first quarter of an hour in the browser, on real servers; axe looks at every screen, light and dark.
-import AxeBuilder from '@axe-core/playwright';
 import type { Page } from '@playwright/test';
+import { accessible } from './accessible';
 import { expect, signIn, test } from './serve';
-
-async function accessible(page: Page, what: string): Promise<void> {
-	for (const colorScheme of ['light', 'dark'] as const) {
-		await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-		const found = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa']).analyze();
-		const bad = found.violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(' ')).join(', ')}`);
-		expect(bad, `${what}, ${colorScheme}`).toEqual([]);
-	}
-	await page.emulateMedia({ colorScheme: 'light' });
-}
 
 /** Types the name where it must be typed, presses the button that names the act, and waits for the end. */
 async function confirm(page: Page): Promise<void> {

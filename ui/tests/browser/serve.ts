@@ -23,6 +23,7 @@ export class Serve {
 	}
 
 	async start(): Promise<void> {
+		if (this.running()) return;
 		const port = this.url ? Number(new URL(this.url).port) : await freePort();
 		this.url = `http://127.0.0.1:${String(port)}`;
 		this.child = spawn(program, ['serve', '--listen', `127.0.0.1:${String(port)}`], {
@@ -38,9 +39,13 @@ export class Serve {
 		}
 	}
 
+	private running(): boolean {
+		return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null;
+	}
+
 	async stop(): Promise<void> {
 		const child = this.child;
-		if (!child || child.exitCode !== null) return;
+		if (!child || !this.running()) return;
 		const ended = new Promise((done) => child.once('exit', done));
 		child.kill('SIGTERM');
 		await ended;

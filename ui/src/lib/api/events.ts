@@ -70,6 +70,11 @@ export function followEvents({ client, onNotice }: FeedOptions): () => void {
 					void client.invalidateQueries({ queryKey: keys.operation(event.operation_id) });
 					void client.invalidateQueries({ queryKey: keys.journal(event.operation_id) });
 				}
+				// Whether a cluster is being changed is told with the cluster: its end must be seen there too.
+				if (event.cluster) {
+					changed.set(event.cluster_id ?? event.cluster, event.cluster);
+					gathering ??= setTimeout(flush, GATHER_MS);
+				}
 				void client.invalidateQueries({ queryKey: keys.operationsAll });
 				void client.invalidateQueries({ queryKey: keys.auditAll });
 				return;

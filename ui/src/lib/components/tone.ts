@@ -12,6 +12,8 @@ const AUDIT: Record<string, Tone> = { asked: 'idle', succeeded: 'ok', failed: 'b
 
 /** A running cluster nobody has looked at is not shown in the colour of a healthy one. */
 export const clusterTone = (state: ClusterState, health: Health): Tone => (state === 'running' ? HEALTH[health] : CLUSTER[state]);
+/** A deletion that nobody works on any more has failed. */
+export const stateTone = (c: { state: ClusterState; health: Health; busy: unknown }): Tone => (c.state === 'deleting' && c.busy === null ? 'bad' : clusterTone(c.state, c.health));
 export const healthTone = (health: Health): Tone => HEALTH[health];
 export const nodeTone = (state: NodeState, health: Health): Tone => (state === 'running' ? HEALTH[health] : NODE[state]);
 export const operationTone = (state: OperationState): Tone => OPERATION[state];

@@ -20,6 +20,11 @@ export const en = {
 	time: { never: 'never', asOf: (ago: string) => `as of ${ago}`, updated: (ago: string) => `Seen ${ago}` },
 	unknown: 'unknown',
 	category: { databases: 'Databases', development: 'Development', 'hosting-and-infra': 'Hosting and infrastructure' },
+	/** As their makers write them; the catalogue says the same, but later than the list of clusters is there. */
+	service: {
+		postgresql: 'PostgreSQL', mysql: 'MySQL', redis: 'Redis', valkey: 'Valkey', keydb: 'KeyDB', timescaledb: 'TimescaleDB', clickhouse: 'ClickHouse', hydra: 'Hydra',
+		keycloak: 'Keycloak', rke2: 'RKE2', rabbitmq: 'RabbitMQ'
+	},
 	topology: { single: 'Single node', 'primary-replica': 'Primary and replicas', 'multi-master': 'Multi-master', sharded: 'Sharded' },
 	clusterState: { creating: 'Creating', running: 'Running', changing: 'Changing', degraded: 'Degraded', down: 'Down', deleting: 'Deleting' },
 	health: { healthy: 'Healthy', degraded: 'Degraded', down: 'Down', unknown: 'Unknown' },
@@ -50,18 +55,19 @@ export const en = {
 		any: 'Any',
 		count: (shown: number, all: number) => (shown === all ? plural(all, 'cluster', 'clusters') : `${shown} of ${plural(all, 'cluster', 'clusters')}`),
 		nodes: (n: number) => plural(n, 'node', 'nodes'),
-		well: (well: number, all: number) => `${well} of ${plural(all, 'node', 'nodes')} healthy`,
+		well: (well: number, all: number) => `${well} of ${all} healthy`,
 		columns: { name: 'Name', state: 'State', nodes: 'Nodes', operations: 'Operations', memory: 'Memory', place: 'Place' },
 		perSecond: (n: string) => `${n}/s`,
 		list: 'Clusters',
 		emptyTitle: 'No clusters yet',
-		emptyText: 'A cluster is a service on one or more nodes that keep each other safe. It runs on this computer in real server processes; nothing leaves it.',
+		emptyText: 'A cluster is a service on one or more nodes that keep each other safe. Its servers run on the computer named at the top left, and nothing leaves it.',
 		deployFirst: 'Deploy my first cluster',
 		noneTitle: 'No cluster matches',
 		noneText: 'The search and the filters leave nothing over.',
 		clearFilter: 'Show all clusters',
 		attention: (n: number) => `${plural(n, 'cluster needs', 'clusters need')} attention`,
 		notSeen: 'Not seen yet',
+		halfDeleted: 'Half deleted',
 		protected: 'Termination protection is on'
 	},
 
@@ -75,6 +81,8 @@ export const en = {
 		more: 'More changes',
 		busy: (title: string) => `Under way: ${title}`,
 		watch: 'Watch it',
+		halfDeleted: 'Its deletion stopped before the end, and there is no way back. What is shown below is what was seen last.',
+		finish: 'See why and finish it',
 		goneTitle: (name: string) => `There is no cluster ${name}`,
 		goneText: 'It was deleted, or it belongs to another connection.',
 		backToList: 'All clusters',

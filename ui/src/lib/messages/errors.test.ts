@@ -17,7 +17,7 @@ test('the words of the server win over those of the table', () => {
 
 test('a title begins like a sentence, unless a name stands there', () => {
 	const title = (text: string): string => textOf(new Fault('not-found', text)).title;
-	expect([title('there is no operation `x`'), title('demo is being changed'), title('the-one is busy')]).toEqual(['There is no operation `x`', 'demo is being changed', 'the-one is busy']);
+	expect([title('there is no operation `x`'), title('demo is being changed'), title('the-one is busy'), title('removing it failed')]).toEqual(['There is no operation `x`', 'demo is being changed', 'the-one is busy', 'Removing it failed']);
 });
 
 test('an answer that is no problem document is told apart from one', () => {

@@ -10,8 +10,13 @@ export interface Filter {
 const URGENCY: Record<ClusterState, number> = { down: 0, degraded: 1, creating: 2, changing: 2, deleting: 2, running: 3 };
 const collator = new Intl.Collator('en', { numeric: true });
 
-export function urgent(cluster: Pick<Cluster, 'state'>): boolean {
-	return cluster.state === 'down' || cluster.state === 'degraded';
+/** A deletion that failed has no way back, and nobody works on it any more. */
+export function halfDeleted(cluster: Pick<Cluster, 'state' | 'busy'>): boolean {
+	return cluster.state === 'deleting' && cluster.busy === null;
+}
+
+export function urgent(cluster: Pick<Cluster, 'state' | 'busy'>): boolean {
+	return cluster.state === 'down' || cluster.state === 'degraded' || halfDeleted(cluster);
 }
 
 export function shownClusters(clusters: Cluster[], filter: Filter): Cluster[] {
