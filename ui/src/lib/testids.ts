@@ -1,7 +1,7 @@
 // The test ids that tests outside this folder drive (Playwright in a browser, WebDriver in the window). Renaming one breaks them.
 //
 //   nav-<screen>            sidebar links: nav-clusters, nav-activity, nav-audit, nav-settings; nav-search opens the palette
-//   connection-switcher     opens the menu of connections; connection-<name> chooses one; connection-add, connection-form-*
+//   connection-switcher     opens the menu of connections; connection-<name> chooses one; connection-add, connection-form-* (name, url, token, fingerprint, submit); in the window only
 //   deploy-first            the button of the empty state; new-cluster in the list's header
 //   clusters-search, clusters-filter-state, clusters-filter-service; cluster-row (with data-name) in the list
 //   wizard-service-<id>     a service card; wizard-next, wizard-back, wizard-create, wizard-discard, wizard-name,
@@ -12,7 +12,7 @@
 //   topology-node (with data-node, data-role)
 //   node-row (with data-node, data-role, data-state), node-menu-<name>, node-action-<act>; node-panel, node-tab-<name>, log-lines
 //   change-dialog, change-effects, change-warnings, change-blockers, way-out, change-typed, change-confirm, change-cancel, change-close
-//   step-list, step (with data-step, data-state); operation-row (with data-id, data-state), operation-cancel
+//   step-list, step (with data-step, data-state); operation-row (with data-id, data-state), operation-cancel, operation-retry; half-deleted
 //   metric-chart (with data-metric), range-<id>, metrics-export
 //   audit-row; settings-theme-<id>, settings-tray, settings-notifications, settings-save
 //   palette-input, palette-item; offline-banner; signin-token, signin-submit; error-panel (with data-code); toast

@@ -20,8 +20,14 @@ async function send(request: Request): Promise<Answer> {
 		throw toFault(error);
 	}
 	if (answer.status === 401 && (await transport()).kind === 'http') link.signedOut = true;
-	if (answer.status >= 400) throw faultOf(answer.status, answer.text);
-	link.answered(answer.headers['x-clusterdeck-as-of'] ?? null);
+	// The list of connections is answered by this computer itself and says nothing about the way to the chosen server.
+	const local = request.path.startsWith('/v1/connections');
+	if (answer.status >= 400) {
+		const fault = faultOf(answer.status, answer.text);
+		if (fault.code === 'offline' && !local) link.away = true;
+		throw fault;
+	}
+	if (!local) link.answered(answer.headers['x-clusterdeck-as-of'] ?? null);
 	return answer;
 }
 

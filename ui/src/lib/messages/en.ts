@@ -186,7 +186,7 @@ export const en = {
 	},
 
 	change: {
-		preparing: 'Working out what would happen',
+		preparing: 'Working out what would happen', cannot: 'This cannot be looked at now',
 		effects: 'What will happen', warnings: 'Know before you go on', blockers: 'Not possible now', hint: 'What to do',
 		downtime: 'Expected time without writes', noDowntime: 'None', upTo: (t: string) => `up to ${t}`,
 		type: (name: string) => `Type ${name} to confirm`, typeLabel: 'Confirmation',
@@ -235,6 +235,7 @@ export const en = {
 	},
 	offline: {
 		asOf: (ago: string) => `You see a copy, as of ${ago}. Changes are not possible until the connection is back.`,
+		away: 'The server cannot be reached. Changes are not possible until it is back; its clusters go on running.',
 		unreachable: 'Clusterdeck does not answer. What you see is the last it said; clusters go on running.', retry: 'Try now'
 	},
 	signin: {

@@ -3,6 +3,8 @@
 class LinkState {
 	/** The last answer came from the offline copy, which is this old. */
 	asOf = $state<string | null>(null);
+	/** The chosen server did not answer the app on this computer, which does answer. */
+	away = $state(false);
 	/** A browser without a session. */
 	signedOut = $state(false);
 	/** Nobody answered the last request. */
@@ -12,11 +14,13 @@ class LinkState {
 
 	answered(asOf: string | null): void {
 		this.asOf = asOf;
+		this.away = asOf !== null;
 		this.unreachable = false;
 	}
 	/** After another connection was chosen nothing that was known holds. */
 	forget(): void {
 		this.asOf = null;
+		this.away = false;
 		this.unreachable = false;
 		this.live = false;
 	}
