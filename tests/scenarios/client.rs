@@ -98,6 +98,15 @@ impl Ledger {
     fn read(&self, url: &str) -> RedisResult<Vec<u64>> {
         let mut connection = connect(url, self.sharded)?;
         let mut lost = Vec::new();
+        if self.sharded {
+            // Keys of different slots, one by one.
+            for number in &self.acknowledged {
+                let found: Option<u64> =
+                    redis::cmd("GET").arg(format!("w:{number}")).query(&mut *connection)?;
+                lost.extend((found != Some(*number)).then_some(*number));
+            }
+            return Ok(lost);
+        }
         for chunk in self.acknowledged.chunks(500) {
             let mut ask = redis::cmd("MGET");
             for number in chunk {

@@ -181,6 +181,25 @@ impl Home {
         left.extend(folders.map(|e| format!("folder {}", e.path().display())));
         left
     }
+    /// Takes `demo` down and sees that nothing is left of it.
+    #[track_caller]
+    pub(crate) fn end(&self) {
+        self.change(&["cluster", "delete", "demo", "--yes", "--confirm", "demo"]);
+        assert_eq!(self.left_behind(), Vec::<String>::new());
+    }
+    /// The program as an app that stays: `clusterdeck serve`.
+    pub(crate) fn serve(&self) -> App {
+        let child =
+            self.command(&["--json", "serve", "--listen", "127.0.0.1:0", "--show-token"]).spawn().unwrap();
+        let mut app = App { child, said: Value::Null };
+        let mut line = String::new();
+        // One line when it is ready; its pipe ends when it could not start.
+        let out = app.child.stdout.as_mut().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::with_capacity(1, out), &mut line).unwrap();
+        app.said =
+            serde_json::from_str(&line).unwrap_or_else(|e| panic!("serve did not start ({e}): {line}"));
+        app
+    }
     /// Size of the encrypted vault: it says how much is in it without a look inside.
     pub(crate) fn vault_size(&self) -> u64 {
         std::fs::metadata(self.path.join("vault/secrets.vault")).map_or(0, |m| m.len())
@@ -197,6 +216,40 @@ impl Drop for Home {
         for (pid, _) in self.servers() {
             drop(Command::new("kill").args(["-KILL", &pid.to_string()]).status());
         }
+    }
+}
+
+/// An app that hosts the engine until it is killed, or the test ends.
+pub(crate) struct App {
+    child: Child,
+    /// Where it serves, and the token.
+    pub(crate) said: Value,
+}
+
+impl App {
+    /// As a power cut would.
+    pub(crate) fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Reads a command's standard error until so many steps of its operation have ended.
+pub(crate) fn await_steps(child: &mut Child, steps: usize) {
+    let err = child.stderr.as_mut().unwrap();
+    let mut reader = std::io::BufReader::with_capacity(1, err);
+    let mut said = String::new();
+    while said.matches('✓').count() < steps {
+        let mut line = String::new();
+        let read = std::io::BufRead::read_line(&mut reader, &mut line).unwrap();
+        assert!(read > 0, "it ended before {steps} steps had: {said}");
+        said.push_str(&line);
     }
 }
 

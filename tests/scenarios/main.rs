@@ -4,5 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helping functions too")]
 
 mod client;
+mod databases;
+mod disk;
 mod home;
 mod killed;
+mod passwords;
+mod ports;
+mod servers;
+mod software;
+mod two_apps;

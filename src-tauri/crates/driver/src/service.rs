@@ -76,6 +76,11 @@ pub trait ServiceDriver: Send + Sync {
     // --- forming: called by create and add ---
     /// Writes a node's configuration, and its server's unit is started or left alone. A witness has no server.
     async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()>;
+    /// Whether the software that a stopped node needs to start again is there. Asked before a server is stopped to be
+    /// started again.
+    async fn can_start(&self, _cx: &ClusterContext, _node: &NodeSpec) -> Result<()> {
+        Ok(())
+    }
     /// Stops a node's server in order (its data is on disk when it ends).
     async fn stop_node(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()>;
     /// Brings freshly started nodes together: replicas linked, slots assigned, everybody agrees.

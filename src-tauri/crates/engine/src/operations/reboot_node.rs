@@ -54,13 +54,23 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     let mut steps = Vec::new();
     if plan.role == Part::Primary {
         steps.push(
-            step("stand-aside", "Let the voters stand aside", aside)
-                .undo(|cx| async move { cx.arm_failover().await }),
+            step("stand-aside", "Let the voters stand aside", move |cx| {
+                let node = out.clone();
+                async move {
+                    can_start_again(&cx, &node).await?;
+                    aside(cx).await
+                }
+            })
+            .undo(|cx| async move { cx.arm_failover().await }),
         );
     } else {
         steps.push(
             step("leave-service", format!("Send nothing new to {name}"), move |cx| {
-                leave_service(cx, out.clone())
+                let node = out.clone();
+                async move {
+                    can_start_again(&cx, &node).await?;
+                    leave_service(cx, node).await
+                }
             })
             .undo(move |cx| enter_service(cx, back.clone())),
         );
@@ -92,6 +102,12 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     });
     steps.push(prove);
     steps
+}
+
+/// What cannot be started again is not stopped: its software may have been taken away since it was started.
+async fn can_start_again(cx: &StepContext, node: &NodeId) -> Result<()> {
+    let context = cx.context().await?;
+    Ok(cx.driver()?.can_start(&context, context.node(node)?).await?)
 }
 
 async fn aside(cx: StepContext) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use super::{
     config::{self, ACL, DATA},
+    flavour,
     form::{SET_ASIDE, UNIT, answering, caught_up, edit, set_aside, start_node},
     sentinel,
     session::{Session, command},
@@ -98,6 +99,8 @@ pub(crate) async fn resync(
     let machine = cx.machine(node)?;
     let lead = survey::ask(cx, primary).await?;
     let diverged = survey::ask(cx, node).await.is_ok_and(|place| place.keys > 0 && !place.is_part_of(&lead));
+    // What cannot be started again is not stopped.
+    flavour::software(&cx.spec, machine.as_ref()).await?;
     progress.note(&format!("stopping {}", node.name));
     machine.stop(UNIT).await?;
     if machine.exists(WAITING).await? {

@@ -74,6 +74,9 @@ impl ServiceDriver for Redis {
     async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
         form::start_node(cx, node, start_as).await
     }
+    async fn can_start(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+        flavour::software(&cx.spec, cx.machine(node)?.as_ref()).await.map(drop)
+    }
     async fn stop_node(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
         form::stop_node(cx, node).await
     }
