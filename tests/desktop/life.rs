@@ -61,7 +61,7 @@ async fn look_around(window: &Window) -> Result<()> {
     window.see("Can fail over", EVENTUALLY).await?;
     window.shot("overview").await?;
     for (tab, says) in [
-        ("nodes", "demo-1"),
+        ("nodes", "In step"),
         ("metrics", "CPU"),
         ("activity", "demo"),
         ("audit", "demo"),

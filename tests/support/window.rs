@@ -22,6 +22,10 @@ const START: Duration = Duration::from_secs(60);
 /// WebDriver has no event for a changed page.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Has the page painted all the time, in a way nobody sees.
+const REPAINT: &str = "let on = false; window.repainting = setInterval(() => { \
+                       on = !on; document.body.style.opacity = on ? '0.999' : '1' }, 30)";
+
 /// A window of the app.
 pub struct Window {
     client: Client,
@@ -174,7 +178,11 @@ impl Window {
     pub async fn shot(&self, name: &str) -> Result<()> {
         if let Some(folder) = &self.shots {
             std::fs::create_dir_all(folder)?;
-            std::fs::write(folder.join(format!("{name}.png")), self.client.screenshot().await?)?;
+            // WebKit's driver takes the next frame, and a page on which nothing changes has none.
+            self.script(REPAINT).await?;
+            let picture = timeout(SOON, self.client.screenshot()).await.context("no frame to take")??;
+            self.script("clearInterval(window.repainting); document.body.style.opacity = ''").await?;
+            std::fs::write(folder.join(format!("{name}.png")), picture)?;
         }
         Ok(())
     }
