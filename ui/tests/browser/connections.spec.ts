@@ -4,9 +4,11 @@ import { expect, Serve, signIn, test } from './serve';
 import { openWindow } from './window';
 
 test.describe.configure({ mode: 'serial' });
-const office = new Serve();
+// Made where it is used: this file is read by more than one process, and each would leave a home behind.
+let office: Serve;
 
 test.beforeAll(async () => {
+	office = new Serve();
 	await office.start();
 	office.cli('cluster', 'create', 'office-cache', '--service', 'redis', '--topology', 'single', '--plan', 'NANO-1C-256M', '--yes');
 });
