@@ -7,8 +7,8 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::{io::AsyncReadExt, process::Command};
 
@@ -16,6 +16,9 @@ use tokio::{io::AsyncReadExt, process::Command};
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 /// What a program says of itself is on its first lines.
 const ANSWER_BYTES: u64 = 4096;
+/// How long the list of folders counts as known: what was installed is found a moment later, and a request that asks for many
+/// programs walks the disk once.
+const FOLDERS_FRESH: Duration = Duration::from_secs(3);
 /// Versions that are remembered; more programs than that are asked again.
 const REMEMBERED: usize = 256;
 
@@ -37,7 +40,8 @@ const PLACES: [&str; 11] = [
 /// Finds programs and remembers what they said.
 #[derive(Debug)]
 pub(super) struct Finder {
-    folders: Vec<String>,
+    patterns: Vec<String>,
+    folders: Mutex<Option<(Instant, Arc<[PathBuf]>)>>,
     known: Mutex<HashMap<PathBuf, (SystemTime, String)>>,
 }
 
@@ -50,11 +54,11 @@ impl Finder {
                 .filter_map(|p| p.to_str().filter(|p| p.starts_with('/')).map(str::to_owned))
                 .collect::<Vec<_>>()
         };
-        let mut folders = variable("CLUSTERDECK_SOFTWARE_PATH");
-        folders.push(format!("{}/software/*/bin", home.display()));
-        folders.extend(variable("PATH"));
-        folders.extend(PLACES.map(str::to_owned));
-        Self { folders, known: Mutex::default() }
+        let mut patterns = variable("CLUSTERDECK_SOFTWARE_PATH");
+        patterns.push(format!("{}/software/*/bin", home.display()));
+        patterns.extend(variable("PATH"));
+        patterns.extend(PLACES.map(str::to_owned));
+        Self { patterns, folders: Mutex::default(), known: Mutex::default() }
     }
 
     /// The versions of a program, newest first; of equal ones the first found.
@@ -77,7 +81,7 @@ impl Finder {
         }
         let mut files = Vec::new();
         let mut paths = Vec::new();
-        for folder in self.folders.iter().flat_map(|pattern| expand(pattern)) {
+        for folder in self.folders().iter() {
             let path = folder.join(program);
             let Ok(real) = path.canonicalize() else { continue };
             let runs = real.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
@@ -87,6 +91,25 @@ impl Finder {
             }
         }
         paths
+    }
+
+    /// Where to look, each folder once.
+    fn folders(&self) -> Arc<[PathBuf]> {
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, known)) = &*folders
+            && at.elapsed() < FOLDERS_FRESH
+        {
+            return known.clone();
+        }
+        let mut found: Vec<PathBuf> = Vec::new();
+        for folder in self.patterns.iter().flat_map(|pattern| expand(pattern)) {
+            if !found.contains(&folder) {
+                found.push(folder);
+            }
+        }
+        let found: Arc<[PathBuf]> = found.into();
+        *folders = Some((Instant::now(), found.clone()));
+        found
     }
 
     async fn version(&self, program: &str, path: &Path) -> String {
@@ -124,8 +147,12 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
             found
                 .iter()
                 .flat_map(|dir| {
-                    let mut inside: Vec<PathBuf> =
-                        fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
+                    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+                    // The kind is known without asking the disk again: a library folder holds thousands of files.
+                    let mut inside: Vec<PathBuf> = entries
+                        .filter(|e| e.file_type().is_ok_and(|kind| !kind.is_file()))
+                        .map(|e| e.path())
+                        .collect();
                     inside.sort_by(|a, b| b.cmp(a));
                     inside
                 })

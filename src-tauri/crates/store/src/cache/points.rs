@@ -63,8 +63,11 @@ fn parts(inner: &Inner, number: i64, from: i64, to: i64, step: i64) -> Result<Ve
         let Some((begin, end)) = samples::coverage(inner, level, number)? else { continue };
         let open = match covered {
             None => vec![(begin, end)],
-            // A coarser mean reaches beyond the newest sample in it; that is no newer sample.
-            Some((low, _)) if level.step > LEVELS[wanted].step => vec![(begin, low.min(end))],
+            // A coarser mean reaches beyond the newest sample in it, and before the oldest; neither is a sample.
+            Some((low, _)) if level.step > LEVELS[wanted].step => {
+                let its_first = low.div_euclid(level.step) * level.step;
+                if begin < its_first { vec![(begin, low.min(end))] } else { Vec::new() }
+            }
             Some((low, high)) => vec![(begin, low.min(end)), (high.max(begin), end)],
         };
         for (begin, end) in open.into_iter().filter(|(begin, end)| begin < end) {

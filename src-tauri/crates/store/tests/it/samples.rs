@@ -76,6 +76,24 @@ async fn ramp(cache: &Cache, minutes: i64) {
 }
 
 #[tokio::test]
+async fn nothing_is_drawn_before_the_first_sample() {
+    let home = tempfile::tempdir().expect("a folder");
+    let cache = Cache::open(home.path()).expect("opens");
+    // The first sample lies in the middle of a ten-minute mean.
+    let began = START + 7 * MINUTE + 30 * SECOND;
+    for i in 0..90 {
+        cache.add_samples(&[row(1, began + i * 10 * SECOND, Some(64.0))]).await.expect("adds");
+    }
+    cache.tidy(began + 30 * MINUTE).await.expect("rolls up");
+    for step in [SECOND, 5 * SECOND, MINUTE] {
+        let before = cpu(&cache, START, START + 7 * MINUTE, step).await;
+        assert!(before.iter().all(|p| p.value.is_none()), "by {step} ms: {:?}", values(&before));
+        let after = cpu(&cache, began, began + 10 * MINUTE, 10 * SECOND.max(step)).await;
+        assert!(after.iter().skip(1).all(|p| p.value == Some(64.0)), "by {step} ms: {:?}", values(&after));
+    }
+}
+
+#[tokio::test]
 async fn rolled_up_samples_give_the_same_means_as_the_raw_ones() {
     let home = tempfile::tempdir().expect("a folder");
     let cache = Cache::open(home.path()).expect("opens");
