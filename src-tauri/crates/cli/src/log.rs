@@ -18,7 +18,8 @@ pub(crate) fn begin(home: &Path) {
         EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new("info,zbus=warn,hyper=warn"));
     let Ok(file) = file(&home.join("logs")) else { return };
     let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Mutex::new(file));
+        // A log that cannot be written (a full disk) is no reason to fill the terminal.
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).log_internal_errors(false).with_writer(Mutex::new(file));
     // A second call in one process keeps the first log.
     drop(subscriber.try_init());
 }

@@ -33,6 +33,10 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::fro
 /// How long taking one step back may go without progress.
 const UNDO_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How the note begins that an operation bears while its end is known to this process only.
+const NOT_WRITTEN: &str = "This end could not be written down; if it still cannot be when Clusterdeck ends, the next start \
+                           takes the operation up again and may bring it to its end";
+
 /// The row of an operation under way; everybody who shows it reads this one, the store has it as of the last step.
 #[derive(Clone)]
 pub(crate) struct Record {
@@ -102,12 +106,16 @@ pub(crate) fn launch(shared: &Arc<Shared>, row: OperationRow) {
     let id = operation.id.clone();
     let owner = shared.clone();
     shared.tasks.spawn(async move {
-        let run = Run { shared: owner.clone(), record, cancel };
+        let run = Run { shared: owner.clone(), record, cancel, unwritten: Mutex::default() };
         tokio::select! {
             () = owner.stopped.cancelled() => {}
-            () = run.drive() => {
+            () = async {
+                run.drive().await;
+                // Whoever waits hears it now, also when it cannot be written down.
+                ended.send_replace(true);
+                run.written().await;
                 owner.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-            }
+            } => {}
         }
         ended.send_replace(true);
     });
@@ -117,6 +125,8 @@ struct Run {
     shared: Arc<Shared>,
     record: Record,
     cancel: CancellationToken,
+    /// The last line of the journal, when it could not be written.
+    unwritten: Mutex<Option<JournalEntry>>,
 }
 
 enum End {
@@ -383,6 +393,8 @@ impl Run {
         if let Err(error) = self.shared.state.record(&row, &entry).await {
             // Not written: the next start finds it unfinished and looks again, which is safe.
             tracing::error!(%error, operation = %operation.id, "the end of an operation could not be written");
+            self.record.edit(|operation| operation.outcome.notes.push(format!("{NOT_WRITTEN}: {error}")));
+            *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner) = Some(entry);
         }
         let result = match state {
             OperationState::Succeeded => "succeeded",
@@ -411,6 +423,22 @@ impl Run {
         let level = if state == OperationState::Failed { Level::Error } else { Level::Info };
         tracing::info!(operation = %operation.id, result, "{text}");
         notify(&self.shared, operation, level);
+    }
+
+    /// Returns when the end is written down. Until then the operation is told from memory, as ended.
+    async fn written(&self) {
+        let Some(entry) = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
+        loop {
+            sleep(BACK_OFF.1).await;
+            let mut row = self.record.snapshot();
+            row.operation.outcome.notes.retain(|note| !note.starts_with(NOT_WRITTEN));
+            if self.shared.state.record(&row, &entry).await.is_ok() {
+                tracing::info!(operation = %row.operation.id, "the end of an operation could be written after all");
+                return;
+            }
+        }
     }
 
     /// A place where a test may end or fail the process; nothing in a release build.
@@ -558,7 +586,10 @@ pub(crate) async fn wait(shared: &Arc<Shared>, id: &OperationId) -> Result<Opera
         // An error means that the sender is gone, which is an end too.
         drop(ended.wait_for(|ended| *ended).await);
     }
-    let row = shared.state.operation(id).await?;
+    let row = match under_way(shared, id) {
+        Some(row) => Some(row),
+        None => shared.state.operation(id).await?,
+    };
     let row = row.ok_or_else(|| EngineError::NotFound { what: format!("operation {id}") })?;
     if row.operation.state.is_final() { Ok(row.operation) } else { Err(EngineError::ShuttingDown) }
 }
@@ -574,7 +605,7 @@ pub(crate) async fn idle(shared: &Arc<Shared>) {
     loop {
         let next = {
             let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
-            running.values().next().map(|r| r.ended.clone())
+            running.values().find(|r| !*r.ended.borrow()).map(|r| r.ended.clone())
         };
         let Some(mut ended) = next else { return };
         if ended.wait_for(|ended| *ended).await.is_err() || shared.stopped.is_cancelled() {

@@ -88,6 +88,9 @@ impl Output {
                         self.indented(text);
                     }
                 }
+                for note in &operation.outcome.notes {
+                    self.indented(note);
+                }
                 if operation.retryable {
                     self.indented(&format!(
                         "`clusterdeck operation retry {}` goes on at the step that failed.",
