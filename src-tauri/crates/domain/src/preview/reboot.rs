@@ -33,7 +33,9 @@ pub(super) fn preview(subject: &Subject<'_>, node: &NodeSpec, facts: &Facts<'_>)
         return preview;
     }
     let data = seen.node(&node.id).and_then(|n| n.data_bytes).unwrap_or(0);
-    let restart_ms = RESTART_MS.saturating_add(data.saturating_mul(1_000) / LOADED_PER_SECOND);
+    // In whole seconds, so that the figure and the sentence say the same.
+    let restart_ms =
+        RESTART_MS.saturating_add(data.saturating_mul(1_000) / LOADED_PER_SECOND).div_ceil(1_000) * 1_000;
     interrupts_writes(subject, seen, node, restart_ms, &mut preview);
     if let Some((clients, _)) = clients_of(seen.node(&node.id)) {
         preview.warn(Finding::new(

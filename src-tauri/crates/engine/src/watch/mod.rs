@@ -58,13 +58,15 @@ pub(crate) fn end(shared: &Shared, id: &ClusterId) {
 
 async fn round(shared: &Arc<Shared>, id: &ClusterId) {
     let Ok(live) = shared.live(id) else { return };
-    // While a cluster is made or taken down its nodes come and go on purpose.
-    if live.spec.lifecycle != Lifecycle::Active {
+    // While a cluster is made or taken down its nodes come and go on purpose. One whose deletion failed is looked at: what
+    // is left of it should not seem well.
+    let active = live.spec.lifecycle == Lifecycle::Active;
+    if !active && live.busy.is_some() {
         return;
     }
     match look(shared, id).await {
         Ok(seen) => {
-            if live.busy.is_none() && !shared.is_deleting(id) {
+            if active && live.busy.is_none() && !shared.is_deleting(id) {
                 repair::repair(shared, id, &seen).await;
             }
         }

@@ -5,7 +5,7 @@ use crate::{
     event::{Event, EventKind, Level},
     repository::{AuditEntry, Page},
 };
-use clusterdeck_domain::{ClusterObserved, ClusterSpec, Health, NodeId, NodeObserved, Role};
+use clusterdeck_domain::{ClusterObserved, ClusterSpec, Health, Lifecycle, NodeId, NodeObserved, Role};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub(super) async fn changes(
     seen: &ClusterObserved,
 ) {
     shared.cluster_changed(spec, "Looked at again");
-    let Some(before) = before else { return };
+    let (Some(before), Lifecycle::Active) = (before, spec.lifecycle) else { return };
     let busy = shared.live(&spec.id).is_ok_and(|live| live.busy.is_some());
     for node in &seen.nodes {
         let Some(name) = spec.node(&node.node).map(|n| n.name.as_str()) else { continue };
