@@ -1,21 +1,26 @@
 //! Drives operations: every step is written to the journal before it runs and after it ended, so that whoever finds the
 //! row after a kill knows where to go on. A failure or a cancel takes back what was done, in reverse order.
 
+mod orders;
+mod record;
+
+pub(crate) use orders::{cancel, idle, retry, under_way, wait};
+pub(crate) use record::{Record, chain};
+
 use crate::{
     engine::{Running, Shared},
     error::EngineError,
-    event::{Event, EventKind, Level},
+    event::Level,
     facade::Result,
     operations::Plan,
-    repository::{AuditEntry, JournalEntry, OperationRow, Page},
+    repository::{AuditEntry, JournalEntry, OperationRow},
     step::{Step, StepContext},
     watch,
 };
-use clusterdeck_domain::{
-    Busy, Operation, OperationId, OperationState, Problem, Progress, StepRecord, StepState,
-};
+use clusterdeck_domain::{Busy, OperationState, StepRecord, StepState};
 use clusterdeck_driver::DriverError;
 use futures::FutureExt;
+use record::{notify, summary};
 use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
@@ -36,57 +41,6 @@ const UNDO_DEADLINE: Duration = Duration::from_secs(60);
 /// How the note begins that an operation bears while its end is known to this process only.
 const NOT_WRITTEN: &str = "This end could not be written down; if it still cannot be when Clusterdeck ends, the next start \
                            takes the operation up again and may bring it to its end";
-
-/// The row of an operation under way; everybody who shows it reads this one, the store has it as of the last step.
-#[derive(Clone)]
-pub(crate) struct Record {
-    row: Arc<Mutex<OperationRow>>,
-    /// When the step under way last made measurable progress.
-    progressed: Arc<Mutex<Instant>>,
-    last_notice: Arc<Mutex<Option<Instant>>>,
-}
-
-impl Record {
-    fn new(row: OperationRow) -> Self {
-        Self {
-            row: Arc::new(Mutex::new(row)),
-            progressed: Arc::new(Mutex::new(Instant::now())),
-            last_notice: Arc::default(),
-        }
-    }
-    pub(crate) fn edit<T>(&self, edit: impl FnOnce(&mut Operation) -> T) -> T {
-        edit(&mut self.row.lock().unwrap_or_else(PoisonError::into_inner).operation)
-    }
-    pub(crate) fn snapshot(&self) -> OperationRow {
-        self.row.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-    fn touch(&self) {
-        *self.progressed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-    fn last_progress(&self) -> Instant {
-        *self.progressed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-    /// A word from the step under way. Listeners hear at most five a second.
-    pub(crate) fn progress(&self, shared: &Shared, index: usize, note: &str, measured: Option<(u64, u64)>) {
-        let further = self.edit(|operation| {
-            let Some(step) = operation.steps.get_mut(index) else { return false };
-            step.note = Some(note.to_owned());
-            let Some((done, total)) = measured else { return false };
-            let further = step.progress.is_none_or(|before| done > before.done || total != before.total);
-            step.progress = Some(Progress { done, total });
-            further
-        });
-        if further {
-            self.touch();
-        }
-        let mut last = self.last_notice.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|at| at.elapsed() >= Duration::from_millis(200)) {
-            *last = Some(Instant::now());
-            drop(last);
-            notify(shared, &self.snapshot().operation, Level::Info);
-        }
-    }
-}
 
 /// Takes an operation up, from its start or from where an earlier process left it.
 pub(crate) fn launch(shared: &Arc<Shared>, row: OperationRow) {
@@ -340,6 +294,11 @@ impl Run {
             operation.state = state;
             operation.cancellable = !past && state == OperationState::Running;
             let step: &mut StepRecord = &mut operation.steps[index];
+            if step.state == StepState::Failed && step_state == StepState::Running {
+                // Taken up again: what the last try took and said is in the journal.
+                step.started_at = None;
+                step.error = None;
+            }
             step.state = step_state;
             match step_state {
                 StepState::Running | StepState::Undoing => {
@@ -448,169 +407,5 @@ impl Run {
         crate::faults::reach(self.record.edit(|o| o.kind).id(), step, point);
         #[cfg(not(debug_assertions))]
         let _ = (step, point);
-    }
-}
-
-fn summary(operation: &Operation) -> String {
-    let mut text = match operation.state {
-        OperationState::Succeeded => format!("{}: done", operation.title),
-        OperationState::Cancelled => format!("{}: cancelled and taken back", operation.title),
-        _ => {
-            let why = operation.error.as_ref().map_or("unknown reason", |e: &Problem| e.title.as_str());
-            format!("{}: failed ({why})", operation.title)
-        }
-    };
-    if let Some(gap) = operation.outcome.write_gap_ms {
-        text.push_str(&format!("; writes were not possible for {gap:.1} ms"));
-    }
-    for note in &operation.outcome.notes {
-        text.push_str("; ");
-        text.push_str(note);
-    }
-    text
-}
-
-/// An error with everything below it.
-pub(crate) fn chain(error: &EngineError) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(source) = next {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        next = source.source();
-    }
-    text
-}
-
-fn notify(shared: &Shared, operation: &Operation, level: Level) {
-    let text = if operation.state.is_final() { summary(operation) } else { operation.title.clone() };
-    let mut event = Event::new(EventKind::OperationChanged, level, text);
-    event.cluster_id = Some(operation.cluster_id.clone());
-    event.cluster = Some(operation.cluster.clone());
-    event.node.clone_from(&operation.node);
-    event.operation_id = Some(operation.id.clone());
-    shared.events.send(event, shared.now());
-}
-
-/// See [`crate::Engine::cancel`].
-pub(crate) async fn cancel(shared: &Arc<Shared>, id: &OperationId, actor: &str) -> Result<Operation> {
-    let found = {
-        let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.get(id).map(|r| (r.cancel.clone(), r.record.clone()))
-    };
-    let Some((token, record)) = found else {
-        let row = shared.state.operation(id).await?;
-        let row = row.ok_or_else(|| EngineError::NotFound { what: format!("operation {id}") })?;
-        let what = format!("`{}` has ended already", row.operation.title);
-        return Err(EngineError::Invalid { what, pointer: String::new() });
-    };
-    let row = record.snapshot();
-    if !row.operation.cancellable {
-        let what = format!("`{}` is past the point where it can be taken back", row.operation.title);
-        return Err(EngineError::Invalid { what, pointer: String::new() });
-    }
-    record.edit(|operation| operation.cancel_requested = true);
-    let row = record.snapshot();
-    let entry = JournalEntry {
-        operation: id.clone(),
-        at: shared.now(),
-        step: None,
-        step_state: None,
-        state: row.operation.state,
-        text: Some(format!("{actor} asked to cancel")),
-    };
-    shared.state.record(&row, &entry).await?;
-    token.cancel();
-    notify(shared, &row.operation, Level::Info);
-    Ok(row.operation)
-}
-
-/// See [`crate::Engine::retry`].
-pub(crate) async fn retry(shared: &Arc<Shared>, id: &OperationId, actor: &str) -> Result<Operation> {
-    let invalid = |what: String| EngineError::Invalid { what, pointer: String::new() };
-    if shared.closing.is_cancelled() {
-        return Err(EngineError::ShuttingDown);
-    }
-    let row = shared.state.operation(id).await?;
-    let mut row = row.ok_or_else(|| EngineError::NotFound { what: format!("operation {id}") })?;
-    let title = row.operation.title.clone();
-    if !row.operation.retryable {
-        return Err(invalid(format!("`{title}` cannot be taken up again: ask for a new preview instead")));
-    }
-    let cluster = row.operation.cluster_id.clone();
-    let page = Page { limit: 1, cursor: None, cluster: Some(cluster.clone()) };
-    let (latest, _) = shared.state.operations(&page).await?;
-    if latest.first().is_some_and(|newest| newest.id != *id) {
-        return Err(invalid(format!(
-            "something else was done to the cluster since `{title}`: ask for a new preview"
-        )));
-    }
-    {
-        let mut clusters = shared.lock_clusters();
-        let live = clusters.get_mut(&cluster);
-        let live = live.ok_or_else(|| EngineError::NotFound { what: format!("cluster {cluster}") })?;
-        if let Some((_, busy)) = &live.busy {
-            return Err(EngineError::Busy { title: busy.title.clone() });
-        }
-        live.busy = Some((id.clone(), Busy { kind: row.operation.kind, title }));
-    }
-    row.operation.state = OperationState::Queued;
-    row.operation.retryable = false;
-    row.operation.error = None;
-    row.operation.ended_at = None;
-    let entry = JournalEntry {
-        operation: id.clone(),
-        at: shared.now(),
-        step: None,
-        step_state: None,
-        state: OperationState::Queued,
-        text: Some(format!("{actor} took it up again")),
-    };
-    if let Err(error) = shared.state.record(&row, &entry).await {
-        if let Some(live) = shared.lock_clusters().get_mut(&cluster) {
-            live.busy = None;
-        }
-        return Err(error.into());
-    }
-    launch(shared, row.clone());
-    Ok(row.operation)
-}
-
-/// See [`crate::Engine::wait`].
-pub(crate) async fn wait(shared: &Arc<Shared>, id: &OperationId) -> Result<Operation> {
-    let ended = {
-        let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.get(id).map(|r| r.ended.clone())
-    };
-    if let Some(mut ended) = ended {
-        // An error means that the sender is gone, which is an end too.
-        drop(ended.wait_for(|ended| *ended).await);
-    }
-    let row = match under_way(shared, id) {
-        Some(row) => Some(row),
-        None => shared.state.operation(id).await?,
-    };
-    let row = row.ok_or_else(|| EngineError::NotFound { what: format!("operation {id}") })?;
-    if row.operation.state.is_final() { Ok(row.operation) } else { Err(EngineError::ShuttingDown) }
-}
-
-/// The operation as it is right now, when it is under way in this process.
-pub(crate) fn under_way(shared: &Shared, id: &OperationId) -> Option<OperationRow> {
-    let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
-    running.get(id).map(|r| r.record.snapshot())
-}
-
-/// Waits until no operation is under way.
-pub(crate) async fn idle(shared: &Arc<Shared>) {
-    loop {
-        let next = {
-            let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
-            running.values().find(|r| !*r.ended.borrow()).map(|r| r.ended.clone())
-        };
-        let Some(mut ended) = next else { return };
-        if ended.wait_for(|ended| *ended).await.is_err() || shared.stopped.is_cancelled() {
-            return;
-        }
-        tokio::task::yield_now().await;
     }
 }
