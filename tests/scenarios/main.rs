@@ -12,4 +12,5 @@ mod passwords;
 mod ports;
 mod servers;
 mod software;
+mod tour;
 mod two_apps;

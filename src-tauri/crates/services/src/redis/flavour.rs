@@ -72,16 +72,13 @@ impl Flavour {
     }
 }
 
-/// The server program that this cluster runs on this machine: the chosen version, else the newest that begins with it.
+/// The server program that this cluster runs on this machine: the chosen version, else the newest of its release line. The
+/// system's updates replace 7.0.15 by 7.0.16 under a running server; the node must start again all the same.
 pub(crate) async fn software(spec: &ClusterSpec, machine: &dyn Machine) -> Result<Software> {
     let flavour = Flavour::of(spec.service);
     let found = machine.software(flavour.server()).await?;
-    if let Some(exact) = found.iter().find(|s| s.version == spec.version) {
-        return Ok(exact.clone());
-    }
-    let beginning = format!("{}.", spec.version.trim_end_matches('.'));
-    if let Some(near) = found.iter().find(|s| spec.version.is_empty() || s.version.starts_with(&beginning)) {
-        return Ok(near.clone());
+    if let Some(fits) = fitting(&found, &spec.version) {
+        return Ok(fits.clone());
     }
     let there = found.iter().map(|s| s.version.as_str()).collect::<Vec<_>>().join(", ");
     let what = if found.is_empty() {
@@ -96,9 +93,33 @@ pub(crate) async fn software(spec: &ClusterSpec, machine: &dyn Machine) -> Resul
     Err(DriverError::rejected(what, format!("install {} {}, then try again", flavour.name, spec.version)))
 }
 
+/// Which of the installed versions (newest first) stands for the wanted one.
+fn fitting<'a>(found: &'a [Software], wanted: &str) -> Option<&'a Software> {
+    let line = |version: &str| version.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
+    let exact = found.iter().find(|s| s.version == wanted);
+    exact.or_else(|| found.iter().find(|s| wanted.is_empty() || line(&s.version) == line(wanted)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_update_of_the_system_stands_for_the_version_before_and_another_line_does_not() {
+        let found: Vec<Software> = ["8.0.2", "7.2.4", "7.0.16", "7.0.14"]
+            .iter()
+            .map(|version| Software {
+                program: "redis-server".to_owned(),
+                path: "/usr/bin/redis-server".into(),
+                version: (*version).to_owned(),
+            })
+            .collect();
+        let fits = |wanted| fitting(&found, wanted).map(|s| s.version.as_str());
+        assert_eq!(fits("7.0.14"), Some("7.0.14"), "the very version, when it is there");
+        assert_eq!(fits("7.0.15"), Some("7.0.16"), "else the newest of its line");
+        assert_eq!(fits("7.4.1"), None, "another line may not read its data");
+        assert_eq!(fits(""), Some("8.0.2"), "no wish: the newest");
+    }
 
     #[test]
     fn directives_of_redis_7_go_to_those_who_know_them() {
