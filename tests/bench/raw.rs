@@ -53,12 +53,13 @@ impl Raw {
             let ip = address(node);
             let follow = if node == 1 { String::new() } else { format!("replicaof {} 6379\n", address(1)) };
             let conf = format!(
-                "bind {ip}\nport 6379\nprotected-mode no\ndir {}\nappendonly yes\nrepl-diskless-sync-delay 0\n{follow}",
+                "bind {ip}\nport 6379\nprotected-mode no\ndir {}\nappendonly yes\nrepl-diskless-sync-delay 0\n\
+                 replica-announce-ip {ip}\n{follow}",
                 dir.display()
             );
             servers.push(spawn(dir.join("redis.conf"), &conf, false)?);
             let conf = format!(
-                "bind {ip}\nport 26379\nprotected-mode no\ndir {}\nsentinel monitor raw {} 6379 2\n\
+                "bind {ip}\nport 26379\nprotected-mode no\ndir {}\nsentinel announce-ip {ip}\nsentinel monitor raw {} 6379 2\n\
                  sentinel down-after-milliseconds raw {}\nsentinel failover-timeout raw 10000\n",
                 dir.display(),
                 address(1),
