@@ -58,6 +58,11 @@ impl Raw {
                 dir.display()
             );
             servers.push(spawn(dir.join("redis.conf"), &conf, false)?);
+        }
+        // Their first question to a primary is asked again only ten seconds later: replicas must be there before.
+        until(streaming).await.context("the replicas do not stream")?;
+        for node in 1..=3 {
+            let (dir, ip) = (folder.path().join(format!("n{node}")), address(node));
             let conf = format!(
                 "bind {ip}\nport 26379\nprotected-mode no\ndir {}\nsentinel announce-ip {ip}\nsentinel monitor raw {} 6379 2\n\
                  sentinel down-after-milliseconds raw {}\nsentinel failover-timeout raw 10000\n",
@@ -113,6 +118,11 @@ async fn ready(node: u8) -> bool {
     if field("num-other-sentinels") != "2" || field("num-slaves") != "2" {
         return false;
     }
+    true
+}
+
+/// Both replicas have their copy and follow.
+async fn streaming() -> bool {
     let Ok(mut c) = connect(&server(1)).await else { return false };
     let info: String = redis::cmd("INFO").arg("replication").query_async(&mut c).await.unwrap_or_default();
     info.matches("state=online").count() == 2

@@ -12,6 +12,10 @@ use clusterdeck_domain::{NodeId, NodeKind, NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, Progress, Result, StartAs, UnitSpec};
 use futures::future::join_all;
 use std::time::Duration;
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 /// The unit.
 pub(crate) const UNIT: &str = "redis";
@@ -24,6 +28,8 @@ const FAILOVER_FIRST: Duration = Duration::from_secs(8);
 const STOP_GRACE: Duration = Duration::from_secs(30);
 /// A freshly started server answers within tens of milliseconds; with data it must read that first.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// A freshly started primary listens within tens of milliseconds.
+const LISTENS_WITHIN: Duration = Duration::from_millis(500);
 /// A copy that does not move for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 
@@ -39,8 +45,9 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
     }
     let software = flavour::software(&cx.spec, machine.as_ref()).await?;
     machine.create_dir(FOLDER).await?;
-    if matches!(start_as, StartAs::ReplicaOf(_)) {
+    if let StartAs::ReplicaOf(primary) = start_as {
         set_aside_what_nobody_else_may_have(cx, node).await?;
+        until_listening(cx.machine(cx.node(primary)?)?.as_ref()).await;
     }
     machine.write(ACL, config::acl(cx)?.as_bytes(), 0o600).await?;
     let conf = config::conf(cx, node, machine.as_ref(), &software.version, start_as)?;
@@ -58,6 +65,18 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
             restart_not_before: if alone { Duration::ZERO } else { FAILOVER_FIRST },
         })
         .await
+}
+
+/// A replica asks for its primary when it starts, and again a whole second later: one that starts a moment after its primary
+/// is linked at once. It starts all the same when nobody listens there yet.
+async fn until_listening(primary: &dyn Machine) {
+    let at = address(primary);
+    let listening = async {
+        while TcpStream::connect(at).await.is_err() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    drop(timeout(LISTENS_WITHIN, listening).await);
 }
 
 /// A primary that comes back as a replica throws its data away for a copy of the new primary's. What it had written and
@@ -233,7 +252,11 @@ pub(crate) async fn caught_up(
                 Look::Moving(format!("{name} is behind {}", primary.name), place.offset)
             }
             None if survey::place(&mut lead).await?.streams_to(here) => Look::Done(()),
-            None => Look::NotYet(format!("{} does not stream to {name} yet", primary.name)),
+            None => {
+                // One that got its copy since was not there to be asked; by itself it acknowledges once a second.
+                lead.say::<u64>("WAIT 1000 1").await?;
+                Look::NotYet(format!("{} does not stream to {name} yet", primary.name))
+            }
         })
     })
 }

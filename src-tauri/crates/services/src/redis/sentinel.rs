@@ -31,6 +31,9 @@ const DOWN_AFTER_MS: u32 = 1000;
 const FAILOVER_TIMEOUT_MS: u32 = 10_000;
 /// Until they have taken up their links and agree.
 const AGREE_WITHIN: Duration = Duration::from_secs(8);
+/// How often a Sentinel pings, and tries a broken link again; the figure of its manual, and one for the moment they meet.
+const LINKS_MS: u32 = 1000;
+const HURRIED_LINKS_MS: u32 = 100;
 /// For one answer while watching.
 const GLANCE: Duration = Duration::from_millis(800);
 
@@ -251,7 +254,21 @@ pub(crate) async fn arm(cx: &ClusterContext, primary: Option<&NodeId>) -> Result
     if up < majority(voters.len()) {
         return started.into_iter().collect();
     }
-    agreed(cx, primary).await
+    retry_links_every(cx, HURRIED_LINKS_MS).await;
+    let agreed = agreed(cx, primary).await;
+    retry_links_every(cx, LINKS_MS).await;
+    agreed
+}
+
+/// The first to start finds nobody listening, and tries again as often as it pings: once a second, which would be most of
+/// the time a cluster takes to be made. Servers before 7.0 do not know this; they take that second. Left behind by a kill
+/// it means more pings and nothing else: what counts as down is told by another figure.
+async fn retry_links_every(cx: &ClusterContext, milliseconds: u32) {
+    join_all(voters(cx).into_iter().map(|node| async move {
+        let mut session = Session::voter(cx, node, GLANCE).await?;
+        session.say::<()>(&format!("SENTINEL DEBUG PING-PERIOD {milliseconds}")).await
+    }))
+    .await;
 }
 
 /// A voter whose machine cannot be reached is no reason not to arm the others.
