@@ -193,6 +193,7 @@ impl Run {
     ) -> Result<()> {
         self.record.touch();
         let mut pause = BACK_OFF.0;
+        let mut waiting_for: Option<String> = None;
         loop {
             let cx = StepContext {
                 shared: self.shared.clone(),
@@ -210,9 +211,10 @@ impl Run {
                     }),
                     // Progress made meanwhile has moved the deadline.
                     () = sleep_until(end) => if self.record.last_progress() + deadline <= Instant::now() {
+                        let stuck = || format!("`{}` made no progress for {} s", step.title, deadline.as_secs());
                         break Err(DriverError::rejected(
-                            format!("`{}` made no progress for {} s", step.title, deadline.as_secs()),
-                            "Look at the logs of its nodes.",
+                            waiting_for.take().unwrap_or_else(stuck),
+                            "It did not get better in time. Look at the logs of its nodes.",
                         ).into());
                     }
                 }
@@ -227,6 +229,7 @@ impl Run {
                         .into());
                     }
                     self.record.progress(&self.shared, index, &format!("Waiting: {what}"), None);
+                    waiting_for = Some(what);
                     sleep(pause).await;
                     pause = (pause * 2).min(BACK_OFF.1);
                 }
