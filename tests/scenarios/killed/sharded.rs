@@ -2,6 +2,7 @@
 
 use super::{Act, Story, words};
 use crate::{client::Writer, home::Home};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Slots move while keys are written: the smallest cluster that Redis allows, and one with replicas for a promotion.
 const BARE: [&str; 6] = ["--topology", "sharded", "--shards", "3", "--nodes", "3"];
@@ -16,8 +17,14 @@ fn remove(home: &Home) -> Vec<String> {
     words(&["cluster", "remove-shard", "demo", &(shards - 1).to_string(), "--yes", "--confirm", "demo"])
 }
 
+/// Another shard each time: one that has just elected lets the next hand-over wait for some seconds.
 fn promote(home: &Home) -> Vec<String> {
-    let node = home.nodes("shard-replica").pop().unwrap();
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let cluster = home.cluster().unwrap();
+    let shard = TURN.fetch_add(1, Ordering::Relaxed) % 3;
+    let nodes = cluster["nodes"].as_array().unwrap();
+    let node = nodes.iter().find(|n| n["role"] == "shard-replica" && n["shard"] == shard).unwrap();
+    let node = node["name"].as_str().unwrap().to_owned();
     words(&["node", "promote", &node, "--yes", "--confirm", &node])
 }
 

@@ -23,7 +23,7 @@ pub(crate) const FOLDER: &str = "redis";
 const MIB: u64 = 1 << 20;
 /// A member of a sharded cluster is taken for dead after this time; 1.6 s later a replica leads (measured). A busy
 /// machine stops a server for longer than a second now and then, which must not count as death.
-const CLUSTER_NODE_TIMEOUT_MS: u32 = 2000;
+pub(crate) const CLUSTER_NODE_TIMEOUT_MS: u32 = 2000;
 /// A replica that has not acknowledged for so long does not count as reachable.
 const REACHABLE_WITHIN_SECONDS: u32 = 3;
 

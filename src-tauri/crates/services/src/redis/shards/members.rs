@@ -15,6 +15,8 @@ pub(crate) struct Member {
     pub(crate) at: Option<(IpAddr, u16)>,
     pub(crate) myself: bool,
     pub(crate) primary: bool,
+    /// The epoch in which it was given its slots: of two who claim the same, the one with the higher is right.
+    pub(crate) epoch: u64,
     /// Dead in the eyes of the majority, or of this one member.
     pub(crate) failing: bool,
     /// Met, and not a member yet.
@@ -102,8 +104,13 @@ impl Membership {
 /// `<id> <ip:port@bus[,name]> <flags> <primary or -> <ping> <pong> <epoch> <link> <slot> …` (CLUSTER NODES).
 fn member(line: &str) -> Option<Member> {
     let words: Vec<_> = line.split_whitespace().collect();
-    let [id, address, flags, follows, _, _, _, link, slots @ ..] = words.as_slice() else { return None };
-    let mut member = Member { id: (*id).to_owned(), linked: *link == "connected", ..Member::default() };
+    let [id, address, flags, follows, _, _, epoch, link, slots @ ..] = words.as_slice() else { return None };
+    let mut member = Member {
+        id: (*id).to_owned(),
+        linked: *link == "connected",
+        epoch: epoch.parse().unwrap_or(0),
+        ..Member::default()
+    };
     member.at = address
         .split(['@', ','])
         .next()

@@ -1,6 +1,7 @@
 //! Sharded clusters: the members gossip, agree on who holds which slots, and replace a dead primary themselves. Forming,
 //! joining and leaving are here; moving slots is in `slots`.
 
+mod election;
 mod members;
 mod slots;
 
@@ -188,11 +189,12 @@ async fn lead_of<'a>(cx: &'a ClusterContext, node: &NodeSpec) -> Result<Option<&
     }));
     let answers: Vec<_> = asked.await.into_iter().flatten().collect();
     let mine = |knows: &Membership| knows.myself().filter(|m| m.primary).map(members::Member::slot_count);
+    // Right after a hand-over the old primary has not heard of it yet and still says that it leads.
     let holding = answers
         .iter()
         .filter(|(_, knows)| mine(knows).is_some_and(|slots| slots > 0))
-        .map(|(n, _)| *n)
-        .next();
+        .max_by_key(|(_, knows)| knows.myself().map(|m| m.epoch))
+        .map(|(n, _)| *n);
     let first = || {
         let empty = answers.iter().filter(|(_, knows)| mine(knows).is_some()).map(|(n, _)| *n);
         empty.min_by_key(|n| n.ordinal)
@@ -311,6 +313,7 @@ pub(crate) async fn hand_over(cx: &ClusterContext, target: &NodeSpec) -> Result<
     let mut write_gap_ms = 0.0;
     if !before.primary {
         fit(target, &before)?;
+        election::begin(cx, target.shard).await?;
         let since = Instant::now();
         session.say::<()>("CLUSTER FAILOVER").await?;
         loop {
