@@ -196,6 +196,10 @@ pub(crate) fn error(whom: &str, e: &RedisError) -> DriverError {
         _ if NOT_READY.iter().any(|not| detail.contains(&format!("replied with error: {not}"))) => {
             DriverError::transient(format!("{whom} says: {detail}"))
         }
+        // The first error of several commands sent together has its words elsewhere.
+        _ if detail.is_empty() => {
+            DriverError::rejected(format!("{whom} refused: {e}"), "the log of its server says more")
+        }
         _ => DriverError::rejected(
             format!("{whom} refused: {code} {detail}").trim_end().to_owned(),
             "the log of its server says more",

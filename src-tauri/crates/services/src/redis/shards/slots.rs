@@ -220,7 +220,12 @@ async fn tell(session: &mut Session, slots: &[u16], what: &str) -> Result<()> {
         }
         all.ignore();
     }
-    session.ask_together(&all).await
+    // What one member knows of the others can be a moment old ("already the owner", "unknown node"): the step looks again
+    // and goes on from there. What stays so ends with its deadline.
+    session.ask_together(&all).await.map_err(|e| match e {
+        DriverError::Rejected { what, .. } => DriverError::transient(what),
+        other => other,
+    })
 }
 
 /// Moves some slots of one source to one destination.
