@@ -11,7 +11,7 @@ mod unwinding;
 mod whole;
 
 use crate::{
-    client::Ledger,
+    client::{Ledger, Writer},
     home::{Ended, Home, LOOK, PATIENCE},
 };
 use serde_json::Value;
@@ -200,4 +200,24 @@ fn unnamed(step: &str) -> String {
 /// Words of a change.
 pub(super) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|w| (*w).to_owned()).collect()
+}
+
+/// Makes a cluster of this shape, kills these acts everywhere while a client writes, then takes the cluster down.
+fn killed_under_writes(sharded: bool, shape: &[&str], acts: &[Act]) {
+    let mut story = Story::begin(sharded);
+    story.home.create(shape);
+    story.is_whole("just made");
+    let writer = Writer::start(story.home.url(), sharded);
+    story.kill_everywhere(acts);
+    let written = writer.stop();
+    println!(
+        "the client: {} writes, longest gap {:?}, {} errors",
+        written.acknowledged.len(),
+        written.longest_gap,
+        written.errors
+    );
+    assert!(written.acknowledged.len() > 500, "the client must have written: {}", written.acknowledged.len());
+    story.ledger().add(&written);
+    story.is_whole("at the end");
+    story.plainly(|_| words(&["cluster", "delete", "demo", "--yes", "--confirm", "demo"]));
 }

@@ -1,7 +1,7 @@
 //! What is done to a node, while a client writes.
 
-use super::{Act, Story, words};
-use crate::{client::Writer, home::Home};
+use super::{killed_under_writes, words};
+use crate::home::Home;
 
 const THREE: [&str; 4] = ["--topology", "primary-replica", "--nodes", "3"];
 
@@ -45,47 +45,27 @@ fn reboot_primary(home: &Home) -> Vec<String> {
     words(&["node", "reboot", &primary(home), "--yes"])
 }
 
-/// Kills these acts everywhere while a client writes, then takes the cluster down.
-fn killed_under_writes(acts: &[Act]) {
-    let mut story = Story::begin(false);
-    story.home.create(&THREE);
-    story.is_whole("just made");
-    let writer = Writer::start(story.home.url(), false);
-    story.kill_everywhere(acts);
-    let written = writer.stop();
-    println!(
-        "the client: {} writes, longest gap {:?}, {} errors",
-        written.acknowledged.len(),
-        written.longest_gap,
-        written.errors
-    );
-    assert!(written.acknowledged.len() > 500, "the client must have written: {}", written.acknowledged.len());
-    story.ledger().add(&written);
-    story.is_whole("at the end");
-    story.plainly(|_| words(&["cluster", "delete", "demo", "--yes", "--confirm", "demo"]));
-}
-
 #[test]
 fn adding_and_removing_a_node_can_be_killed_at_any_moment() {
-    killed_under_writes(&[add, remove]);
+    killed_under_writes(false, &THREE, &[add, remove]);
 }
 
 #[test]
 fn a_promotion_can_be_killed_at_any_moment() {
-    killed_under_writes(&[promote]);
+    killed_under_writes(false, &THREE, &[promote]);
 }
 
 #[test]
 fn draining_a_node_and_putting_it_back_can_be_killed_at_any_moment() {
-    killed_under_writes(&[drain, undrain]);
+    killed_under_writes(false, &THREE, &[drain, undrain]);
 }
 
 #[test]
 fn the_reboot_of_a_replica_can_be_killed_at_any_moment() {
-    killed_under_writes(&[reboot_replica]);
+    killed_under_writes(false, &THREE, &[reboot_replica]);
 }
 
 #[test]
 fn the_reboot_of_a_primary_can_be_killed_at_any_moment() {
-    killed_under_writes(&[reboot_primary]);
+    killed_under_writes(false, &THREE, &[reboot_primary]);
 }

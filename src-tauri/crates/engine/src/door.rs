@@ -329,18 +329,7 @@ async fn write(
         state: OperationState::Queued,
         text: Some(format!("{} asked for it", operation.actor)),
     };
-    let audit = AuditEntry {
-        id: 0,
-        at: operation.created_at,
-        actor: operation.actor.clone(),
-        action: operation.kind.id().to_owned(),
-        cluster_id: Some(operation.cluster_id.clone()),
-        cluster: Some(operation.cluster.clone()),
-        node: operation.node.clone(),
-        operation: Some(operation.id.clone()),
-        result: "asked".to_owned(),
-        text: operation.title.clone(),
-    };
+    let audit = AuditEntry::of(operation, operation.created_at, "asked", operation.title.clone());
     shared.state.create_operation(&row, &entry, &audit, planned.new_cluster.as_ref()).await?;
     Ok(row)
 }

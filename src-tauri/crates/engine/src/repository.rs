@@ -98,6 +98,24 @@ pub struct AuditEntry {
     pub text: String,
 }
 
+impl AuditEntry {
+    /// What became of an operation.
+    pub(crate) fn of(operation: &Operation, at: Timestamp, result: &str, text: String) -> Self {
+        Self {
+            id: 0,
+            at,
+            actor: operation.actor.clone(),
+            action: operation.kind.id().to_owned(),
+            cluster_id: Some(operation.cluster_id.clone()),
+            cluster: Some(operation.cluster.clone()),
+            node: operation.node.clone(),
+            operation: Some(operation.id.clone()),
+            result: result.to_owned(),
+            text,
+        }
+    }
+}
+
 /// A page of a list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct Page {

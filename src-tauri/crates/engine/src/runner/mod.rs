@@ -363,20 +363,7 @@ impl Run {
             OperationState::Cancelled => "cancelled",
             _ => "failed",
         };
-        self.shared
-            .audit(AuditEntry {
-                id: 0,
-                at: now,
-                actor: operation.actor.clone(),
-                action: operation.kind.id().to_owned(),
-                cluster_id: Some(operation.cluster_id.clone()),
-                cluster: Some(operation.cluster.clone()),
-                node: operation.node.clone(),
-                operation: Some(operation.id.clone()),
-                result: result.to_owned(),
-                text: text.clone(),
-            })
-            .await;
+        self.shared.audit(AuditEntry::of(operation, now, result, text.clone())).await;
         if let Some(live) = self.shared.lock_clusters().get_mut(&operation.cluster_id) {
             live.busy = None;
         }
