@@ -86,7 +86,7 @@ impl Raw {
 }
 
 /// What our Sentinels have (`services/redis/sentinel.rs`), so that only the ways differ.
-const DOWN_AFTER_MS: u32 = 1000;
+const DOWN_AFTER_MS: u32 = 1300;
 
 fn spawn(path: PathBuf, conf: &str, sentinel: bool) -> Result<Server> {
     std::fs::write(&path, conf)?;

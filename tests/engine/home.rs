@@ -141,6 +141,7 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
+        clusterdeck_tests::places::tell_logs_of_a_failure(self.dir.path());
         // Servers outlive the engine by design; a test ends those it started, and only those.
         for pid in processes_of(self.dir.path()) {
             drop(Command::new("kill").args(["-9", &pid.to_string()]).status());

@@ -73,8 +73,27 @@ pub fn servers(home: &Path) -> Result<Vec<(u32, String)>> {
     Ok(found)
 }
 
+/// Prints how the logs in a home end, when its test fails: the folder is gone a moment later.
+pub fn tell_logs_of_a_failure(home: &Path) {
+    /// Lines of each.
+    const LINES: usize = 60;
+    if !std::thread::panicking() {
+        return;
+    }
+    let below = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+    let machines = below(home.join("machines")).flat_map(|machine| below(machine.join("logs")));
+    for log in machines.filter(|log| log.extension().is_some_and(|e| e == "log")) {
+        let text = std::fs::read(&log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<_> = text.lines().collect();
+        println!("--- {}", log.display());
+        println!("{}", lines[lines.len().saturating_sub(LINES)..].join("\n"));
+    }
+}
+
 impl Drop for Home {
     fn drop(&mut self) {
+        tell_logs_of_a_failure(self.path());
         for (pid, _) in self.servers().unwrap_or_default() {
             drop(Command::new("kill").args(["-KILL", &pid.to_string()]).status());
         }

@@ -19,6 +19,7 @@ use jiff::SignedDuration;
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 /// How long a preview can be confirmed.
@@ -26,7 +27,7 @@ const VALID: SignedDuration = SignedDuration::from_mins(5);
 /// How many previews are kept for confirmation; the wizard makes one with every key press.
 const KEPT: usize = 256;
 /// An observation older than this is made anew before a preview.
-const FRESH: SignedDuration = SignedDuration::from_millis(1_500);
+const FRESH: Duration = Duration::from_millis(1_500);
 
 /// How often a create chooses another network because somebody else took the one it chose.
 const NETWORK_TRIES: u32 = 16;
@@ -72,7 +73,7 @@ async fn collect(shared: &Arc<Shared>, change: &Change) -> Result<Collected> {
         _ => None,
     };
     if let Some((live, _)) = &mut subject {
-        let old = live.observed.as_ref().is_none_or(|o| shared.now().duration_since(o.at) > FRESH);
+        let old = live.looked.is_none_or(|began| began.elapsed() > FRESH);
         if old && needs_a_look(change.kind()) && live.busy.is_none() {
             // Not being able to look leaves the old observation, whose age the rules judge.
             live.observed = watch::look(shared, &live.spec.id).await.ok().or(live.observed.take());
@@ -284,6 +285,7 @@ fn hold(shared: &Shared, planned: &Planned, id: &OperationId, busy: &Busy) -> Re
         let live = Live {
             spec: spec.clone(),
             observed: None,
+            looked: None,
             led_by: std::collections::BTreeSet::new(),
             busy: Some((id.clone(), busy.clone())),
         };

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch as channel;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -45,6 +45,9 @@ pub struct Parts {
 pub(crate) struct Live {
     pub(crate) spec: ClusterSpec,
     pub(crate) observed: Option<ClusterObserved>,
+    /// When the look of which that tells began; `None` when it is an earlier engine's. Not by the clock on the wall, which
+    /// may be set back.
+    pub(crate) looked: Option<Instant>,
     /// Who led when somebody was last seen leading; survives the moment of a failover in which nobody does.
     pub(crate) led_by: BTreeSet<NodeId>,
     pub(crate) busy: Option<(OperationId, Busy)>,
@@ -109,7 +112,7 @@ impl Engine {
         let clusters = parts.state.clusters().await?.into_iter().map(|spec| {
             let observed = observed.get(&spec.id).cloned();
             let led_by = observed.as_ref().map(watch::leaders).unwrap_or_default();
-            (spec.id.clone(), Live { spec, observed, led_by, busy: None })
+            (spec.id.clone(), Live { spec, observed, looked: None, led_by, busy: None })
         });
         // Event numbers start from the clock: two runs never share one, whatever a listener remembers.
         let first = u64::try_from(now.as_millisecond()).unwrap_or(0) << 10;

@@ -7,10 +7,12 @@ mod repair;
 pub(crate) use notice::leaders;
 
 use crate::{engine::Shared, facade::Result, repository::SampleRow};
-use clusterdeck_domain::{ClusterId, ClusterObserved, FailoverReadiness, Lifecycle, METRICS, NodeObserved};
+use clusterdeck_domain::{
+    ClusterId, ClusterObserved, ClusterSpec, FailoverReadiness, Lifecycle, METRICS, NodeObserved,
+};
 use std::{
     sync::{Arc, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -74,14 +76,46 @@ async fn round(shared: &Arc<Shared>, id: &ClusterId) {
     }
 }
 
-/// Looks at a cluster now, keeps what was seen and tells what changed.
+/// Looks at a cluster now, keeps what was seen and tells what changed. What is returned is the newest that is known.
 pub(crate) async fn look(shared: &Arc<Shared>, id: &ClusterId) -> Result<ClusterObserved> {
+    let mut began = Instant::now();
+    let (mut spec, mut seen) = glance(shared, id).await?;
+    if shared.live(id).is_ok_and(|live| live.spec.secrets_generation != spec.secrets_generation) {
+        // The passwords were changed while we looked: nodes that refuse the old ones are not down.
+        began = Instant::now();
+        (spec, seen) = glance(shared, id).await?;
+    }
+    let (before, led_by) = {
+        let mut clusters = shared.lock_clusters();
+        let Some(live) = clusters.get_mut(id) else { return Ok(seen) };
+        // Two looks may be under way at once, a round and one that a preview or an operation asked for. The one that began
+        // first and ended last knows less than the other.
+        if let Some(newer) = live.observed.as_ref().filter(|_| live.looked > Some(began)) {
+            return Ok(newer.clone());
+        }
+        live.looked = Some(began);
+        let leading = leaders(&seen);
+        let led_by = if leading.is_empty() {
+            live.led_by.clone()
+        } else {
+            std::mem::replace(&mut live.led_by, leading)
+        };
+        (live.observed.replace(seen.clone()), led_by)
+    };
+    notice::changes(shared, &spec, before.as_ref(), &led_by, &seen).await;
+    keep(shared, id, &seen).await;
+    Ok(seen)
+}
+
+/// One look, as old as the moment it began.
+async fn glance(shared: &Arc<Shared>, id: &ClusterId) -> Result<(ClusterSpec, ClusterObserved)> {
+    let at = shared.now();
     let context = shared.context(id).await?;
     let driver = shared.driver(context.spec.service)?;
     let seen = match timeout(LIMIT, driver.observe(&context)).await {
-        Ok(seen) => seen,
+        Ok(seen) => ClusterObserved { at, ..seen },
         Err(_) => ClusterObserved {
-            at: shared.now(),
+            at,
             nodes: context.spec.nodes.iter().map(|n| NodeObserved::unknown(n.id.clone())).collect(),
             votes: None,
             failover: FailoverReadiness {
@@ -92,21 +126,7 @@ pub(crate) async fn look(shared: &Arc<Shared>, id: &ClusterId) -> Result<Cluster
             endpoint_up: None,
         },
     };
-    let before = {
-        let mut clusters = shared.lock_clusters();
-        let Some(live) = clusters.get_mut(id) else { return Ok(seen) };
-        let leading = leaders(&seen);
-        let led_by = if leading.is_empty() {
-            live.led_by.clone()
-        } else {
-            std::mem::replace(&mut live.led_by, leading)
-        };
-        (live.observed.replace(seen.clone()), led_by)
-    };
-    let (before, led_by) = before;
-    notice::changes(shared, &context.spec, before.as_ref(), &led_by, &seen).await;
-    keep(shared, id, &seen).await;
-    Ok(seen)
+    Ok((context.spec, seen))
 }
 
 /// Keeps the observation and the samples. They may be lost, so a failure is only logged.

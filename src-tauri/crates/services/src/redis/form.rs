@@ -22,7 +22,7 @@ pub(crate) const UNIT: &str = "redis";
 /// Where data lies that may hold writes nobody else has, newest first, until the next resync. A third one would fill the
 /// disk, so the oldest goes.
 pub(crate) const SET_ASIDE: [&str; 2] = ["redis/data.old-1", "redis/data.old-2"];
-/// The voters need some 2.3 s to replace a dead primary, a hung one 2.8 s. It must not come back by itself before.
+/// The voters need some 2.6 s to replace a dead primary, a hung one 3.1 s. It must not come back by itself before.
 const FAILOVER_FIRST: Duration = Duration::from_secs(8);
 /// A server that is asked to end writes its snapshot first.
 const STOP_GRACE: Duration = Duration::from_secs(30);

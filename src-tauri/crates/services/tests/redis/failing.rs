@@ -129,7 +129,7 @@ async fn with_automatic_failover_off_nobody_is_promoted_and_the_primary_comes_ba
             seen.failover.reason
         );
         ground.signal(1, "redis", Signal::KILL).await;
-        // Longer than a failover takes (2.3 s).
+        // Longer than a failover takes (2.6 s).
         tokio::time::sleep(Duration::from_secs(5)).await;
         let seen = ground.observe().await;
         assert!(seen.nodes.iter().all(|n| n.role != Some(Role::Primary)), "nobody took over");
