@@ -231,6 +231,7 @@ impl ServiceDriver for FakeService {
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {
+        self.0.wait_where_held().await;
         let world = self.0.lock();
         let password = cx.secrets.get("operator").map(|p| p.reveal().clone()).unwrap_or_default();
         let nodes = cx.spec.nodes.iter().map(|node| observe_node(&world, cx, node, &password)).collect();

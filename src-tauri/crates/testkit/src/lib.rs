@@ -13,4 +13,4 @@ mod world;
 
 pub use lab::{Lab, WORN};
 pub use memory::Kill;
-pub use world::{Fault, World};
+pub use world::{Fault, HeldLook, World};

@@ -6,6 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tokio::sync::Notify;
 
 /// How a call of the fake world fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +50,26 @@ pub(crate) struct Inner {
     /// Where the endpoint sends writes; `None` is closed.
     pub(crate) endpoint: Option<BTreeSet<NodeId>>,
     pub(crate) drained: BTreeSet<NodeId>,
+    /// The next look waits for this.
+    held: Option<HeldLook>,
     calls: u64,
     fail: Option<(u64, Fault)>,
     log: Vec<String>,
+}
+
+/// A look that has its passwords and has not asked yet. Clones are the same look.
+#[derive(Debug, Clone, Default)]
+pub struct HeldLook(Arc<(Notify, Notify)>);
+
+impl HeldLook {
+    /// Waits until somebody looks.
+    pub async fn begun(&self) {
+        self.0.0.notified().await;
+    }
+    /// Lets it go on.
+    pub fn release(&self) {
+        self.0.1.notify_one();
+    }
 }
 
 /// The fake world. Clones are the same world.
@@ -93,6 +111,17 @@ impl World {
     /// Nothing fails any more.
     pub fn heal(&self) {
         self.lock().fail = None;
+    }
+    /// Holds the next look at a cluster where the world is slow.
+    pub fn hold_next_look(&self) -> HeldLook {
+        self.lock().held.insert(HeldLook::default()).clone()
+    }
+    pub(crate) async fn wait_where_held(&self) {
+        let held = self.lock().held.take();
+        if let Some(held) = held {
+            held.0.0.notify_one();
+            held.0.1.notified().await;
+        }
     }
     /// The voters put another server in the primary's place, as they do when it dies; the old one follows at once.
     pub fn fail_over(&self) {

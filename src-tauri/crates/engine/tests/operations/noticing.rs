@@ -1,7 +1,7 @@
 //! What the watchers notice that nobody asked for.
 
 use crate::stories::{Story, create, set_the_stage};
-use clusterdeck_domain::Topology;
+use clusterdeck_domain::{Change, Health, Topology};
 use clusterdeck_engine::repository::{AuditEntry, Page};
 use clusterdeck_testkit::Lab;
 use jiff::{SignedDuration, Timestamp};
@@ -42,4 +42,20 @@ async fn a_second_failover_within_the_hour_asks_for_the_cause() {
     lab.world.fail_over();
     let second = noticed(&lab, 2).await;
     assert!(second.text.contains("the last was 10 min ago"), "it says how long ago: {}", second.text);
+}
+
+#[tokio::test]
+async fn nodes_that_refuse_yesterdays_password_are_not_down() {
+    let lab = three_nodes().await;
+    let held = lab.world.hold_next_look();
+    held.begun().await;
+    // That look has loaded the old passwords, and asks with them after they have been taken away.
+    lab.run(Change::RotateCredentials { cluster: "demo".to_owned() }).await.unwrap();
+    held.release();
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let cluster = lab.engine.cluster("demo").await.unwrap();
+        let nodes = cluster.observed.unwrap().nodes;
+        assert!(nodes.iter().all(|n| n.health == Health::Healthy), "nothing is down: {nodes:#?}");
+    }
 }
