@@ -32,7 +32,10 @@ async fn a_hung_primary_is_replaced_and_never_leads_beside_the_new_one() {
     home.until("another one must lead", |c| leads(c, "demo-2") || leads(c, "demo-3")).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     signal(pid, "-CONT");
+    let machine = home.cluster().await.spec.find_node("demo-1").unwrap().machine.id.clone();
     home.until_healthy().await;
+    let aside = home.dir.path().join(format!("machines/{machine}/redis/data.old-1"));
+    assert!(aside.is_dir(), "it was started again as a replica, and what it alone had is kept");
     let written = writer.stop().await;
     let lost = missing(&home.url().await, &written).await;
     println!(

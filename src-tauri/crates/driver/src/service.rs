@@ -136,6 +136,12 @@ pub trait ServiceDriver: Send + Sync {
     fn listeners(&self, cx: &ClusterContext) -> Result<Vec<Listener>>;
     /// What a crashed node's server should be when it is started again now: the engine asks before it restarts one.
     async fn restart_as(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<StartAs>;
+    /// Ends a second primary, one that hung, was replaced and woke up, and says who the true one is, so that the endpoint
+    /// can be turned there. Asked when two were seen; `Transient` while those who decide do not agree. `None`: there is
+    /// but one.
+    async fn step_back(&self, _cx: &ClusterContext) -> Result<Option<NodeId>> {
+        Ok(None)
+    }
     /// Opens a connection as people do through this address and does a harmless write-and-read; proves an endpoint.
     async fn probe(&self, cx: &ClusterContext) -> Result<()>;
 }

@@ -286,6 +286,7 @@ fn hold(shared: &Shared, planned: &Planned, id: &OperationId, busy: &Busy) -> Re
             spec: spec.clone(),
             observed: None,
             looked: None,
+            told: None,
             led_by: std::collections::BTreeSet::new(),
             busy: Some((id.clone(), busy.clone())),
         };

@@ -48,6 +48,8 @@ pub(crate) struct Live {
     /// When the look of which that tells began; `None` when it is an earlier engine's. Not by the clock on the wall, which
     /// may be set back.
     pub(crate) looked: Option<Instant>,
+    /// When listeners were last told that it was looked at.
+    pub(crate) told: Option<Instant>,
     /// Who led when somebody was last seen leading; survives the moment of a failover in which nobody does.
     pub(crate) led_by: BTreeSet<NodeId>,
     pub(crate) busy: Option<(OperationId, Busy)>,
@@ -112,7 +114,7 @@ impl Engine {
         let clusters = parts.state.clusters().await?.into_iter().map(|spec| {
             let observed = observed.get(&spec.id).cloned();
             let led_by = observed.as_ref().map(watch::leaders).unwrap_or_default();
-            (spec.id.clone(), Live { spec, observed, looked: None, led_by, busy: None })
+            (spec.id.clone(), Live { spec, observed, looked: None, told: None, led_by, busy: None })
         });
         // Event numbers start from the clock: two runs never share one, whatever a listener remembers.
         let first = u64::try_from(now.as_millisecond()).unwrap_or(0) << 10;

@@ -21,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 const ROUND: Duration = Duration::from_secs(2);
 /// A look that takes longer is given up; what was not seen is unknown.
 const LIMIT: Duration = Duration::from_secs(4);
+/// While nothing but small measurements changes, listeners are told and the copy on disk is renewed only so often: drawing a
+/// page that looks the same costs more than all the looking.
+const TELL_AT_LEAST_EVERY: Duration = Duration::from_secs(6);
 /// How often old samples are rolled up and dropped.
 const TIDY: Duration = Duration::from_secs(60);
 
@@ -85,7 +88,7 @@ pub(crate) async fn look(shared: &Arc<Shared>, id: &ClusterId) -> Result<Cluster
         began = Instant::now();
         (spec, seen) = glance(shared, id).await?;
     }
-    let (before, led_by) = {
+    let (before, led_by, told) = {
         let mut clusters = shared.lock_clusters();
         let Some(live) = clusters.get_mut(id) else { return Ok(seen) };
         // Two looks may be under way at once, a round and one that a preview or an operation asked for. The one that began
@@ -100,10 +103,18 @@ pub(crate) async fn look(shared: &Arc<Shared>, id: &ClusterId) -> Result<Cluster
         } else {
             std::mem::replace(&mut live.led_by, leading)
         };
-        (live.observed.replace(seen.clone()), led_by)
+        let told = live.told.is_none_or(|at| at.elapsed() >= TELL_AT_LEAST_EVERY)
+            || live.observed.as_ref().is_none_or(|before| notice::differ(before, &seen));
+        if told {
+            live.told = Some(Instant::now());
+        }
+        (live.observed.replace(seen.clone()), led_by, told)
     };
+    if told {
+        shared.cluster_changed(&spec, "Looked at again");
+    }
     notice::changes(shared, &spec, before.as_ref(), &led_by, &seen).await;
-    keep(shared, id, &seen).await;
+    keep(shared, id, &seen, told).await;
     Ok(seen)
 }
 
@@ -129,8 +140,8 @@ async fn glance(shared: &Arc<Shared>, id: &ClusterId) -> Result<(ClusterSpec, Cl
     Ok((context.spec, seen))
 }
 
-/// Keeps the observation and the samples. They may be lost, so a failure is only logged.
-async fn keep(shared: &Arc<Shared>, id: &ClusterId, seen: &ClusterObserved) {
+/// Keeps the samples, and the observation when listeners were told of it. They may be lost, so a failure is only logged.
+async fn keep(shared: &Arc<Shared>, id: &ClusterId, seen: &ClusterObserved, told: bool) {
     let at = seen.at.as_millisecond();
     let samples: Vec<SampleRow> = seen
         .nodes
@@ -143,7 +154,9 @@ async fn keep(shared: &Arc<Shared>, id: &ClusterId, seen: &ClusterObserved) {
         })
         .collect();
     let kept = async {
-        shared.cache.put_observed(id, seen).await?;
+        if told {
+            shared.cache.put_observed(id, seen).await?;
+        }
         shared.cache.add_samples(&samples).await
     };
     if let Err(error) = kept.await {

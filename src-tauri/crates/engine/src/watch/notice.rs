@@ -5,7 +5,9 @@ use crate::{
     event::{Event, EventKind, Level},
     repository::{AuditEntry, Page},
 };
-use clusterdeck_domain::{ClusterObserved, ClusterSpec, Health, Lifecycle, NodeId, NodeObserved, Role};
+use clusterdeck_domain::{
+    ClusterObserved, ClusterSpec, Health, Lifecycle, METRICS, Metric, NodeId, NodeMetrics, NodeObserved, Role,
+};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 
@@ -19,7 +21,6 @@ pub(super) async fn changes(
     led_by: &BTreeSet<NodeId>,
     seen: &ClusterObserved,
 ) {
-    shared.cluster_changed(spec, "Looked at again");
     let (Some(before), Lifecycle::Active) = (before, spec.lifecycle) else { return };
     let busy = shared.live(&spec.id).is_ok_and(|live| live.busy.is_some());
     for node in &seen.nodes {
@@ -62,6 +63,40 @@ pub(super) async fn changes(
             text,
         };
         shared.audit(entry).await;
+    }
+}
+
+/// Whether a person who looks at both would see another cluster: anything but measurements differs, or one of them by a
+/// tenth and by more than its flicker.
+pub(super) fn differ(before: &ClusterObserved, seen: &ClusterObserved) -> bool {
+    let still = |seen: &ClusterObserved| {
+        let mut still = ClusterObserved { at: Timestamp::UNIX_EPOCH, ..seen.clone() };
+        for node in &mut still.nodes {
+            // Grow by themselves: servers tell each other that they are there.
+            (node.offset_bytes, node.data_bytes, node.lag_bytes) = (None, None, None);
+            node.metrics = NodeMetrics::default();
+        }
+        still
+    };
+    let moved = |was: &NodeObserved, is: &NodeObserved| {
+        METRICS.iter().any(|metric| match (was.metrics.get(*metric), is.metrics.get(*metric)) {
+            (Some(was), Some(is)) => (is - was).abs() > flicker(*metric).max(was.abs() / 10.0),
+            (was, is) => was.is_some() != is.is_some(),
+        })
+    };
+    still(before) != still(seen) || before.nodes.iter().zip(&seen.nodes).any(|(was, is)| moved(was, is))
+}
+
+/// By how much a measurement of an idle node goes up and down, in its unit. Our own questions are among what is measured.
+const fn flicker(metric: Metric) -> f64 {
+    match metric {
+        Metric::CpuPercent => 2.0,
+        Metric::MemoryBytes | Metric::DiskBytes => 1_048_576.0,
+        Metric::NetworkInBytesPerSecond | Metric::NetworkOutBytesPerSecond => 65_536.0,
+        Metric::OperationsPerSecond => 20.0,
+        Metric::Clients => 0.0,
+        Metric::HitRatePercent => 5.0,
+        Metric::LagBytes => 4_096.0,
     }
 }
 
@@ -108,4 +143,42 @@ fn send(
     event.cluster = Some(spec.name.to_string());
     event.node = node.map(str::to_owned);
     shared.events.send(event, shared.now());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clusterdeck_domain::FailoverReadiness;
+
+    fn seen(edit: impl Fn(&mut NodeObserved)) -> ClusterObserved {
+        let mut node = NodeObserved::unknown(NodeId::new(1));
+        node.health = Health::Healthy;
+        node.offset_bytes = Some(100);
+        node.metrics.cpu_percent = Some(1.0);
+        node.metrics.operations_per_second = Some(1000.0);
+        edit(&mut node);
+        let failover = FailoverReadiness { enabled: true, ready: true, reason: String::new() };
+        ClusterObserved {
+            at: Timestamp::UNIX_EPOCH,
+            nodes: vec![node],
+            votes: None,
+            failover,
+            endpoint_up: None,
+        }
+    }
+
+    #[test]
+    fn small_talk_is_not_told_and_what_a_person_would_see_is() {
+        let before = seen(|_| ());
+        assert!(!differ(&before, &seen(|n| n.offset_bytes = Some(900))), "servers greet each other");
+        assert!(!differ(&before, &seen(|n| n.metrics.cpu_percent = Some(2.5))), "an idle flicker");
+        assert!(
+            !differ(&before, &seen(|n| n.metrics.operations_per_second = Some(1090.0))),
+            "less than a tenth"
+        );
+        assert!(differ(&before, &seen(|n| n.metrics.operations_per_second = Some(1200.0))), "more traffic");
+        assert!(differ(&before, &seen(|n| n.metrics.cpu_percent = None)), "not measured any more");
+        assert!(differ(&before, &seen(|n| n.health = Health::Down)), "a node went down");
+        assert!(differ(&before, &seen(|n| n.metrics.clients = Some(1.0))), "the first client");
+    }
 }

@@ -1,12 +1,13 @@
 //! Starts again what ended by itself: servers in the role the cluster has for them now, voters and gateway as they were.
+//! Ends a second primary that those who decide have replaced.
 
 use crate::engine::Shared;
-use clusterdeck_domain::{ClusterId, ClusterObserved, NodeKind};
+use clusterdeck_domain::{ClusterId, ClusterObserved, NodeKind, Role};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, ServiceDriver, UnitState};
 use std::sync::Arc;
 
 /// Looks at every unit that should run. A failure is logged and tried again next round.
-pub(super) async fn repair(shared: &Arc<Shared>, id: &ClusterId, _seen: &ClusterObserved) {
+pub(super) async fn repair(shared: &Arc<Shared>, id: &ClusterId, seen: &ClusterObserved) {
     let Ok(context) = shared.context(id).await else { return };
     let Ok(driver) = shared.driver(context.spec.service) else { return };
     // Voters first: they know who leads when everything was down.
@@ -21,11 +22,27 @@ pub(super) async fn repair(shared: &Arc<Shared>, id: &ClusterId, _seen: &Cluster
     if let Ok(machine) = context.gateway() {
         restart_as_it_was(machine.as_ref(), shared.gateway.unit(), "the endpoints").await;
     }
+    if seen.nodes.iter().filter(|n| n.role == Some(Role::Primary)).count() > 1
+        && let Err(error) = one_primary(shared, &context, driver.as_ref()).await
+    {
+        tracing::warn!(cluster = %context.spec.name, %error, "two nodes say they are primary");
+    }
     for node in context.spec.nodes.iter().filter(|n| n.kind == NodeKind::Data && !n.drained) {
         if let Err(error) = restart_server(&context, driver.as_ref(), node).await {
             tracing::warn!(node = %node.name, %error, "a crashed server could not be started again");
         }
     }
+}
+
+/// The endpoint stays with the primary it had while that says it is one, so it is turned too.
+async fn one_primary(
+    shared: &Shared,
+    context: &ClusterContext,
+    driver: &dyn ServiceDriver,
+) -> Result<(), DriverError> {
+    let Some(true_one) = driver.step_back(context).await? else { return Ok(()) };
+    tracing::info!(cluster = %context.spec.name, node = %true_one, "there is one primary again");
+    shared.gateway.point_to(context, &true_one).await
 }
 
 async fn restart_as_it_was(machine: &dyn Machine, unit: &str, owner: &str) {

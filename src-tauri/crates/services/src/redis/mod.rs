@@ -36,15 +36,6 @@ impl Redis {
     pub fn new() -> Self {
         Self::default()
     }
-    /// Ends a second primary, when there is one, and says who is the true one, so that the endpoint can be turned there.
-    /// To be called when an observation shows two nodes that take writes: a primary that hung, was replaced and woke up,
-    /// or one that was too slow to answer and was replaced while it went on.
-    ///
-    /// # Errors
-    /// `Transient` while the Sentinels do not agree on the true one.
-    pub async fn step_back(&self, cx: &ClusterContext) -> Result<Option<NodeId>> {
-        form::step_back(cx).await
-    }
 }
 
 #[async_trait]
@@ -145,6 +136,9 @@ impl ServiceDriver for Redis {
     }
     async fn restart_as(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<StartAs> {
         form::restart_as(cx, node).await
+    }
+    async fn step_back(&self, cx: &ClusterContext) -> Result<Option<NodeId>> {
+        form::step_back(cx).await
     }
     async fn probe(&self, cx: &ClusterContext) -> Result<()> {
         listeners::probe(cx).await
