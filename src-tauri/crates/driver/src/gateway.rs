@@ -34,6 +34,8 @@ pub struct Backend {
     pub address: IpAddr,
     /// On which port.
     pub port: u16,
+    /// Where its role check asks, when not there.
+    pub check_port: Option<u16>,
     /// Out of service from the start.
     pub drained: bool,
 }
@@ -47,6 +49,8 @@ pub struct Listener {
     pub port: u16,
     /// The nodes behind it.
     pub backends: Vec<Backend>,
+    /// The check speaks TLS.
+    pub check_tls: bool,
     /// The conversation that tells whether a node may take this traffic; asked on the service itself.
     pub check: Vec<CheckLine>,
 }

@@ -35,6 +35,9 @@ pub struct UnitSpec {
     /// The machine's watcher never starts it again within this time of its end, so that the engine's own failover goes
     /// first and a dead primary does not come back as a second one.
     pub restart_not_before: Duration,
+    /// Its program refuses to run as root. Where we are root it runs as nobody, with the rights to our files and no others.
+    #[serde(default)]
+    pub unprivileged: bool,
 }
 
 /// What became of a unit.

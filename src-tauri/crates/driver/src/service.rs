@@ -2,7 +2,7 @@
 
 use crate::{ClusterContext, Listener, Result};
 use async_trait::async_trait;
-use clusterdeck_domain::{ClusterObserved, NodeId, NodeSpec, ServiceKind};
+use clusterdeck_domain::{ClusterObserved, NodeId, NodeSpec, Sensitive, ServiceKind};
 use std::{pin::Pin, sync::Arc};
 
 /// Where a slow call says how far it is. A step's deadline moves on with it.
@@ -65,6 +65,10 @@ pub trait ServiceDriver: Send + Sync {
     fn ports(&self, service: ServiceKind) -> &'static [u16];
     /// Names of the passwords a cluster needs. The one called `people` is what `credentials` reveals.
     fn secret_names(&self) -> &'static [&'static str];
+    /// A secret that is no password, newly made; a rotation of the passwords keeps it. `None` where a random text will do.
+    fn make_secret(&self, _name: &str) -> Option<Sensitive<String>> {
+        None
+    }
     /// The user name that goes with the password `people`, and the scheme of its address (`redis`).
     fn people(&self, service: ServiceKind) -> (&'static str, &'static str);
     /// The name of the unit that is a node's server. When it crashes the engine asks [`ServiceDriver::restart_as`] first;

@@ -9,7 +9,7 @@ use crate::{
     repository::{AuditEntry, SecretError},
 };
 use clusterdeck_domain::{ClusterId, ClusterSpec, SecretRef, Sensitive};
-use clusterdeck_driver::Secrets;
+use clusterdeck_driver::{Secrets, ServiceDriver};
 use std::{collections::BTreeMap, sync::PoisonError};
 
 /// Passwords by name.
@@ -37,19 +37,28 @@ pub(crate) async fn load(shared: &Shared, cluster: &ClusterId, generation: u32) 
     Ok(Some(set))
 }
 
-/// Makes the passwords of a generation, or finds them when they were made already.
+/// Makes the secrets of a generation, or finds them when they were made already. One that is no password stays as it was in
+/// the generation before.
 pub(crate) async fn ensure(
     shared: &Shared,
     cluster: &ClusterId,
     generation: u32,
-    names: &[&str],
+    driver: &dyn ServiceDriver,
 ) -> Result<Set> {
     if let Some(known) = load(shared, cluster, generation).await? {
         return Ok(known);
     }
+    let before = match generation.checked_sub(1) {
+        Some(before) => load(shared, cluster, before).await?.unwrap_or_default(),
+        None => Set::new(),
+    };
     let mut lines = String::new();
-    for name in names {
-        lines.push_str(&format!("{name} {}\n", generate()?.reveal()));
+    for name in driver.secret_names() {
+        let secret = match driver.make_secret(name) {
+            Some(made) => before.get(*name).cloned().unwrap_or(made),
+            None => generate()?,
+        };
+        lines.push_str(&format!("{name} {}\n", secret.reveal()));
     }
     let text = Sensitive::new(lines);
     shared.secrets.put(&at(cluster, generation), &text).await?;

@@ -2,7 +2,11 @@
 //! configured, formed into a cluster, watched and changed; it never learns who provides the machines.
 
 pub mod haproxy;
+mod measure;
+pub mod postgres;
 pub mod redis;
+mod wait;
 
 pub use haproxy::Haproxy;
+pub use postgres::Postgres;
 pub use redis::Redis;

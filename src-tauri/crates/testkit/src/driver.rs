@@ -254,12 +254,14 @@ impl ServiceDriver for FakeService {
             name: node.name.clone(),
             address: node.machine.address,
             port: 6379,
+            check_port: None,
             drained: node.drained,
         });
         Ok(vec![Listener {
             traffic: Traffic::ReadWrite,
             port: 6379,
             backends: backends.collect(),
+            check_tls: false,
             check: Vec::new(),
         }])
     }

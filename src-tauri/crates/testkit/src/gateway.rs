@@ -37,6 +37,7 @@ impl Gateway for FakeGateway {
             stop_grace: Duration::from_secs(1),
             restart: true,
             restart_not_before: Duration::ZERO,
+            unprivileged: false,
         };
         machine.start(&unit).await
     }

@@ -38,8 +38,8 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
 
 async fn make_passwords(cx: StepContext) -> Result<()> {
     let spec = cx.spec()?;
-    let names = cx.driver()?.secret_names();
-    passwords::ensure(&cx.shared, &spec.id, spec.secrets_generation, names).await.map(drop)
+    let driver = cx.driver()?;
+    passwords::ensure(&cx.shared, &spec.id, spec.secrets_generation, driver.as_ref()).await.map(drop)
 }
 
 async fn forget_passwords(cx: StepContext) -> Result<()> {

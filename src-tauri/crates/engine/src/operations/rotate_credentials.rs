@@ -34,8 +34,8 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
 }
 
 async fn make(cx: StepContext, generation: u32) -> Result<()> {
-    let names = cx.driver()?.secret_names();
-    passwords::ensure(&cx.shared, &cx.cluster, generation, names).await.map(drop)
+    let driver = cx.driver()?;
+    passwords::ensure(&cx.shared, &cx.cluster, generation, driver.as_ref()).await.map(drop)
 }
 
 async fn with_next(cx: &StepContext, generation: u32) -> Result<ClusterContext> {

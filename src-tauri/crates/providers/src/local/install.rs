@@ -35,6 +35,12 @@ const PACKAGES: &[(&str, [&str; 6])] = &[
     ("valkey-cli", ["valkey-tools", "valkey", "valkey", "valkey", "valkey-cli", "valkey"]),
     ("haproxy", ["haproxy", "haproxy", "haproxy", "haproxy", "haproxy", "haproxy"]),
     ("keydb-server", ["", "", "", "", "", ""]),
+    (
+        "postgres",
+        ["postgresql", "postgresql-server", "postgresql", "postgresql-server", "postgresql", "postgresql"],
+    ),
+    ("patroni", ["patroni", "patroni-etcd", "", "", "", ""]),
+    ("etcd", ["etcd-server", "etcd", "", "etcd", "etcd", "etcd"]),
 ];
 
 /// Programs that Debian 12 has in its backports only.

@@ -94,6 +94,7 @@ pub(crate) fn unit(name: &str, program: &str, args: &[&str]) -> UnitSpec {
         stop_grace: Duration::from_secs(5),
         restart: true,
         restart_not_before: Duration::ZERO,
+        unprivileged: false,
     }
 }
 

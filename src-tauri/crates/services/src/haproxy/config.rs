@@ -93,7 +93,8 @@ fn body(address: IpAddr, listeners: &[Listener], one_writer: bool) -> String {
             text.push_str(&format!("    default_backend {name}\n"));
         }
         text.push_str(&format!(
-            "backend {name}\n    balance leastconn\n    option tcp-check\n    tcp-check connect\n"
+            "backend {name}\n    balance leastconn\n    option tcp-check\n    tcp-check connect{}\n",
+            if listener.check_tls { " ssl" } else { "" },
         ));
         if one_writer && listener.traffic == Traffic::ReadWrite {
             text.push_str("    stick-table type ip size 16 nopurge\n    stick on dst\n");
@@ -108,7 +109,10 @@ fn body(address: IpAddr, listeners: &[Listener], one_writer: bool) -> String {
             let at = bind(server.address, server.port);
             // Weight 0: nothing new goes there, what is open stays.
             let weight = u8::from(!server.drained);
-            text.push_str(&format!("    server {} {at} check weight {weight}\n", server.name));
+            let port = server.check_port.map(|port| format!(" port {port}")).unwrap_or_default();
+            // Who answers there is proven by what goes through; the check only asks for a role.
+            let tls = if listener.check_tls { " check-ssl verify none" } else { "" };
+            text.push_str(&format!("    server {} {at} check{port}{tls} weight {weight}\n", server.name));
         }
     }
     text
@@ -180,13 +184,14 @@ mod tests {
             name: format!("demo-{n}"),
             address: IpAddr::from([127, 0, 0, n]),
             port: 6379,
+            check_port: None,
             drained: n == 3,
         };
         let check = vec![
             CheckLine::Send(Sensitive::new("AUTH watch $x\r\n".to_owned())),
             CheckLine::Expect("+OK".to_owned()),
         ];
-        Listener { traffic, port: 6379, backends: vec![node(1), node(2), node(3)], check }
+        Listener { traffic, port: 6379, backends: vec![node(1), node(2), node(3)], check_tls: false, check }
     }
 
     #[test]

@@ -190,6 +190,7 @@ impl Gateway for Haproxy {
                 stop_grace: Duration::from_secs(3),
                 restart: true,
                 restart_not_before: Duration::ZERO,
+                unprivileged: false,
             })
             .await?;
         runs_with(machine.as_ref(), &socket, &config.mark).await?;

@@ -6,8 +6,8 @@ use super::{
     flavour, sentinel,
     session::{Session, address},
     shards, survey,
-    wait::{Look, until},
 };
+use crate::wait::{Look, until};
 use clusterdeck_domain::{NodeId, NodeKind, NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, Progress, Result, StartAs, UnitSpec};
 use futures::future::join_all;
@@ -63,6 +63,7 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
             stop_grace: STOP_GRACE,
             restart: true,
             restart_not_before: if alone { Duration::ZERO } else { FAILOVER_FIRST },
+            unprivileged: false,
         })
         .await
 }

@@ -17,8 +17,8 @@ use super::{
     info::Place,
     session::{Session, address, command},
     survey,
-    wait::{Look, until},
 };
+use crate::wait::{Look, until};
 use clusterdeck_domain::NodeSpec;
 use clusterdeck_driver::{ClusterContext, DriverError, HandOver, Progress, Result, Switch};
 use futures::future::join_all;

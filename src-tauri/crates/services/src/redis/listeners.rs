@@ -24,6 +24,7 @@ pub(crate) fn listeners(cx: &ClusterContext) -> Result<Vec<Listener>> {
             name: node.name.clone(),
             address,
             port,
+            check_port: None,
             drained: node.drained,
         });
     }
@@ -31,6 +32,7 @@ pub(crate) fn listeners(cx: &ClusterContext) -> Result<Vec<Listener>> {
         traffic,
         port: gateway.port(port),
         backends: backends.clone(),
+        check_tls: false,
         check,
     };
     Ok(vec![

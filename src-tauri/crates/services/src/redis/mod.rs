@@ -8,22 +8,20 @@ mod form;
 mod hand_over;
 mod info;
 mod listeners;
-mod measure;
 mod observe;
 mod readiness;
 mod sentinel;
 mod session;
 mod shards;
 mod survey;
-mod wait;
 
+use crate::measure::Readings;
 use async_trait::async_trait;
 use clusterdeck_domain::{ClusterObserved, NodeId, NodeSpec, ServiceKind, Topology};
 use clusterdeck_driver::{
     ClusterContext, HandOver, Listener, Progress, Result, ServiceDriver, StartAs, Switch,
 };
 use flavour::Flavour;
-use measure::Readings;
 
 /// The driver of the family.
 #[derive(Debug, Default)]

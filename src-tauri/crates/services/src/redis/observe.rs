@@ -2,18 +2,20 @@
 //! as what it is.
 
 use super::{
+    config::DATA,
     flavour::Flavour,
     form::UNIT,
     info::{Info, Place},
-    measure::{Measured, Readings},
     readiness,
     sentinel::{self, Opinion},
     session::{As, Session, address},
     shards::{self, Membership},
     survey,
 };
+use crate::measure::{Counters, Readings};
 use clusterdeck_domain::{
-    ClusterObserved, Health, Link, NodeKind, NodeObserved, NodeSpec, NodeState, Role, Topology, Votes,
+    ClusterObserved, Health, Link, NodeKind, NodeMetrics, NodeObserved, NodeSpec, NodeState, Role, Topology,
+    Votes,
 };
 use clusterdeck_driver::{ClusterContext, Result, UnitState};
 use futures::future::join_all;
@@ -38,7 +40,7 @@ struct Found<'a> {
     node: &'a NodeSpec,
     unit: Result<UnitState>,
     server: Result<Answered>,
-    measured: Measured,
+    metrics: NodeMetrics,
 }
 
 /// Looks at a cluster.
@@ -57,7 +59,9 @@ async fn look<'a>(cx: &'a ClusterContext, node: &'a NodeSpec, readings: &Reading
     let gone = |what: &str| clusterdeck_driver::DriverError::transient(format!("{} {what}", node.name));
     let machine = match cx.machine(node) {
         Ok(machine) => machine,
-        Err(e) => return Found { node, unit: Err(e.clone()), server: Err(e), measured: Measured::default() },
+        Err(e) => {
+            return Found { node, unit: Err(e.clone()), server: Err(e), metrics: NodeMetrics::default() };
+        }
     };
     let unit_name = if node.kind == NodeKind::Witness { sentinel::UNIT } else { UNIT };
     let (unit, server) = futures::join!(tokio::time::timeout(NODE_LIMIT, machine.state(unit_name)), async {
@@ -71,9 +75,25 @@ async fn look<'a>(cx: &'a ClusterContext, node: &'a NodeSpec, readings: &Reading
     });
     let unit = unit.unwrap_or_else(|_| Err(gone("cannot be looked at: its machine does not answer")));
     let info = server.as_ref().ok().map(|s| &s.info);
-    let measured =
-        tokio::time::timeout(NODE_LIMIT, readings.measure(node, machine.as_ref(), unit_name, info)).await;
-    Found { node, unit, server, measured: measured.unwrap_or_default() }
+    let counters = info.map(counters).unwrap_or_default();
+    let measuring = readings.measure(node, machine.as_ref(), unit_name, DATA, counters);
+    let mut metrics = tokio::time::timeout(NODE_LIMIT, measuring).await.unwrap_or_default();
+    #[allow(clippy::cast_precision_loss)]
+    {
+        metrics.operations_per_second =
+            info.and_then(|i| i.number("instantaneous_ops_per_sec")).map(|n| n as f64);
+    }
+    Found { node, unit, server, metrics }
+}
+
+fn counters(info: &Info) -> Counters {
+    Counters {
+        received_bytes: info.number("total_net_input_bytes"),
+        sent_bytes: info.number("total_net_output_bytes"),
+        hits: info.number("keyspace_hits"),
+        misses: info.number("keyspace_misses"),
+        operations: None,
+    }
 }
 
 async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Answered> {
@@ -168,7 +188,7 @@ fn node_observed(
     let mut seen = NodeObserved::unknown(node.id.clone());
     seen.shard = node.shard;
     seen.limited_by = cx.machine(node).ok().map(|m| m.limited_by().to_owned());
-    seen.metrics = found.measured.metrics.clone();
+    seen.metrics = found.metrics.clone();
     if node.kind == NodeKind::Witness {
         seen.role = Some(Role::Witness);
     }

@@ -8,8 +8,8 @@ use super::{
     flavour,
     session::{As, Session, VOTER_PORT, address},
     survey,
-    wait::{Look, until},
 };
+use crate::wait::{Look, until};
 use clusterdeck_domain::{NodeId, NodeSpec};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, Result, UnitSpec};
 use futures::future::join_all;
@@ -303,6 +303,7 @@ async fn start(cx: &ClusterContext, node: &NodeSpec, primary: (IpAddr, u16), epo
             stop_grace: Duration::from_secs(2),
             restart: true,
             restart_not_before: Duration::ZERO,
+            unprivileged: false,
         })
         .await
 }

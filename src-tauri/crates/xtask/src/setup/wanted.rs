@@ -73,7 +73,11 @@ const SERVERS: [Want; 5] = [
     Want { required: false, backports: true, ..server("valkey-server", "valkey-server", "Valkey clusters") },
 ];
 
-const TESTS: [Want; 8] = [
+const TESTS: [Want; 12] = [
+    server("postgresql", "pg_ctlcluster", "PostgreSQL clusters, which are not offered yet"),
+    server("patroni", "patroni", "the same: runs their servers"),
+    want("python3-psycopg2", Sign::Nothing, "the same: what Patroni speaks to them with"),
+    server("etcd-server", "etcd", "the same: where their nodes agree"),
     want("webkit2gtk-driver", Sign::Program("WebKitWebDriver"), "drives the real window in tests"),
     want("xvfb", Sign::Program("Xvfb"), "a screen for tests where there is none"),
     want("xauth", Sign::Program("xauth"), "the same"),

@@ -34,7 +34,13 @@ pub(super) fn launch(unit: &Launch<'_>) -> Result<Child> {
     let failed = |what: &str, e: &io::Error| broken(format!("{what} {}", spec.name), e);
     let output = unit.log.open().map_err(|e| failed("opening the log of", &e))?;
     let errors = output.try_clone().map_err(|e| failed("opening the log of", &e))?;
-    let mut command = in_own_session(unit.pid_file, &spec.program);
+    let mut command = if spec.unprivileged && rustix::process::geteuid().is_root() {
+        let mut command = in_own_session(unit.pid_file, &as_nobody(&spec.program)?);
+        command.args(AS_NOBODY).arg(&spec.program);
+        command
+    } else {
+        in_own_session(unit.pid_file, &spec.program)
+    };
     command
         .args(&spec.args)
         .current_dir(unit.root)
@@ -65,6 +71,21 @@ fn in_own_session(pid_file: &Path, program: &Path) -> Command {
     command.args(["-c", r#"echo $$ > "$0.new" && mv "$0.new" "$0" && exec "$@""#]).arg(pid_file).arg(program);
     command.process_group(0);
     command
+}
+
+/// What makes a program believe that it is not root: a user namespace in which we are nobody. Its files stay ours, so
+/// nothing changes hands; over what others own it has no right.
+const AS_NOBODY: [&str; 4] = ["--user", "--map-user=nobody", "--map-group=nogroup", "--"];
+
+/// `unshare`, which becomes the program it is given.
+fn as_nobody(program: &Path) -> Result<PathBuf> {
+    let found = ["/usr/bin/unshare", "/bin/unshare"].iter().map(PathBuf::from).find(|p| p.exists());
+    found.ok_or_else(|| {
+        DriverError::rejected(
+            format!("{} refuses to run as root", program.display()),
+            "start Clusterdeck as an ordinary user, or install `unshare` (util-linux)",
+        )
+    })
 }
 
 /// All a server gets to see of our environment: where programs are, and how to write dates and letters.

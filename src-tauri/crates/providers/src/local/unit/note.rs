@@ -68,6 +68,7 @@ mod tests {
             stop_grace: Duration::from_secs(1),
             restart: true,
             restart_not_before: not_before,
+            unprivileged: false,
         };
         let ended = Some(Ended { at_ms: 1_000_000 + lasted_ms, how: "it ended".to_owned() });
         UnitNote { since_ms: 1_000_000, quick, ended, ..UnitNote::fresh(&spec) }

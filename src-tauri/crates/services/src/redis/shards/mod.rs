@@ -13,8 +13,8 @@ use super::{
     info::Place,
     session::{BUS_PORT, Session, address, command},
     survey,
-    wait::{Look, until},
 };
+use crate::wait::{Look, until};
 use clusterdeck_domain::NodeSpec;
 use clusterdeck_driver::{ClusterContext, DriverError, HandOver, Progress, Result};
 use futures::future::join_all;

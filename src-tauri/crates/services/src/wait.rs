@@ -56,7 +56,7 @@ impl Patience {
 /// an async closure cannot promise that its future may change threads.
 macro_rules! until {
     ($limit:expr, $look:expr) => {{
-        let mut patience = $crate::redis::wait::Patience::of($limit);
+        let mut patience = $crate::wait::Patience::of($limit);
         loop {
             match patience.weigh($look.await).await {
                 Ok(None) => {}

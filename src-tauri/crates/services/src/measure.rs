@@ -1,6 +1,5 @@
 //! Measurements of a node. Rates come from the difference to the reading before, which is kept here.
 
-use super::{config::DATA, info::Info};
 use clusterdeck_domain::{NodeId, NodeKind, NodeMetrics, NodeSpec};
 use clusterdeck_driver::Machine;
 use std::{
@@ -14,25 +13,27 @@ const MOST: usize = 4096;
 /// A reading this old says nothing about now.
 const OLDEST: Duration = Duration::from_secs(120);
 
+/// What a server counted since it started.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counters {
+    pub(crate) received_bytes: Option<u64>,
+    pub(crate) sent_bytes: Option<u64>,
+    /// Reads that were answered from memory, and those that were not.
+    pub(crate) hits: Option<u64>,
+    pub(crate) misses: Option<u64>,
+    pub(crate) operations: Option<u64>,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     at: Instant,
     cpu_ms: Option<u64>,
-    received: Option<u64>,
-    sent: Option<u64>,
-    hits: Option<u64>,
-    misses: Option<u64>,
+    counters: Counters,
 }
 
 /// The last reading of each node.
 #[derive(Debug, Default)]
 pub(crate) struct Readings(Mutex<HashMap<NodeId, Reading>>);
-
-/// What was measured of one node.
-#[derive(Debug, Default)]
-pub(crate) struct Measured {
-    pub(crate) metrics: NodeMetrics,
-}
 
 #[allow(clippy::cast_precision_loss)]
 const fn float(value: u64) -> f64 {
@@ -46,50 +47,44 @@ fn rate(now: Option<u64>, before: Option<u64>, seconds: f64) -> Option<f64> {
 }
 
 impl Readings {
-    /// Measures a node whose server said `info`, when it did.
+    /// Measures a node: its unit, the folder of its data, and what its server counted.
     pub(crate) async fn measure(
         &self,
         node: &NodeSpec,
         machine: &dyn Machine,
         unit: &str,
-        info: Option<&Info>,
-    ) -> Measured {
+        folder: &str,
+        counters: Counters,
+    ) -> NodeMetrics {
         let data = async {
             match node.kind {
-                NodeKind::Data => machine.disk_bytes(DATA).await.ok(),
+                NodeKind::Data => machine.disk_bytes(folder).await.ok(),
                 NodeKind::Witness => None,
             }
         };
         let (usage, disk) = futures::join!(machine.usage(unit), data);
         let usage = usage.unwrap_or_default();
-        let counter = |name| info.and_then(|i| i.number(name));
-        let now = Reading {
-            at: Instant::now(),
-            cpu_ms: usage.cpu_ms,
-            received: counter("total_net_input_bytes"),
-            sent: counter("total_net_output_bytes"),
-            hits: counter("keyspace_hits"),
-            misses: counter("keyspace_misses"),
-        };
-        let before = self.replace(&node.id, now);
+        let now = Reading { at: Instant::now(), cpu_ms: usage.cpu_ms, counters };
         let mut metrics = NodeMetrics {
             memory_bytes: usage.memory_bytes.map(float),
             disk_bytes: disk.map(float),
-            operations_per_second: counter("instantaneous_ops_per_sec").map(float),
             ..NodeMetrics::default()
         };
-        if let Some(before) = before {
+        if let Some(before) = self.replace(&node.id, now) {
             let seconds = now.at.duration_since(before.at).as_secs_f64();
+            let (now, before) = ((now.cpu_ms, now.counters), (before.cpu_ms, before.counters));
             // Milliseconds of processor time in a second: a thousand are one core at work all the time.
-            metrics.cpu_percent = rate(now.cpu_ms, before.cpu_ms, seconds).map(|ms| ms / 10.0);
-            metrics.network_in_bytes_per_second = rate(now.received, before.received, seconds);
-            metrics.network_out_bytes_per_second = rate(now.sent, before.sent, seconds);
+            metrics.cpu_percent = rate(now.0, before.0, seconds).map(|ms| ms / 10.0);
+            let (now, before) = (now.1, before.1);
+            metrics.network_in_bytes_per_second = rate(now.received_bytes, before.received_bytes, seconds);
+            metrics.network_out_bytes_per_second = rate(now.sent_bytes, before.sent_bytes, seconds);
+            metrics.operations_per_second = rate(now.operations, before.operations, seconds);
             let hits = rate(now.hits, before.hits, seconds);
             let misses = rate(now.misses, before.misses, seconds);
             metrics.hit_rate_percent =
                 hits.zip(misses).filter(|(h, m)| h + m > 0.0).map(|(h, m)| 100.0 * h / (h + m));
         }
-        Measured { metrics }
+        metrics
     }
 
     fn replace(&self, node: &NodeId, now: Reading) -> Option<Reading> {

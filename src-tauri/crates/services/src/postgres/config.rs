@@ -1,0 +1,88 @@
+//! What PostgreSQL is told: parameters from the plan, who may come in and how.
+
+use clusterdeck_driver::{ClusterContext, Machine};
+use serde_json::{Value, json};
+
+pub(crate) const PORT: u16 = 5432;
+pub(crate) const FOLDER: &str = "pg";
+/// Sockets lie outside of it: a copy of the folder would else copy their locks.
+pub(crate) const DATA: &str = "pg/data";
+
+/// Roles, each with a secret of its name: ourselves, replication, `pg_rewind`, watching, people.
+pub(crate) const OPERATOR: &str = "operator";
+pub(crate) const REPLICA: &str = "replica";
+pub(crate) const REWIND: &str = "rewind";
+pub(crate) const WATCH: &str = "watch";
+/// The role of people, and the database it owns.
+pub(crate) const PEOPLE: &str = "app";
+
+const MIB: u64 = 1 << 20;
+
+/// Connections people may open: some 10 MiB each beside the shared memory.
+fn max_connections(memory: u64) -> u64 {
+    (memory / (16 * MIB)).clamp(25, 500)
+}
+
+/// Parameters that all members must share: a replica with less of them than its primary had does not start.
+pub(crate) fn parameters(cx: &ClusterContext, machine: &dyn Machine) -> Value {
+    let memory = machine.plan().memory_bytes;
+    let nodes = cx.spec.data_nodes().count().max(3) as u64;
+    json!({
+        "max_connections": max_connections(memory),
+        "max_worker_processes": 8.max(u64::from(machine.plan().cpus) * 2),
+        "max_wal_senders": nodes * 2 + 4,
+        "max_replication_slots": nodes * 2 + 4,
+        "max_prepared_transactions": 0,
+        "max_locks_per_transaction": 64,
+        "track_commit_timestamp": "off",
+        "wal_level": "replica",
+        "hot_standby": "on",
+        "wal_log_hints": "on",
+    })
+}
+
+/// Parameters of one node, by the size of its machine.
+pub(crate) fn local_parameters(machine: &dyn Machine) -> Value {
+    let memory = machine.plan().memory_bytes;
+    let mib = |bytes: u64| format!("{}MB", (bytes / MIB).max(1));
+    let connections = max_connections(memory);
+    json!({
+        "unix_socket_directories": "",
+        "password_encryption": "scram-sha-256",
+        "ssl": "on",
+        "ssl_ca_file": machine.path(super::tls::CA_FILE),
+        "ssl_cert_file": machine.path(super::tls::CERT_FILE),
+        "ssl_key_file": machine.path(super::tls::KEY_FILE),
+        "shared_buffers": mib(memory / 4),
+        "effective_cache_size": mib(memory / 4 * 3),
+        "maintenance_work_mem": mib((memory / 16).min(1024 * MIB)),
+        "work_mem": mib((memory / 4 / connections).clamp(MIB, 64 * MIB)),
+        // What a replica that was away for a while needs, and no more than a tenth of the disk.
+        "wal_keep_size": mib((machine.plan().disk_bytes / 40).min(1024 * MIB)),
+        "max_slot_wal_keep_size": mib(machine.plan().disk_bytes / 10),
+        "max_wal_size": mib((machine.plan().disk_bytes / 20).clamp(256 * MIB, 4096 * MIB)),
+        "checkpoint_completion_target": 0.9,
+        // A client that went away without a word keeps its locks until somebody notices.
+        "tcp_keepalives_idle": 30,
+        "tcp_keepalives_interval": 10,
+        "tcp_keepalives_count": 3,
+        "log_line_prefix": "%m [%p] %q%u@%d ",
+        "log_checkpoints": "on",
+        "log_lock_waits": "on",
+        "log_destination": "stderr",
+        "logging_collector": "off",
+    })
+}
+
+/// Who may come in. Every rule asks for a password by SCRAM; our own roles come over TLS only.
+pub(crate) fn pg_hba(_cx: &ClusterContext) -> Vec<String> {
+    let mut rules = Vec::new();
+    for address in ["0.0.0.0/0", "::/0"] {
+        rules.push(format!("hostssl replication {REPLICA} {address} scram-sha-256"));
+        rules.push(format!("host replication all {address} reject"));
+        rules.push(format!("hostssl all {OPERATOR},{REWIND},{WATCH} {address} scram-sha-256"));
+        rules.push(format!("hostnossl all {OPERATOR},{REPLICA},{REWIND},{WATCH} {address} reject"));
+        rules.push(format!("host all all {address} scram-sha-256"));
+    }
+    rules
+}

@@ -1,0 +1,166 @@
+//! Starting and stopping nodes, bringing them together, taking one in and letting one go. Who leads is Patroni's business.
+
+use super::{
+    config, etcd, patroni,
+    patroni::{Client, Member},
+    sql::{ANSWER, As, Session, address},
+};
+use crate::wait::{Look, until};
+use clusterdeck_domain::{Lifecycle, NodeKind, NodeSpec, Sensitive};
+use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs};
+use postgres_protocol::password;
+use std::time::Duration;
+use tokio_postgres::types::PgLsn;
+
+/// The first node makes its data folder and starts within three seconds; a busy computer takes longer.
+const LEADS_WITHIN: Duration = Duration::from_secs(60);
+/// A copy that does not move for so long is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// Starts etcd where the node votes, and Patroni with PostgreSQL. In a new cluster the others wait for the first: whoever
+/// starts first would lead.
+pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
+    if node.kind == NodeKind::Witness {
+        return Ok(());
+    }
+    let creating = cx.spec.lifecycle == Lifecycle::Creating;
+    if etcd::voters(cx).iter().any(|v| v.id == node.id) {
+        let known = cx.machine(node)?.exists("etcd/data/member").await?;
+        if creating || known {
+            etcd::start(cx, node, &etcd::founders(cx)?, true).await?;
+        }
+    }
+    if creating {
+        if matches!(start_as, StartAs::ReplicaOf(_)) {
+            leader(cx).await?;
+        } else {
+            // etcd settles on its version when all founders are there, and Patroni does not speak to one that has not.
+            for witness in etcd::voters(cx).into_iter().filter(|v| v.kind == NodeKind::Witness) {
+                etcd::start(cx, witness, &etcd::founders(cx)?, true).await?;
+            }
+        }
+    }
+    patroni::start(cx, node).await
+}
+
+/// Stops Patroni, which stops PostgreSQL in order first. Its vote stays.
+pub(crate) async fn stop_node(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+    match cx.machine(node) {
+        Ok(machine) => machine.stop(patroni::UNIT).await,
+        Err(_) => Ok(()),
+    }
+}
+
+/// Waits until somebody leads.
+pub(crate) async fn leader(cx: &ClusterContext) -> Result<&NodeSpec> {
+    let client = Client::within(cx, patroni::GLANCE)?;
+    let name = until!(LEADS_WITHIN, async {
+        let members = client.members().await?;
+        Ok(match members.leader() {
+            Some(name) => Look::Done(name.to_owned()),
+            None => Look::NotYet("no node leads yet".to_owned()),
+        })
+    })?;
+    cx.spec
+        .find_node(&name)
+        .ok_or_else(|| DriverError::broken(format!("{name} leads and is not of this cluster")))
+}
+
+/// Brings freshly started nodes together: somebody leads, the roles are there, all others stream.
+pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()> {
+    progress.note("waiting for the first node to lead");
+    let lead = leader(cx).await?;
+    roles(cx, lead).await?;
+    for node in cx.spec.data_nodes().filter(|n| n.id != lead.id) {
+        caught_up(cx, node, progress).await?;
+    }
+    Ok(())
+}
+
+/// Makes the roles of watching and of people, and the database of people. Nothing happens to those that are there.
+async fn roles(cx: &ClusterContext, lead: &NodeSpec) -> Result<()> {
+    let session = Session::open(cx, lead, As::Operator, ANSWER).await?;
+    for (role, secret, rights) in
+        [(config::WATCH, config::WATCH, ""), (config::PEOPLE, "people", " CREATEDB CREATEROLE")]
+    {
+        let there = session.rows("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1", &[&role]).await?;
+        if there.is_empty() {
+            let hashed = hashed(cx.secrets.newest(secret)?);
+            session.run(&format!("CREATE ROLE {role} LOGIN{rights} PASSWORD '{}'", hashed.reveal())).await?;
+        }
+    }
+    session.run(&format!("GRANT pg_monitor TO {}", config::WATCH)).await?;
+    let there =
+        session.rows("SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1", &[&config::PEOPLE]).await?;
+    if there.is_empty() {
+        session.run(&format!("CREATE DATABASE {0} OWNER {0}", config::PEOPLE)).await?;
+    }
+    Ok(())
+}
+
+/// A password as the server keeps it, so that it never sees it in clear.
+pub(crate) fn hashed(password: &Sensitive<String>) -> Sensitive<String> {
+    Sensitive::new(password::scram_sha_256(password.reveal().as_bytes()))
+}
+
+/// Whether a member follows the leader: `streaming`, which Patroni before 3.1 calls `running`.
+fn follows(member: &Member) -> bool {
+    member.role != "leader" && matches!(member.state.as_str(), "streaming" | "running")
+}
+
+/// Waits until a node follows and has what the leader had when we began.
+pub(crate) async fn caught_up(cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
+    let client = Client::within(cx, patroni::GLANCE)?;
+    until!(STUCK_AFTER, async {
+        let size = cx.machine(node)?.disk_bytes(config::DATA).await.unwrap_or(0);
+        let members = client.members().await?;
+        let found = members.members.iter().find(|m| m.name == node.name);
+        Ok(match found {
+            Some(member) if follows(member) => Look::Done(()),
+            Some(member) => {
+                progress.note(&format!("{} is {}", node.name, member.state));
+                Look::Moving(format!("{} is {}", node.name, member.state), size)
+            }
+            None => Look::Moving(format!("{} is not a member yet", node.name), size),
+        })
+    })?;
+    let lead = Session::open(cx, leader(cx).await?, As::Operator, ANSWER).await?;
+    let goal: PgLsn = lead.row("SELECT pg_current_wal_lsn()", &[]).await?.get(0);
+    until!(STUCK_AFTER, async {
+        let rows = lead
+            .rows("SELECT replay_lsn FROM pg_stat_replication WHERE application_name = $1", &[&node.name])
+            .await?;
+        let at: Option<PgLsn> = rows.first().and_then(|row| row.get(0));
+        Ok(match at {
+            Some(at) if at >= goal => Look::Done(()),
+            Some(at) => Look::Moving(format!("{} catches up", node.name), at.into()),
+            None => Look::NotYet(format!("nothing is streamed to {} yet", node.name)),
+        })
+    })
+}
+
+/// Takes a node out. Its key and its replication slot go by themselves; its vote goes when the voters are settled.
+pub(crate) async fn leave(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+    let members = Client::within(cx, patroni::GLANCE)?.members().await?;
+    if members.leader() == Some(node.name.as_str()) && cx.spec.data_nodes().count() > 1 {
+        return Err(DriverError::rejected(
+            format!("{} takes the writes of this cluster", node.name),
+            "promote another node first",
+        ));
+    }
+    stop_node(cx, node).await
+}
+
+/// Writes and reads through the endpoint as people do.
+pub(crate) async fn probe(cx: &ClusterContext) -> Result<()> {
+    let at = address(cx.gateway()?.as_ref());
+    let session = Session::connect(cx, "the endpoint", at, As::People, ANSWER).await?;
+    // Gone with the connection, and written through the log like any other row of a permanent catalog.
+    let row = session
+        .row("SELECT set_config('clusterdeck.probe', '1', false), pg_is_in_recovery(), txid_current()", &[])
+        .await?;
+    if row.get::<_, bool>(1) {
+        return Err(DriverError::transient("the endpoint leads to a node that takes no writes"));
+    }
+    Ok(())
+}

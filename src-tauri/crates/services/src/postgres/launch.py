@@ -1,0 +1,61 @@
+"""Runs Patroni, with two repairs where the installed version needs them. Argument: its configuration.
+
+It looks at once whether PostgreSQL has stopped, and again only after a second; that second is most of what a planned
+hand-over costs (measured with 3.0.2: 1.4 s without writes, 0.6 s when it looks twenty times a second).
+
+Before 3.0.3, over etcd 3, a leader that was suspended for longer than its lock lasts writes the lock again when it wakes,
+over the name of the one elected meanwhile; that one then steps back, and what it had acknowledged is lost (upstream
+#2689, #2693; measured: 529 and 1269 writes, none with this repair).
+"""
+import sys
+
+
+def version():
+    from patroni.version import __version__
+    return tuple(int(part) for part in __version__.split('.')[:3] if part.isdigit())
+
+
+def look_often():
+    import patroni.postgresql
+    if hasattr(patroni.postgresql, 'STOP_POLLING_INTERVAL'):
+        patroni.postgresql.STOP_POLLING_INTERVAL = 0.05
+
+
+def never_take_the_lock_of_another():
+    import time
+    from patroni.dcs import etcd3
+
+    def update_leader(self):
+        retry = self._retry.copy()
+
+        def again(*args, **kwargs):
+            kwargs['retry'] = retry
+            return retry(*args, **kwargs)
+
+        self._run_and_handle_exceptions(self._do_refresh_lease, True, retry=again)
+        if not self._lease:
+            return False
+        leader = self.cluster and self.cluster.leader
+        if getattr(leader, 'session', None) == self._lease:
+            return True
+        retry.deadline = retry.stoptime - time.time()
+        if retry.deadline < 1:
+            raise etcd3.Etcd3Error('update_leader timeout')
+        key, value = etcd3.base64_encode(self.leader_path), etcd3.base64_encode(self._name)
+        # Only while it holds our own name, or nobody's.
+        ours = {'key': key, 'target': 'VALUE', 'value': value}
+        put = {'request_put': {'key': key, 'value': value, 'lease': self._lease}}
+        if self._run_and_handle_exceptions(self._client.txn, ours, put, retry=again):
+            return True
+        return bool(self._run_and_handle_exceptions(
+            self._client.put, self.leader_path, self._name, self._lease, create_revision='0', retry=again))
+
+    etcd3.Etcd3._update_leader = etcd3.catch_return_false_exception(update_leader)
+
+
+if __name__ == '__main__':
+    look_often()
+    if version() < (3, 0, 3):
+        never_take_the_lock_of_another()
+    from patroni.__main__ import main
+    sys.exit(main())

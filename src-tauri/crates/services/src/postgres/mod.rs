@@ -1,0 +1,143 @@
+//! PostgreSQL: Patroni runs the servers and decides who leads, etcd is where the nodes agree, and a guard sees that a server
+//! never takes writes without its Patroni.
+
+mod change;
+mod config;
+mod etcd;
+mod flavour;
+mod form;
+mod http;
+mod listeners;
+mod observe;
+mod patroni;
+mod readiness;
+mod sql;
+mod tls;
+
+use crate::measure::Readings;
+use async_trait::async_trait;
+use clusterdeck_domain::{ClusterObserved, NodeId, NodeSpec, Sensitive, ServiceKind};
+use clusterdeck_driver::{
+    ClusterContext, DriverError, HandOver, Listener, Progress, Result, ServiceDriver, StartAs, Switch,
+};
+
+/// The driver of the family.
+#[derive(Debug, Default)]
+pub struct Postgres {
+    readings: Readings,
+}
+
+impl Postgres {
+    /// Makes it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+#[async_trait]
+impl ServiceDriver for Postgres {
+    fn services(&self) -> &'static [ServiceKind] {
+        flavour::SERVICES
+    }
+    fn programs(&self, _service: ServiceKind) -> &'static [(&'static str, &'static str)] {
+        flavour::PROGRAMS
+    }
+    fn ports(&self, _service: ServiceKind) -> &'static [u16] {
+        &[config::PORT, patroni::PORT, etcd::CLIENT_PORT, etcd::PEER_PORT]
+    }
+    fn secret_names(&self) -> &'static [&'static str] {
+        &["people", config::OPERATOR, config::REPLICA, config::REWIND, config::WATCH, tls::CA]
+    }
+    fn make_secret(&self, name: &str) -> Option<Sensitive<String>> {
+        if name == tls::CA { tls::new_authority() } else { None }
+    }
+    fn people(&self, _service: ServiceKind) -> (&'static str, &'static str) {
+        (config::PEOPLE, "postgresql")
+    }
+    fn server_unit(&self) -> &'static str {
+        patroni::UNIT
+    }
+    fn voters<'a>(&self, cx: &'a ClusterContext) -> Vec<&'a NodeSpec> {
+        etcd::voters(cx)
+    }
+
+    async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
+        form::start_node(cx, node, start_as).await
+    }
+    async fn can_start(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+        flavour::software(&cx.spec, cx.machine(node)?.as_ref()).await.map(drop)
+    }
+    async fn stop_node(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+        form::stop_node(cx, node).await
+    }
+    async fn form(&self, cx: &ClusterContext, progress: &Progress) -> Result<()> {
+        form::form(cx, progress).await
+    }
+    async fn join(&self, cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
+        form::caught_up(cx, node, progress).await
+    }
+    async fn leave(&self, cx: &ClusterContext, node: &NodeSpec, _progress: &Progress) -> Result<()> {
+        form::leave(cx, node).await
+    }
+
+    async fn arm_failover(&self, cx: &ClusterContext, _primary: Option<&NodeId>) -> Result<()> {
+        change::arm(cx).await
+    }
+    async fn disarm_failover(&self, cx: &ClusterContext) -> Result<()> {
+        change::set_pause(cx, true).await
+    }
+
+    async fn hand_over(
+        &self,
+        cx: &ClusterContext,
+        target: &NodeSpec,
+        switch: &(dyn Fn() -> Switch + Send + Sync),
+    ) -> Result<HandOver> {
+        change::hand_over(cx, target, switch).await
+    }
+    async fn set_candidate(&self, cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<()> {
+        change::set_candidate(cx, node, candidate).await
+    }
+    async fn resync(
+        &self,
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        progress: &Progress,
+    ) -> Result<Option<String>> {
+        change::resync(cx, node, progress).await.map(|()| None)
+    }
+    async fn add_shard(&self, _cx: &ClusterContext, _shard: u16, _progress: &Progress) -> Result<()> {
+        Err(no_shards())
+    }
+    async fn remove_shard(&self, _cx: &ClusterContext, _shard: u16, _progress: &Progress) -> Result<()> {
+        Err(no_shards())
+    }
+    async fn apply_options(&self, _cx: &ClusterContext) -> Result<()> {
+        Ok(())
+    }
+    async fn accept_next_secrets(&self, cx: &ClusterContext) -> Result<()> {
+        change::accept_next_secrets(cx).await
+    }
+    async fn retire_old_secrets(&self, _cx: &ClusterContext) -> Result<()> {
+        // A role has one password: the old one went when the new one came.
+        Ok(())
+    }
+
+    async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {
+        observe::observe(cx, &self.readings).await
+    }
+    fn listeners(&self, cx: &ClusterContext) -> Result<Vec<Listener>> {
+        listeners::listeners(cx)
+    }
+    async fn restart_as(&self, _cx: &ClusterContext, _node: &NodeSpec) -> Result<StartAs> {
+        Ok(StartAs::Member)
+    }
+    async fn probe(&self, cx: &ClusterContext) -> Result<()> {
+        form::probe(cx).await
+    }
+}
+
+/// The topology has none; the domain offers none.
+fn no_shards() -> DriverError {
+    DriverError::rejected("PostgreSQL has no shards", "nothing was changed")
+}

@@ -1,0 +1,257 @@
+//! Looking at a cluster: what the machine says of the units, what Patroni says of the node, what the server says of itself.
+
+use super::{
+    config, etcd,
+    patroni::{self, Client, GLANCE},
+    readiness,
+    sql::{As, Session, address},
+};
+use crate::measure::{Counters, Readings};
+use clusterdeck_domain::{
+    ClusterObserved, Health, Link, NodeKind, NodeMetrics, NodeObserved, NodeSpec, NodeState, Role, Topology,
+    Votes,
+};
+use clusterdeck_driver::{ClusterContext, DriverError, Result, UnitState};
+use futures::future::join_all;
+use jiff::Timestamp;
+use serde_json::Value;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// For everything that is asked of one node.
+const NODE_LIMIT: Duration = Duration::from_secs(1);
+
+/// What was found on one node.
+struct Found<'a> {
+    node: &'a NodeSpec,
+    unit: Result<UnitState>,
+    says: Result<Says>,
+    stat: Stat,
+    metrics: NodeMetrics,
+}
+
+/// What a server says of itself.
+#[derive(Debug, Default)]
+struct Stat {
+    counters: Counters,
+    clients: Option<u64>,
+    data_bytes: Option<u64>,
+}
+
+/// What Patroni says of its server.
+#[derive(Debug, Clone)]
+pub(crate) struct Says {
+    pub(crate) leads: bool,
+    state: String,
+    timeline: Option<u64>,
+    /// Where its log is: written by a leader, replayed by a follower.
+    position: Option<u64>,
+    /// Names of those it streams to.
+    streams_to: Vec<String>,
+}
+
+impl Says {
+    pub(crate) fn of(status: &Value) -> Self {
+        let xlog = &status["xlog"];
+        let number = |name: &str| xlog[name].as_u64();
+        let replication = status["replication"].as_array().cloned().unwrap_or_default();
+        Self {
+            leads: matches!(status["role"].as_str(), Some("primary" | "master")),
+            state: status["state"].as_str().unwrap_or("unknown").to_owned(),
+            timeline: status["timeline"].as_u64(),
+            position: number("location").or_else(|| number("replayed_location")),
+            streams_to: replication
+                .iter()
+                .filter(|r| r["state"] == "streaming")
+                .filter_map(|r| r["application_name"].as_str().map(str::to_owned))
+                .collect(),
+        }
+    }
+}
+
+/// Looks at a cluster.
+pub(crate) async fn observe(cx: &ClusterContext, readings: &Readings) -> ClusterObserved {
+    let at = Timestamp::now();
+    let client = Client::within(cx, GLANCE);
+    let looks = join_all(cx.spec.nodes.iter().map(|node| look(cx, node, client.as_ref().ok(), readings)));
+    let (found, present, endpoint_up) = futures::join!(looks, etcd::present(cx), endpoint(cx));
+    let leader = leader(&found);
+    let nodes: Vec<_> = found.iter().map(|f| node_observed(cx, f, leader)).collect();
+    let total = etcd::voters(cx).len();
+    let votes = (cx.spec.topology == Topology::PrimaryReplica && present > 0).then(|| Votes {
+        present: u16::try_from(present).unwrap_or(u16::MAX),
+        needed: u16::try_from(total / 2 + 1).unwrap_or(u16::MAX),
+        total: u16::try_from(total).unwrap_or(u16::MAX),
+    });
+    let failover = readiness::readiness(cx, &nodes, votes.as_ref());
+    ClusterObserved { at, nodes, votes, failover, endpoint_up }
+}
+
+/// Who leads: of several who say so the one on the highest timeline, which is the one elected last.
+fn leader<'f, 'a>(found: &'f [Found<'a>]) -> Option<&'f Found<'a>> {
+    let leading = found.iter().filter(|f| f.says.as_ref().is_ok_and(|s| s.leads && s.state == "running"));
+    leading.max_by_key(|f| f.says.as_ref().ok().and_then(|s| s.timeline))
+}
+
+async fn look<'a>(
+    cx: &ClusterContext,
+    node: &'a NodeSpec,
+    client: Option<&Client>,
+    readings: &Readings,
+) -> Found<'a> {
+    let gone = |what: &str| DriverError::transient(format!("{} {what}", node.name));
+    let Ok(machine) = cx.machine(node) else {
+        let (unit, says) = (Err(gone("has no machine")), Err(gone("has no machine")));
+        return Found { node, unit, says, stat: Stat::default(), metrics: NodeMetrics::default() };
+    };
+    let unit_name = if node.kind == NodeKind::Witness { etcd::UNIT } else { patroni::UNIT };
+    let says = async {
+        match (node.kind, client) {
+            (NodeKind::Data, Some(client)) => client.status(&node.name).await.map(|status| Says::of(&status)),
+            _ => Err(gone("has no server")),
+        }
+    };
+    let stat = async {
+        match node.kind {
+            NodeKind::Data => timeout(NODE_LIMIT, stat(cx, node)).await.ok().and_then(Result::ok),
+            NodeKind::Witness => None,
+        }
+    };
+    let (unit, says, stat) = futures::join!(timeout(NODE_LIMIT, machine.state(unit_name)), says, stat);
+    let unit = unit.unwrap_or_else(|_| Err(gone("cannot be looked at: its machine does not answer")));
+    let stat = stat.unwrap_or_default();
+    let metrics = readings.measure(node, machine.as_ref(), unit_name, config::DATA, stat.counters).await;
+    Found { node, unit, says, stat, metrics }
+}
+
+/// Counters of the server, and people's connections.
+async fn stat(cx: &ClusterContext, node: &NodeSpec) -> Result<Stat> {
+    let session = Session::open(cx, node, As::Watch, NODE_LIMIT).await?;
+    let row = session
+        .row(
+            "SELECT sum(xact_commit + xact_rollback)::int8, sum(blks_hit)::int8, sum(blks_read)::int8, \
+             (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename <> ALL ($1)), \
+             (SELECT sum(pg_database_size(oid))::int8 FROM pg_database WHERE datallowconn) \
+             FROM pg_stat_database",
+            &[&[config::OPERATOR, config::WATCH, config::REWIND, config::REPLICA].as_slice()],
+        )
+        .await?;
+    let number = |at: usize| row.get::<_, Option<i64>>(at).and_then(|n| u64::try_from(n).ok());
+    let counters =
+        Counters { operations: number(0), hits: number(1), misses: number(2), ..Counters::default() };
+    Ok(Stat { counters, clients: number(3), data_bytes: number(4) })
+}
+
+/// Whether the endpoint leads to a node that takes writes: asked through it.
+async fn endpoint(cx: &ClusterContext) -> Option<bool> {
+    let gateway = cx.gateway().ok()?;
+    let asked = async {
+        let at = address(gateway.as_ref());
+        let session = Session::connect(cx, "the endpoint", at, As::People, NODE_LIMIT).await?;
+        session.row("SELECT NOT pg_is_in_recovery()", &[]).await.map(|row| row.get::<_, bool>(0))
+    };
+    Some(matches!(timeout(NODE_LIMIT, asked).await, Ok(Ok(true))))
+}
+
+fn node_observed(cx: &ClusterContext, found: &Found<'_>, leader: Option<&Found<'_>>) -> NodeObserved {
+    let node = found.node;
+    let mut seen = NodeObserved::unknown(node.id.clone());
+    seen.limited_by = cx.machine(node).ok().map(|m| m.limited_by().to_owned());
+    seen.metrics = found.metrics.clone();
+    if node.kind == NodeKind::Witness {
+        seen.role = Some(Role::Witness);
+    }
+    if node.drained {
+        (seen.state, seen.health) = (NodeState::Drained, Health::Degraded);
+        seen.detail = Some("Taken out of service on purpose.".to_owned());
+        return seen;
+    }
+    match (&found.unit, &found.says) {
+        (Ok(UnitState::Running { .. }), Ok(says)) => answering(found, says, leader, &mut seen),
+        (Ok(UnitState::Running { .. }), _) if node.kind == NodeKind::Witness => {
+            (seen.state, seen.health) = (NodeState::Running, Health::Healthy);
+        }
+        (Ok(UnitState::Running { .. }), Err(e)) => {
+            (seen.state, seen.health) = (NodeState::Unresponsive, Health::Down);
+            seen.detail = Some(format!("Its process is there, but {e}."));
+        }
+        (Ok(UnitState::Crashed { detail, .. }), _) => {
+            (seen.state, seen.health) = (NodeState::Crashed, Health::Down);
+            seen.detail = Some(detail.clone());
+        }
+        (Ok(UnitState::Absent | UnitState::Stopped), _) => {
+            (seen.state, seen.health) = (NodeState::Stopped, Health::Down);
+            seen.detail = Some("PostgreSQL does not run there.".to_owned());
+        }
+        (Err(e), _) => {
+            (seen.state, seen.health) = (NodeState::Unknown, Health::Unknown);
+            seen.detail = Some(format!("Nothing is known of it: {e}."));
+        }
+    }
+    seen
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn answering(found: &Found<'_>, says: &Says, leader: Option<&Found<'_>>, seen: &mut NodeObserved) {
+    seen.offset_bytes = says.position;
+    seen.data_bytes = found.stat.data_bytes;
+    seen.clients = found.stat.clients;
+    seen.metrics.clients = found.stat.clients.map(|c| c as f64);
+    if says.state != "running" {
+        // `starting`, `creating replica`, `running pg_rewind`, `stopping`, `crashed`, …
+        (seen.state, seen.health) = (NodeState::Starting, Health::Degraded);
+        seen.role = Some(Role::Replica);
+        seen.link = Some(Link::Syncing);
+        seen.detail = Some(format!("Patroni says: {}.", says.state));
+        return;
+    }
+    (seen.state, seen.health) = (NodeState::Running, Health::Healthy);
+    if says.leads {
+        seen.role = Some(Role::Primary);
+        if leader.is_some_and(|l| l.node.id != found.node.id) {
+            seen.health = Health::Degraded;
+            seen.detail = Some("It says it leads, but another one was elected after it.".to_owned());
+        }
+        return;
+    }
+    seen.role = Some(Role::Replica);
+    let lead = leader.and_then(|l| Some((l, l.says.as_ref().ok()?)));
+    let Some((lead, lead_says)) = lead else {
+        seen.link = Some(Link::Down);
+        seen.health = Health::Degraded;
+        seen.detail = Some("Nobody leads, so it follows nobody.".to_owned());
+        return;
+    };
+    seen.follows = Some(lead.node.id.clone());
+    let streams = lead_says.streams_to.contains(&found.node.name);
+    seen.link = Some(if streams { Link::Up } else { Link::Down });
+    seen.diverged = !streams && says.timeline.zip(lead_says.timeline).is_some_and(|(own, of)| own > of);
+    if streams {
+        seen.lag_bytes = lead_says.position.zip(says.position).map(|(lead, own)| lead.saturating_sub(own));
+        seen.metrics.lag_bytes = seen.lag_bytes.map(|b| b as f64);
+    } else {
+        seen.health = Health::Degraded;
+        seen.detail = Some(format!("{} does not stream to it.", lead.node.name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_patroni_says_of_leaders_and_followers_is_read_in_the_words_of_old_and_new_versions() {
+        let old = Says::of(&json!({ "state": "running", "role": "master", "timeline": 3,
+            "xlog": { "location": 500 }, "replication": [
+                { "application_name": "demo-2", "state": "streaming" },
+                { "application_name": "demo-3", "state": "catchup" }] }));
+        assert!(old.leads && old.timeline == Some(3) && old.position == Some(500));
+        assert_eq!(old.streams_to, ["demo-2"], "a follower that catches up is not streamed to yet");
+        let new = Says::of(&json!({ "state": "running", "role": "primary" }));
+        assert!(new.leads, "Patroni 4 says primary");
+        let follower = Says::of(&json!({ "state": "running", "role": "replica",
+            "xlog": { "received_location": 40, "replayed_location": 30 } }));
+        assert!(!follower.leads && follower.position == Some(30), "what counts is what can be read there");
+    }
+}

@@ -1,0 +1,192 @@
+//! Talking SQL to a server, as one of the cluster's roles, over TLS with the cluster's own authority.
+
+use super::{config, http};
+use clusterdeck_domain::{NodeSpec, Sensitive};
+use clusterdeck_driver::{ClusterContext, DriverError, Machine, Result};
+use std::{net::IpAddr, time::Duration};
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_postgres::{Client, Config, Row, config::SslMode, error::SqlState, types::ToSql};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// For connecting and for each answer, when something is changed.
+pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+
+/// Whom we are: a role, the name of its secret, and where it connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum As {
+    /// May do everything.
+    Operator,
+    /// May look.
+    Watch,
+    /// As people do.
+    People,
+}
+
+impl As {
+    const fn role(self) -> &'static str {
+        match self {
+            Self::Operator => config::OPERATOR,
+            Self::Watch => config::WATCH,
+            Self::People => config::PEOPLE,
+        }
+    }
+    const fn secret(self) -> &'static str {
+        match self {
+            Self::Operator => config::OPERATOR,
+            Self::Watch => config::WATCH,
+            Self::People => "people",
+        }
+    }
+    const fn database(self) -> &'static str {
+        match self {
+            Self::Operator | Self::Watch => "postgres",
+            Self::People => config::PEOPLE,
+        }
+    }
+}
+
+/// A connection that ends with this value.
+pub(crate) struct Session {
+    client: Client,
+    connection: JoinHandle<()>,
+    whom: String,
+    limit: Duration,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+impl Session {
+    /// Connects to a node's server.
+    pub(crate) async fn open(
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        user: As,
+        limit: Duration,
+    ) -> Result<Self> {
+        let at = address(cx.machine(node)?.as_ref());
+        Self::connect(cx, &node.name, at, user, limit).await
+    }
+
+    /// Connects to any address. The newest password is tried first: while passwords are changed some servers know it
+    /// already, the others still the one before.
+    pub(crate) async fn connect(
+        cx: &ClusterContext,
+        whom: &str,
+        at: (IpAddr, u16),
+        user: As,
+        limit: Duration,
+    ) -> Result<Self> {
+        let newest = cx.secrets.newest(user.secret())?;
+        let current = cx.secrets.get(user.secret())?;
+        match Self::sign_in(cx, whom, at, user, newest, limit).await {
+            Err(e) if newest != current && is_refused_password(&e) => {
+                Self::sign_in(cx, whom, at, user, current, limit).await.map_err(|e| error(whom, &e))
+            }
+            opened => opened.map_err(|e| error(whom, &e)),
+        }
+    }
+
+    async fn sign_in(
+        cx: &ClusterContext,
+        whom: &str,
+        at: (IpAddr, u16),
+        user: As,
+        password: &Sensitive<String>,
+        limit: Duration,
+    ) -> std::result::Result<Self, Failure> {
+        let mut config = Config::new();
+        config
+            .hostaddr(at.0)
+            .host(at.0.to_string())
+            .port(at.1)
+            .user(user.role())
+            .password(password.reveal())
+            .dbname(user.database())
+            .application_name("clusterdeck")
+            // The endpoint has no certificate of its own: a node's is shown there, for another address.
+            .ssl_mode(if user == As::People { SslMode::Disable } else { SslMode::Require })
+            .connect_timeout(limit);
+        let tls = MakeRustlsConnect::new(http::config(cx).map_err(Failure::Ours)?);
+        let (client, connection) = match timeout(limit, config.connect(tls)).await {
+            Ok(connected) => connected.map_err(Failure::Theirs)?,
+            Err(_) => return Err(Failure::Silent),
+        };
+        // Its end shows in the next question.
+        let connection = tokio::spawn(async move { drop(connection.await) });
+        Ok(Self { client, connection, whom: whom.to_owned(), limit })
+    }
+
+    /// Asks.
+    pub(crate) async fn rows(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
+        self.within(self.client.query(sql, values)).await
+    }
+
+    /// Asks for one row.
+    pub(crate) async fn row(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Row> {
+        self.within(self.client.query_one(sql, values)).await
+    }
+
+    /// Does something without an answer. No secret in clear: it would stand in the server's log when it fails.
+    pub(crate) async fn run(&self, sql: &str) -> Result<()> {
+        self.within(self.client.batch_execute(sql)).await
+    }
+
+    async fn within<T>(
+        &self,
+        asked: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
+        match timeout(self.limit, asked).await {
+            Ok(answer) => answer.map_err(|e| error(&self.whom, &Failure::Theirs(e))),
+            Err(_) => Err(error(&self.whom, &Failure::Silent)),
+        }
+    }
+}
+
+/// Why somebody could not be asked.
+enum Failure {
+    Ours(DriverError),
+    Theirs(tokio_postgres::Error),
+    Silent,
+}
+
+fn is_refused_password(failure: &Failure) -> bool {
+    matches!(failure, Failure::Theirs(e) if e.code() == Some(&SqlState::INVALID_PASSWORD))
+}
+
+/// Conditions that pass by themselves: starting, stopping, a standby that was asked to write, too many connections.
+fn passes(code: &SqlState) -> bool {
+    let class = &code.code()[..2];
+    matches!(class, "57" | "53" | "08" | "40" | "25" | "55")
+}
+
+fn error(whom: &str, failure: &Failure) -> DriverError {
+    let e = match failure {
+        Failure::Ours(e) => return e.clone(),
+        Failure::Silent => return DriverError::transient(format!("{whom} does not answer")),
+        Failure::Theirs(e) => e,
+    };
+    match e.as_db_error() {
+        None => DriverError::transient(format!("{whom} accepts no connections")),
+        Some(said) if *said.code() == SqlState::INVALID_PASSWORD => DriverError::rejected(
+            format!("{whom} does not accept the password of this cluster"),
+            "somebody changed its roles; rotate the credentials to write them again",
+        ),
+        Some(said) if passes(said.code()) => {
+            DriverError::transient(format!("{whom} is not ready: {}", said.message()))
+        }
+        // Never the statement: it may hold a password.
+        Some(said) => DriverError::rejected(
+            format!("{whom} refused: {} ({})", said.message(), said.code().code()),
+            "the log of its server says more",
+        ),
+    }
+}
+
+/// Where a node's server listens.
+pub(crate) fn address(machine: &dyn Machine) -> (IpAddr, u16) {
+    (machine.address(), machine.port(config::PORT))
+}

@@ -1,0 +1,273 @@
+//! A real cluster on this computer for one test. When it is dropped, also by a failing test, every process it started is
+//! gone.
+
+use clusterdeck_domain::{
+    ClusterId, ClusterName, ClusterObserved, ClusterSpec, Health, Lifecycle, MachineId, Network, NodeId,
+    NodeKind, NodeSpec, PlanId, ProviderId, REGION_LOCAL, Sensitive, ServiceKind, Topology, cluster_state,
+    layout, plan,
+};
+use clusterdeck_driver::{
+    ClusterContext, Gateway as _, Machine, MachineRequest, Progress, Provider as _, Secrets,
+    ServiceDriver as _, StartAs, UnitState,
+};
+use clusterdeck_providers::Local;
+use clusterdeck_services::{Haproxy, Postgres};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio_postgres::NoTls;
+use uuid::Uuid;
+
+/// Longest wait for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Ground {
+    provider: Local,
+    pub(crate) driver: Postgres,
+    pub(crate) gateway: Haproxy,
+    pub(crate) cx: ClusterContext,
+    home: tempfile::TempDir,
+}
+
+fn id() -> u128 {
+    Uuid::new_v4().as_u128()
+}
+
+fn secret() -> Sensitive<String> {
+    Sensitive::new(Uuid::new_v4().simple().to_string())
+}
+
+impl Ground {
+    /// A cluster that runs, formed in the order the engine forms it.
+    pub(crate) async fn new(topology: Topology, nodes: u16) -> Self {
+        let home = tempfile::Builder::new().prefix("cd-pg-").tempdir().unwrap();
+        let provider = Local::new(home.path().to_owned());
+        let driver = Postgres::new();
+        let programs = driver.programs(ServiceKind::Postgresql);
+        let capacity = provider.capacity(None, programs, &[]).await.unwrap();
+        assert!(capacity.missing.is_empty(), "`cargo xtask setup` installs it: {:?}", capacity.missing);
+        let bytes = Uuid::new_v4().into_bytes();
+        let spec = ClusterSpec {
+            id: ClusterId::new(id()),
+            name: ClusterName::parse("demo").unwrap(),
+            service: ServiceKind::Postgresql,
+            version: capacity.versions[0].clone(),
+            topology,
+            shards: 0,
+            provider: ProviderId("local".to_owned()),
+            region: REGION_LOCAL.to_owned(),
+            plan: PlanId::parse("SMALL-1C-1G").unwrap(),
+            protected: false,
+            auto_failover: topology != Topology::Single,
+            options: Default::default(),
+            nodes: Vec::new(),
+            gateway: None,
+            network: Network(format!("127.{}.{}.0/24", 203 + bytes[0] % 40, bytes[1] % 250)),
+            last_ordinal: 0,
+            secrets_generation: 1,
+            lifecycle: Lifecycle::Creating,
+            created_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            generation: 1,
+        };
+        let current = driver
+            .secret_names()
+            .iter()
+            .map(|name| ((*name).to_owned(), driver.make_secret(name).unwrap_or_else(secret)));
+        let secrets = Secrets { current: current.collect(), next: None };
+        let cx = ClusterContext { spec, machines: BTreeMap::new(), secrets };
+        let mut ground = Self { provider, driver, gateway: Haproxy::new(), cx, home };
+        let gateway = ground.request("demo-gateway", 0);
+        ground.cx.spec.gateway = Some(ground.machine_for(&gateway).await);
+        for slot in layout(topology, nodes, 0, (1, 9)).unwrap() {
+            let kind = if slot.witness { NodeKind::Witness } else { NodeKind::Data };
+            ground.add_machine(slot.ordinal, kind).await;
+        }
+        ground.create().await;
+        ground.cx.spec.lifecycle = Lifecycle::Active;
+        ground
+    }
+
+    fn request(&self, name: &str, slot: u16) -> MachineRequest {
+        MachineRequest {
+            id: MachineId::new(id()),
+            cluster: self.cx.spec.id.clone(),
+            name: name.to_owned(),
+            network: self.cx.spec.network.clone(),
+            slot,
+            plan: plan(&self.cx.spec.plan).unwrap(),
+        }
+    }
+    async fn machine_for(&mut self, request: &MachineRequest) -> clusterdeck_domain::MachineSpec {
+        let machine = self.provider.ensure_machine(request).await.unwrap();
+        self.cx.machines.insert(request.id.clone(), machine);
+        self.provider.machine_spec(request).unwrap()
+    }
+    /// Adds a node to the spec, with its machine.
+    pub(crate) async fn add_machine(&mut self, ordinal: u16, kind: NodeKind) -> NodeSpec {
+        let name = self.cx.spec.name.node(ordinal);
+        let request = self.request(&name, ordinal);
+        let machine = self.machine_for(&request).await;
+        let plan = self.cx.spec.plan.clone();
+        let node = NodeSpec {
+            id: NodeId::new(id()),
+            name,
+            ordinal,
+            kind,
+            shard: None,
+            plan,
+            machine,
+            drained: false,
+        };
+        self.cx.spec.nodes.push(node.clone());
+        node
+    }
+
+    async fn create(&self) {
+        let first = self.node(1).id.clone();
+        let starting = self.cx.spec.data_nodes().map(|node| {
+            let start_as =
+                if node.id == first { StartAs::Primary } else { StartAs::ReplicaOf(first.clone()) };
+            async move { self.driver.start_node(&self.cx, node, &start_as).await.unwrap() }
+        });
+        futures::future::join_all(starting).await;
+        self.driver.form(&self.cx, &Progress::silent()).await.unwrap();
+        self.driver.arm_failover(&self.cx, None).await.unwrap();
+        self.apply().await;
+    }
+    pub(crate) async fn apply(&self) {
+        self.gateway.apply(&self.cx, &self.driver.listeners(&self.cx).unwrap()).await.unwrap();
+    }
+
+    pub(crate) fn node(&self, ordinal: u16) -> &NodeSpec {
+        self.cx.spec.nodes.iter().find(|n| n.ordinal == ordinal).unwrap()
+    }
+    pub(crate) fn machine(&self, ordinal: u16) -> &Arc<dyn Machine> {
+        self.cx.machine(self.node(ordinal)).unwrap()
+    }
+
+    /// Observes until it is as wished.
+    pub(crate) async fn seen(&self, what: &str, wish: impl Fn(&ClusterObserved) -> bool) -> ClusterObserved {
+        let begun = Instant::now();
+        loop {
+            let seen = self.driver.observe(&self.cx).await;
+            if wish(&seen) {
+                return seen;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{what}; seen: {seen:#?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    pub(crate) async fn healthy(&self) -> ClusterObserved {
+        self.seen("the cluster must be healthy", |seen| {
+            cluster_state(&self.cx.spec, Some(seen), false).1 == Health::Healthy
+                && (!seen.failover.enabled || seen.failover.ready)
+        })
+        .await
+    }
+    pub(crate) fn primary<'a>(&'a self, seen: &ClusterObserved) -> &'a NodeSpec {
+        self.cx.spec.node(&seen.primary().expect("one primary").node).unwrap()
+    }
+
+    /// A connection as people have one, to a node or, with 0, to the endpoint.
+    pub(crate) async fn people(&self, ordinal: u16) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+        let at = if ordinal == 0 { self.cx.gateway().unwrap() } else { self.machine(ordinal) };
+        let (client, connection) = tokio_postgres::Config::new()
+            .hostaddr(at.address())
+            .host(at.address().to_string())
+            .port(at.port(5432))
+            .user("app")
+            .dbname("app")
+            .password(self.cx.secrets.newest("people").unwrap().reveal())
+            .connect_timeout(Duration::from_millis(500))
+            .connect(NoTls)
+            .await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+    /// Whether people could write on this very node right now.
+    pub(crate) async fn takes_writes(&self, ordinal: u16) -> bool {
+        let asked = async {
+            let client = self.people(ordinal).await.ok()?;
+            let row = client.query_one("SELECT pg_is_in_recovery()", &[]).await.ok()?;
+            Some(!row.get::<_, bool>(0))
+        };
+        let answer = tokio::time::timeout(Duration::from_secs(1), asked).await;
+        answer.ok().flatten().unwrap_or(false)
+    }
+
+    /// Processes of a node whose command line fits.
+    fn pids(&self, ordinal: u16, fits: impl Fn(&str) -> bool) -> Vec<Pid> {
+        let folder = self.machine(ordinal).path("pg");
+        let folder = folder.parent().unwrap().to_string_lossy().into_owned();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if line.contains(&folder) && fits(&line) {
+                found.extend(Pid::from_raw(pid));
+            }
+        }
+        found
+    }
+    /// Sends a signal to Patroni itself, not to its guard.
+    pub(crate) fn signal_patroni(&self, ordinal: u16, signal: Signal) {
+        Self::signal(
+            self.pids(ordinal, |line| line.contains("launch.py") && !line.contains("guard.sh")),
+            signal,
+        );
+    }
+    /// Sends a signal to all that runs on a node.
+    pub(crate) fn signal_all(&self, ordinal: u16, signal: Signal) {
+        Self::signal(self.pids(ordinal, |_| true), signal);
+    }
+    fn signal(pids: Vec<Pid>, signal: Signal) {
+        assert!(!pids.is_empty(), "no such process");
+        pids.into_iter().for_each(|pid| kill_process(pid, signal).unwrap());
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        let failed = std::thread::panicking();
+        // Dropped inside a runtime, which cannot wait for anything; so in a thread with its own.
+        let (provider, cx) = (&self.provider, &self.cx);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    for machine in cx.machines.values() {
+                        for unit in machine.units().await.unwrap_or_default() {
+                            if let (true, Ok((lines, _))) = (failed, machine.log(&unit, 40, None).await) {
+                                eprintln!("--- {unit} at {}\n{}", machine.address(), lines.join("\n"));
+                            }
+                            if let Ok(UnitState::Running { pid, .. }) = machine.state(&unit).await {
+                                let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
+                                // A stopped process would wait for the end of its grace.
+                                kill_process(pid, Signal::KILL).ok();
+                            }
+                        }
+                    }
+                    let machines = cx.spec.machines();
+                    futures::future::join_all(machines.map(|m| provider.remove_machine(m))).await;
+                });
+            });
+        });
+        let left = left_in(self.home.path());
+        assert!(failed || left.is_empty(), "processes were left behind: {left:?}");
+    }
+}
+
+/// Processes that work in a folder.
+fn left_in(folder: &std::path::Path) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let inside = processes
+        .filter(|p| std::fs::read_link(p.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder)));
+    inside
+        .filter_map(|p| std::fs::read_to_string(p.path().join("stat")).ok())
+        .filter(|stat| !stat.contains(") Z "))
+        .collect()
+}

@@ -1,0 +1,7 @@
+//! The PostgreSQL driver on real servers: Patroni, etcd and HAProxy on machines of this computer.
+
+#![allow(clippy::unwrap_used)]
+
+mod fencing;
+mod ground;
+mod life;
