@@ -48,14 +48,10 @@ pub(crate) async fn ensure(
     if let Some(known) = load(shared, cluster, generation).await? {
         return Ok(known);
     }
-    let before = match generation.checked_sub(1) {
-        Some(before) => load(shared, cluster, before).await?.unwrap_or_default(),
-        None => Set::new(),
-    };
     let mut lines = String::new();
     for name in driver.secret_names() {
         let secret = match driver.make_secret(name) {
-            Some(made) => before.get(*name).cloned().unwrap_or(made),
+            Some(made) => kept(shared, cluster, generation, name).await?.unwrap_or(made),
             None => generate()?,
         };
         lines.push_str(&format!("{name} {}\n", secret.reveal()));
@@ -66,6 +62,17 @@ pub(crate) async fn ensure(
     let key = (cluster.clone(), generation);
     shared.passwords.lock().unwrap_or_else(PoisonError::into_inner).insert(key, set.clone());
     Ok(set)
+}
+
+/// A secret of the generation before.
+async fn kept(
+    shared: &Shared,
+    cluster: &ClusterId,
+    generation: u32,
+    name: &str,
+) -> Result<Option<Sensitive<String>>> {
+    let Some(before) = generation.checked_sub(1) else { return Ok(None) };
+    Ok(load(shared, cluster, before).await?.and_then(|mut set| set.remove(name)))
 }
 
 /// Forgets the passwords of a generation.

@@ -4,6 +4,7 @@
 pub mod haproxy;
 mod measure;
 pub mod postgres;
+mod readiness;
 pub mod redis;
 mod wait;
 

@@ -72,10 +72,9 @@ impl Readings {
         };
         if let Some(before) = self.replace(&node.id, now) {
             let seconds = now.at.duration_since(before.at).as_secs_f64();
-            let (now, before) = ((now.cpu_ms, now.counters), (before.cpu_ms, before.counters));
             // Milliseconds of processor time in a second: a thousand are one core at work all the time.
-            metrics.cpu_percent = rate(now.0, before.0, seconds).map(|ms| ms / 10.0);
-            let (now, before) = (now.1, before.1);
+            metrics.cpu_percent = rate(now.cpu_ms, before.cpu_ms, seconds).map(|ms| ms / 10.0);
+            let (now, before) = (now.counters, before.counters);
             metrics.network_in_bytes_per_second = rate(now.received_bytes, before.received_bytes, seconds);
             metrics.network_out_bytes_per_second = rate(now.sent_bytes, before.sent_bytes, seconds);
             metrics.operations_per_second = rate(now.operations, before.operations, seconds);

@@ -81,12 +81,10 @@ async fn round(shared: &Arc<Shared>, id: &ClusterId) {
 
 /// Looks at a cluster now, keeps what was seen and tells what changed. What is returned is the newest that is known.
 pub(crate) async fn look(shared: &Arc<Shared>, id: &ClusterId) -> Result<ClusterObserved> {
-    let mut began = Instant::now();
-    let (mut spec, mut seen) = glance(shared, id).await?;
+    let (mut began, mut spec, mut seen) = glance(shared, id).await?;
     if shared.live(id).is_ok_and(|live| live.spec.secrets_generation != spec.secrets_generation) {
         // The passwords were changed while we looked: nodes that refuse the old ones are not down.
-        began = Instant::now();
-        (spec, seen) = glance(shared, id).await?;
+        (began, spec, seen) = glance(shared, id).await?;
     }
     let (before, led_by, told) = {
         let mut clusters = shared.lock_clusters();
@@ -119,8 +117,8 @@ pub(crate) async fn look(shared: &Arc<Shared>, id: &ClusterId) -> Result<Cluster
 }
 
 /// One look, as old as the moment it began.
-async fn glance(shared: &Arc<Shared>, id: &ClusterId) -> Result<(ClusterSpec, ClusterObserved)> {
-    let at = shared.now();
+async fn glance(shared: &Arc<Shared>, id: &ClusterId) -> Result<(Instant, ClusterSpec, ClusterObserved)> {
+    let (began, at) = (Instant::now(), shared.now());
     let context = shared.context(id).await?;
     let driver = shared.driver(context.spec.service)?;
     let seen = match timeout(LIMIT, driver.observe(&context)).await {
@@ -137,7 +135,7 @@ async fn glance(shared: &Arc<Shared>, id: &ClusterId) -> Result<(ClusterSpec, Cl
             endpoint_up: None,
         },
     };
-    Ok((context.spec, seen))
+    Ok((began, context.spec, seen))
 }
 
 /// Keeps the samples, and the observation when listeners were told of it. They may be lost, so a failure is only logged.

@@ -6,7 +6,7 @@ use super::{
     sql::{ANSWER, As, Session},
 };
 use crate::wait::{Look, until};
-use clusterdeck_domain::{NodeKind, NodeSpec, Topology};
+use clusterdeck_domain::{NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, HandOver, Progress, Result, Switch};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub(crate) async fn arm(cx: &ClusterContext) -> Result<()> {
     etcd::settle(cx).await?;
     // Where etcd is has changed perhaps: whoever runs reads its file again.
     let client = Client::new(cx)?;
-    for node in cx.spec.data_nodes().filter(|n| n.kind == NodeKind::Data && !n.drained) {
+    for node in cx.spec.data_nodes().filter(|n| !n.drained) {
         let Ok(machine) = cx.machine(node) else { continue };
         if machine.state(patroni::UNIT).await?.is_running() {
             patroni::write(cx, node, true).await?;
@@ -99,7 +99,6 @@ async fn writes_until(cx: &ClusterContext, node: &NodeSpec) -> Result<Instant> {
 
 /// The first moment at which a server takes writes.
 async fn writes_from(cx: &ClusterContext, node: &NodeSpec) -> Result<Instant> {
-    let mut patience = Instant::now();
     let begun = Instant::now();
     let mut session = None;
     while begun.elapsed() < LEADS_WITHIN {
@@ -109,13 +108,13 @@ async fn writes_from(cx: &ClusterContext, node: &NodeSpec) -> Result<Instant> {
         if let Some(open) = &session {
             match open.row("SELECT pg_is_in_recovery()", &[]).await {
                 Ok(row) if !row.get::<_, bool>(0) => return Ok(Instant::now()),
-                Ok(_) => patience = Instant::now(),
+                Ok(_) => {}
                 Err(_) => session = None,
             }
         }
         tokio::time::sleep(PROBE_EVERY).await;
     }
-    let waited = patience.elapsed().as_secs();
+    let waited = LEADS_WITHIN.as_secs();
     Err(DriverError::transient(format!("{} does not take writes (waited {waited} s)", node.name)))
 }
 

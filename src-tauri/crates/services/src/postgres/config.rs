@@ -75,7 +75,7 @@ pub(crate) fn local_parameters(machine: &dyn Machine) -> Value {
 }
 
 /// Who may come in. Every rule asks for a password by SCRAM; our own roles come over TLS only.
-pub(crate) fn pg_hba(_cx: &ClusterContext) -> Vec<String> {
+pub(crate) fn pg_hba() -> Vec<String> {
     let mut rules = Vec::new();
     for address in ["0.0.0.0/0", "::/0"] {
         rules.push(format!("hostssl replication {REPLICA} {address} scram-sha-256"));

@@ -155,7 +155,7 @@ pub(crate) async fn leave(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
 pub(crate) async fn probe(cx: &ClusterContext) -> Result<()> {
     let at = address(cx.gateway()?.as_ref());
     let session = Session::connect(cx, "the endpoint", at, As::People, ANSWER).await?;
-    // Gone with the connection, and written through the log like any other row of a permanent catalog.
+    // Only a node that takes writes gives out a transaction number. No row is written yet.
     let row = session
         .row("SELECT set_config('clusterdeck.probe', '1', false), pg_is_in_recovery(), txid_current()", &[])
         .await?;

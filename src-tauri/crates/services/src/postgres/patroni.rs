@@ -129,7 +129,7 @@ fn conf(
                 "replication": account(config::REPLICA, config::REPLICA)?,
                 "rewind": account(config::REWIND, config::REWIND)?,
             },
-            "pg_hba": config::pg_hba(cx),
+            "pg_hba": config::pg_hba(),
             "parameters": config::local_parameters(machine),
             "basebackup": [{ "checkpoint": "fast" }],
             "remove_data_directory_on_rewind_failure": true,

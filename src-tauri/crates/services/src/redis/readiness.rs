@@ -1,7 +1,8 @@
 //! Whether a dead primary would be replaced by itself, and if not, why: in a sentence that a person can act on. Pure.
 
 use super::sentinel;
-use clusterdeck_domain::{FailoverReadiness, Figures, Health, Link, NodeObserved, Role, Topology, Votes};
+use crate::readiness;
+use clusterdeck_domain::{FailoverReadiness, Health, Link, NodeObserved, Role, Topology, Votes};
 use clusterdeck_driver::ClusterContext;
 
 /// Judges what was seen.
@@ -34,33 +35,16 @@ pub(crate) fn readiness(
         );
         return answer(false, what);
     }
-    let name =
-        |n: &NodeObserved| cx.spec.node(&n.node).map_or_else(|| n.node.to_string(), |s| s.name.clone());
     if !nodes.iter().any(|n| n.role == Some(Role::Primary)) {
         return answer(false, "No node takes writes; the Sentinels are choosing a new primary.".to_owned());
     }
-    let limit = Figures::default().max_promotion_lag_bytes;
-    let replicas: Vec<_> = nodes.iter().filter(|n| n.role == Some(Role::Replica)).collect();
-    let fit = |n: &&&NodeObserved| n.link == Some(Link::Up) && n.lag_bytes.is_some_and(|lag| lag <= limit);
-    if let Some(best) = replicas.iter().filter(fit).min_by_key(|n| n.lag_bytes) {
-        let voters = format!("{} of {} Sentinels agree", votes.present, votes.total);
-        return answer(true, format!("{voters}, and {} is ready to take over.", name(best)));
-    }
-    let drained = cx.spec.data_nodes().filter(|n| n.drained).count();
-    let reason = match replicas.first() {
-        None if drained > 0 => {
-            format!("No replica is in service; {drained} drained. Put one back into service.")
+    match readiness::successor(cx, nodes) {
+        Ok(name) => {
+            let Votes { present, total, .. } = votes;
+            answer(true, format!("{present} of {total} Sentinels agree, and {name} is ready to take over."))
         }
-        None => "No replica answers. Add a node or repair one.".to_owned(),
-        Some(one) => match (one.link, one.lag_bytes) {
-            (Some(Link::Syncing), _) => format!("{} is still copying the data.", name(one)),
-            (Some(Link::Up), Some(lag)) => {
-                format!("{} is {lag} bytes behind; a failover now would lose them.", name(one))
-            }
-            _ => format!("{} has no link to the primary.", name(one)),
-        },
-    };
-    answer(false, reason)
+        Err(reason) => answer(false, reason),
+    }
 }
 
 /// The members vote themselves: a majority of the shards' primaries must be there, and each shard needs a replica.
