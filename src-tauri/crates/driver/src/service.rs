@@ -1,6 +1,6 @@
 //! A family of services: how its servers are configured, formed into a cluster, watched and changed.
 
-use crate::{ClusterContext, Listener, Result};
+use crate::{ClusterContext, DriverError, Listener, Result};
 use async_trait::async_trait;
 use clusterdeck_domain::{ClusterObserved, NodeId, NodeSpec, Sensitive, ServiceKind};
 use std::{pin::Pin, sync::Arc};
@@ -80,6 +80,15 @@ pub trait ServiceDriver: Send + Sync {
     // --- forming: called by create and add ---
     /// Writes a node's configuration, and its server's unit is started or left alone. A witness has no server.
     async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()>;
+    /// Whether a primary is rebooted by [`ServiceDriver::restart_in_place`]. Else it is stopped and started while the voters
+    /// stand aside.
+    fn restarts_in_place(&self) -> bool {
+        false
+    }
+    /// Restarts a node's server while the node keeps its role and nobody takes over; returns when it serves again.
+    async fn restart_in_place(&self, _cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+        Err(DriverError::broken(format!("{} cannot be restarted where it is", node.name)))
+    }
     /// Whether the software that a stopped node needs to start again is there. Asked before a server is stopped to be
     /// started again.
     async fn can_start(&self, _cx: &ClusterContext, _node: &NodeSpec) -> Result<()> {

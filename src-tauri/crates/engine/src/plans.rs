@@ -48,7 +48,10 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
         Change::UndrainNode { .. } => {
             Plan::UndrainNode(undrain_node::Plan { node: named()?.id.clone(), name: named()?.name.clone() })
         }
-        Change::RebootNode { .. } => Plan::RebootNode(reboot(live, named()?)),
+        Change::RebootNode { .. } => {
+            let in_place = shared.driver(live.spec.service)?.restarts_in_place();
+            Plan::RebootNode(reboot(live, named()?, in_place))
+        }
         Change::RemoveNode { .. } => {
             let seen = live.observed.as_ref().and_then(|o| o.node(&named().ok()?.id));
             let alive = seen.is_some_and(|n| n.state == NodeState::Running && n.role != Some(Role::Witness));
@@ -211,10 +214,11 @@ async fn add_a_shard(shared: &Arc<Shared>, live: &Live) -> Result<Plan> {
     Ok(Plan::AddShard(add_shard::Plan { shard, nodes, machines }))
 }
 
-fn reboot(live: &Live, node: &NodeSpec) -> reboot_node::Plan {
+fn reboot(live: &Live, node: &NodeSpec, in_place: bool) -> reboot_node::Plan {
     let seen = live.observed.as_ref().and_then(|o| o.node(&node.id));
     let role = match seen.and_then(|n| n.role) {
         _ if node.kind == NodeKind::Witness => reboot_node::Part::Witness,
+        Some(Role::Primary) if in_place => reboot_node::Part::InPlace,
         Some(Role::Primary) => reboot_node::Part::Primary,
         // A dead node says nothing of its role; it comes back as a follower of whoever leads now.
         _ if live.spec.topology == Topology::PrimaryReplica => reboot_node::Part::Replica,

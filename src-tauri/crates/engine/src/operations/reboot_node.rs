@@ -29,6 +29,8 @@ pub(crate) struct Plan {
 pub(crate) enum Part {
     /// Takes writes alone.
     Primary,
+    /// Takes writes alone, and its family restarts it where it is.
+    InPlace,
     /// Follows.
     Replica,
     /// Takes writes beside others, or leads a shard.
@@ -48,6 +50,19 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
             cx.arm_failover().await
         });
         return vec![restart, prove];
+    }
+    if plan.role == Part::InPlace {
+        let node = plan.node.clone();
+        let restart = step("restart", format!("Restart {name} where it is"), move |cx| {
+            let node = node.clone();
+            async move {
+                can_start_again(&cx, &node).await?;
+                let context = cx.context().await?;
+                Ok(cx.driver()?.restart_in_place(&context, context.node(&node)?).await?)
+            }
+        })
+        .within(Duration::from_secs(300));
+        return vec![restart.no_cancel(), prove];
     }
     let [out, back, wait, end, join, enter] = std::array::from_fn(|_| plan.node.clone());
     let (start, up) = (plan.clone(), plan.clone());

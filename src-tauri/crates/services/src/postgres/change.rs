@@ -40,6 +40,9 @@ pub(crate) async fn arm(cx: &ClusterContext) -> Result<()> {
 
 /// While Patroni is paused nobody is elected; a hand-over on purpose still works.
 pub(crate) async fn set_pause(cx: &ClusterContext, pause: bool) -> Result<()> {
+    if cx.spec.topology == Topology::Single {
+        return Ok(());
+    }
     let client = Client::within(cx, patroni::GLANCE)?;
     until!(LEADS_WITHIN, async {
         client.patch(&json!({ "pause": pause })).await?;
@@ -50,6 +53,11 @@ pub(crate) async fn set_pause(cx: &ClusterContext, pause: bool) -> Result<()> {
             Look::NotYet("the members have not seen yet whether they may elect".to_owned())
         })
     })
+}
+
+/// Restarts a node's server while its Patroni keeps its role.
+pub(crate) async fn restart(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+    Client::new(cx)?.restart(&node.name).await
 }
 
 /// Makes a node a candidate for the lead, and for reads, or not.

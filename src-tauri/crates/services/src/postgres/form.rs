@@ -155,12 +155,14 @@ pub(crate) async fn leave(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
 pub(crate) async fn probe(cx: &ClusterContext) -> Result<()> {
     let at = address(cx.gateway()?.as_ref());
     let session = Session::connect(cx, "the endpoint", at, As::People, ANSWER).await?;
-    // Only a node that takes writes gives out a transaction number. No row is written yet.
-    let row = session
-        .row("SELECT set_config('clusterdeck.probe', '1', false), pg_is_in_recovery(), txid_current()", &[])
+    // Written through the log like any other row, and nothing is left of it.
+    session
+        .run("BEGIN; CREATE TABLE clusterdeck_probe (n int); INSERT INTO clusterdeck_probe VALUES (1)")
         .await?;
-    if row.get::<_, bool>(1) {
-        return Err(DriverError::transient("the endpoint leads to a node that takes no writes"));
+    let row = session.row("SELECT n = 1 FROM clusterdeck_probe", &[]).await;
+    session.run("ROLLBACK").await?;
+    if !row?.get::<_, bool>(0) {
+        return Err(DriverError::broken("the endpoint did not return what was just written through it"));
     }
     Ok(())
 }

@@ -64,6 +64,12 @@ impl ServiceDriver for Postgres {
     async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
         form::start_node(cx, node, start_as).await
     }
+    fn restarts_in_place(&self) -> bool {
+        true
+    }
+    async fn restart_in_place(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+        change::restart(cx, node).await
+    }
     async fn can_start(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
         flavour::software(&cx.spec, cx.machine(node)?.as_ref()).await.map(drop)
     }

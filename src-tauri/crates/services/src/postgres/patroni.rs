@@ -314,6 +314,12 @@ impl Client {
         self.one(reqwest::Method::POST, name, &url, None).await.map(drop)
     }
 
+    /// Restarts PostgreSQL under its Patroni; answers when it serves again.
+    pub(crate) async fn restart(&self, name: &str) -> Result<()> {
+        let url = format!("{}/restart", self.url(name)?);
+        self.one(reqwest::Method::POST, name, &url, Some(&json!({}))).await.map(drop)
+    }
+
     /// Throws a replica's data away and copies everything again.
     pub(crate) async fn reinitialize(&self, name: &str) -> Result<()> {
         let url = format!("{}/reinitialize", self.url(name)?);

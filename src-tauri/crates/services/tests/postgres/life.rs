@@ -32,6 +32,10 @@ async fn three_nodes_form_hand_over_grow_copy_again_and_change_their_passwords()
         .await
         .unwrap();
 
+    ground.driver.restart_in_place(&ground.cx, ground.node(1)).await.unwrap();
+    let seen = ground.healthy().await;
+    assert_eq!(ground.primary(&seen).ordinal, 1, "nobody took over while it was restarted");
+
     let gap = promote(&ground, 2).await;
     println!("handed over: nobody took writes for {gap:.0} ms");
     assert!(gap > 0.0, "it was measured");
