@@ -71,6 +71,10 @@ pub trait ServiceDriver: Send + Sync {
     }
     /// The user name that goes with the password `people`, and the scheme of its address (`redis`).
     fn people(&self, service: ServiceKind) -> (&'static str, &'static str);
+    /// The database that people find, where a server has several and an address must name one.
+    fn database(&self, _service: ServiceKind) -> Option<&'static str> {
+        None
+    }
     /// The name of the unit that is a node's server. When it crashes the engine asks [`ServiceDriver::restart_as`] first;
     /// other units (voters) are started again as they were.
     fn server_unit(&self) -> &'static str;

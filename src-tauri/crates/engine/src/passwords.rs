@@ -120,8 +120,10 @@ pub(crate) async fn credentials(
         what: format!("password of `{}` in the keyring", spec.name),
     })?;
     let endpoint = report.endpoints.iter().find(|e| e.kind == EndpointKind::ReadWrite);
+    let database = driver.database(spec.service).map(|name| format!("/{name}")).unwrap_or_default();
     let url = endpoint.map(|e| {
-        Sensitive::new(format!("{scheme}://{username}:{}@{}:{}", password.reveal(), e.host, e.port))
+        let (password, host, port) = (password.reveal(), &e.host, e.port);
+        Sensitive::new(format!("{scheme}://{username}:{password}@{host}:{port}{database}"))
     });
     shared
         .audit(AuditEntry {

@@ -2,17 +2,21 @@
 
 use super::rules::{self, ailment, clients_of, follows_a_leader, fresh, has_voters, holds_data, name, words};
 use super::{Facts, Finding, Preview, Subject};
-use crate::{Change, ClusterObserved, Health, Link, NodeObserved, NodeSpec, Role, Topology};
+use crate::{Change, ClusterObserved, Health, Link, NodeObserved, NodeSpec, Role, ServiceKind, Topology};
 
 /// Measured with HAProxy in front: 5 to 14 ms (reference/runtime.md, last row of section 4); the rest is reserve.
 const GAP_BEHIND_ENDPOINT_MS: u64 = 20;
 /// `CLUSTER FAILOVER` was measured at 44 ms; clients find the new primary by a redirection.
 const GAP_SHARDED_MS: u64 = 50;
 
+/// A switchover by Patroni was measured at 417 to 515 ms: the old primary is shut down first.
+const GAP_BY_PATRONI_MS: u64 = 600;
+
 /// How long writes are expected to wait while they move.
-pub(super) const fn write_gap_ms(topology: Topology) -> u64 {
-    match topology {
-        Topology::Sharded => GAP_SHARDED_MS,
+pub(super) const fn write_gap_ms(service: ServiceKind, topology: Topology) -> u64 {
+    match (service, topology) {
+        (ServiceKind::Postgresql | ServiceKind::Timescaledb | ServiceKind::Hydra, _) => GAP_BY_PATRONI_MS,
+        (_, Topology::Sharded) => GAP_SHARDED_MS,
         _ => GAP_BEHIND_ENDPOINT_MS,
     }
 }
@@ -61,7 +65,7 @@ pub(super) fn preview(subject: &Subject<'_>, node: &NodeSpec, facts: &Facts<'_>)
     let Some(old) = follows_a_leader(spec, seen, node.shard, &mut preview) else { return preview };
 
     let old_name = name(spec, &old.node);
-    let gap = write_gap_ms(spec.topology);
+    let gap = write_gap_ms(spec.service, spec.topology);
     votes(subject, seen, &mut preview);
     if let Some((clients, _)) = clients_of(Some(old)) {
         preview.warn(Finding::new(

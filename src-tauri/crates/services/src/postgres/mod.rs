@@ -54,6 +54,9 @@ impl ServiceDriver for Postgres {
     fn people(&self, _service: ServiceKind) -> (&'static str, &'static str) {
         (config::PEOPLE, "postgresql")
     }
+    fn database(&self, _service: ServiceKind) -> Option<&'static str> {
+        Some(config::PEOPLE)
+    }
     fn server_unit(&self) -> &'static str {
         patroni::UNIT
     }
