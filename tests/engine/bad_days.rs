@@ -1,10 +1,8 @@
 //! What must not go wrong when things go wrong.
 
-use crate::{
-    home::{Home, signal},
-    writer::{Writer, missing},
-};
+use crate::home::{Home, missing, signal};
 use clusterdeck_domain::{Change, NodeState, ServiceKind, Topology};
+use clusterdeck_tests::client::Writer;
 use std::time::Duration;
 
 fn demo() -> String {
@@ -16,7 +14,7 @@ async fn a_hung_primary_is_replaced_and_never_leads_beside_the_new_one() {
     let home = Home::open().await;
     home.create(ServiceKind::Redis, Topology::PrimaryReplica, 3, 0).await;
     home.until_healthy().await;
-    let writer = Writer::start(home.url().await);
+    let writer = Writer::start(home.url().await, false);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let pid = home.pid("demo-1", "redis").await;
     signal(pid, "-STOP");
@@ -36,8 +34,8 @@ async fn a_hung_primary_is_replaced_and_never_leads_beside_the_new_one() {
     home.until_healthy().await;
     let aside = home.dir.path().join(format!("machines/{machine}/redis/data.old-1"));
     assert!(aside.is_dir(), "it was started again as a replica, and what it alone had is kept");
-    let written = writer.stop().await;
-    let lost = missing(&home.url().await, &written).await;
+    let written = writer.stop();
+    let lost = missing(&home.url().await, &written);
     println!(
         "hung primary: gap {:?}, {} of {} lost",
         written.longest_gap,
@@ -56,10 +54,10 @@ async fn servers_outlive_the_engine_and_are_found_again() {
     home.create(ServiceKind::Redis, Topology::PrimaryReplica, 3, 0).await;
     home.until_healthy().await;
     let before = home.pid("demo-1", "redis").await;
-    let writer = Writer::start(home.url().await);
+    let writer = Writer::start(home.url().await, false);
     home.reopen().await;
     home.until_healthy().await;
-    let written = writer.stop().await;
+    let written = writer.stop();
     assert_eq!(written.errors, 0, "nobody who writes notices the app closing and opening");
     assert_eq!(home.pid("demo-1", "redis").await, before, "the same process, not a second one");
     home.done(Change::DeleteCluster { cluster: demo(), discard_backups: true }).await;
@@ -71,9 +69,9 @@ async fn a_cluster_whose_every_process_died_comes_back_with_its_data() {
     let mut home = Home::open().await;
     home.create(ServiceKind::Redis, Topology::PrimaryReplica, 3, 0).await;
     home.until_healthy().await;
-    let writer = Writer::start(home.url().await);
+    let writer = Writer::start(home.url().await, false);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let written = writer.stop().await;
+    let written = writer.stop();
     // As after a reboot of the computer: nobody runs, then the app is opened.
     home.engine.shutdown(Duration::ZERO).await;
     for node in ["demo-1", "demo-2", "demo-3"] {
@@ -83,7 +81,7 @@ async fn a_cluster_whose_every_process_died_comes_back_with_its_data() {
     home.reopen().await;
     home.until_healthy().await;
     assert_eq!(
-        missing(&home.url().await, &written).await,
+        missing(&home.url().await, &written),
         Vec::<u64>::new(),
         "the log on disk has every write"
     );

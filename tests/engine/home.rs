@@ -4,6 +4,7 @@ use clusterdeck_domain::{
     Change, ClusterHealth, CreateCluster, Operation, OperationState, PlanId, ServiceKind, Topology,
 };
 use clusterdeck_engine::{ClusterReport, Engine};
+use clusterdeck_tests::client::Written;
 use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -189,12 +190,20 @@ async fn start(home: &Path) -> Engine {
         state: Arc::new(clusterdeck_store::State::open(home).unwrap()),
         cache: Arc::new(clusterdeck_store::Cache::open(home).unwrap()),
         secrets: clusterdeck_secrets::open(options).unwrap(),
-        services: vec![Arc::new(clusterdeck_services::Redis::new())],
+        services: vec![
+            Arc::new(clusterdeck_services::Redis::new()),
+            Arc::new(clusterdeck_services::Postgres::new()),
+        ],
         providers: vec![Arc::new(clusterdeck_providers::Local::new(home.to_owned()))],
         gateway: Arc::new(clusterdeck_services::Haproxy::new()),
         clock: Arc::new(clusterdeck_engine::SystemClock),
     };
     Engine::start(parts).await.unwrap()
+}
+
+/// Acknowledged writes that are not there any more.
+pub(crate) fn missing(url: &str, written: &Written) -> Vec<u64> {
+    tokio::task::block_in_place(|| clusterdeck_tests::client::missing(url, false, &written.acknowledged))
 }
 
 /// Sends a signal to a process that this test started.

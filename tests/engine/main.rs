@@ -7,4 +7,3 @@ mod bad_days;
 mod home;
 mod life;
 mod sharded;
-mod writer;

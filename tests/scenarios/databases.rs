@@ -1,9 +1,9 @@
 //! `state.db` and `cache.db`, damaged in every way a disk or a hand can.
 
 use crate::{
-    client::Ledger,
     home::{Home, PAIR},
 };
+use clusterdeck_tests::client::Ledger;
 use std::{
     os::unix::fs::FileExt,
     path::{Path, PathBuf},

@@ -2,9 +2,9 @@
 //! under the program's feet.
 
 use crate::{
-    client::Ledger,
     home::{Home, LOOK, PAIR, PATIENCE, create, finish},
 };
+use clusterdeck_tests::client::Ledger;
 use std::{path::PathBuf, process::Command, time::Instant};
 
 /// A file system of its own below a home; gone at the end.

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helping functions too")]
 
-mod client;
 mod databases;
 mod disk;
 mod home;

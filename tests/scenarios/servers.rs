@@ -1,9 +1,9 @@
 //! Servers that are killed or hang while an app watches, and the restart of the whole computer.
 
 use crate::{
-    client::{Ledger, Writer},
     home::{Home, PAIR, signal},
 };
+use clusterdeck_tests::client::{Ledger, Writer};
 use serde_json::Value;
 use std::time::Duration;
 

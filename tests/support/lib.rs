@@ -1,8 +1,9 @@
 //! What whole-product tests share: where things lie, a desk of one's own (screen, bus, keyring, driver), a window to
-//! click in.
+//! click in, a client that remembers what was acknowledged.
 //!
 //! Nothing here fakes anything: the programs are the built ones, the servers real.
 
+pub mod client;
 pub mod desk;
 pub mod places;
 pub mod window;

@@ -11,9 +11,9 @@ mod unwinding;
 mod whole;
 
 use crate::{
-    client::{Ledger, Writer},
     home::{Ended, Home, LOOK, PATIENCE},
 };
+use clusterdeck_tests::client::{Ledger, Writer};
 use serde_json::Value;
 use std::{collections::VecDeque, time::Instant};
 

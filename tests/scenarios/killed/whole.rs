@@ -31,7 +31,7 @@ fn rotating_passwords_can_be_killed_at_any_moment() {
     let before = story.home.url();
     story.kill_everywhere(&[rotate]);
     assert_ne!(story.home.url(), before, "there is a new password");
-    assert!(crate::client::connect(&before, false).is_err(), "the old password is refused");
+    assert!(clusterdeck_tests::client::connect(&before, false).is_err(), "the old password is refused");
     story.plainly(delete);
 }
 

@@ -7,7 +7,7 @@
 //   wizard-service-<id>     a service card; wizard-next, wizard-back, wizard-create, wizard-discard, wizard-name,
 //                           wizard-plan-<id>, wizard-topology-<id>, wizard-nodes-more / -fewer, wizard-shards-more / -fewer, wizard-summary
 //   cluster-header (with data-state), cluster-add-node, cluster-delete, cluster-tab-<name>
-//   protection-switch, failover-switch, failover-reason, stop-writes-switch, resync, rotate, reveal-password, password,
+//   protection-switch, failover-switch, failover-reason, option-<id>, resync, rotate, reveal-password, password,
 //   connection-string
 //   topology-node (with data-node, data-role)
 //   node-row (with data-node, data-role, data-state), node-menu-<name>, node-action-<act>; node-panel, node-tab-<name>, log-lines

@@ -37,8 +37,8 @@ test('three clicks make a three-node Redis cluster that fails over by itself', a
 	await expect(page.getByTestId('wizard-service-redis')).toBeVisible();
 	await accessible(page, 'wizard, service');
 	// What is still coming can be read about but not chosen.
-	await page.getByTestId('wizard-service-postgresql').click();
-	await expect(page.getByTestId('wizard-service-postgresql')).toHaveAttribute('aria-pressed', 'false');
+	await page.getByTestId('wizard-service-clickhouse').click();
+	await expect(page.getByTestId('wizard-service-clickhouse')).toHaveAttribute('aria-pressed', 'false');
 	await page.getByTestId('wizard-service-redis').click();
 	await page.getByTestId('wizard-create').click();
 	await expect(page.getByTestId('cluster-header')).toHaveAttribute('data-state', 'running', { timeout: 30_000 });

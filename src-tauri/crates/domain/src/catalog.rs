@@ -1,6 +1,6 @@
 //! The catalogue: what Clusterdeck says about each service. Data only; whether a driver exists is not known here.
 
-use crate::{Category, ServiceKind, Topology};
+use crate::{Category, ClusterOption, OptionEntry, ServiceKind, Topology};
 use serde::Serialize;
 
 /// A port a service listens on.
@@ -27,6 +27,19 @@ pub struct TopologyEntry {
     pub default_shards: u16,
     /// What it is good for, in a sentence.
     pub about: &'static str,
+    /// Switches it has.
+    pub options: &'static [OptionEntry],
+}
+
+impl TopologyEntry {
+    const fn offers(mut self, options: &'static [OptionEntry]) -> Self {
+        self.options = options;
+        self
+    }
+    /// One of its switches, where it has it.
+    pub fn option(&self, option: ClusterOption) -> Option<&'static OptionEntry> {
+        self.options.iter().find(|o| o.id == option)
+    }
 }
 
 /// A service of the catalogue.
@@ -67,6 +80,7 @@ const fn entry(
         default_nodes: nodes.2,
         default_shards,
         about,
+        options: &[],
     }
 }
 
@@ -85,7 +99,17 @@ const REDIS_REPLICA: TopologyEntry = entry(
     (2, 7, 3),
     0,
     "One node takes the writes, the others follow it; three Sentinels replace a dead primary by themselves.",
-);
+)
+.offers(&[OptionEntry {
+    id: ClusterOption::StopWritesWithoutReplica,
+    name: "Stop writes without a replica",
+    on: "A primary that reaches no replica stops taking writes, so that no failover can discard any.",
+    off: "A primary takes writes whether or not a replica follows it.",
+    risk: "A primary that is cut off from its replicas goes on taking writes, and a failover discards them.",
+    from_nodes: 3,
+    default_on: true,
+    needs: None,
+}]);
 const REDIS_SHARDED: TopologyEntry = entry(
     Topology::Sharded,
     (3, 60, 6),
@@ -97,7 +121,30 @@ const PG_REPLICA: TopologyEntry = entry(
     (2, 9, 3),
     0,
     "One node takes the writes, the others stream from it; Patroni and etcd agree on who leads.",
-);
+)
+.offers(&[
+    OptionEntry {
+        id: ClusterOption::Synchronous,
+        name: "Synchronous replication",
+        on: "A write is acknowledged when a replica has it on disk too: a failover loses none, and each write waits for \
+             that replica.",
+        off: "A write is acknowledged when the primary alone has it on disk.",
+        risk: "A failover that nobody planned discards writes that no replica had received yet.",
+        from_nodes: 2,
+        default_on: false,
+        needs: None,
+    },
+    OptionEntry {
+        id: ClusterOption::StopWritesWithoutReplica,
+        name: "Stop writes without a replica",
+        on: "Writes wait while no replica is there to take them: none is acknowledged that only one node has.",
+        off: "While no replica is there the primary takes writes alone.",
+        risk: "While no replica is there, writes are acknowledged that only the primary has.",
+        from_nodes: 2,
+        default_on: false,
+        needs: Some(ClusterOption::Synchronous),
+    },
+]);
 const REDIS_PORTS: &[Port] = &[port("redis", 6379), port("sentinel", 26379), port("cluster-bus", 16379)];
 const PG_PORTS: &[Port] = &[port("postgresql", 5432), port("patroni", 8008), port("etcd", 2379)];
 

@@ -1,6 +1,6 @@
 //! Everything that can alter a cluster.
 
-use crate::{ClusterOptions, PlanId, ProviderId, ServiceKind, Topology};
+use crate::{OptionWish, PlanId, ProviderId, ServiceKind, Topology};
 use serde::{Deserialize, Serialize};
 
 /// What the wizard asks for. Left out is chosen: the newest version found, the service's default topology and size.
@@ -39,7 +39,7 @@ pub struct CreateCluster {
     pub auto_failover: Option<bool>,
     /// Switches.
     #[serde(default)]
-    pub options: Option<ClusterOptions>,
+    pub options: Option<OptionWish>,
 }
 
 /// A change. `cluster` and `node` are names or ids; the engine resolves them when it makes the preview.
@@ -115,12 +115,12 @@ pub enum Change {
         /// On or off.
         enabled: bool,
     },
-    /// Whether writes stop when no replica is reachable.
+    /// Switches of its behaviour.
     SetOptions {
         /// Which.
         cluster: String,
-        /// The new switches.
-        options: ClusterOptions,
+        /// Those that shall change.
+        options: OptionWish,
     },
     /// New passwords everywhere.
     RotateCredentials {

@@ -1,6 +1,9 @@
 //! What a cluster is meant to be: the row that state.db keeps.
 
-use crate::{ClusterId, ClusterName, MachineId, NodeId, PlanId, ServiceKind, Topology};
+use crate::{
+    ClusterId, ClusterName, ClusterOptions, MachineId, NodeId, OptionEntry, PlanId, ServiceKind, Topology,
+    service,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr};
@@ -29,21 +32,6 @@ pub enum Lifecycle {
     Active,
     /// Being taken down; there is no way back from here.
     Deleting,
-}
-
-/// What a user may switch of a cluster's behaviour.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(default)]
-pub struct ClusterOptions {
-    /// The primary refuses writes when no replica has been reachable for a while, so that a primary that was cut off
-    /// cannot go on taking writes that a failover will discard. On by default from three nodes on.
-    pub stop_writes_without_replica: bool,
-}
-
-impl Default for ClusterOptions {
-    fn default() -> Self {
-        Self { stop_writes_without_replica: true }
-    }
 }
 
 /// The network that the machines of one cluster share, in the provider's own words (`127.20.1.0/24`).
@@ -156,6 +144,10 @@ impl ClusterSpec {
     /// The node with that id or name.
     pub fn find_node(&self, text: &str) -> Option<&NodeSpec> {
         self.nodes.iter().find(|n| n.name == text || n.id.as_str() == text)
+    }
+    /// The switches its service has in its topology.
+    pub fn offered_options(&self) -> &'static [OptionEntry] {
+        service(self.service).topology(self.topology).map_or(&[], |t| t.options)
     }
     /// Every machine: those of the nodes and the gateway's.
     pub fn machines(&self) -> impl Iterator<Item = &MachineSpec> {

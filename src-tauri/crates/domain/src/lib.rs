@@ -12,6 +12,7 @@ mod ids;
 mod name;
 mod observed;
 mod operation;
+mod options;
 mod plan;
 pub mod preview;
 mod sample;
@@ -22,8 +23,7 @@ mod topology;
 pub use catalog::{Port, SERVICES, ServiceEntry, TopologyEntry, service};
 pub use change::{Change, ChangeKind, CreateCluster};
 pub use cluster::{
-    ClusterOptions, ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId,
-    REGION_LOCAL,
+    ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId, REGION_LOCAL,
 };
 pub use ids::{BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
 pub use name::{BadName, ClusterName};
@@ -32,6 +32,7 @@ pub use observed::{
     NodeState, Role, Votes, cluster_state,
 };
 pub use operation::{Operation, OperationState, Outcome, Problem, Progress, StepRecord, StepState};
+pub use options::{ClusterOption, ClusterOptions, OptionEntry, OptionWish};
 pub use plan::{BadPlan, DEFAULT_PLAN, PLANS, Plan, PlanId, SIDE_PLAN, plan, side_plan};
 pub use preview::{
     Busy, Capacity, Facts, Figures, Finding, MissingSoftware, Preview, ResolvedCreate, Subject, WayOut,

@@ -65,7 +65,8 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
             Plan::Switch(switches::Plan::AutoFailover { to: *enabled, from: live.spec.auto_failover })
         }
         Change::SetOptions { options, .. } => {
-            Plan::Switch(switches::Plan::Options { to: options.clone(), from: live.spec.options.clone() })
+            let to = live.spec.options.with(options, live.spec.offered_options());
+            Plan::Switch(switches::Plan::Options { to, from: live.spec.options })
         }
         Change::RotateCredentials { .. } => Plan::RotateCredentials(rotate_credentials::Plan {
             from: live.spec.secrets_generation,
@@ -106,7 +107,7 @@ async fn create(shared: &Arc<Shared>, wish: &CreateCluster, collected: &Collecte
         plan: wish.plan.id.clone(),
         protected: wish.protected,
         auto_failover: wish.auto_failover,
-        options: wish.options.clone(),
+        options: wish.options,
         nodes: Vec::new(),
         gateway: None,
         network,

@@ -564,8 +564,8 @@ export interface components {
             cluster: string;
             /** @enum {string} */
             kind: "set-options";
-            /** @description The new switches. */
-            options: components["schemas"]["ClusterOptions"];
+            /** @description Those that shall change. */
+            options: components["schemas"]["OptionWish"];
         } | {
             /** @description Which. */
             cluster: string;
@@ -638,14 +638,24 @@ export interface components {
         ClusterId: string;
         /** @description A DNS label of at most [`ClusterName::MAX`] characters that starts with a letter. */
         ClusterName: string;
-        /** @description What a user may switch of a cluster's behaviour. */
+        /**
+         * @description A switch, by the name of its member in [`ClusterOptions`].
+         * @enum {string}
+         */
+        ClusterOption: "stop_writes_without_replica" | "synchronous";
+        /** @description The switches of a cluster. */
         ClusterOptions: {
             /**
              * @description The primary refuses writes when no replica has been reachable for a while, so that a primary that was cut off
-             *     cannot go on taking writes that a failover will discard. On by default from three nodes on.
+             *     cannot go on taking writes that a failover will discard.
              * @default true
              */
             stop_writes_without_replica: boolean;
+            /**
+             * @description A write is acknowledged only when a replica has it on disk too.
+             * @default false
+             */
+            synchronous: boolean;
         };
         /**
          * @description A cluster's state, in one word.
@@ -675,7 +685,7 @@ export interface components {
              * @description Data nodes in all (six for three shards with a replica each).
              */
             nodes?: number | null;
-            options?: components["schemas"]["ClusterOptions"] | null;
+            options?: components["schemas"]["OptionWish"] | null;
             plan?: components["schemas"]["PlanId"] | null;
             /** @description Termination protection from the start. */
             protected?: boolean;
@@ -1438,6 +1448,34 @@ export interface components {
          * @enum {string}
          */
         OperationState: "queued" | "running" | "waiting" | "unwinding" | "succeeded" | "failed" | "cancelled";
+        /** @description A switch as a service offers it in one of its topologies. */
+        OptionEntry: {
+            /** @description It is on from the start in a cluster of so many nodes. */
+            default_on: boolean;
+            /**
+             * Format: int32
+             * @description It takes effect from so many data nodes in service on.
+             */
+            from_nodes: number;
+            /** @description Which. */
+            id: components["schemas"]["ClusterOption"];
+            /** @description Its name for people. */
+            name: string;
+            needs?: components["schemas"]["ClusterOption"] | null;
+            /** @description What holds while it is off, in a sentence. */
+            off: string;
+            /** @description What holds while it is on, in a sentence. */
+            on: string;
+            /** @description What may go wrong while it is off, in a sentence. */
+            risk: string;
+        };
+        /** @description Switches that somebody wants set; what is left out stays as it is, or as the service has it from the start. */
+        OptionWish: {
+            /** @description See [`ClusterOptions::stop_writes_without_replica`]. */
+            stop_writes_without_replica?: boolean | null;
+            /** @description See [`ClusterOptions::synchronous`]. */
+            synchronous?: boolean | null;
+        };
         /** @description What an operation has to report at its end. */
         Outcome: {
             /**
@@ -1736,6 +1774,8 @@ export interface components {
              * @description Fewest data nodes.
              */
             min_nodes: number;
+            /** @description Switches it has. */
+            options: components["schemas"]["OptionEntry"][];
             /** @description Which. */
             topology: components["schemas"]["Topology"];
         };

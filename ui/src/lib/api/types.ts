@@ -46,6 +46,19 @@ export interface TopologyEntry {
 	default_nodes: number;
 	default_shards: number;
 	about: string;
+	options: OptionEntry[];
+}
+/** A switch of a cluster, as its service offers it. */
+export interface OptionEntry {
+	id: keyof ClusterOptions;
+	name: string;
+	on: string;
+	off: string;
+	risk: string;
+	/** It takes effect from so many data nodes on. */
+	from_nodes: number;
+	default_on: boolean;
+	needs: keyof ClusterOptions | null;
 }
 export interface Service {
 	id: ServiceKind;
@@ -85,7 +98,10 @@ export interface Plan {
 
 export interface ClusterOptions {
 	stop_writes_without_replica: boolean;
+	synchronous: boolean;
 }
+/** What is left out stays as it is. */
+export type OptionWish = { [K in keyof ClusterOptions]?: boolean | null };
 export interface FailoverReadiness {
 	enabled: boolean;
 	ready: boolean;
@@ -177,7 +193,7 @@ export interface CreateCluster {
 	plan?: string | null;
 	protected?: boolean;
 	auto_failover?: boolean | null;
-	options?: ClusterOptions | null;
+	options?: OptionWish | null;
 }
 /** Everything that can alter a cluster; `cluster` and `node` are names or ids. */
 export type Change =
@@ -193,7 +209,7 @@ export type Change =
 	| { kind: 'resync-cluster'; cluster: string }
 	| { kind: 'set-protection'; cluster: string; enabled: boolean }
 	| { kind: 'set-auto-failover'; cluster: string; enabled: boolean }
-	| { kind: 'set-options'; cluster: string; options: ClusterOptions }
+	| { kind: 'set-options'; cluster: string; options: OptionWish }
 	| { kind: 'rotate-credentials'; cluster: string }
 	| { kind: 'delete-cluster'; cluster: string; discard_backups?: boolean };
 

@@ -117,8 +117,6 @@ export const en = {
 		resync: 'Resync replicas',
 		resyncText: 'Gives every replica a fresh copy of its primary. The old data is set aside until the new copy streams.',
 		rotateText: 'New passwords on every node before the old ones stop.',
-		stopWrites: 'Stop writes without a replica',
-		stopWritesText: 'The primary refuses writes when no replica has been reachable for a while, so that a failover cannot lose them.',
 		addShardText: 'Adds a shard and moves its share of the slots to it.',
 		diverged: (name: string) => `${name} holds writes that its primary lacks. They are set aside before a resync replaces them.`
 	},
@@ -218,7 +216,6 @@ export const en = {
 		fewer: 'Fewer', more: 'More',
 		advanced: 'Advanced options', protect: 'Termination protection', protectText: 'The cluster cannot be deleted until it is switched off.',
 		autoFailover: 'Automatic failover', autoFailoverText: 'A dead primary is replaced without anybody asking.',
-		stopWrites: 'Stop writes without a replica',
 		summary: 'Summary', price: 'Price', freeHere: 'Free on this computer', notBilled: 'Nothing is billed',
 		hourly: 'per hour', monthly: 'per month (730 h)', perNode: (n: number) => `for ${plural(n, 'machine', 'machines')}`,
 		create: (name: string) => (name ? `Create ${name}` : 'Create cluster'), checking: 'Checking', problems: 'To be solved', warnings: 'Know before you go on',

@@ -127,7 +127,7 @@ impl From<&ClusterReport> for Cluster {
             plan: spec.plan.clone(),
             protected: spec.protected,
             auto_failover: seen.map_or_else(unseen, |o| o.failover.clone()),
-            options: spec.options.clone(),
+            options: spec.options,
             votes: seen.and_then(|o| o.votes),
             nodes: Node::all(report),
             endpoints: report.endpoints.iter().map(Endpoint::from).collect(),

@@ -51,11 +51,21 @@ pub(crate) struct Create {
     /// Automatic failover [default: on where the topology can]
     #[arg(long, value_name = "ON|OFF")]
     pub(crate) auto_failover: Option<Switch>,
-    /// Stop writes when no replica is reachable [default: on from three nodes]
-    #[arg(long, value_name = "ON|OFF")]
-    pub(crate) stop_writes_without_replica: Option<Switch>,
+    #[command(flatten)]
+    pub(crate) switches: OptionSwitches,
     #[command(flatten)]
     pub(crate) confirming: Confirming,
+}
+
+/// Switches of a cluster's behaviour; `clusterdeck service show ID` tells which a service has.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct OptionSwitches {
+    /// Acknowledge a write only when a replica has it too
+    #[arg(long, value_name = "ON|OFF")]
+    pub(crate) synchronous: Option<Switch>,
+    /// Stop writes when no replica is reachable
+    #[arg(long, value_name = "ON|OFF")]
+    pub(crate) stop_writes_without_replica: Option<Switch>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,9 +119,8 @@ pub(crate) enum ClusterVerb {
     Options {
         /// Name or id
         name: String,
-        /// Stop writes when no replica is reachable
-        #[arg(long, value_name = "ON|OFF")]
-        stop_writes_without_replica: Switch,
+        #[command(flatten)]
+        switches: OptionSwitches,
         #[command(flatten)]
         confirming: Confirming,
     },

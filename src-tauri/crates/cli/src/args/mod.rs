@@ -5,7 +5,7 @@ mod node;
 mod program;
 mod work;
 
-pub(crate) use cluster::{ClusterVerb, Create, Switch};
+pub(crate) use cluster::{ClusterVerb, Create, OptionSwitches, Switch};
 pub(crate) use node::NodeVerb;
 pub(crate) use program::{ConnectionVerb, PlanVerb, ProviderVerb, Serve, ServiceVerb};
 pub(crate) use work::{AuditVerb, Confirming, OperationVerb, Paged};

@@ -3,7 +3,7 @@
 use super::{more, query, word};
 use crate::{
     answer::piece,
-    args::{ClusterVerb, Create},
+    args::{ClusterVerb, Create, OptionSwitches, Switch},
     change,
     failure::Failure,
     output::{Table, age, facts, or_unknown},
@@ -36,9 +36,8 @@ pub(super) async fn run(session: &Session, verb: ClusterVerb) -> Result<(), Fail
         ClusterVerb::Failover { name, to, confirming } => {
             (json!({"kind": "set-auto-failover", "cluster": name, "enabled": to.is_on()}), confirming)
         }
-        ClusterVerb::Options { name, stop_writes_without_replica: to, confirming } => {
-            let options = json!({"stop_writes_without_replica": to.is_on()});
-            (json!({"kind": "set-options", "cluster": name, "options": options}), confirming)
+        ClusterVerb::Options { name, switches, confirming } => {
+            (json!({"kind": "set-options", "cluster": name, "options": options(&switches)}), confirming)
         }
         ClusterVerb::AddShard { name, confirming } => {
             (json!({"kind": "add-shard", "cluster": name}), confirming)
@@ -53,10 +52,16 @@ pub(super) async fn run(session: &Session, verb: ClusterVerb) -> Result<(), Fail
     change::make(session, change, &confirming).await
 }
 
+/// What was not typed is left as it is.
+fn options(typed: &OptionSwitches) -> Value {
+    json!({
+        "stop_writes_without_replica": typed.stop_writes_without_replica.map(Switch::is_on),
+        "synchronous": typed.synchronous.map(Switch::is_on),
+    })
+}
+
 /// The change as it was typed: whether it makes sense is for the API to say.
 fn creation(create: &Create) -> Value {
-    let options =
-        create.stop_writes_without_replica.map(|to| json!({"stop_writes_without_replica": to.is_on()}));
     json!({
         "kind": "create-cluster",
         "name": create.name,
@@ -69,8 +74,8 @@ fn creation(create: &Create) -> Value {
         "region": create.region,
         "plan": create.plan,
         "protected": create.protected,
-        "auto_failover": create.auto_failover.map(super::super::args::Switch::is_on),
-        "options": options,
+        "auto_failover": create.auto_failover.map(Switch::is_on),
+        "options": options(&create.switches),
     })
 }
 

@@ -95,10 +95,9 @@ fn effects(made: &ResolvedCreate, load: &Load<'_>, preview: &mut Preview) {
         };
         preview.effect(format!("Automatic failover is on: {who}, and a majority replaces a dead primary."));
     }
-    if made.options.stop_writes_without_replica && made.nodes >= 3 {
-        preview.effect(
-            "A primary that reaches no replica stops taking writes, so that no failover can discard any.",
-        );
+    let offered = service(made.service).topology(made.topology).map_or(&[][..], |t| t.options);
+    for option in offered.iter().filter(|o| o.holds(&made.options, usize::from(made.nodes))) {
+        preview.effect(option.on);
     }
     if made.protected {
         preview.effect(format!(

@@ -50,7 +50,11 @@ pub(super) fn preview(subject: &Subject<'_>, enabled: bool, facts: &Facts<'_>) -
         preview.effect(
             "The voters watch every primary; when a majority finds one dead, its best replica takes over.",
         );
-        preview.effect("A failover that nobody planned may lose the writes of its last moment.");
+        preview.effect(if spec.options.synchronous {
+            "A failover that nobody planned loses no acknowledged write while a replica is synchronous."
+        } else {
+            "A failover that nobody planned may lose the writes of its last moment."
+        });
     } else {
         preview.warn(Finding::new(
             "failover-off",

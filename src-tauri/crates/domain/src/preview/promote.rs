@@ -1,8 +1,13 @@
 //! Promote a replica: the writes move to it, and none that was acknowledged is lost.
 
-use super::rules::{self, ailment, clients_of, follows_a_leader, fresh, has_voters, holds_data, name, words};
+use super::rules::{
+    self, ailment, clients_of, follows_a_leader, fresh, has_voters, holds_data, name,
+    replica_needed_for_writes, words,
+};
 use super::{Facts, Finding, Preview, Subject};
-use crate::{Change, ClusterObserved, Health, Link, NodeObserved, NodeSpec, Role, ServiceKind, Topology};
+use crate::{
+    Change, ClusterObserved, ClusterSpec, Health, Link, NodeObserved, NodeSpec, Role, ServiceKind, Topology,
+};
 
 /// Measured with HAProxy in front: 5 to 14 ms (reference/runtime.md, last row of section 4); the rest is reserve.
 const GAP_BEHIND_ENDPOINT_MS: u64 = 20;
@@ -11,11 +16,19 @@ const GAP_SHARDED_MS: u64 = 50;
 
 /// A switchover by Patroni was measured at 417 to 515 ms: the old primary is shut down first.
 const GAP_BY_PATRONI_MS: u64 = 600;
+/// One that insists on a synchronous replica was measured at 3.2 s: the new primary waits until one follows it.
+const GAP_INSISTING_MS: u64 = 3_500;
 
 /// How long writes are expected to wait while they move.
-pub(super) const fn write_gap_ms(service: ServiceKind, topology: Topology) -> u64 {
-    match (service, topology) {
-        (ServiceKind::Postgresql | ServiceKind::Timescaledb | ServiceKind::Hydra, _) => GAP_BY_PATRONI_MS,
+pub(super) fn write_gap_ms(spec: &ClusterSpec) -> u64 {
+    match (spec.service, spec.topology) {
+        (ServiceKind::Postgresql | ServiceKind::Timescaledb | ServiceKind::Hydra, _) => {
+            if replica_needed_for_writes(spec) {
+                GAP_INSISTING_MS
+            } else {
+                GAP_BY_PATRONI_MS
+            }
+        }
         (_, Topology::Sharded) => GAP_SHARDED_MS,
         _ => GAP_BEHIND_ENDPOINT_MS,
     }
@@ -65,7 +78,7 @@ pub(super) fn preview(subject: &Subject<'_>, node: &NodeSpec, facts: &Facts<'_>)
     let Some(old) = follows_a_leader(spec, seen, node.shard, &mut preview) else { return preview };
 
     let old_name = name(spec, &old.node);
-    let gap = write_gap_ms(spec.service, spec.topology);
+    let gap = write_gap_ms(spec);
     votes(subject, seen, &mut preview);
     if let Some((clients, _)) = clients_of(Some(old)) {
         preview.warn(Finding::new(

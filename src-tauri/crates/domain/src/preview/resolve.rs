@@ -3,8 +3,8 @@
 use super::rules::{has_voters, software};
 use super::{Facts, Finding};
 use crate::{
-    ClusterName, ClusterOptions, CreateCluster, LayoutError, Plan, PlanId, ProviderId, REGION_LOCAL,
-    ServiceEntry, ServiceKind, Slot, Topology, TopologyEntry, layout, service,
+    ClusterName, ClusterOption, ClusterOptions, CreateCluster, LayoutError, Plan, PlanId, ProviderId,
+    REGION_LOCAL, ServiceEntry, ServiceKind, Slot, Topology, TopologyEntry, layout, service,
 };
 
 /// A wish with nothing left open.
@@ -69,10 +69,11 @@ pub fn resolve_create(wish: &CreateCluster, facts: &Facts<'_>) -> Result<Resolve
     }
     let form = form(wish, entry).map_err(|f| found.push(f)).ok();
     let place = place(wish, entry, facts).map_err(|mut f| found.append(&mut f)).ok();
-    let (Some(name), Some((topology, nodes, shards, slots)), Some((version, plan))) = (name, form, place)
+    let (Some(name), Some((chosen, nodes, shards, slots)), Some((version, plan))) = (name, form, place)
     else {
         return Err(found);
     };
+    let (topology, options) = (chosen.topology, options(wish, chosen, nodes)?);
     Ok(ResolvedCreate {
         name,
         service: wish.service,
@@ -86,7 +87,7 @@ pub fn resolve_create(wish: &CreateCluster, facts: &Facts<'_>) -> Result<Resolve
         plan,
         protected: wish.protected,
         auto_failover: has_voters(topology) && wish.auto_failover.unwrap_or(true),
-        options: options(wish, topology, nodes),
+        options,
     })
 }
 
@@ -103,9 +104,9 @@ fn new_name(wish: &CreateCluster, facts: &Facts<'_>) -> Result<ClusterName, Find
     }
 }
 
-type Form = (Topology, u16, u16, Vec<Slot>);
+type Form<'a> = (&'a TopologyEntry, u16, u16, Vec<Slot>);
 
-fn form(wish: &CreateCluster, entry: &ServiceEntry) -> Result<Form, Finding> {
+fn form<'a>(wish: &CreateCluster, entry: &'a ServiceEntry) -> Result<Form<'a>, Finding> {
     let chosen = match wish.topology {
         None => entry.topologies.first(),
         Some(topology) => entry.topology(topology),
@@ -130,7 +131,7 @@ fn form(wish: &CreateCluster, entry: &ServiceEntry) -> Result<Form, Finding> {
             LayoutError::Shards { .. } => Finding::new("shard-count", text).at("/shards"),
         }
     })?;
-    Ok((topology, nodes, shards, slots))
+    Ok((chosen, nodes, shards, slots))
 }
 
 /// Nodes and shards; where only one of them is given the other follows in the proportion of the default.
@@ -201,10 +202,28 @@ fn version(wanted: Option<&str>, found: &[String]) -> Option<String> {
     found.iter().find(fits).cloned()
 }
 
-/// A primary may insist on a replica only where it usually has one to lose: from three copies of the data on.
-fn options(wish: &CreateCluster, topology: Topology, nodes: u16) -> ClusterOptions {
-    if topology != Topology::PrimaryReplica {
-        return ClusterOptions { stop_writes_without_replica: false };
+/// The switches of the topology: as asked for, else as the service has them from the start.
+fn options(wish: &CreateCluster, chosen: &TopologyEntry, nodes: u16) -> Result<ClusterOptions, Vec<Finding>> {
+    let wish = wish.options.unwrap_or_default();
+    let mut from_start = ClusterOptions::OFF;
+    for option in chosen.options {
+        from_start.set(option.id, option.default_on && nodes >= option.from_nodes);
     }
-    wish.options.clone().unwrap_or(ClusterOptions { stop_writes_without_replica: nodes >= 3 })
+    let made = from_start.with(&wish, chosen.options);
+    let wrong = |option: &ClusterOption| {
+        let offered = chosen.option(*option);
+        let text = match (made.get(*option), offered) {
+            (false, _) => return None,
+            (true, None) => format!("A {} cluster of this service has no such switch.", chosen.topology.id()),
+            (true, Some(entry)) => {
+                let needed = entry.needs.filter(|needed| !made.get(*needed))?;
+                let other = chosen.option(needed).map_or("another switch", |o| o.name);
+                format!("\u{201c}{}\u{201d} means nothing without \u{201c}{other}\u{201d}.", entry.name)
+            }
+        };
+        let code = if offered.is_some() { "option-needs-another" } else { "no-effect" };
+        Some(Finding::new(code, text).at(option.pointer()))
+    };
+    let wrong: Vec<Finding> = ClusterOption::ALL.iter().filter_map(wrong).collect();
+    if wrong.is_empty() { Ok(made) } else { Err(wrong) }
 }

@@ -1,10 +1,11 @@
 //! Clusters and observations for tests: a healthy one in a line, then what is wrong with it.
 
 use clusterdeck_domain::{
-    Busy, Capacity, Change, ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOptions, ClusterSpec,
-    Facts, FailoverReadiness, Figures, Finding, Health, Lifecycle, Link, MachineId, MachineSpec, Network,
-    NodeId, NodeKind, NodeObserved, NodeSpec, NodeState, PlanId, Preview, ProviderId, REGION_LOCAL, Role,
-    ServiceKind, Subject, Topology, Votes, layout, plan, preview, service, voters,
+    Busy, Capacity, Change, ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOption,
+    ClusterOptions, ClusterSpec, Facts, FailoverReadiness, Figures, Finding, Health, Lifecycle, Link,
+    MachineId, MachineSpec, Network, NodeId, NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish, PlanId,
+    Preview, ProviderId, REGION_LOCAL, Role, ServiceKind, Subject, Topology, Votes, layout, plan, preview,
+    service, voters,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -116,7 +117,7 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
             plan: PlanId::default(),
             protected: false,
             auto_failover,
-            options: ClusterOptions { stop_writes_without_replica: voting && nodes >= 3 },
+            options: ClusterOptions { stop_writes_without_replica: voting && nodes >= 3, synchronous: false },
             nodes: specs,
             gateway: (topology != Topology::Sharded).then(|| machine(200)),
             network: Network("127.20.1.0/24".to_owned()),
@@ -313,7 +314,7 @@ pub(crate) fn failover(enabled: bool) -> Change {
     Change::SetAutoFailover { cluster: "demo".to_owned(), enabled }
 }
 pub(crate) fn stop_writes(enabled: bool) -> Change {
-    let options = ClusterOptions { stop_writes_without_replica: enabled };
+    let options = OptionWish::only(ClusterOption::StopWritesWithoutReplica, enabled);
     Change::SetOptions { cluster: "demo".to_owned(), options }
 }
 pub(crate) fn rotate() -> Change {

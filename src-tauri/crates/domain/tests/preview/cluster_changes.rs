@@ -1,7 +1,7 @@
 //! Resync, protection, failover, options, credentials, deletion.
 
 use crate::builder::*;
-use clusterdeck_domain::{Change, Health, NodeState, ServiceKind, Topology};
+use clusterdeck_domain::{Change, ClusterOptions, Health, NodeState, OptionWish, ServiceKind, Topology};
 
 #[test]
 fn resyncing_goes_one_replica_at_a_time_and_sets_the_old_data_aside() {
@@ -106,13 +106,50 @@ fn asking_for_a_replica_needs_one_that_follows() {
 fn asking_for_a_replica_means_something_from_three_nodes_on_only() {
     let two = cluster(Topology::PrimaryReplica, 2, 0).preview(&stop_writes(true));
     warned(&two, &[]);
-    assert!(two.effects[0].contains("from three on"), "{two:?}");
+    assert!(two.effects[0].contains("from 3 on"), "{two:?}");
     for topology in
         [cluster(Topology::Single, 1, 0), six_in_three(), of(ServiceKind::Keydb, Topology::MultiMaster, 2, 0)]
     {
         let scene = topology.spec(|s| s.options.stop_writes_without_replica = false);
         blocked(&scene.preview(&stop_writes(true)), &["no-effect"]);
     }
+}
+
+#[test]
+fn synchronous_replication_is_switched_with_what_it_means() {
+    let pg = || {
+        of(ServiceKind::Postgresql, Topology::PrimaryReplica, 3, 0).spec(|s| s.options = ClusterOptions::OFF)
+    };
+    let set = |synchronous, strict| Change::SetOptions {
+        cluster: "demo".to_owned(),
+        options: OptionWish { stop_writes_without_replica: strict, synchronous },
+    };
+    let on = pg().preview(&set(Some(true), None));
+    warned(&on, &[]);
+    assert!(on.effects[0].contains("a failover loses none"), "{on:?}");
+    warned(&pg().dead(2).dead(3).preview(&set(Some(true), None)), &["no-replica-follows"]);
+    let alone = pg().preview(&set(None, Some(true)));
+    blocked(&alone, &["option-needs-another"]);
+    assert_eq!(*way_out(&alone.blockers[0]), set(Some(true), Some(true)));
+    warned(&pg().preview(&set(Some(true), Some(true))), &[]);
+    blocked(&pg().dead(2).dead(3).preview(&set(Some(true), Some(true))), &["writes-would-stop"]);
+    // What needs it goes off with it.
+    let strict =
+        || pg().spec(|s| s.options = ClusterOptions { stop_writes_without_replica: true, synchronous: true });
+    let off = strict().preview(&set(Some(false), None));
+    warned(&off, &["writes-may-be-discarded"]);
+    assert_eq!(off.effects.len(), 3, "both are told: {off:?}");
+}
+
+#[test]
+fn a_primary_that_waits_for_a_replica_says_how_long_a_promotion_takes() {
+    let pg = || {
+        of(ServiceKind::Postgresql, Topology::PrimaryReplica, 3, 0).spec(|s| s.options = ClusterOptions::OFF)
+    };
+    assert_eq!(pg().preview(&promote(2)).expected_downtime_ms, 600);
+    let strict =
+        pg().spec(|s| s.options = ClusterOptions { stop_writes_without_replica: true, synchronous: true });
+    assert_eq!(strict.preview(&promote(2)).expected_downtime_ms, 3_500);
 }
 
 #[test]

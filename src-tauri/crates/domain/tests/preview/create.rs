@@ -2,8 +2,8 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Capacity, Change, ClusterOptions, CreateCluster, Facts, Figures, MissingSoftware, Plan, PlanId, Preview,
-    ResolvedCreate, ServiceKind, Topology, plan, preview, resolve_create,
+    Capacity, Change, ClusterOption, CreateCluster, Facts, Figures, MissingSoftware, OptionWish, Plan,
+    PlanId, Preview, ResolvedCreate, ServiceKind, Topology, plan, preview, resolve_create,
 };
 
 fn wish() -> CreateCluster {
@@ -22,7 +22,7 @@ fn with<T>(capacity: Option<&Capacity>, look: impl FnOnce(&Facts<'_>) -> T) -> T
         now: now(),
         figures: Figures::default(),
         clusters: &others,
-        available: &[ServiceKind::Redis, ServiceKind::Keydb, ServiceKind::Mysql],
+        available: &[ServiceKind::Redis, ServiceKind::Keydb, ServiceKind::Mysql, ServiceKind::Postgresql],
         subject: None,
         capacity,
     })
@@ -232,7 +232,6 @@ fn one_node_means_no_failover() {
     let single = wish_for(|w| {
         w.topology = Some(Topology::Single);
         w.auto_failover = Some(true);
-        w.options = Some(ClusterOptions::default());
     });
     warned(&see(single.clone()), &["single-node"]);
     let made = made(&single);
@@ -252,9 +251,45 @@ fn two_nodes_get_a_witness_and_may_write_without_a_replica() {
     assert!(!made(&two).options.stop_writes_without_replica);
     let strict = wish_for(|w| {
         w.nodes = Some(2);
-        w.options = Some(ClusterOptions { stop_writes_without_replica: true });
+        w.options = Some(OptionWish::only(ClusterOption::StopWritesWithoutReplica, true));
     });
     warned(&see(strict), &[]);
+}
+
+#[test]
+fn a_switch_that_a_cluster_does_not_have_is_refused() {
+    let single = wish_for(|w| {
+        w.topology = Some(Topology::Single);
+        w.options = Some(OptionWish::only(ClusterOption::StopWritesWithoutReplica, true));
+    });
+    blocked(&see(single), &["no-effect"]);
+    blocked(
+        &see(wish_for(|w| w.options = Some(OptionWish::only(ClusterOption::Synchronous, true)))),
+        &["no-effect"],
+    );
+}
+
+#[test]
+fn a_primary_that_insists_on_a_replica_needs_one_that_is_synchronous() {
+    let of = |strict, synchronous| {
+        wish_for(|w| {
+            w.service = ServiceKind::Postgresql;
+            w.options = Some(OptionWish { stop_writes_without_replica: strict, synchronous });
+        })
+    };
+    let see = |wish| {
+        let capacity = Capacity { versions: vec!["15.20".to_owned()], ..roomy() };
+        see_on(&capacity, wish)
+    };
+    blocked(&see(of(Some(true), None)), &["option-needs-another"]);
+    let both = see(of(Some(true), Some(true)));
+    warned(&both, &[]);
+    assert!(both.effects.iter().any(|e| e.contains("only one node has")), "{:?}", both.effects);
+    let plain = see(of(None, None));
+    assert!(
+        !plain.effects.iter().any(|e| e.contains("replica has it on disk")),
+        "off from the start: {plain:?}"
+    );
 }
 
 #[test]

@@ -32,13 +32,13 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
         }
         Plan::Options { to, from } => {
             let turn = |cx: StepContext, options: ClusterOptions| async move {
-                set(cx.clone(), move |spec| spec.options = options.clone()).await?;
+                set(cx.clone(), move |spec| spec.options = options).await?;
                 let context = cx.context().await?;
                 Ok(cx.driver()?.apply_options(&context).await?)
             };
             vec![
-                step("set", "Apply the options on every node", move |cx| turn(cx, to.clone()))
-                    .undo(move |cx| turn(cx, from.clone())),
+                step("set", "Apply the options on every node", move |cx| turn(cx, to))
+                    .undo(move |cx| turn(cx, from)),
             ]
         }
     }

@@ -1,6 +1,6 @@
 //! The changes under test: each with the cluster it starts from.
 
-use clusterdeck_domain::{Change, ClusterOptions, CreateCluster, PlanId, ServiceKind, Topology};
+use clusterdeck_domain::{Change, ClusterOption, CreateCluster, OptionWish, PlanId, ServiceKind, Topology};
 use clusterdeck_testkit::Lab;
 
 /// A change and what must be there before it.
@@ -64,7 +64,7 @@ pub(crate) fn all() -> Vec<Story> {
             three(),
             Change::SetOptions {
                 cluster: cluster(),
-                options: ClusterOptions { stop_writes_without_replica: false },
+                options: OptionWish::only(ClusterOption::StopWritesWithoutReplica, false),
             },
         ),
         story("rotate", three(), Change::RotateCredentials { cluster: cluster() }),

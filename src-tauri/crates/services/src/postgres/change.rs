@@ -2,11 +2,11 @@
 
 use super::{
     config, etcd, form,
-    patroni::{self, Client},
+    patroni::{self, Client, Part},
     sql::{ANSWER, As, Session},
 };
 use crate::wait::{Look, until};
-use clusterdeck_domain::{NodeSpec, Topology};
+use clusterdeck_domain::{NodeId, NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, HandOver, Progress, Result, Switch};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -17,25 +17,62 @@ const LEADS_WITHIN: Duration = Duration::from_secs(15);
 const PROBE: Duration = Duration::from_millis(500);
 const PROBE_EVERY: Duration = Duration::from_millis(2);
 
-/// Makes etcd's members those of the spec, and Patroni's election what the spec says.
-pub(crate) async fn arm(cx: &ClusterContext) -> Result<()> {
+/// Makes etcd's members those of the spec, and Patroni's election and replication what the spec says. `leads`: who does,
+/// when somebody knows; else whoever says so.
+pub(crate) async fn arm(cx: &ClusterContext, leads: Option<&NodeId>) -> Result<()> {
     if cx.spec.topology == Topology::Single {
         return Ok(());
     }
     etcd::settle(cx).await?;
-    // Where etcd is has changed perhaps: whoever runs reads its file again.
     let client = Client::new(cx)?;
+    let leads = match leads {
+        Some(node) => node.clone(),
+        None => form::leader(cx).await?.id.clone(),
+    };
+    // Where etcd is and who may lead has changed perhaps: whoever runs reads its file again.
     for node in cx.spec.data_nodes().filter(|n| !n.drained) {
         let Ok(machine) = cx.machine(node) else { continue };
+        let part = Part::of(cx, node, node.id == leads);
         if machine.state(patroni::UNIT).await?.is_running() {
-            patroni::write(cx, node, true).await?;
-            match client.reload(&node.name).await {
-                Ok(()) | Err(DriverError::Transient { .. }) => {}
-                Err(e) => return Err(e),
-            }
+            note(cx, &client, node, part).await?;
+        } else {
+            patroni::write(cx, node, part).await?;
         }
     }
-    set_pause(cx, !cx.spec.auto_failover).await
+    set_replication(cx).await?;
+    set_pause(cx, false).await
+}
+
+/// Writes a node's file and lets it be read again; a Patroni that does not answer reads it when it starts.
+async fn note(cx: &ClusterContext, client: &Client, node: &NodeSpec, part: Part) -> Result<()> {
+    patroni::write(cx, node, part).await?;
+    match client.reload(&node.name).await {
+        Err(DriverError::Transient { .. }) | Ok(()) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Makes the leader wait for its followers as the options say.
+pub(crate) async fn set_replication(cx: &ClusterContext) -> Result<()> {
+    if cx.spec.topology == Topology::Single {
+        return Ok(());
+    }
+    let (client, wanted) = (Client::within(cx, patroni::GLANCE)?, patroni::replication(cx));
+    until!(LEADS_WITHIN, async { client.patch(&wanted).await.map(Look::Done) })?;
+    if !cx.spec.options.synchronous {
+        return Ok(());
+    }
+    // Until a follower is synchronous nothing of it is true. With none there Patroni goes on without, or waits if strict.
+    let followers = cx.spec.data_nodes().filter(|n| !n.drained).count() > 1;
+    until!(LEADS_WITHIN, async {
+        let members = client.members().await?;
+        let can = members.members.iter().any(form::follows);
+        Ok(if !followers || !can || members.members.iter().any(|m| m.role == "sync_standby") {
+            Look::Done(())
+        } else {
+            Look::NotYet("no replica is synchronous yet".to_owned())
+        })
+    })
 }
 
 /// While Patroni is paused nobody is elected; a hand-over on purpose still works.
@@ -62,7 +99,9 @@ pub(crate) async fn restart(cx: &ClusterContext, node: &NodeSpec) -> Result<()> 
 
 /// Makes a node a candidate for the lead, and for reads, or not.
 pub(crate) async fn set_candidate(cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<()> {
-    patroni::write(cx, node, candidate).await?;
+    let noted = Part::noted(cx, node).await;
+    let part = Part { may_lead: candidate && noted.may_lead, serves: candidate };
+    patroni::write(cx, node, part).await?;
     Client::within(cx, patroni::GLANCE)?.reload(&node.name).await
 }
 
@@ -77,11 +116,12 @@ pub(crate) async fn hand_over(
         switch().await?;
         return Ok(HandOver { write_gap_ms: 0.0 });
     }
+    let client = Client::new(cx)?;
+    may_take_over(cx, &client, target).await?;
     // What is on disk already need not be written while nobody takes writes.
     for node in [lead, target] {
         Session::open(cx, node, As::Operator, ANSWER).await?.run("CHECKPOINT").await?;
     }
-    let client = Client::new(cx)?;
     let asked = client.switch_over(&lead.name, &target.name);
     let (asked, last, first) = tokio::join!(asked, writes_until(cx, lead), writes_from(cx, target));
     asked?;
@@ -89,6 +129,28 @@ pub(crate) async fn hand_over(
     switch().await?;
     let gap = first.saturating_duration_since(last);
     Ok(HandOver { write_gap_ms: gap.as_secs_f64() * 1000.0 })
+}
+
+/// Sees that Patroni accepts the target: it may lead, and where replication is synchronous it is a synchronous one. What is
+/// set here for a moment is set back by [`arm`].
+async fn may_take_over(cx: &ClusterContext, client: &Client, target: &NodeSpec) -> Result<()> {
+    if !cx.spec.auto_failover {
+        note(cx, client, target, Part::of(cx, target, true)).await?;
+    }
+    if !cx.spec.options.synchronous {
+        return Ok(());
+    }
+    let all = cx.spec.data_nodes().filter(|n| !n.drained).count().max(2) - 1;
+    client.patch(&json!({ "synchronous_node_count": all })).await?;
+    until!(LEADS_WITHIN, async {
+        let members = client.members().await?;
+        let found = members.members.iter().find(|m| m.name == target.name);
+        Ok(if found.is_some_and(|m| m.role == "sync_standby") {
+            Look::Done(())
+        } else {
+            Look::NotYet(format!("{} is not a synchronous replica yet", target.name))
+        })
+    })
 }
 
 /// The last moment at which a server took writes.
@@ -115,7 +177,7 @@ async fn writes_from(cx: &ClusterContext, node: &NodeSpec) -> Result<Instant> {
         }
         if let Some(open) = &session {
             match open.row("SELECT pg_is_in_recovery()", &[]).await {
-                Ok(row) if !row.get::<_, bool>(0) => return Ok(Instant::now()),
+                Ok(row) if !row.get::<_, bool>(0) => return committed(cx, node).await,
                 Ok(_) => {}
                 Err(_) => session = None,
             }
@@ -124,6 +186,15 @@ async fn writes_from(cx: &ClusterContext, node: &NodeSpec) -> Result<Instant> {
     }
     let waited = LEADS_WITHIN.as_secs();
     Err(DriverError::transient(format!("{} does not take writes (waited {waited} s)", node.name)))
+}
+
+/// The moment at which a write is acknowledged: with a synchronous replica that is later than the lead is taken.
+async fn committed(cx: &ClusterContext, node: &NodeSpec) -> Result<Instant> {
+    if cx.spec.options.synchronous {
+        let session = Session::open(cx, node, As::Operator, LEADS_WITHIN).await?;
+        session.row("SELECT pg_logical_emit_message(true, 'clusterdeck', 'first write')::text", &[]).await?;
+    }
+    Ok(Instant::now())
 }
 
 /// Throws a replica's data away and copies everything again.
@@ -162,7 +233,7 @@ pub(crate) async fn accept_next_secrets(cx: &ClusterContext) -> Result<()> {
     session.run(&all).await?;
     let client = Client::new(cx)?;
     for node in cx.spec.data_nodes().filter(|n| !n.drained) {
-        patroni::write(cx, node, true).await?;
+        patroni::write(cx, node, Part::noted(cx, node).await).await?;
         client.reload(&node.name).await?;
     }
     Ok(())

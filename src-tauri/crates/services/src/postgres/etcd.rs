@@ -130,7 +130,6 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// With a certificate made for this conversation.
     pub(crate) fn new(cx: &ClusterContext) -> Result<Self> {
         let machines = voters(cx).into_iter().filter_map(|node| cx.machine(node).ok());
         Ok(Self {

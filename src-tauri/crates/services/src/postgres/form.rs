@@ -40,7 +40,11 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
             }
         }
     }
-    patroni::start(cx, node).await
+    let part = match start_as {
+        StartAs::Primary => patroni::Part::of(cx, node, true),
+        _ => patroni::Part::noted(cx, node).await,
+    };
+    patroni::start(cx, node, part).await
 }
 
 /// Stops Patroni, which stops PostgreSQL in order first. Its vote stays.
@@ -104,7 +108,7 @@ pub(crate) fn hashed(password: &Sensitive<String>) -> Sensitive<String> {
 }
 
 /// Whether a member follows the leader: `streaming`, which Patroni before 3.1 calls `running`.
-fn follows(member: &Member) -> bool {
+pub(crate) fn follows(member: &Member) -> bool {
     member.role != "leader" && matches!(member.state.as_str(), "streaming" | "running")
 }
 

@@ -89,8 +89,8 @@ impl ServiceDriver for Postgres {
         form::leave(cx, node).await
     }
 
-    async fn arm_failover(&self, cx: &ClusterContext, _primary: Option<&NodeId>) -> Result<()> {
-        change::arm(cx).await
+    async fn arm_failover(&self, cx: &ClusterContext, primary: Option<&NodeId>) -> Result<()> {
+        change::arm(cx, primary).await
     }
     async fn disarm_failover(&self, cx: &ClusterContext) -> Result<()> {
         change::set_pause(cx, true).await
@@ -121,8 +121,8 @@ impl ServiceDriver for Postgres {
     async fn remove_shard(&self, _cx: &ClusterContext, _shard: u16, _progress: &Progress) -> Result<()> {
         Err(no_shards())
     }
-    async fn apply_options(&self, _cx: &ClusterContext) -> Result<()> {
-        Ok(())
+    async fn apply_options(&self, cx: &ClusterContext) -> Result<()> {
+        change::set_replication(cx).await
     }
     async fn accept_next_secrets(&self, cx: &ClusterContext) -> Result<()> {
         change::accept_next_secrets(cx).await

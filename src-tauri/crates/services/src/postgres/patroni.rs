@@ -5,7 +5,7 @@ use super::{
     flavour::{self, Software},
     http, tls,
 };
-use clusterdeck_domain::NodeSpec;
+use clusterdeck_domain::{NodeSpec, Topology, replica_needed_for_writes};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, Result, UnitSpec};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -46,9 +46,18 @@ fn at(machine: &dyn Machine, port: u16) -> String {
     format!("{}:{}", machine.address(), machine.port(port))
 }
 
+/// How the leader waits for its followers: what the options say, and nothing of it in a single node.
+pub(crate) fn replication(cx: &ClusterContext) -> Value {
+    json!({
+        "synchronous_mode": cx.spec.topology != Topology::Single && cx.spec.options.synchronous,
+        "synchronous_mode_strict": cx.spec.options.synchronous && replica_needed_for_writes(&cx.spec),
+        "synchronous_node_count": 1,
+    })
+}
+
 /// What all members keep in etcd and follow together.
 fn shared(cx: &ClusterContext, machine: &dyn Machine) -> Value {
-    json!({
+    let mut shared = json!({
         "ttl": TTL_S,
         "loop_wait": LOOP_WAIT_S,
         "retry_timeout": RETRY_S,
@@ -64,7 +73,37 @@ fn shared(cx: &ClusterContext, machine: &dyn Machine) -> Value {
             "use_slots": true,
             "parameters": config::parameters(cx, machine),
         },
-    })
+    });
+    if let (Some(all), Value::Object(replication)) = (shared.as_object_mut(), replication(cx)) {
+        all.extend(replication);
+    }
+    shared
+}
+
+/// What a node may be asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Take the lead when there is none.
+    pub(crate) may_lead: bool,
+    /// Serve reads.
+    pub(crate) serves: bool,
+}
+
+impl Part {
+    /// What a node in service does. Without automatic failover only the one that leads may lead: it takes its place again
+    /// after a crash, and nobody else does.
+    pub(crate) const fn of(cx: &ClusterContext, node: &NodeSpec, leads: bool) -> Self {
+        Self { may_lead: !node.drained && (cx.spec.auto_failover || leads), serves: !node.drained }
+    }
+
+    /// What a node's configuration says; before it has one, what a replica does.
+    pub(crate) async fn noted(cx: &ClusterContext, node: &NodeSpec) -> Self {
+        let Ok(machine) = cx.machine(node) else { return Self::of(cx, node, false) };
+        let noted =
+            machine.read(CONF).await.ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+        let leads = noted.is_some_and(|conf| conf["tags"]["nofailover"] == false);
+        Self::of(cx, node, leads)
+    }
 }
 
 fn conf(
@@ -72,7 +111,7 @@ fn conf(
     node: &NodeSpec,
     machine: &dyn Machine,
     software: &Software,
-    candidate: bool,
+    part: Part,
 ) -> Result<Value> {
     let file = |path: &str| json!(machine.path(path));
     let voters = etcd::voters(cx).into_iter().filter_map(|v| cx.machine(v).ok());
@@ -143,14 +182,14 @@ fn conf(
             "safety_margin": SAFETY_S,
         },
         "tags": {
-            "nofailover": !candidate,
-            "noloadbalance": !candidate,
+            "nofailover": !part.may_lead,
+            "noloadbalance": !part.serves,
         },
     }))
 }
 
 /// Writes a node's files; what a running Patroni reads of them it reads when asked to.
-pub(crate) async fn write(cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<Software> {
+pub(crate) async fn write(cx: &ClusterContext, node: &NodeSpec, part: Part) -> Result<Software> {
     let machine = cx.machine(node)?.as_ref();
     let software = flavour::software(&cx.spec, machine).await?;
     tls::ensure(cx, &node.name, machine).await?;
@@ -158,18 +197,18 @@ pub(crate) async fn write(cx: &ClusterContext, node: &NodeSpec, candidate: bool)
     machine.create_dir(config::FOLDER).await?;
     machine.write(GUARD, GUARD_TEXT.as_bytes(), 0o600).await?;
     machine.write(LAUNCH, LAUNCH_TEXT.as_bytes(), 0o600).await?;
-    let conf = conf(cx, node, machine, &software, candidate)?.to_string();
+    let conf = conf(cx, node, machine, &software, part)?.to_string();
     machine.write(CONF, conf.as_bytes(), 0o600).await?;
     Ok(software)
 }
 
 /// Writes a node's configuration and starts it.
-pub(crate) async fn start(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+pub(crate) async fn start(cx: &ClusterContext, node: &NodeSpec, part: Part) -> Result<()> {
     let machine = cx.machine(node)?;
     if machine.state(UNIT).await?.is_running() {
         return Ok(());
     }
-    let software = write(cx, node, !node.drained).await?;
+    let software = write(cx, node, part).await?;
     let text = |path: &str| machine.path(path).to_string_lossy().into_owned();
     let args = [text(GUARD), text(PIPE), text(config::DATA), software.patroni, text(LAUNCH), text(CONF)];
     machine

@@ -16,7 +16,10 @@ pub(crate) fn readiness(
         return answer(false, "There is only one node; nobody can take over.".to_owned());
     }
     if !enabled {
-        return answer(false, "Automatic failover is switched off: Patroni is paused.".to_owned());
+        return answer(
+            false,
+            "Automatic failover is switched off: only the node that leads now may lead.".to_owned(),
+        );
     }
     let Some(votes) = votes else {
         return answer(false, "No member of etcd answers, so nobody can be elected.".to_owned());

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import type { Plan, Service, TopologyEntry } from '$lib/api/types';
 import { choose, creation, EMPTY, price, restore, suggestedName, type Draft, type Offers } from './draft';
 
-const replica: TopologyEntry = { topology: 'primary-replica', min_nodes: 2, max_nodes: 7, default_nodes: 3, default_shards: 0, about: '' };
-const sharded: TopologyEntry = { topology: 'sharded', min_nodes: 3, max_nodes: 60, default_nodes: 6, default_shards: 3, about: '' };
+const replica: TopologyEntry = { topology: 'primary-replica', min_nodes: 2, max_nodes: 7, default_nodes: 3, default_shards: 0, about: '', options: [] };
+const sharded: TopologyEntry = { topology: 'sharded', min_nodes: 3, max_nodes: 60, default_nodes: 6, default_shards: 3, about: '', options: [] };
 const service = (id: Service['id'], available: boolean): Service =>
 	({ id, name: id, available, coming: !available, topologies: [replica, sharded], installed_versions: ['7.0.15'] }) as unknown as Service;
 const plan = (id: string, price_per_hour: number | null): Plan => ({ id, cpus: 1, memory_bytes: 1, disk_bytes: 1, price_per_hour });
@@ -51,4 +51,18 @@ test('a draft survives, and a broken one does not break the wizard', () => {
 test('suggested names count on from those that are taken', () => {
 	expect(suggestedName('valkey', [])).toBe('valkey-1');
 	expect(suggestedName('redis', ['redis-1', 'redis-2'])).toBe('redis-3');
+});
+
+test('a switch that needs another goes off with it, and one the topology lacks is not asked for', () => {
+	const entry = { name: '', on: '', off: '', risk: '', from_nodes: 2, default_on: false };
+	const options = [{ ...entry, id: 'synchronous' as const, needs: null }, { ...entry, id: 'stop_writes_without_replica' as const, needs: 'synchronous' as const }];
+	const postgres = { ...service('postgresql', true), topologies: [{ ...replica, options }, { ...sharded, topology: 'single' as const }] };
+	const asked = (wish: Draft['options'], topology: Draft['topology'] = null) => {
+		const made = draft({ options: wish, topology });
+		return creation(made, choose(made, { ...offers, services: [postgres] }))?.options;
+	};
+	expect(asked({})).toBe(null);
+	expect(asked({ synchronous: true, stop_writes_without_replica: true })).toEqual({ synchronous: true, stop_writes_without_replica: true });
+	expect(asked({ synchronous: false, stop_writes_without_replica: true })).toEqual({ synchronous: false, stop_writes_without_replica: false });
+	expect(asked({ synchronous: true }, 'single')).toBe(null);
 });

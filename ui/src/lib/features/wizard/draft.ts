@@ -1,5 +1,5 @@
 // What somebody has chosen in the wizard so far. Kept in localStorage, so that closing the window loses nothing.
-import type { CreateCluster, Plan, Provider, Region, Service, ServiceKind, Topology, TopologyEntry } from '$lib/api/types';
+import type { CreateCluster, OptionEntry, OptionWish, Plan, Provider, Region, Service, ServiceKind, Topology, TopologyEntry } from '$lib/api/types';
 
 export interface Draft {
 	step: 1 | 2 | 3;
@@ -15,12 +15,12 @@ export interface Draft {
 	shards: number | null;
 	protected: boolean;
 	autoFailover: boolean;
-	stopWrites: boolean | null;
+	options: OptionWish;
 }
 
 export const EMPTY: Draft = {
 	step: 1, service: null, version: null, provider: null, region: null, plan: null, name: null, topology: null, nodes: null, shards: null,
-	protected: false, autoFailover: true, stopWrites: null
+	protected: false, autoFailover: true, options: {}
 };
 
 /** Reads a kept draft; whatever does not look like one gives an empty draft. */
@@ -68,12 +68,11 @@ export interface Chosen {
 
 /** The size a first cluster starts with; the smallest one where it is not offered. */
 const DEFAULT_PLAN = 'SMALL-1C-1G';
-const FIRST_CHOICE: ServiceKind = 'redis';
 
 export function choose(draft: Draft, offers: Offers): Chosen {
 	const { services, providers, regions, plans } = offers;
 	const ready = services.filter(usable);
-	const service = services.find((s) => s.id === draft.service) ?? ready.find((s) => s.id === FIRST_CHOICE) ?? ready[0] ?? null;
+	const service = services.find((s) => s.id === draft.service) ?? ready[0] ?? null;
 	const provider = providers.find((p) => p.id === draft.provider) ?? providers.find((p) => p.usable) ?? providers[0] ?? null;
 	const region = regions.find((r) => r.id === draft.region) ?? regions[0] ?? null;
 	const plan = plans.find((p) => p.id === draft.plan) ?? plans.find((p) => p.id === DEFAULT_PLAN) ?? plans[0] ?? null;
@@ -116,8 +115,21 @@ export function creation(draft: Draft, chosen: Chosen): ({ kind: 'create-cluster
 		plan: plan?.id ?? null,
 		protected: draft.protected,
 		auto_failover: fails ? draft.autoFailover : null,
-		options: fails && draft.stopWrites !== null ? { stop_writes_without_replica: draft.stopWrites } : null
+		options: offered(draft.options, topology)
 	};
+}
+
+/** How a switch of the topology stands in the draft. */
+export const isOn = (option: OptionEntry, draft: Draft, nodes: number): boolean => draft.options[option.id] ?? (option.default_on && nodes >= option.from_nodes);
+
+/** What was chosen of the switches this topology has; one that needs another goes off with it. */
+function offered(wish: OptionWish, topology: TopologyEntry): OptionWish | null {
+	const chosen: OptionWish = {};
+	for (const option of topology.options) {
+		const on = wish[option.id];
+		if (on !== undefined && on !== null) chosen[option.id] = on && (option.needs === null || wish[option.needs] === true);
+	}
+	return Object.keys(chosen).length > 0 ? chosen : null;
 }
 
 /** What all machines cost; null where nothing is billed. */

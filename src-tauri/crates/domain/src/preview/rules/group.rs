@@ -5,8 +5,8 @@
 use super::{ailment, name, words};
 use crate::preview::{Finding, Preview};
 use crate::{
-    Change, ClusterObserved, ClusterOptions, ClusterSpec, Health, Link, NodeKind, NodeObserved, NodeSpec,
-    NodeState, Role, Topology,
+    Change, ClusterObserved, ClusterOption, ClusterSpec, Health, Link, NodeKind, NodeObserved, NodeSpec,
+    NodeState, OptionWish, Role, Topology,
 };
 
 /// Who leads a group, as far as anybody can tell.
@@ -149,14 +149,16 @@ pub(in crate::preview) fn replicas_that_follow<'a>(
 }
 
 /// Data nodes in service.
-fn in_service(spec: &ClusterSpec) -> usize {
+pub(in crate::preview) fn in_service(spec: &ClusterSpec) -> usize {
     spec.data_nodes().filter(|n| !n.drained).count()
 }
 
-/// From three data nodes in service on a primary may insist on a replica: with fewer it would stop with its only one.
-/// A shard's primary needs no such rule, since one that is cut off from the majority stops by itself.
+/// Whether a primary refuses writes without a replica while so many nodes are in service.
 fn insists(spec: &ClusterSpec, in_service: usize) -> bool {
-    spec.options.stop_writes_without_replica && spec.topology == Topology::PrimaryReplica && in_service >= 3
+    let mut offered = spec.offered_options().iter();
+    offered
+        .find(|o| o.id == ClusterOption::StopWritesWithoutReplica)
+        .is_some_and(|o| o.holds(&spec.options, in_service))
 }
 
 /// Whether the primary refuses writes that no replica would get: wanted, and enough nodes are in service for it.
@@ -204,7 +206,7 @@ pub(in crate::preview) fn keeps_writes(
             ),
         ));
     } else if let Some(what) = writes_would_stop(spec, seen, node) {
-        let options = ClusterOptions { stop_writes_without_replica: false };
+        let options = OptionWish::only(ClusterOption::StopWritesWithoutReplica, false);
         preview.block(
             Finding::new("writes-would-stop", format!("{what}."))
                 .at("/node")

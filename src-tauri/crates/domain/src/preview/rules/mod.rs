@@ -6,8 +6,8 @@ mod room;
 pub(super) mod words;
 
 pub(super) use group::{
-    Leader, clients_of, follows_a_leader, keeps_writes, leader, leaders_well, nodes_able_to_serve, others,
-    replicas_that_follow, writes_would_stop,
+    Leader, clients_of, follows_a_leader, in_service, keeps_writes, leader, leaders_well,
+    nodes_able_to_serve, others, replicas_that_follow, writes_would_stop,
 };
 pub use group::{nodes_per_shard, promotion_candidate, replica_needed_for_writes};
 pub use quorum::voters;

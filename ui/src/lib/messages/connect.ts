@@ -1,4 +1,5 @@
-// Connection strings for common languages. The password is never part of them: they name a variable that holds it.
+// Connection strings for common languages: the texts that differ by service. The password is never part of them: they name
+// a variable that holds it. Where a server has several databases, people own one that is called as they are.
 import type { Cluster, Credentials, Endpoint } from '$lib/api/types';
 
 export type Language = 'cli' | 'url' | 'node' | 'python' | 'java' | 'go' | 'php' | 'rust' | 'ruby' | 'dotnet';
@@ -9,12 +10,14 @@ export const LANGUAGES: { id: Language; label: string }[] = [
 
 const REDIS_LIKE = new Set(['redis', 'valkey', 'keydb']);
 const POSTGRES_LIKE = new Set(['postgresql', 'timescaledb', 'hydra']);
+const MYSQL_LIKE = new Set(['mysql']);
 
 /** The text that connects to `endpoint` from `language`; null where no client of that language is known for the service. */
 export function connectionString(cluster: Pick<Cluster, 'service' | 'topology'>, endpoint: Pick<Endpoint, 'host' | 'port'>, user: Credentials['username'], language: Language): string | null {
 	const { host, port } = endpoint;
 	if (REDIS_LIKE.has(cluster.service)) return redis(cluster.service, cluster.topology === 'sharded', host, port, user, language);
 	if (POSTGRES_LIKE.has(cluster.service)) return postgres(host, port, user, language);
+	if (MYSQL_LIKE.has(cluster.service)) return mysql(host, port, user, language);
 	return language === 'url' ? `${cluster.service}://${user}:$PASSWORD@${at(host)}:${port}` : null;
 }
 
@@ -50,16 +53,31 @@ function redis(service: string, sharded: boolean, host: string, port: number, us
 
 function postgres(host: string, port: number, user: string, language: Language): string {
 	switch (language) {
-		case 'cli': return `PGPASSWORD="$PASSWORD" psql -h ${host} -p ${port} -U ${user} postgres`;
-		case 'url': return `postgresql://${user}:$PASSWORD@${at(host)}:${port}/postgres`;
-		case 'node': return `new Pool({ host: "${host}", port: ${port}, user: "${user}", password: process.env.PASSWORD, database: "postgres" })`;
-		case 'python': return `psycopg.connect(host="${host}", port=${port}, user="${user}", password=os.environ["PASSWORD"], dbname="postgres")`;
-		case 'java': return `DriverManager.getConnection("jdbc:postgresql://${at(host)}:${port}/postgres", "${user}", System.getenv("PASSWORD"))`;
-		case 'go': return `pgx.Connect(ctx, fmt.Sprintf("postgresql://${user}:%s@${at(host)}:${port}/postgres", os.Getenv("PASSWORD")))`;
-		case 'php': return `new PDO("pgsql:host=${host};port=${port};dbname=postgres", "${user}", getenv("PASSWORD"))`;
-		case 'ruby': return `PG.connect(host: "${host}", port: ${port}, user: "${user}", password: ENV["PASSWORD"], dbname: "postgres")`;
-		case 'rust': return `Config::new().host("${host}").port(${port}).user("${user}").password(std::env::var("PASSWORD")?).dbname("postgres")`;
-		case 'dotnet': return `new NpgsqlConnection($"Host=${host};Port=${port};Username=${user};Password={Environment.GetEnvironmentVariable("PASSWORD")};Database=postgres")`;
+		case 'cli': return `PGPASSWORD="$PASSWORD" psql -h ${host} -p ${port} -U ${user} ${user}`;
+		case 'url': return `postgresql://${user}:$PASSWORD@${at(host)}:${port}/${user}`;
+		case 'node': return `new Pool({ host: "${host}", port: ${port}, user: "${user}", password: process.env.PASSWORD, database: "${user}" })`;
+		case 'python': return `psycopg.connect(host="${host}", port=${port}, user="${user}", password=os.environ["PASSWORD"], dbname="${user}")`;
+		case 'java': return `DriverManager.getConnection("jdbc:postgresql://${at(host)}:${port}/${user}", "${user}", System.getenv("PASSWORD"))`;
+		case 'go': return `pgx.Connect(ctx, fmt.Sprintf("postgresql://${user}:%s@${at(host)}:${port}/${user}", os.Getenv("PASSWORD")))`;
+		case 'php': return `new PDO("pgsql:host=${host};port=${port};dbname=${user}", "${user}", getenv("PASSWORD"))`;
+		case 'ruby': return `PG.connect(host: "${host}", port: ${port}, user: "${user}", password: ENV["PASSWORD"], dbname: "${user}")`;
+		case 'rust': return `Config::new().host("${host}").port(${port}).user("${user}").password(std::env::var("PASSWORD")?).dbname("${user}")`;
+		case 'dotnet': return `new NpgsqlConnection($"Host=${host};Port=${port};Username=${user};Password={Environment.GetEnvironmentVariable("PASSWORD")};Database=${user}")`;
+	}
+}
+
+function mysql(host: string, port: number, user: string, language: Language): string {
+	switch (language) {
+		case 'cli': return `MYSQL_PWD="$PASSWORD" mysql -h ${host} -P ${port} -u ${user} ${user}`;
+		case 'url': return `mysql://${user}:$PASSWORD@${at(host)}:${port}/${user}`;
+		case 'node': return `mysql.createPool({ host: "${host}", port: ${port}, user: "${user}", password: process.env.PASSWORD, database: "${user}" })`;
+		case 'python': return `pymysql.connect(host="${host}", port=${port}, user="${user}", password=os.environ["PASSWORD"], database="${user}")`;
+		case 'java': return `DriverManager.getConnection("jdbc:mysql://${at(host)}:${port}/${user}", "${user}", System.getenv("PASSWORD"))`;
+		case 'go': return `sql.Open("mysql", fmt.Sprintf("${user}:%s@tcp(${at(host)}:${port})/${user}", os.Getenv("PASSWORD")))`;
+		case 'php': return `new PDO("mysql:host=${host};port=${port};dbname=${user}", "${user}", getenv("PASSWORD"))`;
+		case 'ruby': return `Mysql2::Client.new(host: "${host}", port: ${port}, username: "${user}", password: ENV["PASSWORD"], database: "${user}")`;
+		case 'rust': return `OptsBuilder::new().ip_or_hostname(Some("${host}")).tcp_port(${port}).user(Some("${user}")).pass(std::env::var("PASSWORD").ok()).db_name(Some("${user}"))`;
+		case 'dotnet': return `new MySqlConnection($"Server=${host};Port=${port};User ID=${user};Password={Environment.GetEnvironmentVariable("PASSWORD")};Database=${user}")`;
 	}
 }
 

@@ -4,7 +4,7 @@ import { connectionString, LANGUAGES } from './connect';
 const endpoint = { host: '127.20.1.1', port: 6379 };
 
 test('no connection string carries a password, each names the variable that holds it', () => {
-	for (const service of ['redis', 'postgresql'] as const) {
+	for (const service of ['redis', 'postgresql', 'mysql'] as const) {
 		for (const topology of ['primary-replica', 'sharded'] as const) {
 			for (const { id } of LANGUAGES) {
 				const text = connectionString({ service, topology }, endpoint, 'default', id);
