@@ -10,9 +10,6 @@ mod raw;
 mod table;
 mod tree;
 mod window;
-#[allow(clippy::unwrap_used, reason = "shared with the tests of the engine, which may panic")]
-#[path = "../engine/writer.rs"]
-mod writer;
 
 use anyhow::Result;
 use table::Table;

@@ -2,8 +2,8 @@
 
 use crate::raw::{self, Raw};
 use crate::table::{RUNS, Table};
-use crate::writer::{Writer, missing};
 use anyhow::{Context as _, Result, bail};
+use clusterdeck_tests::client::{Writer, missing};
 use clusterdeck_tests::places::{Home, program};
 use serde_json::Value;
 use std::net::{Ipv4Addr, TcpListener};
@@ -155,24 +155,24 @@ async fn one_of_ours(serve: &Serve, home: &Home, figures: &mut Figures) -> Resul
     let url = serve.url().await?;
 
     let replica = serve.node("replica").await?["name"].as_str().context("no name")?.to_owned();
-    let writer = Writer::start(url.clone());
+    let writer = Writer::without_pause(url.clone());
     tokio::time::sleep(WHILE).await;
     let done = serve.run(&format!("node promote {replica} --confirm {replica} --yes")).await?;
     tokio::time::sleep(WHILE).await;
-    let written = writer.stop().await;
+    let written = writer.stop();
     figures.promote.push(ms(written.longest_gap));
     figures.reported.push(done["outcome"]["write_gap_ms"].as_f64().context("no gap reported")?);
-    figures.promote_lost.push(missing(&url, &written).await.len() as f64);
+    figures.promote_lost.push(missing(&url, false, &written.acknowledged).len() as f64);
 
     serve.healthy().await?;
     let pid = server_at(home, serve.node("primary").await?["address"].as_str().context("no address")?)?;
-    let writer = Writer::start(url);
+    let writer = Writer::without_pause(url);
     tokio::time::sleep(WHILE).await;
     let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status()?;
     anyhow::ensure!(killed.success(), "{pid} could not be killed");
     // Longer than the slowest failover seen; the writer notes its own wait.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    figures.failover.push(ms(writer.stop().await.longest_gap));
+    figures.failover.push(ms(writer.stop().longest_gap));
     serve.healthy().await?;
 
     let began = Instant::now();

@@ -1,7 +1,6 @@
 //! The raw tool: three servers and three Sentinels as their manual has them, with the timings ours have, and a client that
 //! asks the Sentinels where to write.
 
-use crate::writer::connect;
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -200,4 +199,11 @@ async fn write(stop: Arc<AtomicBool>) -> (BTreeSet<u64>, Duration) {
         }
     }
     (written, gap)
+}
+
+async fn connect(url: &str) -> redis::RedisResult<redis::aio::MultiplexedConnection> {
+    let config = redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(Duration::from_millis(500)))
+        .set_response_timeout(Some(Duration::from_millis(1000)));
+    redis::Client::open(url)?.get_multiplexed_async_connection_with_config(&config).await
 }

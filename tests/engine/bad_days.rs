@@ -80,11 +80,7 @@ async fn a_cluster_whose_every_process_died_comes_back_with_its_data() {
     }
     home.reopen().await;
     home.until_healthy().await;
-    assert_eq!(
-        missing(&home.url().await, &written),
-        Vec::<u64>::new(),
-        "the log on disk has every write"
-    );
+    assert_eq!(missing(&home.url().await, &written), Vec::<u64>::new(), "the log on disk has every write");
     home.done(Change::DeleteCluster { cluster: demo(), discard_backups: true }).await;
     assert_eq!(home.left_behind().await, Vec::<String>::new());
 }

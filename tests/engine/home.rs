@@ -106,11 +106,14 @@ impl Home {
     pub(crate) async fn until_healthy(&self) -> Duration {
         self.until("the cluster must be healthy", |c| c.health == ClusterHealth::Healthy).await
     }
-    /// Name of the node that takes the writes.
+    /// Name of the node that takes the writes, once somebody does.
     pub(crate) async fn primary(&self) -> String {
-        let cluster = self.cluster().await;
-        let seen = cluster.observed.as_ref().and_then(|o| o.primary()).expect("somebody must be primary");
-        cluster.spec.node(&seen.node).unwrap().name.clone()
+        let leads = |c: &ClusterReport| {
+            let seen = c.observed.as_ref().and_then(|o| o.primary())?;
+            c.spec.node(&seen.node).map(|n| n.name.clone())
+        };
+        self.until("somebody must be primary", |c| leads(c).is_some()).await;
+        leads(&self.cluster().await).expect("somebody must be primary")
     }
     /// An address with password, ready to connect.
     pub(crate) async fn url(&self) -> String {
@@ -151,7 +154,7 @@ impl Drop for Home {
 }
 
 /// Processes whose working folder lies in this home. (Redis writes over its environment, so a marker there is no help.)
-fn processes_of(home: &Path) -> Vec<u32> {
+pub(crate) fn processes_of(home: &Path) -> Vec<u32> {
     let home = home.canonicalize().unwrap_or_else(|_| home.to_owned());
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {

@@ -6,4 +6,5 @@
 mod bad_days;
 mod home;
 mod life;
+mod postgres;
 mod sharded;

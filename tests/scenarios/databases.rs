@@ -1,8 +1,6 @@
 //! `state.db` and `cache.db`, damaged in every way a disk or a hand can.
 
-use crate::{
-    home::{Home, PAIR},
-};
+use crate::home::{Home, PAIR};
 use clusterdeck_tests::client::Ledger;
 use std::{
     os::unix::fs::FileExt,

@@ -1,9 +1,7 @@
 //! A home on a disk that is full or may not be written. The disks are file systems in memory of a size that is changed
 //! under the program's feet.
 
-use crate::{
-    home::{Home, LOOK, PAIR, PATIENCE, create, finish},
-};
+use crate::home::{Home, LOOK, PAIR, PATIENCE, create, finish};
 use clusterdeck_tests::client::Ledger;
 use std::{path::PathBuf, process::Command, time::Instant};
 

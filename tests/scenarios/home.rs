@@ -255,8 +255,9 @@ pub(crate) fn await_steps(child: &mut Child, steps: usize) {
 
 /// The words that make a small Redis cluster `demo`.
 pub(crate) fn create<'a>(shape: &[&'a str]) -> Vec<&'a str> {
-    let make = ["cluster", "create", "demo", "--service", "redis", "--plan", "NANO-1C-256M", "--yes"];
-    [&make, shape].concat()
+    let make = ["cluster", "create", "demo", "--plan", "NANO-1C-256M", "--yes"];
+    let service: &[&str] = if shape.contains(&"--service") { &[] } else { &["--service", "redis"] };
+    [&make, service, shape].concat()
 }
 
 /// Waits for the end of a command.

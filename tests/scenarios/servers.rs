@@ -1,8 +1,6 @@
 //! Servers that are killed or hang while an app watches, and the restart of the whole computer.
 
-use crate::{
-    home::{Home, PAIR, signal},
-};
+use crate::home::{Home, PAIR, signal};
 use clusterdeck_tests::client::{Ledger, Writer};
 use serde_json::Value;
 use std::time::Duration;

@@ -144,9 +144,16 @@ pub struct Written {
 impl Writer {
     /// Begins to write through this address. Its numbers are none of a ledger's.
     pub fn start(url: String, sharded: bool) -> Self {
+        Self::paced(url, sharded, PACE)
+    }
+    /// Writes as fast as one client can, to measure.
+    pub fn without_pause(url: String) -> Self {
+        Self::paced(url, false, Duration::ZERO)
+    }
+    fn paced(url: String, sharded: bool, pace: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let end = stop.clone();
-        Self { stop, thread: Some(std::thread::spawn(move || write(&url, sharded, &end))) }
+        Self { stop, thread: Some(std::thread::spawn(move || write(&url, sharded, pace, &end))) }
     }
     /// Ends it; what it did.
     ///
@@ -164,15 +171,20 @@ impl Drop for Writer {
     }
 }
 
-fn write(url: &str, sharded: bool, stop: &AtomicBool) -> Written {
+fn write(url: &str, sharded: bool, pace: Duration, stop: &AtomicBool) -> Written {
     let mut written = Written::default();
     let mut connection = None;
     let mut last: Option<Instant> = None;
     let mut number = 1_000_000;
     while !stop.load(Ordering::Relaxed) {
-        std::thread::sleep(PACE);
+        if pace > Duration::ZERO {
+            std::thread::sleep(pace);
+        }
         let Some(open) = connection.as_mut() else {
             connection = connect(url, sharded).ok();
+            if connection.is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             continue;
         };
         number += 1;
@@ -186,5 +198,7 @@ fn write(url: &str, sharded: bool, stop: &AtomicBool) -> Written {
             connection = None;
         }
     }
+    // One that waits still has waited, too.
+    written.longest_gap = written.longest_gap.max(last.map_or(Duration::ZERO, |last| last.elapsed()));
     written
 }

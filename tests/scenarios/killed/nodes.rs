@@ -13,35 +13,35 @@ fn primary(home: &Home) -> String {
     home.nodes("primary").pop().unwrap()
 }
 
-fn add(_: &Home) -> Vec<String> {
+pub(super) fn add(_: &Home) -> Vec<String> {
     words(&["node", "add", "demo", "--yes"])
 }
 
-fn remove(home: &Home) -> Vec<String> {
+pub(super) fn remove(home: &Home) -> Vec<String> {
     let node = last_replica(home);
     words(&["node", "remove", &node, "--yes", "--confirm", &node])
 }
 
-fn promote(home: &Home) -> Vec<String> {
+pub(super) fn promote(home: &Home) -> Vec<String> {
     let node = last_replica(home);
     words(&["node", "promote", &node, "--yes", "--confirm", &node])
 }
 
-fn drain(home: &Home) -> Vec<String> {
+pub(super) fn drain(home: &Home) -> Vec<String> {
     words(&["node", "drain", &last_replica(home), "--yes"])
 }
 
-fn undrain(home: &Home) -> Vec<String> {
+pub(super) fn undrain(home: &Home) -> Vec<String> {
     let listed = home.ask(&["node", "list", "demo"]);
     let drained = listed["items"].as_array().unwrap().iter().find(|n| n["drained"] == true).cloned().unwrap();
     words(&["node", "drain", drained["name"].as_str().unwrap(), "--off", "--yes"])
 }
 
-fn reboot_replica(home: &Home) -> Vec<String> {
+pub(super) fn reboot_replica(home: &Home) -> Vec<String> {
     words(&["node", "reboot", &last_replica(home), "--yes"])
 }
 
-fn reboot_primary(home: &Home) -> Vec<String> {
+pub(super) fn reboot_primary(home: &Home) -> Vec<String> {
     words(&["node", "reboot", &primary(home), "--yes"])
 }
 

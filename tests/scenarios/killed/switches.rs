@@ -11,11 +11,11 @@ fn unprotect(_: &Home) -> Vec<String> {
     words(&["cluster", "protect", "demo", "off", "--yes"])
 }
 
-fn disarm(_: &Home) -> Vec<String> {
+pub(super) fn disarm(_: &Home) -> Vec<String> {
     words(&["cluster", "failover", "demo", "off", "--yes"])
 }
 
-fn arm(_: &Home) -> Vec<String> {
+pub(super) fn arm(_: &Home) -> Vec<String> {
     words(&["cluster", "failover", "demo", "on", "--yes"])
 }
 

@@ -7,15 +7,15 @@ fn make(_: &Home) -> Vec<String> {
     words(&create(&PAIR))
 }
 
-fn delete(_: &Home) -> Vec<String> {
+pub(super) fn delete(_: &Home) -> Vec<String> {
     words(&["cluster", "delete", "demo", "--yes", "--confirm", "demo"])
 }
 
-fn rotate(_: &Home) -> Vec<String> {
+pub(super) fn rotate(_: &Home) -> Vec<String> {
     words(&["cluster", "rotate", "demo", "--yes"])
 }
 
-fn resync(_: &Home) -> Vec<String> {
+pub(super) fn resync(_: &Home) -> Vec<String> {
     words(&["cluster", "resync", "demo", "--yes", "--confirm", "demo"])
 }
 

@@ -3,7 +3,7 @@
 use super::{ANSWER, Numbers, Result};
 use std::time::Duration;
 use tokio::{runtime::Runtime, time::timeout};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, types::ToSql};
 
 /// A write waits while no synchronous replica is there; one that is not acknowledged by then is given up.
 const WRITTEN: Duration = Duration::from_secs(5);
@@ -41,7 +41,8 @@ impl Numbers for Postgres {
     fn put(&mut self, number: u64) -> Result<()> {
         let number = i64::try_from(number).map_err(|e| e.to_string())?;
         self.runtime.block_on(async {
-            let put = self.client.execute("INSERT INTO w VALUES ($1) ON CONFLICT DO NOTHING", &[&number]);
+            let row: [&(dyn ToSql + Sync); 1] = [&number];
+            let put = self.client.execute("INSERT INTO w VALUES ($1) ON CONFLICT DO NOTHING", &row);
             match timeout(WRITTEN, put).await {
                 Ok(put) => put.map(drop).map_err(|e| said(&e)),
                 Err(_) => Err("silent".to_owned()),

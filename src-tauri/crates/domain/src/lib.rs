@@ -28,8 +28,8 @@ pub use cluster::{
 pub use ids::{BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
 pub use name::{BadName, ClusterName};
 pub use observed::{
-    ClusterHealth, ClusterObserved, ClusterState, FailoverReadiness, Health, Link, NodeMetrics, NodeObserved,
-    NodeState, Role, Votes, cluster_state,
+    ClusterHealth, ClusterObserved, ClusterState, Fact, FailoverReadiness, Health, Link, NodeMetrics,
+    NodeObserved, NodeState, OpenTransaction, Role, Votes, cluster_state,
 };
 pub use operation::{Operation, OperationState, Outcome, Problem, Progress, StepRecord, StepState};
 pub use options::{ClusterOption, ClusterOptions, OptionEntry, OptionWish};

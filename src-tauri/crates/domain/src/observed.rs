@@ -103,6 +103,35 @@ impl NodeMetrics {
     }
 }
 
+/// One thing a server says of itself that only its kind has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Fact {
+    /// Stable name: `timeline`.
+    pub id: String,
+    /// Its name for people: *Timeline*.
+    pub name: String,
+    /// Its value for people, with a unit.
+    pub value: String,
+}
+
+impl Fact {
+    /// A fact.
+    pub fn new(id: &str, name: &str, value: impl Into<String>) -> Self {
+        Self { id: id.to_owned(), name: name.to_owned(), value: value.into() }
+    }
+}
+
+/// A transaction somebody has open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct OpenTransaction {
+    /// For so many seconds.
+    pub seconds: u64,
+    /// Whose.
+    pub user: String,
+    /// What it does or did last, cut to a line.
+    pub query: String,
+}
+
 /// A node as it was seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct NodeObserved {
@@ -124,6 +153,9 @@ pub struct NodeObserved {
     pub offset_bytes: Option<u64>,
     /// Bytes behind its primary; `None` is unknown and blocks what depends on it.
     pub lag_bytes: Option<u64>,
+    /// How long ago its newest write was made on its primary, in milliseconds; 0 when it has everything it received.
+    #[serde(default)]
+    pub lag_ms: Option<u64>,
     /// Bytes of data it holds, as the server counts them.
     pub data_bytes: Option<u64>,
     /// Hash slots it owns, when sharded.
@@ -138,6 +170,12 @@ pub struct NodeObserved {
     /// Latest measurements.
     #[serde(default)]
     pub metrics: NodeMetrics,
+    /// What else is worth knowing of this kind of server, in the order to show it.
+    #[serde(default)]
+    pub facts: Vec<Fact>,
+    /// Transactions that have been open for a while, the longest first; at most five.
+    #[serde(default)]
+    pub open_transactions: Vec<OpenTransaction>,
     /// Why it is not healthy, in a sentence.
     pub detail: Option<String>,
 }
@@ -155,12 +193,15 @@ impl NodeObserved {
             follows: None,
             offset_bytes: None,
             lag_bytes: None,
+            lag_ms: None,
             data_bytes: None,
             slots: None,
             clients: None,
             diverged: false,
             limited_by: None,
             metrics: NodeMetrics::default(),
+            facts: Vec::new(),
+            open_transactions: Vec::new(),
             detail: None,
         }
     }

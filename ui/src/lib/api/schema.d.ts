@@ -761,6 +761,15 @@ export interface components {
          * @enum {string}
          */
         EventKind: "cluster-changed" | "cluster-removed" | "operation-changed" | "node-down" | "node-recovered" | "failover-noticed" | "settings-changed";
+        /** @description One thing a server says of itself that only its kind has. */
+        Fact: {
+            /** @description Stable name: `timeline`. */
+            id: string;
+            /** @description Its name for people: *Timeline*. */
+            name: string;
+            /** @description Its value for people, with a unit. */
+            value: string;
+        };
         /** @description Whether a dead primary would be replaced by itself, and if not why. */
         FailoverReadiness: {
             /** @description Wanted. */
@@ -809,6 +818,12 @@ export interface components {
              * @default 536870912
              */
             memory_reserve_bytes: number;
+            /**
+             * Format: int64
+             * @description A transaction open for longer is listed before it is cut off. Seconds.
+             * @default 15
+             */
+            open_transaction_seconds: number;
         };
         /** @description A reason to refuse, or something to accept first. */
         Finding: {
@@ -1022,6 +1037,8 @@ export interface components {
                 diverged: boolean;
                 /** @description Out of service on purpose. */
                 drained: boolean;
+                /** @description What else is worth knowing of this kind of server. */
+                facts: components["schemas"]["Fact"][];
                 /** @description Whom it follows, by name. */
                 follows?: string | null;
                 /** @description How well it is. */
@@ -1035,6 +1052,11 @@ export interface components {
                  * @description Bytes behind the node it follows.
                  */
                 lag_bytes?: number | null;
+                /**
+                 * Format: int64
+                 * @description How long ago its newest write was made on its primary, in milliseconds.
+                 */
+                lag_ms?: number | null;
                 /** @description What enforces its plan: `cgroup-v2` or `server-settings`. */
                 limited_by?: string | null;
                 link?: components["schemas"]["Link"] | null;
@@ -1052,6 +1074,8 @@ export interface components {
                  * @description When it was last looked at.
                  */
                 observed_at?: string | null;
+                /** @description Transactions that have been open for a while, the longest first. */
+                open_transactions: components["schemas"]["OpenTransaction"][];
                 /** @description Its size. */
                 plan: components["schemas"]["PlanId"];
                 /**
@@ -1281,6 +1305,8 @@ export interface components {
             diverged: boolean;
             /** @description Out of service on purpose. */
             drained: boolean;
+            /** @description What else is worth knowing of this kind of server. */
+            facts: components["schemas"]["Fact"][];
             /** @description Whom it follows, by name. */
             follows?: string | null;
             /** @description How well it is. */
@@ -1294,6 +1320,11 @@ export interface components {
              * @description Bytes behind the node it follows.
              */
             lag_bytes?: number | null;
+            /**
+             * Format: int64
+             * @description How long ago its newest write was made on its primary, in milliseconds.
+             */
+            lag_ms?: number | null;
             /** @description What enforces its plan: `cgroup-v2` or `server-settings`. */
             limited_by?: string | null;
             link?: components["schemas"]["Link"] | null;
@@ -1311,6 +1342,8 @@ export interface components {
              * @description When it was last looked at.
              */
             observed_at?: string | null;
+            /** @description Transactions that have been open for a while, the longest first. */
+            open_transactions: components["schemas"]["OpenTransaction"][];
             /** @description Its size. */
             plan: components["schemas"]["PlanId"];
             /**
@@ -1401,6 +1434,18 @@ export interface components {
          * @enum {string}
          */
         NodeState: "unknown" | "starting" | "running" | "crashed" | "unresponsive" | "drained" | "stopped";
+        /** @description A transaction somebody has open. */
+        OpenTransaction: {
+            /** @description What it does or did last, cut to a line. */
+            query: string;
+            /**
+             * Format: int64
+             * @description For so many seconds.
+             */
+            seconds: number;
+            /** @description Whose. */
+            user: string;
+        };
         /** @description An operation as everybody sees it. */
         Operation: {
             /** @description Who asked for it. */
@@ -1702,7 +1747,8 @@ export interface components {
              *       "disk_headroom_percent": 20,
              *       "max_observation_age_ms": 10000,
              *       "max_promotion_lag_bytes": 1048576,
-             *       "memory_reserve_bytes": 536870912
+             *       "memory_reserve_bytes": 536870912,
+             *       "open_transaction_seconds": 15
              *     }
              */
             figures: components["schemas"]["Figures"];

@@ -134,6 +134,7 @@ export interface Node {
 	plan: string;
 	region: string;
 	lag_bytes: number | null;
+	lag_ms: number | null;
 	link: Link | null;
 	follows: string | null;
 	slots: number | null;
@@ -141,6 +142,9 @@ export interface Node {
 	drained: boolean;
 	diverged: boolean;
 	limited_by: string | null;
+	/** What only its kind of server says of itself. */
+	facts: { id: string; name: string; value: string }[];
+	open_transactions: { seconds: number; user: string; query: string }[];
 	detail: string | null;
 	memory_limit_bytes: number | null;
 	disk_limit_bytes: number | null;
@@ -324,6 +328,7 @@ export interface Figures {
 	disk_headroom_percent: number;
 	memory_reserve_bytes: number;
 	backup_age_hours: number;
+	open_transaction_seconds: number;
 }
 export interface Settings {
 	figures: Figures;

@@ -132,7 +132,7 @@ export const en = {
 		lagZero: 'In step', lagUnknown: 'Unknown',
 		of: (used: string, limit: string) => `${used} of ${limit}`,
 		panel: { metrics: 'Metrics', logs: 'Logs', checks: 'Checks', label: (name: string) => `Node ${name}` },
-		address: 'Address', plan: 'Plan', place: 'Place', data: 'Data', limits: 'Limits enforced by', limitedBy: { 'server-settings': 'its own settings', 'cgroup-v2': 'the system (cgroup v2)' } as Record<string, string>,
+		address: 'Address', plan: 'Plan', place: 'Place', data: 'Data', delay: 'Delay', openTransactions: 'Open transactions', limits: 'Limits enforced by', limitedBy: { 'server-settings': 'its own settings', 'cgroup-v2': 'the system (cgroup v2)' } as Record<string, string>,
 		lastHour: 'The last hour',
 		table: 'Nodes'
 	},
@@ -246,7 +246,7 @@ export const en = {
 		figures: 'Safety limits', figuresText: 'Every change is checked against these limits before it starts, and says so when one stands in its way.',
 		max_promotion_lag_bytes: 'Largest lag of a replica that may be promoted', max_observation_age_ms: 'A node not seen for longer than this counts as unknown',
 		disk_headroom_percent: 'Free disk kept beyond the size of a copy', memory_reserve_bytes: 'Memory kept free for everything else on this computer',
-		backup_age_hours: 'Warn when the last backup is older than', hours: 'hours', seconds: 'seconds', mib: 'MiB', percentUnit: '%', defaults: 'Set back to the defaults',
+		backup_age_hours: 'Warn when the last backup is older than', open_transaction_seconds: 'List transactions before a promotion when they are open for', hours: 'hours', seconds: 'seconds', mib: 'MiB', percentUnit: '%', defaults: 'Set back to the defaults',
 		savedToast: 'Settings saved', about: 'About', version: 'Version', home: 'Home', host: 'Host', secrets: 'Secrets', started: 'Engine started', notANumber: 'Enter a number of 0 or more.'
 	},
 	palette: {

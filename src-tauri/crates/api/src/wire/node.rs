@@ -1,8 +1,8 @@
 //! A node.
 
 use clusterdeck_domain::{
-    ClusterId, ClusterName, Health, Link, NodeId, NodeKind, NodeMetrics, NodeObserved, NodeSpec, NodeState,
-    PlanId, Role, plan,
+    ClusterId, ClusterName, Fact, Health, Link, NodeId, NodeKind, NodeMetrics, NodeObserved, NodeSpec,
+    NodeState, OpenTransaction, PlanId, Role, plan,
 };
 use clusterdeck_engine::{ClusterReport, EndpointKind};
 use jiff::Timestamp;
@@ -41,6 +41,8 @@ pub struct Node {
     pub region: String,
     /// Bytes behind the node it follows.
     pub lag_bytes: Option<u64>,
+    /// How long ago its newest write was made on its primary, in milliseconds.
+    pub lag_ms: Option<u64>,
     /// Its replication link, when it follows.
     pub link: Option<Link>,
     /// Whom it follows, by name.
@@ -55,6 +57,10 @@ pub struct Node {
     pub diverged: bool,
     /// What enforces its plan: `cgroup-v2` or `server-settings`.
     pub limited_by: Option<String>,
+    /// What else is worth knowing of this kind of server.
+    pub facts: Vec<Fact>,
+    /// Transactions that have been open for a while, the longest first.
+    pub open_transactions: Vec<OpenTransaction>,
     /// Why it is not healthy, in a sentence.
     pub detail: Option<String>,
     /// Memory of its plan.
@@ -105,6 +111,7 @@ impl Node {
             plan: spec.plan.clone(),
             region: report.spec.region.clone(),
             lag_bytes: seen.lag_bytes,
+            lag_ms: seen.lag_ms,
             link: seen.link,
             follows: seen.follows.and_then(|id| report.spec.node(&id).map(|n| n.name.clone())),
             slots: seen.slots,
@@ -112,6 +119,8 @@ impl Node {
             drained: spec.drained,
             diverged: seen.diverged,
             limited_by: seen.limited_by,
+            facts: seen.facts,
+            open_transactions: seen.open_transactions,
             detail: seen.detail,
             memory_limit_bytes: size.as_ref().map(|p| p.memory_bytes),
             disk_limit_bytes: size.as_ref().map(|p| p.disk_bytes),

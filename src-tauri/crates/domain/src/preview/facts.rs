@@ -18,6 +18,8 @@ pub struct Figures {
     pub memory_reserve_bytes: u64,
     /// A last backup older than this is warned about. Hours.
     pub backup_age_hours: u64,
+    /// A transaction open for longer is listed before it is cut off. Seconds.
+    pub open_transaction_seconds: u64,
 }
 
 impl Default for Figures {
@@ -29,6 +31,7 @@ impl Default for Figures {
             disk_headroom_percent: 20,
             memory_reserve_bytes: 512 << 20,
             backup_age_hours: 24,
+            open_transaction_seconds: 15,
         }
     }
 }

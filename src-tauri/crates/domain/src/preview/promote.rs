@@ -88,6 +88,7 @@ pub(super) fn preview(subject: &Subject<'_>, node: &NodeSpec, facts: &Facts<'_>)
             ),
         ));
     }
+    open_transactions(subject, facts, old, &mut preview);
     preview.warn(Finding::new(
         "write-gap",
         format!(
@@ -195,6 +196,26 @@ fn can_take_over(
             .way_out(format!("Resync {cluster} first"), Change::ResyncCluster { cluster }),
         );
     }
+}
+
+/// Transactions that will be cut off, each by what it does.
+fn open_transactions(subject: &Subject<'_>, facts: &Facts<'_>, old: &NodeObserved, preview: &mut Preview) {
+    let limit = facts.figures.open_transaction_seconds;
+    let long: Vec<_> = old.open_transactions.iter().filter(|t| t.seconds >= limit).collect();
+    if long.is_empty() {
+        return;
+    }
+    let each: Vec<String> =
+        long.iter().map(|t| format!("{} for {} s: {}", t.user, t.seconds, t.query)).collect();
+    preview.warn(Finding::new(
+        "open-transactions",
+        format!(
+            "{} open on {} for {limit} s or more will be rolled back: {}.",
+            words::count(long.len(), "transaction"),
+            name(subject.spec, &old.node),
+            each.join("; ")
+        ),
+    ));
 }
 
 /// Promoting needs no vote, but without a majority the new primary has nobody to replace it.

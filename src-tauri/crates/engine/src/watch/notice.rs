@@ -73,8 +73,10 @@ pub(super) fn differ(before: &ClusterObserved, seen: &ClusterObserved) -> bool {
         let mut still = ClusterObserved { at: Timestamp::UNIX_EPOCH, ..seen.clone() };
         for node in &mut still.nodes {
             // Grow by themselves: servers tell each other that they are there.
-            (node.offset_bytes, node.data_bytes, node.lag_bytes) = (None, None, None);
+            (node.offset_bytes, node.data_bytes, node.lag_bytes, node.lag_ms) = (None, None, None, None);
             node.metrics = NodeMetrics::default();
+            // Their seconds grow, and clients come and go between two looks.
+            node.open_transactions.clear();
         }
         still
     };

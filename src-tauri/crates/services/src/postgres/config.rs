@@ -62,6 +62,9 @@ pub(crate) fn local_parameters(machine: &dyn Machine) -> Value {
         "max_slot_wal_keep_size": mib(machine.plan().disk_bytes / 10),
         "max_wal_size": mib((machine.plan().disk_bytes / 20).clamp(256 * MIB, 4096 * MIB)),
         "checkpoint_completion_target": 0.9,
+        // A replica that lost its primary looks for the next one so often; the server's own 5 s would make a primary that
+        // waits for a synchronous replica wait that much longer.
+        "wal_retrieve_retry_interval": "500ms",
         // A client that went away without a word keeps its locks until somebody notices.
         "tcp_keepalives_idle": 30,
         "tcp_keepalives_interval": 10,

@@ -11,6 +11,7 @@ mod listeners;
 mod observe;
 mod patroni;
 mod readiness;
+mod sessions;
 mod sql;
 mod tls;
 
@@ -25,6 +26,7 @@ use clusterdeck_driver::{
 #[derive(Debug, Default)]
 pub struct Postgres {
     readings: Readings,
+    sessions: sessions::Sessions,
 }
 
 impl Postgres {
@@ -133,7 +135,7 @@ impl ServiceDriver for Postgres {
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {
-        observe::observe(cx, &self.readings).await
+        observe::observe(cx, &self.readings, &self.sessions).await
     }
     fn listeners(&self, cx: &ClusterContext) -> Result<Vec<Listener>> {
         listeners::listeners(cx)

@@ -4,12 +4,13 @@ use super::{
     config, etcd,
     patroni::{self, Client, GLANCE},
     readiness,
+    sessions::Sessions,
     sql::{As, Session, address},
 };
 use crate::measure::{Counters, Readings};
 use clusterdeck_domain::{
-    ClusterObserved, Health, Link, NodeKind, NodeMetrics, NodeObserved, NodeSpec, NodeState, Role, Topology,
-    Votes,
+    ClusterObserved, Fact, Health, Link, NodeKind, NodeMetrics, NodeObserved, NodeSpec, NodeState,
+    OpenTransaction, Role, Topology, Votes,
 };
 use clusterdeck_driver::{ClusterContext, DriverError, Result, UnitState};
 use futures::future::join_all;
@@ -20,6 +21,11 @@ use tokio::time::timeout;
 
 /// For everything that is asked of one node.
 const NODE_LIMIT: Duration = Duration::from_secs(1);
+/// Roles whose connections are no client's.
+const OUR_ROLES: [&str; 4] = [config::OPERATOR, config::WATCH, config::REWIND, config::REPLICA];
+/// So many open transactions are listed, each cut to so many letters.
+const OPEN_LISTED: i64 = 5;
+const LINE: i32 = 120;
 
 /// What was found on one node.
 struct Found<'a> {
@@ -36,6 +42,10 @@ struct Stat {
     counters: Counters,
     clients: Option<u64>,
     data_bytes: Option<u64>,
+    lag_ms: Option<u64>,
+    /// Replication slots that nobody reads from, and how much of the log the oldest of them keeps.
+    unread_slots: Option<(u64, u64)>,
+    open_transactions: Vec<OpenTransaction>,
 }
 
 /// What Patroni says of its server.
@@ -46,8 +56,8 @@ pub(crate) struct Says {
     timeline: Option<u64>,
     /// Where its log is: written by a leader, replayed by a follower.
     position: Option<u64>,
-    /// Names of those it streams to.
-    streams_to: Vec<String>,
+    /// Names of those it streams to, and whether it waits for them.
+    streams_to: Vec<(String, bool)>,
 }
 
 impl Says {
@@ -63,17 +73,25 @@ impl Says {
             streams_to: replication
                 .iter()
                 .filter(|r| r["state"] == "streaming")
-                .filter_map(|r| r["application_name"].as_str().map(str::to_owned))
+                .filter_map(|r| {
+                    let waited_for = matches!(r["sync_state"].as_str(), Some("sync" | "quorum"));
+                    Some((r["application_name"].as_str()?.to_owned(), waited_for))
+                })
                 .collect(),
         }
     }
 }
 
 /// Looks at a cluster.
-pub(crate) async fn observe(cx: &ClusterContext, readings: &Readings) -> ClusterObserved {
+pub(crate) async fn observe(
+    cx: &ClusterContext,
+    readings: &Readings,
+    sessions: &Sessions,
+) -> ClusterObserved {
     let at = Timestamp::now();
     let client = Client::within(cx, GLANCE);
-    let looks = join_all(cx.spec.nodes.iter().map(|node| look(cx, node, client.as_ref().ok(), readings)));
+    let looks =
+        join_all(cx.spec.nodes.iter().map(|node| look(cx, node, client.as_ref().ok(), readings, sessions)));
     let (found, present, endpoint_up) = futures::join!(looks, etcd::present(cx), endpoint(cx));
     let leader = leader(&found);
     let nodes: Vec<_> = found.iter().map(|f| node_observed(cx, f, leader)).collect();
@@ -98,6 +116,7 @@ async fn look<'a>(
     node: &'a NodeSpec,
     client: Option<&Client>,
     readings: &Readings,
+    sessions: &Sessions,
 ) -> Found<'a> {
     let gone = |what: &str| DriverError::transient(format!("{} {what}", node.name));
     let Ok(machine) = cx.machine(node) else {
@@ -113,7 +132,10 @@ async fn look<'a>(
     };
     let stat = async {
         match node.kind {
-            NodeKind::Data => timeout(NODE_LIMIT, stat(cx, node)).await.ok().and_then(Result::ok),
+            NodeKind::Data => {
+                let asked = sessions.ask(cx, node, NODE_LIMIT, stat);
+                timeout(NODE_LIMIT, asked).await.ok().and_then(Result::ok)
+            }
             NodeKind::Witness => None,
         }
     };
@@ -125,21 +147,55 @@ async fn look<'a>(
 }
 
 /// Counters of the server, and people's connections.
-async fn stat(cx: &ClusterContext, node: &NodeSpec) -> Result<Stat> {
-    let session = Session::open(cx, node, As::Watch, NODE_LIMIT).await?;
+async fn stat(session: &Session) -> Result<Stat> {
     let row = session
         .row(
             "SELECT sum(xact_commit + xact_rollback)::int8, sum(blks_hit)::int8, sum(blks_read)::int8, \
              (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename <> ALL ($1)), \
              (SELECT sum(pg_database_size(oid))::int8 FROM pg_database WHERE datallowconn) \
              FROM pg_stat_database",
-            &[&[config::OPERATOR, config::WATCH, config::REWIND, config::REPLICA].as_slice()],
+            &[&OUR_ROLES.as_slice()],
         )
         .await?;
     let number = |at: usize| row.get::<_, Option<i64>>(at).and_then(|n| u64::try_from(n).ok());
+    let lag = session
+        .row(
+            "SELECT CASE WHEN NOT pg_is_in_recovery() THEN NULL \
+             WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 \
+             ELSE (extract(epoch FROM now() - pg_last_xact_replay_timestamp()) * 1000)::int8 END, \
+             CASE WHEN pg_is_in_recovery() THEN NULL \
+             ELSE (SELECT count(*) FROM pg_replication_slots WHERE NOT active) END, \
+             CASE WHEN pg_is_in_recovery() THEN NULL \
+             ELSE (SELECT coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), 0)::int8 \
+                   FROM pg_replication_slots WHERE NOT active) END",
+            &[],
+        )
+        .await?;
+    let measured = |at: usize| lag.get::<_, Option<i64>>(at).and_then(|n| u64::try_from(n).ok());
+    let open = session
+        .rows(
+            "SELECT extract(epoch FROM now() - xact_start)::int8, usename::text, \
+             left(regexp_replace(query, '\\s+', ' ', 'g'), $3) FROM pg_stat_activity \
+             WHERE xact_start < now() - interval '5 seconds' AND backend_type = 'client backend' \
+             AND usename <> ALL ($1) ORDER BY xact_start LIMIT $2",
+            &[&OUR_ROLES.as_slice(), &OPEN_LISTED, &LINE],
+        )
+        .await?;
+    let open_transactions = open.iter().map(|row| OpenTransaction {
+        seconds: row.get::<_, i64>(0).try_into().unwrap_or(0),
+        user: row.get(1),
+        query: row.get(2),
+    });
     let counters =
         Counters { operations: number(0), hits: number(1), misses: number(2), ..Counters::default() };
-    Ok(Stat { counters, clients: number(3), data_bytes: number(4) })
+    Ok(Stat {
+        counters,
+        clients: number(3),
+        data_bytes: number(4),
+        lag_ms: measured(0),
+        unread_slots: measured(1).zip(measured(2)),
+        open_transactions: open_transactions.collect(),
+    })
 }
 
 /// Whether the endpoint leads to a node that takes writes: asked through it.
@@ -197,6 +253,10 @@ fn answering(found: &Found<'_>, says: &Says, leader: Option<&Found<'_>>, seen: &
     seen.data_bytes = found.stat.data_bytes;
     seen.clients = found.stat.clients;
     seen.metrics.clients = found.stat.clients.map(|c| c as f64);
+    seen.open_transactions = found.stat.open_transactions.clone();
+    if let Some(timeline) = says.timeline {
+        seen.facts.push(Fact::new("timeline", "Timeline", timeline.to_string()));
+    }
     if says.state != "running" {
         // `starting`, `creating replica`, `running pg_rewind`, `stopping`, `crashed`, …
         (seen.state, seen.health) = (NodeState::Starting, Health::Degraded);
@@ -208,6 +268,10 @@ fn answering(found: &Found<'_>, says: &Says, leader: Option<&Found<'_>>, seen: &
     (seen.state, seen.health) = (NodeState::Running, Health::Healthy);
     if says.leads {
         seen.role = Some(Role::Primary);
+        if let Some((count @ 1.., kept)) = found.stat.unread_slots {
+            let text = format!("{count}, keeping {} MiB of log", kept >> 20);
+            seen.facts.push(Fact::new("unread-slots", "Slots nobody reads", text));
+        }
         if leader.is_some_and(|l| l.node.id != found.node.id) {
             seen.health = Health::Degraded;
             seen.detail = Some("It says it leads, but another one was elected after it.".to_owned());
@@ -223,10 +287,16 @@ fn answering(found: &Found<'_>, says: &Says, leader: Option<&Found<'_>>, seen: &
         return;
     };
     seen.follows = Some(lead.node.id.clone());
-    let streams = lead_says.streams_to.contains(&found.node.name);
+    let stream = lead_says.streams_to.iter().find(|(name, _)| *name == found.node.name);
+    let streams = stream.is_some();
+    if let Some((_, waited_for)) = stream {
+        let how = if *waited_for { "synchronous" } else { "asynchronous" };
+        seen.facts.push(Fact::new("replication", "Replication", how));
+    }
     seen.link = Some(if streams { Link::Up } else { Link::Down });
     seen.diverged = !streams && says.timeline.zip(lead_says.timeline).is_some_and(|(own, of)| own > of);
     if streams {
+        seen.lag_ms = found.stat.lag_ms;
         seen.lag_bytes = lead_says.position.zip(says.position).map(|(lead, own)| lead.saturating_sub(own));
         seen.metrics.lag_bytes = seen.lag_bytes.map(|b| b as f64);
     } else {
@@ -247,7 +317,11 @@ mod tests {
                 { "application_name": "demo-2", "state": "streaming" },
                 { "application_name": "demo-3", "state": "catchup" }] }));
         assert!(old.leads && old.timeline == Some(3) && old.position == Some(500));
-        assert_eq!(old.streams_to, ["demo-2"], "a follower that catches up is not streamed to yet");
+        assert_eq!(
+            old.streams_to,
+            [("demo-2".to_owned(), false)],
+            "a follower that catches up is not streamed to yet"
+        );
         let new = Says::of(&json!({ "state": "running", "role": "primary" }));
         assert!(new.leads, "Patroni 4 says primary");
         let follower = Says::of(&json!({ "state": "running", "role": "replica",

@@ -1,0 +1,303 @@
+//! PostgreSQL under every failure there is: whoever dies or hangs, two nodes never take writes, with synchronous replication
+//! no acknowledged write is lost, and afterwards all members are on one timeline.
+
+use crate::home::{Home, missing, processes_of};
+use clusterdeck_domain::{
+    Change, ClusterOption, ClusterOptions, CreateCluster, Health, OptionWish, PlanId, ServiceKind, Topology,
+};
+use clusterdeck_tests::client::Writer;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Watches the nodes themselves, not what anybody says of them.
+struct Watch {
+    stop: Arc<AtomicBool>,
+    looks: Arc<AtomicU64>,
+    thread: Option<std::thread::JoinHandle<Option<String>>>,
+}
+
+impl Watch {
+    /// `urls`: each node's own address, as people connect.
+    fn start(urls: Vec<String>) -> Self {
+        let (stop, looks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (end, count) = (stop.clone(), looks.clone());
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut nodes: Vec<Node> = urls.into_iter().map(Node::new).collect();
+                // Of two looks in a row: within one the nodes are not asked in the same instant.
+                let mut before = 0;
+                while !end.load(Ordering::Relaxed) {
+                    let asked = nodes.iter_mut().map(Node::takes_writes);
+                    let answers: Vec<bool> = futures::future::join_all(asked).await;
+                    let writable = answers.iter().filter(|w| **w).count();
+                    if writable.min(before) > 1 {
+                        return Some(format!("two nodes take writes: {answers:?}"));
+                    }
+                    before = writable;
+                    count.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                None
+            })
+        });
+        Self { stop, looks, thread: Some(thread) }
+    }
+    fn stop(mut self, when: &str) {
+        self.stop.store(true, Ordering::Relaxed);
+        let found = self.thread.take().unwrap().join().unwrap();
+        assert_eq!(found, None, "{when}");
+        assert!(self.looks.load(Ordering::Relaxed) > 10, "{when}: it was looked at");
+    }
+}
+
+/// A node as people reach it past the endpoint. The connection is kept: signing in anew each time would take too long.
+struct Node {
+    url: String,
+    open: Option<(tokio_postgres::Client, tokio::task::JoinHandle<()>)>,
+}
+
+impl Node {
+    fn new(url: String) -> Self {
+        Self { url, open: None }
+    }
+    async fn takes_writes(&mut self) -> bool {
+        let asked = tokio::time::timeout(Duration::from_millis(800), self.ask()).await;
+        let answer = asked.ok().flatten();
+        if answer.is_none() {
+            self.open.take().inspect(|(_, connection)| connection.abort());
+        }
+        answer == Some(true)
+    }
+    async fn ask(&mut self) -> Option<bool> {
+        if self.open.is_none() {
+            let (client, connection) =
+                tokio_postgres::connect(&self.url, tokio_postgres::NoTls).await.ok()?;
+            self.open = Some((client, tokio::spawn(async move { drop(connection.await) })));
+        }
+        let (client, _) = self.open.as_ref()?;
+        let row = client.query_one("SELECT pg_is_in_recovery()", &[]).await.ok()?;
+        Some(!row.get::<_, bool>(0))
+    }
+}
+
+/// Sends a signal to a process of this test; whether it was still there.
+fn kill(signal: &str, pid: u32) -> bool {
+    let sent = std::process::Command::new("kill").args([signal, &pid.to_string()]).output().unwrap();
+    sent.status.success()
+}
+
+/// A home with a cluster of three, and who is who in it.
+struct Ground {
+    home: Home,
+    url: String,
+    nodes: Vec<String>,
+}
+
+impl Ground {
+    async fn new(options: OptionWish) -> Self {
+        let home = Home::open().await;
+        let wish = CreateCluster {
+            name: "demo".to_owned(),
+            service: ServiceKind::Postgresql,
+            version: None,
+            topology: Some(Topology::PrimaryReplica),
+            nodes: Some(3),
+            shards: None,
+            provider: None,
+            region: None,
+            plan: PlanId::parse("NANO-1C-256M").ok(),
+            protected: false,
+            auto_failover: None,
+            options: Some(options),
+        };
+        home.done(Change::CreateCluster(wish)).await;
+        home.until_healthy().await;
+        let url = home.url().await;
+        let (scheme, _) = url.split_once('@').unwrap();
+        let cluster = home.cluster().await;
+        let nodes = cluster.spec.data_nodes().map(|n| format!("{scheme}@{}:5432/app", n.machine.address));
+        Self { nodes: nodes.collect(), url, home }
+    }
+    /// Processes of a node whose command line holds one of these words, with all below them.
+    async fn pids(&self, node: &str, fits: impl Fn(&str) -> bool) -> Vec<u32> {
+        let cluster = self.home.cluster().await;
+        let machine = cluster.spec.find_node(node).unwrap().machine.id.to_string();
+        let all = processes_of(self.home.dir.path());
+        let line = |pid: &u32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).replace('\0', " ")
+        };
+        let inside = |pid: &u32| {
+            std::fs::read_link(format!("/proc/{pid}/cwd"))
+                .is_ok_and(|cwd| cwd.to_string_lossy().contains(&machine))
+        };
+        all.into_iter().filter(|pid| inside(pid) && fits(&line(pid))).collect()
+    }
+    /// Does something bad, lets it last, puts it right again, and expects a whole cluster.
+    async fn drill(&self, what: &str, pids: Vec<u32>, stop: bool, lasting: Duration) -> Duration {
+        let (writer, watch) = (Writer::start(self.url.clone(), false), Watch::start(self.nodes.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let begun = Instant::now();
+        // A server's backends come and go: one of them may have ended since it was found.
+        let sent = pids.iter().filter(|pid| kill(if stop { "-STOP" } else { "-9" }, **pid)).count();
+        assert!(sent > 0, "{what}: there was such a process");
+        tokio::time::sleep(lasting).await;
+        if stop {
+            // Those that were ended meanwhile are gone.
+            for pid in pids {
+                kill("-CONT", pid);
+            }
+        }
+        self.one_timeline(what).await;
+        let whole = begun.elapsed();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        watch.stop(what);
+        let written = writer.stop();
+        let lost = missing(&self.url, &written);
+        println!(
+            "{what}: client waited {:?}, {} acknowledged, {} errors, {} lost, whole again after {whole:?}",
+            written.longest_gap,
+            written.acknowledged.len(),
+            written.errors,
+            lost.len()
+        );
+        assert!(written.acknowledged.len() > 50, "{what}: the client must have written");
+        assert_eq!(lost, Vec::<u64>::new(), "{what}: acknowledged writes are gone");
+        written.longest_gap
+    }
+
+    /// Healthy for four seconds (two looks), and every member on the same timeline.
+    async fn one_timeline(&self, when: &str) {
+        let since = std::sync::Mutex::new(None);
+        self.home
+            .until(&format!("{when}: healthy and on one timeline"), |c| {
+                let seen = c.observed.as_ref().unwrap();
+                let mut lines: Vec<&str> = seen
+                    .nodes
+                    .iter()
+                    .filter_map(|n| n.facts.iter().find(|f| f.id == "timeline").map(|f| f.value.as_str()))
+                    .collect();
+                let known = lines.len();
+                lines.dedup();
+                let votes = seen.votes.is_some_and(|v| v.present == v.total);
+                let whole = c.health == Health::Healthy && votes && known == 3 && lines.len() == 1;
+                let mut since = since.lock().unwrap();
+                let begun = *since.get_or_insert_with(Instant::now);
+                if !whole {
+                    *since = None;
+                }
+                whole && begun.elapsed() > Duration::from_secs(4)
+            })
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_failure_makes_two_writers_or_loses_a_synchronous_write() {
+    let ground =
+        Ground::new(OptionWish { stop_writes_without_replica: Some(true), synchronous: Some(true) }).await;
+    let cluster = ground.home.cluster().await;
+    assert_eq!(
+        cluster.spec.options,
+        ClusterOptions { stop_writes_without_replica: true, synchronous: true },
+        "as asked for"
+    );
+    let at_once = Duration::from_millis(500);
+    let postgres = |line: &str| line.starts_with("postgres") || line.contains("/bin/postgres");
+
+    let primary = ground.home.primary().await;
+    let patroni = ground.pids(&primary, |l| l.contains("launch.py") && !l.contains("guard.sh")).await;
+    ground.drill("Patroni of the primary killed", patroni, false, at_once).await;
+
+    let primary = ground.home.primary().await;
+    let patroni = ground.pids(&primary, |l| l.contains("launch.py") && !l.contains("guard.sh")).await;
+    ground.drill("Patroni of the primary hangs for 12 s", patroni, true, Duration::from_secs(12)).await;
+
+    let primary = ground.home.primary().await;
+    let guard = ground.pids(&primary, |l| l.contains("guard.sh")).await;
+    ground.drill("the guard of the primary killed", guard, false, at_once).await;
+
+    let primary = ground.home.primary().await;
+    let main = ground.pids(&primary, |l| l.contains("/bin/postgres")).await;
+    ground.drill("PostgreSQL of the primary killed", main, false, at_once).await;
+
+    let primary = ground.home.primary().await;
+    let all = ground.pids(&primary, postgres).await;
+    ground.drill("PostgreSQL of the primary hangs for 12 s", all, true, Duration::from_secs(12)).await;
+
+    let primary = ground.home.primary().await;
+    let etcd = ground.pids(&primary, |l| l.contains("etcd.yml")).await;
+    ground.drill("etcd beside the primary killed", etcd.clone(), false, at_once).await;
+
+    let primary = ground.home.primary().await;
+    let etcd = ground.pids(&primary, |l| l.contains("etcd.yml")).await;
+    ground.drill("etcd beside the primary hangs for 8 s", etcd, true, Duration::from_secs(8)).await;
+
+    let mut majority = Vec::new();
+    for node in ["demo-1", "demo-2"] {
+        majority.extend(ground.pids(node, |l| l.contains("etcd.yml")).await);
+    }
+    ground.drill("the majority of etcd hangs for 8 s", majority, true, Duration::from_secs(8)).await;
+
+    let primary = ground.home.primary().await;
+    let node = ground.pids(&primary, |_| true).await;
+    ground.drill("everything on the primary killed", node, false, at_once).await;
+
+    let primary = ground.home.primary().await;
+    let node = ground.pids(&primary, |_| true).await;
+    ground.drill("everything on the primary hangs for 12 s", node, true, Duration::from_secs(12)).await;
+
+    // A promotion to the one that is not the synchronous replica.
+    let seen = ground.home.cluster().await;
+    let seen = seen.observed.as_ref().unwrap();
+    let asynchronous = seen
+        .nodes
+        .iter()
+        .find(|n| n.facts.iter().any(|f| f.id == "replication" && f.value == "asynchronous"))
+        .map(|n| n.node.clone())
+        .expect("one of two replicas is synchronous");
+    let name = cluster.spec.node(&asynchronous).unwrap().name.clone();
+    let writer = Writer::start(ground.url.clone(), false);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let promoted = ground.home.done(Change::PromoteNode { node: name.clone() }).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let written = writer.stop();
+    println!(
+        "promoted with synchronous replication: measured {:?} ms, client waited {:?}",
+        promoted.outcome.write_gap_ms, written.longest_gap
+    );
+    assert_eq!(ground.home.primary().await, name);
+    assert_eq!(missing(&ground.url, &written), Vec::<u64>::new());
+    ground.one_timeline("promoted").await;
+    let off = OptionWish::only(ClusterOption::Synchronous, false);
+    ground.home.done(Change::SetOptions { cluster: "demo".to_owned(), options: off }).await;
+    assert_eq!(ground.home.cluster().await.spec.options, ClusterOptions::OFF, "what needs it went with it");
+    ground.home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+    assert_eq!(ground.home.left_behind().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_automatic_failover_the_same_node_leads_again_and_another_only_when_asked() {
+    let ground = Ground::new(OptionWish::default()).await;
+    let off = Change::SetAutoFailover { cluster: "demo".to_owned(), enabled: false };
+    ground.home.done(off).await;
+    let main = ground.pids("demo-1", |l| l.contains("/bin/postgres")).await;
+    ground.drill("PostgreSQL killed, nobody may take over", main, false, Duration::from_millis(500)).await;
+    assert_eq!(ground.home.primary().await, "demo-1", "it leads again");
+    let node = ground.pids("demo-1", |_| true).await;
+    ground.drill("everything killed, nobody may take over", node, false, Duration::from_millis(500)).await;
+    assert_eq!(ground.home.primary().await, "demo-1", "it leads again");
+    ground.home.done(Change::PromoteNode { node: "demo-3".to_owned() }).await;
+    assert_eq!(ground.home.primary().await, "demo-3", "a person may");
+    let main = ground.pids("demo-3", |l| l.contains("/bin/postgres")).await;
+    ground.drill("killed after a promotion", main, false, Duration::from_millis(500)).await;
+    assert_eq!(ground.home.primary().await, "demo-3", "the one that was promoted leads again");
+    ground.home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+    assert_eq!(ground.home.left_behind().await, Vec::<String>::new());
+}

@@ -1,0 +1,56 @@
+//! PostgreSQL: every act is killed after each of its steps.
+
+use super::{
+    Act, Story,
+    nodes::{add, drain, promote, reboot_primary, reboot_replica, remove, undrain},
+    switches::{arm, disarm},
+    under_writes,
+    whole::{delete, resync, rotate},
+    words,
+};
+use crate::home::{Home, create};
+
+const THREE: [&str; 6] = ["--service", "postgresql", "--topology", "primary-replica", "--nodes", "3"];
+const PAIR: [&str; 6] = ["--service", "postgresql", "--topology", "primary-replica", "--nodes", "2"];
+
+fn story() -> Story {
+    let mut story = Story::begin(false);
+    story.only_after = true;
+    story
+}
+
+fn make(_: &Home) -> Vec<String> {
+    words(&create(&PAIR))
+}
+
+fn synchronous(_: &Home) -> Vec<String> {
+    let both = ["--synchronous", "on", "--stop-writes-without-replica", "on"];
+    words(&[&["cluster", "options", "demo", "--yes"], &both[..]].concat())
+}
+
+fn asynchronous(_: &Home) -> Vec<String> {
+    words(&["cluster", "options", "demo", "--synchronous", "off", "--yes"])
+}
+
+#[test]
+fn making_and_deleting_postgresql_can_be_killed_at_any_step() {
+    story().kill_everywhere(&[make, delete]);
+}
+
+#[test]
+fn what_is_done_to_the_nodes_of_postgresql_can_be_killed_at_any_step() {
+    let acts: [&[Act]; 5] =
+        [&[add, remove], &[promote], &[drain, undrain], &[reboot_replica], &[reboot_primary]];
+    under_writes(story(), &THREE, &acts.concat());
+}
+
+#[test]
+fn what_is_done_to_all_of_postgresql_can_be_killed_at_any_step() {
+    let mut story = story();
+    story.plainly(make);
+    story.kill_everywhere(&[rotate]);
+    story.kill_everywhere(&[resync]);
+    story.kill_everywhere(&[disarm, arm]);
+    story.kill_everywhere(&[synchronous, asynchronous]);
+    story.plainly(delete);
+}
