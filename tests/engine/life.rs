@@ -135,3 +135,35 @@ async fn two_nodes_get_a_witness_and_fail_over() {
     home.done(Change::DeleteCluster { cluster: demo(), discard_backups: true }).await;
     assert_eq!(home.left_behind().await, Vec::<String>::new());
 }
+
+async fn grows(service: ServiceKind) {
+    let home = Home::open().await;
+    home.create(service, Topology::Single, 1, 0).await;
+    home.until_healthy().await;
+    let url = home.url().await;
+    let writer = Writer::start(url.clone(), false);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    home.done(Change::AddNode { cluster: demo(), count: None, plan: None }).await;
+    home.until_healthy().await;
+    let written = writer.stop();
+    println!("{service}: one node became three, the client waited {:?}", written.longest_gap);
+    let cluster = home.cluster().await;
+    assert_eq!((cluster.spec.topology, cluster.spec.data_nodes().count()), (Topology::PrimaryReplica, 3));
+    assert_eq!(home.url().await, url, "clients find it where it was");
+    assert_eq!(missing(&url, &written), Vec::<u64>::new(), "nothing is lost");
+    home.until("it can fail over now", |c| c.observed.as_ref().is_some_and(|o| o.failover.ready)).await;
+    home.done(Change::PromoteNode { node: "demo-3".to_owned() }).await;
+    assert_eq!(missing(&url, &written), Vec::<u64>::new(), "the new primary has everything");
+    home.done(Change::DeleteCluster { cluster: demo(), discard_backups: true }).await;
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_redis_grows_into_a_cluster_while_a_client_writes() {
+    grows(ServiceKind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_postgresql_grows_into_a_cluster_while_a_client_writes() {
+    grows(ServiceKind::Postgresql).await;
+}

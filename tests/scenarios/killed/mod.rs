@@ -216,15 +216,16 @@ pub(super) fn words(words: &[&str]) -> Vec<String> {
 
 /// Makes a cluster of this shape, kills these acts everywhere while a client writes, then takes the cluster down.
 fn killed_under_writes(sharded: bool, shape: &[&str], acts: &[Act]) {
-    under_writes(Story::begin(sharded), shape, acts);
+    under_writes(Story::begin(sharded), shape, &[acts]);
 }
 
-fn under_writes(mut story: Story, shape: &[&str], acts: &[Act]) {
+/// As [`killed_under_writes`]; each group of acts leads back to where it began.
+fn under_writes(mut story: Story, shape: &[&str], groups: &[&[Act]]) {
     let sharded = story.sharded;
     story.home.create(shape);
     story.is_whole("just made");
     let writer = Writer::start(story.home.url(), sharded);
-    story.kill_everywhere(acts);
+    groups.iter().for_each(|acts| story.kill_everywhere(acts));
     let written = writer.stop();
     println!(
         "the client: {} writes, longest gap {:?}, {} errors",

@@ -28,6 +28,17 @@ fn synchronous(_: &Home) -> Vec<String> {
     words(&[&["cluster", "options", "demo", "--yes"], &both[..]].concat())
 }
 
+/// One that the servers read again, one that takes a restart, and one of the election.
+fn tuned(_: &Home) -> Vec<String> {
+    let all = ["--set", "work_mem=2MB", "--set", "max_connections=40", "--set", "failover_ttl=6"];
+    words(&[&["cluster", "parameters", "demo", "--yes"], &all[..]].concat())
+}
+
+fn plain(_: &Home) -> Vec<String> {
+    let all = ["--reset", "work_mem", "--reset", "max_connections", "--reset", "failover_ttl"];
+    words(&[&["cluster", "parameters", "demo", "--yes"], &all[..]].concat())
+}
+
 fn asynchronous(_: &Home) -> Vec<String> {
     words(&["cluster", "options", "demo", "--synchronous", "off", "--yes"])
 }
@@ -39,9 +50,9 @@ fn making_and_deleting_postgresql_can_be_killed_at_any_step() {
 
 #[test]
 fn what_is_done_to_the_nodes_of_postgresql_can_be_killed_at_any_step() {
-    let acts: [&[Act]; 5] =
+    let groups: [&[Act]; 5] =
         [&[add, remove], &[promote], &[drain, undrain], &[reboot_replica], &[reboot_primary]];
-    under_writes(story(), &THREE, &acts.concat());
+    under_writes(story(), &THREE, &groups);
 }
 
 #[test]
@@ -52,5 +63,6 @@ fn what_is_done_to_all_of_postgresql_can_be_killed_at_any_step() {
     story.kill_everywhere(&[resync]);
     story.kill_everywhere(&[disarm, arm]);
     story.kill_everywhere(&[synchronous, asynchronous]);
+    story.kill_everywhere(&[tuned, plain]);
     story.plainly(delete);
 }

@@ -24,6 +24,20 @@ fn creating_and_deleting_can_be_killed_at_any_moment() {
     Story::begin(false).kill_everywhere(&[make, delete]);
 }
 
+fn make_one(_: &Home) -> Vec<String> {
+    words(&create(&["--topology", "single"]))
+}
+
+fn grow(_: &Home) -> Vec<String> {
+    words(&["node", "add", "demo", "--yes"])
+}
+
+#[test]
+fn the_growth_of_a_single_node_can_be_killed_at_any_moment() {
+    let mut story = Story::begin(false);
+    story.kill_everywhere(&[make_one, grow, delete]);
+}
+
 #[test]
 fn rotating_passwords_can_be_killed_at_any_moment() {
     let mut story = Story::begin(false);

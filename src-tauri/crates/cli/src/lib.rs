@@ -13,12 +13,12 @@ mod session;
 mod verbs;
 mod watch;
 
-use args::{Args, Noun};
+use args::{Args, NodeVerb, Noun};
 use clap::Parser;
 use failure::Failure;
 use output::Output;
 use session::Session;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 /// Runs the program with the arguments it was started with, and says how it ended (see the table in the README).
 pub fn run() -> ExitCode {
@@ -39,29 +39,51 @@ pub fn run() -> ExitCode {
             let ended = runtime.block_on(go(args, &output));
             // A thread may still wait for a line from the terminal.
             runtime.shutdown_background();
-            ended
+            ended.and_then(|next| next.map_or(Ok(()), take_our_place))
         }
         Err(error) => Err(Failure::other(format!("no threads could be started: {error}"))),
     };
     ExitCode::from(ended.err().map_or(0, |failure| output.failure(&failure)))
 }
 
-async fn go(args: Args, output: &Output) -> Result<(), Failure> {
+/// Becomes another program, so that keys and signals are its own. Everything of ours is let go by now.
+fn take_our_place(mut program: Command) -> Result<(), Failure> {
+    let name = program.get_program().to_string_lossy().into_owned();
+    #[cfg(unix)]
+    let error = std::os::unix::process::CommandExt::exec(&mut program);
+    #[cfg(not(unix))]
+    let error = match program.status() {
+        Ok(ended) => std::process::exit(ended.code().unwrap_or(1)),
+        Err(error) => error,
+    };
+    Err(Failure::other(format!("`{name}` could not be started ({error}); is it installed?")))
+}
+
+/// Does what was asked; a program to become afterwards, where that was what was asked for.
+async fn go(args: Args, output: &Output) -> Result<Option<Command>, Failure> {
     // These need no home.
     match &args.noun {
-        Noun::Completion { shell } => return verbs::program::completion(*shell, output),
-        Noun::Openapi => return verbs::program::openapi(output),
-        Noun::Doctor => return verbs::doctor::run(&args, output).await,
+        Noun::Completion { shell } => return verbs::program::completion(*shell, output).map(|()| None),
+        Noun::Openapi => return verbs::program::openapi(output).map(|()| None),
+        Noun::Doctor => return verbs::doctor::run(&args, output).await.map(|()| None),
         _ => {}
     }
     let session = Session::open(&args, output).await?;
     if let Noun::Serve(options) = args.noun {
-        return verbs::serve::run(&session, options).await;
+        return verbs::serve::run(&session, options).await.map(|()| None);
+    }
+    if let Noun::Node(NodeVerb::Shell { node, rest }) = &args.noun {
+        let command = verbs::node::shell(&session, node, rest).await;
+        let (command, ended) = match command {
+            Ok(command) => (Some(command), Ok(())),
+            Err(failure) => (None, Err(failure)),
+        };
+        return session.close(ended).await.map(|()| command);
     }
     // A command that was told to stop lets go of everything in order, whatever it was doing.
     let ended = tokio::select! {
         ended = verbs::run(args.noun, &session) => ended,
         signal = session::stopped() => Err(Failure::Interrupted(signal)),
     };
-    session.close(ended).await
+    session.close(ended).await.map(|()| None)
 }

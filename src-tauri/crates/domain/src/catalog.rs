@@ -57,6 +57,8 @@ pub struct ServiceEntry {
     pub description: &'static str,
     /// Topologies it can run in, the default first.
     pub topologies: &'static [TopologyEntry],
+    /// Settings of its servers can be read and changed.
+    pub parameters: bool,
     /// Ports it listens on.
     pub ports: &'static [Port],
     /// Release lines this program knows, newest first.
@@ -158,6 +160,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         description: "Transactions, SQL to the standard, and an extension for nearly everything. Replicas stream the \
                       write-ahead log and serve reads.",
         topologies: &[PG_REPLICA, SINGLE],
+        parameters: true,
         ports: PG_PORTS,
         versions: &["18", "17", "15"],
         licence: "PostgreSQL",
@@ -185,6 +188,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
             ),
             SINGLE,
         ],
+        parameters: false,
         ports: &[port("mysql", 3306), port("group", 33061)],
         versions: &["9.7", "8.4"],
         licence: "GPL-2.0",
@@ -198,6 +202,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         description: "Answers in microseconds, keeps a log on disk, and follows a primary or splits its keys over \
                       shards. Sentinel or Redis Cluster take care of failover.",
         topologies: &[REDIS_REPLICA, REDIS_SHARDED, SINGLE],
+        parameters: false,
         ports: REDIS_PORTS,
         versions: &["8.0", "7.2", "7.0", "6.2"],
         licence: "BSD-3-Clause up to 7.2; AGPL-3.0 or RSAL from 8.0",
@@ -211,6 +216,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         description: "Speaks the same protocol and reads the same files as Redis 7.2, developed by the Linux \
                       Foundation's community under a permissive licence.",
         topologies: &[REDIS_REPLICA, REDIS_SHARDED, SINGLE],
+        parameters: false,
         ports: REDIS_PORTS,
         versions: &["9.1", "8.1", "8.0", "7.2"],
         licence: "BSD-3-Clause",
@@ -234,6 +240,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
             REDIS_SHARDED,
             SINGLE,
         ],
+        parameters: false,
         ports: REDIS_PORTS,
         versions: &["6.3"],
         licence: "BSD-3-Clause",
@@ -247,6 +254,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         description: "Tables that split themselves by time, with the functions to ask them. It is an extension, so \
                       everything PostgreSQL can do stays available.",
         topologies: &[PG_REPLICA, SINGLE],
+        parameters: true,
         ports: PG_PORTS,
         versions: &["2.31", "2.19"],
         licence: "Apache-2.0; compression and continuous aggregates under the Timescale License",
@@ -269,6 +277,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
             entry(Topology::Sharded, (2, 60, 4), 2, "The rows are split over shards, each with replicas."),
             SINGLE,
         ],
+        parameters: false,
         ports: &[port("native", 9000), port("http", 8123), port("keeper", 9181)],
         versions: &["26.9", "18.16"],
         licence: "Apache-2.0",
@@ -282,6 +291,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         description: "An extension that stores chosen tables by column, which makes analytic queries on them small \
                       and quick, beside ordinary tables.",
         topologies: &[PG_REPLICA, SINGLE],
+        parameters: true,
         ports: PG_PORTS,
         versions: &["11.1"],
         licence: "AGPL-3.0",
@@ -303,6 +313,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
             ),
             SINGLE,
         ],
+        parameters: false,
         ports: &[port("http", 8080), port("management", 9000)],
         versions: &["26"],
         licence: "Apache-2.0",
@@ -324,6 +335,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
             ),
             SINGLE,
         ],
+        parameters: false,
         ports: &[port("kubernetes", 6443), port("supervisor", 9345), port("etcd", 2379)],
         versions: &["1.34", "1.33"],
         licence: "Apache-2.0",
@@ -345,6 +357,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
             ),
             SINGLE,
         ],
+        parameters: false,
         ports: &[port("amqp", 5672), port("management", 15672), port("clustering", 25672)],
         versions: &["4.3", "4.0", "3.10"],
         licence: "MPL-2.0",

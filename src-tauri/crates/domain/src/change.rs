@@ -2,6 +2,7 @@
 
 use crate::{OptionWish, PlanId, ProviderId, ServiceKind, Topology};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What the wizard asks for. Left out is chosen: the newest version found, the service's default topology and size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -122,6 +123,13 @@ pub enum Change {
         /// Those that shall change.
         options: OptionWish,
     },
+    /// Settings of its servers.
+    SetParameters {
+        /// Which.
+        cluster: String,
+        /// New values by name; `null` for the default. What is left out stays as it is.
+        parameters: BTreeMap<String, Option<String>>,
+    },
     /// New passwords everywhere.
     RotateCredentials {
         /// Which.
@@ -157,6 +165,7 @@ pub enum ChangeKind {
     SetProtection,
     SetAutoFailover,
     SetOptions,
+    SetParameters,
     RotateCredentials,
     DeleteCluster,
 }
@@ -178,6 +187,7 @@ impl ChangeKind {
             Self::SetProtection => "set-protection",
             Self::SetAutoFailover => "set-auto-failover",
             Self::SetOptions => "set-options",
+            Self::SetParameters => "set-parameters",
             Self::RotateCredentials => "rotate-credentials",
             Self::DeleteCluster => "delete-cluster",
         }
@@ -201,6 +211,7 @@ impl Change {
             Self::SetProtection { .. } => ChangeKind::SetProtection,
             Self::SetAutoFailover { .. } => ChangeKind::SetAutoFailover,
             Self::SetOptions { .. } => ChangeKind::SetOptions,
+            Self::SetParameters { .. } => ChangeKind::SetParameters,
             Self::RotateCredentials { .. } => ChangeKind::RotateCredentials,
             Self::DeleteCluster { .. } => ChangeKind::DeleteCluster,
         }
@@ -215,6 +226,7 @@ impl Change {
             | Self::SetProtection { cluster, .. }
             | Self::SetAutoFailover { cluster, .. }
             | Self::SetOptions { cluster, .. }
+            | Self::SetParameters { cluster, .. }
             | Self::RotateCredentials { cluster }
             | Self::DeleteCluster { cluster, .. } => Some(cluster),
             _ => None,

@@ -1,8 +1,8 @@
 //! What a cluster is meant to be: the row that state.db keeps.
 
 use crate::{
-    ClusterId, ClusterName, ClusterOptions, MachineId, NodeId, OptionEntry, PlanId, ServiceKind, Topology,
-    service,
+    ClusterId, ClusterName, ClusterOptions, MachineId, NodeId, OptionEntry, Parameters, PlanId, ServiceKind,
+    Topology, service,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,9 @@ pub struct ClusterSpec {
     /// Switches.
     #[serde(default)]
     pub options: ClusterOptions,
+    /// Settings of its servers that somebody has changed.
+    #[serde(default)]
+    pub parameters: Parameters,
     /// Data nodes and witnesses, by ordinal.
     pub nodes: Vec<NodeSpec>,
     /// The machine of the endpoints.
@@ -144,6 +147,17 @@ impl ClusterSpec {
     /// The node with that id or name.
     pub fn find_node(&self, text: &str) -> Option<&NodeSpec> {
         self.nodes.iter().find(|n| n.name == text || n.id.as_str() == text)
+    }
+    /// How many nodes are added when nobody says: to a single node two, so that three can vote.
+    pub fn added_by_default(&self) -> u16 {
+        if self.topology == Topology::Single { 2 } else { 1 }
+    }
+    /// What it becomes when nodes are added: a single node gets replicas.
+    pub const fn grown(&self) -> Topology {
+        match self.topology {
+            Topology::Single => Topology::PrimaryReplica,
+            other => other,
+        }
     }
     /// The switches its service has in its topology.
     pub fn offered_options(&self) -> &'static [OptionEntry] {

@@ -13,6 +13,7 @@ mod name;
 mod observed;
 mod operation;
 mod options;
+mod parameters;
 mod plan;
 pub mod preview;
 mod sample;
@@ -33,10 +34,12 @@ pub use observed::{
 };
 pub use operation::{Operation, OperationState, Outcome, Problem, Progress, StepRecord, StepState};
 pub use options::{ClusterOption, ClusterOptions, OptionEntry, OptionWish};
+pub use parameters::{Parameter, ParameterKind, Parameters};
 pub use plan::{BadPlan, DEFAULT_PLAN, PLANS, Plan, PlanId, SIDE_PLAN, plan, side_plan};
 pub use preview::{
     Busy, Capacity, Facts, Figures, Finding, MissingSoftware, Preview, ResolvedCreate, Subject, WayOut,
-    nodes_per_shard, preview, promotion_candidate, replica_needed_for_writes, resolve_create, voters,
+    chosen_parameters, nodes_per_shard, preview, promotion_candidate, replica_needed_for_writes,
+    resolve_create, voters,
 };
 pub use sample::{METRICS, Metric, Point, Series, Unit};
 pub use sensitive::{SecretRef, Sensitive};

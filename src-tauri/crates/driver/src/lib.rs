@@ -17,7 +17,7 @@ pub use error::DriverError;
 pub use gateway::{Backend, CheckLine, Gateway, GatewayStatus, Listener, Traffic};
 pub use machine::{Machine, Software, UnitSpec, UnitState, UnitUsage};
 pub use provider::{MachineRequest, Provider, ProviderCheck, Region};
-pub use service::{HandOver, Progress, ServiceDriver, StartAs, Switch};
+pub use service::{ClientCommand, HandOver, Progress, ServiceDriver, StartAs, Switch};
 
 /// What every driver call returns.
 pub type Result<T> = std::result::Result<T, DriverError>;

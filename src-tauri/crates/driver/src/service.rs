@@ -2,8 +2,11 @@
 
 use crate::{ClusterContext, DriverError, Listener, Result};
 use async_trait::async_trait;
-use clusterdeck_domain::{ClusterObserved, NodeId, NodeSpec, Sensitive, ServiceKind};
-use std::{pin::Pin, sync::Arc};
+use clusterdeck_domain::{
+    ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Parameter, Sensitive, ServiceKind,
+};
+use serde::{Deserialize, Serialize};
+use std::{net::IpAddr, pin::Pin, sync::Arc};
 
 /// Where a slow call says how far it is. A step's deadline moves on with it.
 #[derive(Clone)]
@@ -53,6 +56,28 @@ pub struct HandOver {
     pub write_gap_ms: f64,
 }
 
+/// A service's own client program, told where to go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ClientCommand {
+    /// The program: `psql`.
+    pub program: String,
+    /// Its arguments, without a password: anybody can read them.
+    pub args: Vec<String>,
+    /// The environment variable it reads the password from.
+    pub password_variable: String,
+}
+
+impl ClientCommand {
+    /// A program with its arguments.
+    pub fn new(program: &str, args: &[&str], password_variable: &str) -> Self {
+        Self {
+            program: program.to_owned(),
+            args: args.iter().map(|a| (*a).to_owned()).collect(),
+            password_variable: password_variable.to_owned(),
+        }
+    }
+}
+
 /// A driver of one family. Methods that change something look first and may be called again after a kill at any moment.
 /// No method waits longer than about ten seconds without reporting progress; most wait much less.
 #[async_trait]
@@ -73,6 +98,10 @@ pub trait ServiceDriver: Send + Sync {
     fn people(&self, service: ServiceKind) -> (&'static str, &'static str);
     /// The database that people find, where a server has several and an address must name one.
     fn database(&self, _service: ServiceKind) -> Option<&'static str> {
+        None
+    }
+    /// The client that people use in a terminal, for the server at this address. `None`: there is none.
+    fn client(&self, _spec: &ClusterSpec, _host: IpAddr, _port: u16) -> Option<ClientCommand> {
         None
     }
     /// The name of the unit that is a node's server. When it crashes the engine asks [`ServiceDriver::restart_as`] first;
@@ -141,6 +170,22 @@ pub trait ServiceDriver: Send + Sync {
     async fn remove_shard(&self, cx: &ClusterContext, shard: u16, progress: &Progress) -> Result<()>;
     /// Applies the spec's options to running servers.
     async fn apply_options(&self, cx: &ClusterContext) -> Result<()>;
+    /// The settings of the servers, with what is in force; empty where nothing can be set here.
+    async fn parameters(&self, _cx: &ClusterContext) -> Result<Vec<Parameter>> {
+        Ok(Vec::new())
+    }
+    /// What is wrong with the parameters of this spec, taken together; each alone is judged by what it takes. Pure.
+    fn parameters_disagree(&self, _spec: &ClusterSpec) -> Vec<Finding> {
+        Vec::new()
+    }
+    /// Makes running servers follow the spec's parameters; what needs a restart waits for one.
+    async fn apply_parameters(&self, _cx: &ClusterContext) -> Result<()> {
+        Ok(())
+    }
+    /// Nodes whose servers run with something that takes effect at a restart, replicas before the primary.
+    async fn restarts_due(&self, _cx: &ClusterContext) -> Result<Vec<NodeId>> {
+        Ok(Vec::new())
+    }
     /// Rotation, first half: every node accepts `secrets.next` as well as `secrets.current`, and uses `next` itself.
     async fn accept_next_secrets(&self, cx: &ClusterContext) -> Result<()>;
     /// Rotation, second half: `secrets.current` (by now the new ones) is all that is accepted.

@@ -11,8 +11,9 @@ use crate::{
     runner, watch,
 };
 use clusterdeck_domain::{
-    Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, Facts, Operation, OperationId,
-    OperationState, PlanId, Preview, PreviewId, ServiceKind, Subject, preview as domain_preview,
+    Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, Facts, Finding, Operation, OperationId,
+    OperationState, Parameter, PlanId, Preview, PreviewId, ServiceKind, Subject, chosen_parameters,
+    preview as domain_preview,
 };
 use clusterdeck_driver::Provider;
 use jiff::SignedDuration;
@@ -43,6 +44,8 @@ pub(crate) struct Collected {
     pub(crate) available: Vec<ServiceKind>,
     pub(crate) subject: Option<(Live, Option<clusterdeck_domain::NodeId>)>,
     pub(crate) capacity: Option<Capacity>,
+    parameters: Option<Vec<Parameter>>,
+    parameter_findings: Vec<Finding>,
     busy: Option<Busy>,
 }
 
@@ -61,6 +64,8 @@ impl Collected {
                 last_backup: None,
             }),
             capacity: self.capacity.as_ref(),
+            parameters: self.parameters.as_deref(),
+            parameter_findings: &self.parameter_findings,
         }
     }
 }
@@ -82,7 +87,19 @@ async fn collect(shared: &Arc<Shared>, change: &Change) -> Result<Collected> {
     let mut clusters: Vec<ClusterSpec> =
         shared.lock_clusters().values().map(|live| live.spec.clone()).collect();
     clusters.sort_by(|a, b| a.name.cmp(&b.name));
+    let (parameters, parameter_findings) = match (change, &subject) {
+        (Change::SetParameters { parameters, .. }, Some((live, _))) => {
+            let mut spec = live.spec.clone();
+            spec.parameters = chosen_parameters(&spec.parameters, parameters);
+            let findings = shared.driver(spec.service)?.parameters_disagree(&spec);
+            // Not being able to ask is judged by the rules.
+            (inventory::parameters(shared, live).await.ok().filter(|known| !known.is_empty()), findings)
+        }
+        _ => (None, Vec::new()),
+    };
     Ok(Collected {
+        parameters,
+        parameter_findings,
         available: shared.services.iter().flat_map(|d| d.services().iter().copied()).collect(),
         capacity: capacity(shared, change, subject.as_ref().map(|(live, _)| &live.spec)).await,
         busy: subject.as_ref().and_then(|(live, _)| live.busy.as_ref()).map(|(_, busy)| busy.clone()),

@@ -169,6 +169,20 @@ impl Engine {
     pub async fn node(&self, name_or_id: &str) -> Result<(ClusterReport, NodeId)> {
         self.shared.report_of_node(name_or_id)
     }
+    /// The client of a terminal for a node's server.
+    ///
+    /// # Errors
+    /// `NotFound`; `Driver` where there is none.
+    pub async fn client(&self, node: &str) -> Result<clusterdeck_driver::ClientCommand> {
+        crate::inventory::client(&self.shared, node).await
+    }
+    /// What can be set in the servers of a cluster, and what is in force; empty where nothing can.
+    ///
+    /// # Errors
+    /// `NotFound`, and the driver's when nobody answers.
+    pub async fn parameters(&self, cluster: &str) -> Result<Vec<clusterdeck_domain::Parameter>> {
+        crate::inventory::parameters(&self.shared, &self.shared.find(cluster)?).await
+    }
     /// What a change would do. Looks at the cluster again first when it was last seen too long ago.
     ///
     /// # Errors

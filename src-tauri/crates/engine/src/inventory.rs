@@ -1,12 +1,12 @@
 //! What there is to choose from and to read: services, providers, logs.
 
 use crate::{
-    engine::Shared,
+    engine::{Live, Shared},
     error::EngineError,
     facade::{LogPage, ProviderReport, Result, ServiceReport},
 };
-use clusterdeck_domain::{NodeKind, Plan, SERVICES, ServiceKind};
-use clusterdeck_driver::{DriverError, Provider};
+use clusterdeck_domain::{NodeKind, Parameter, Plan, SERVICES, ServiceKind};
+use clusterdeck_driver::{ClientCommand, DriverError, Provider};
 use std::sync::Arc;
 
 /// Everything that must be installed for a service: its own programs first, then the gateway's.
@@ -64,6 +64,32 @@ pub(crate) async fn plans(provider: &Arc<dyn Provider>, region: Option<&str>) ->
         None => provider.regions().await?.into_iter().next().map(|r| r.id).unwrap_or_default(),
     };
     Ok(provider.plans(&region).await?)
+}
+
+/// The client of a node's server.
+pub(crate) async fn client(shared: &Arc<Shared>, node: &str) -> Result<ClientCommand> {
+    let (live, id) = shared.find_node(node)?;
+    let spec = live.spec.node(&id).ok_or_else(|| EngineError::NotFound { what: format!("node `{node}`") })?;
+    let driver = shared.driver(live.spec.service)?;
+    let refused = |what: String, hint: &str| EngineError::Driver(DriverError::rejected(what, hint));
+    if spec.kind == NodeKind::Witness {
+        let what = format!("{} only votes and has no server to talk to", spec.name);
+        return Err(refused(what, "open one of the data nodes"));
+    }
+    let machine = shared.provider_of(&live.spec.provider)?.machine(&spec.machine).await?;
+    let port = driver.ports(live.spec.service).first().copied().unwrap_or_default();
+    driver.client(&live.spec, machine.address(), machine.port(port)).ok_or_else(|| {
+        refused(
+            format!("{} has no client for a terminal", live.spec.service),
+            "its endpoint is shown in the window",
+        )
+    })
+}
+
+/// What can be set in the servers of a cluster.
+pub(crate) async fn parameters(shared: &Arc<Shared>, live: &Live) -> Result<Vec<Parameter>> {
+    let context = shared.context(&live.spec.id).await?;
+    Ok(shared.driver(live.spec.service)?.parameters(&context).await?)
 }
 
 pub(crate) async fn log(

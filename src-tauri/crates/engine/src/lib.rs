@@ -22,6 +22,7 @@ mod step;
 mod watch;
 
 pub use clock::{Clock, SystemClock};
+pub use clusterdeck_driver::ClientCommand;
 pub use engine::Parts;
 pub use error::EngineError;
 pub use event::{Event, EventHub, EventKind, Level};

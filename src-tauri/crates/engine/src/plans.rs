@@ -7,13 +7,14 @@ use crate::{
     facade::Result,
     operations::{
         Plan, Planned, add_node, add_shard, create_cluster, delete_cluster, drain_node, promote_node,
-        reboot_node, remove_node, remove_shard, resync_cluster, rotate_credentials, switches, undrain_node,
+        reboot_node, remove_node, remove_shard, resync_cluster, rotate_credentials, set_parameters, switches,
+        undrain_node,
     },
 };
 use clusterdeck_domain::{
     Change, ClusterId, ClusterSpec, CreateCluster, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState,
     PlanId, Role, Topology,
-    preview::{nodes_per_shard, resolve_create},
+    preview::{chosen_parameters, nodes_per_shard, resolve_create},
     side_plan,
 };
 use clusterdeck_driver::MachineRequest;
@@ -30,7 +31,8 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
     let plan = match change {
         Change::CreateCluster(_) => return Err(EngineError::PreviewStale),
         Change::AddNode { count, plan, .. } => {
-            add_nodes(shared, live, count.unwrap_or(1), plan.clone()).await?
+            let count = count.unwrap_or_else(|| live.spec.added_by_default());
+            add_nodes(shared, live, count, plan.clone()).await?
         }
         Change::AddShard { .. } => add_a_shard(shared, live).await?,
         Change::RemoveShard { shard, .. } => Plan::RemoveShard(remove_shard::Plan {
@@ -68,6 +70,10 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
             let to = live.spec.options.with(options, live.spec.offered_options());
             Plan::Switch(switches::Plan::Options { to, from: live.spec.options })
         }
+        Change::SetParameters { parameters, .. } => Plan::SetParameters(set_parameters::Plan {
+            to: chosen_parameters(&live.spec.parameters, parameters),
+            from: live.spec.parameters.clone(),
+        }),
         Change::RotateCredentials { .. } => Plan::RotateCredentials(rotate_credentials::Plan {
             from: live.spec.secrets_generation,
             to: live.spec.secrets_generation + 1,
@@ -108,6 +114,7 @@ async fn create(shared: &Arc<Shared>, wish: &CreateCluster, collected: &Collecte
         protected: wish.protected,
         auto_failover: wish.auto_failover,
         options: wish.options,
+        parameters: Default::default(),
         nodes: Vec::new(),
         gateway: None,
         network,
@@ -205,7 +212,8 @@ async fn add_nodes(shared: &Arc<Shared>, live: &Live, count: u16, plan: Option<P
             nodes[at].shard = (0..live.spec.shards).min_by_key(|shard| having(*shard));
         }
     }
-    Ok(Plan::AddNode(add_node::Plan { nodes, machines }))
+    let grows = live.spec.topology == Topology::Single;
+    Ok(Plan::AddNode(add_node::Plan { nodes, machines, grows }))
 }
 
 async fn add_a_shard(shared: &Arc<Shared>, live: &Live) -> Result<Plan> {

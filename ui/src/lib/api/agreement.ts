@@ -26,6 +26,7 @@ type Agreement = {
 	metrics: Fits<Answered<Api['MetricsAnswer']>, page.MetricsAnswer>;
 	node: Fits<Answered<Api['Node']>, page.Node>;
 	operation: Fits<Answered<Omit<Api['Operation'], 'outcome'>>, Omit<page.Operation, 'outcome'>>;
+	parameter: Fits<Answered<Api['Parameter']>, page.Parameter>;
 	plan: Fits<Answered<Api['Plan']>, page.Plan>;
 	problem: Fits<Api['Code'], page.ProblemCode>;
 	provider: Fits<Answered<Api['Provider']>, page.Provider>;
@@ -51,6 +52,7 @@ export const agreement: Agreement = {
 	metrics: true,
 	node: true,
 	operation: true,
+	parameter: true,
 	plan: true,
 	problem: true,
 	provider: true,

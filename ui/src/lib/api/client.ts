@@ -3,7 +3,7 @@ import { link } from '$lib/state/link.svelte';
 import { Fault, faultOf, isAbort, toFault } from './problem';
 import { transport, type Answer, type Request } from './transport';
 import type {
-	AuditEntry, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, Operation, Page, Plan,
+	AuditEntry, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, Operation, Parameter, Page, Plan,
 	Preview, Provider, Region, Service, Settings
 } from './types';
 
@@ -78,6 +78,7 @@ export const api = {
 
 	clusters: (signal?: AbortSignal) => all<Cluster>('/v1/clusters', signal),
 	cluster: (id: string, signal?: AbortSignal) => get<Cluster>(`/v1/clusters/${part(id)}`, signal),
+	parameters: (id: string, signal?: AbortSignal) => all<Parameter>(`/v1/clusters/${part(id)}/parameters`, signal),
 	credentials: (id: string, reveal: boolean, signal?: AbortSignal) =>
 		get<Credentials>(`/v1/clusters/${part(id)}/credentials${query({ reveal: reveal || null })}`, signal),
 

@@ -12,6 +12,7 @@ export const keys = {
 	plans: (provider: string) => ['plans', provider] as const,
 	clusters: ['clusters'] as const,
 	cluster: (name: string) => ['cluster', name] as const,
+	parameters: (name: string) => ['parameters', name] as const,
 	credentials: (name: string) => ['credentials', name] as const,
 	operationsAll: ['operations'] as const,
 	operations: (cluster: string | null) => ['operations', 'list', cluster] as const,
@@ -43,6 +44,7 @@ export const queries = {
 	clusters: () => queryOptions({ queryKey: keys.clusters, queryFn: ({ signal }) => api.clusters(signal), refetchInterval: PATIENT }),
 	cluster: (name: string) =>
 		queryOptions({ queryKey: keys.cluster(name), queryFn: ({ signal }) => api.cluster(name, signal), refetchInterval: PATIENT, enabled: name !== '' }),
+	parameters: (name: string) => queryOptions({ queryKey: keys.parameters(name), queryFn: ({ signal }) => api.parameters(name, signal), staleTime: 10_000 }),
 	unfinished: () =>
 		queryOptions({
 			queryKey: keys.unfinished,

@@ -160,6 +160,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/clusters/{id}/parameters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What can be set in the servers, and what is in force on the primary. */
+        get: operations["list_parameters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/events": {
         parameters: {
             query?: never;
@@ -206,6 +223,26 @@ export interface paths {
         };
         /** One node, by name or id. */
         get: operations["show_node"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/nodes/{id}/client": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The client of a terminal for a node's server: a program and its arguments. The password is not among them; it comes from
+         *     the cluster's credentials, and goes into the variable that is named.
+         */
+        get: operations["show_client"];
         put?: never;
         post?: never;
         delete?: never;
@@ -570,6 +607,15 @@ export interface components {
             /** @description Which. */
             cluster: string;
             /** @enum {string} */
+            kind: "set-parameters";
+            /** @description New values by name; `null` for the default. What is left out stays as it is. */
+            parameters: {
+                [key: string]: string | null;
+            };
+        } | {
+            /** @description Which. */
+            cluster: string;
+            /** @enum {string} */
             kind: "rotate-credentials";
         } | {
             /** @description Which. */
@@ -583,7 +629,16 @@ export interface components {
          * @description The kind of a change, without what it is about.
          * @enum {string}
          */
-        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "rotate-credentials" | "delete-cluster";
+        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "delete-cluster";
+        /** @description A service's own client program, told where to go. */
+        ClientCommand: {
+            /** @description Its arguments, without a password: anybody can read them. */
+            args: string[];
+            /** @description The environment variable it reads the password from. */
+            password_variable: string;
+            /** @description The program: `psql`. */
+            program: string;
+        };
         /** @description A cluster as it is meant to be and as it was last seen. */
         Cluster: {
             /** @description Automatic failover: wanted, ready, and why not. */
@@ -1148,6 +1203,30 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description A page of a list. */
+        List_Parameter: {
+            /** @description What is on this page. */
+            items: (components["schemas"]["ParameterKind"] & {
+                /** @description What it does, in the server's words. */
+                about: string;
+                /** @description What somebody has set; `null` while it has its default. */
+                chosen?: string | null;
+                /** @description Why it cannot be set here; `null` when it can. */
+                fixed?: string | null;
+                /** @description What it has to do with, for people. */
+                group: string;
+                /** @description Its name, as the server knows it. */
+                name: string;
+                /** @description It takes effect when the server is restarted. */
+                restart: boolean;
+                /** @description Its unit, when it has one (`kB`, `8kB`, `ms`). */
+                unit?: string | null;
+                /** @description The value in force on the primary, with its unit. */
+                value: string;
+            })[];
+            /** @description Give this as `cursor` for the next page; `null` on the last. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
         List_Plan: {
             /** @description What is on this page. */
             items: {
@@ -1540,6 +1619,53 @@ export interface components {
              */
             write_gap_ms: number | null;
         };
+        /** @description A setting of the servers of a cluster. */
+        Parameter: components["schemas"]["ParameterKind"] & {
+            /** @description What it does, in the server's words. */
+            about: string;
+            /** @description What somebody has set; `null` while it has its default. */
+            chosen?: string | null;
+            /** @description Why it cannot be set here; `null` when it can. */
+            fixed?: string | null;
+            /** @description What it has to do with, for people. */
+            group: string;
+            /** @description Its name, as the server knows it. */
+            name: string;
+            /** @description It takes effect when the server is restarted. */
+            restart: boolean;
+            /** @description Its unit, when it has one (`kB`, `8kB`, `ms`). */
+            unit?: string | null;
+            /** @description The value in force on the primary, with its unit. */
+            value: string;
+        };
+        /** @description What a setting takes. */
+        ParameterKind: {
+            /** @enum {string} */
+            kind: "switch";
+        } | {
+            /** @enum {string} */
+            kind: "number";
+            /**
+             * Format: double
+             * @description Largest.
+             */
+            max: number;
+            /**
+             * Format: double
+             * @description Smallest.
+             */
+            min: number;
+            /** @description Only whole numbers. */
+            whole: boolean;
+        } | {
+            /** @enum {string} */
+            kind: "choice";
+            /** @description All there are. */
+            values: string[];
+        } | {
+            /** @enum {string} */
+            kind: "text";
+        };
         /** @description What a node of this plan may use. */
         Plan: {
             /**
@@ -1719,6 +1845,8 @@ export interface components {
             licence: string;
             /** @description Its name as its makers write it. */
             name: string;
+            /** @description Settings of its servers can be read and changed. */
+            parameters: boolean;
             /** @description Ports it listens on. */
             ports: components["schemas"]["Port"][];
             /** @description One line. */
@@ -2180,6 +2308,36 @@ export interface operations {
             };
         };
     };
+    list_parameters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name or id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Parameter"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     stream_events: {
         parameters: {
             query?: never;
@@ -2247,6 +2405,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Node"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_client: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name or id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClientCommand"];
                 };
             };
             404: {

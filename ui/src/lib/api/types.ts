@@ -67,6 +67,8 @@ export interface Service {
 	tagline: string;
 	description: string;
 	topologies: TopologyEntry[];
+	/** Settings of its servers can be read and changed. */
+	parameters: boolean;
 	ports: { name: string; number: number }[];
 	versions: string[];
 	licence: string;
@@ -179,6 +181,25 @@ export interface Cluster {
 	created_at: string;
 	observed_at: string | null;
 }
+export type ParameterKind =
+	| { kind: 'switch' }
+	| { kind: 'number'; min: number; max: number; whole: boolean }
+	| { kind: 'choice'; values: string[] }
+	| { kind: 'text' };
+/** A setting of the servers. */
+export type Parameter = ParameterKind & {
+	name: string;
+	group: string;
+	about: string;
+	/** In force on the primary. */
+	value: string;
+	/** What somebody has set; null while it has its default. */
+	chosen: string | null;
+	unit: string | null;
+	restart: boolean;
+	/** Why it cannot be set here. */
+	fixed: string | null;
+};
 export interface Credentials {
 	username: string;
 	password: string | null;
@@ -214,6 +235,7 @@ export type Change =
 	| { kind: 'set-protection'; cluster: string; enabled: boolean }
 	| { kind: 'set-auto-failover'; cluster: string; enabled: boolean }
 	| { kind: 'set-options'; cluster: string; options: OptionWish }
+	| { kind: 'set-parameters'; cluster: string; parameters: Record<string, string | null> }
 	| { kind: 'rotate-credentials'; cluster: string }
 	| { kind: 'delete-cluster'; cluster: string; discard_backups?: boolean };
 

@@ -72,7 +72,7 @@ export const en = {
 	},
 
 	cluster: {
-		tabs: { overview: 'Overview', nodes: 'Nodes', metrics: 'Metrics', activity: 'Activity', audit: 'Audit' },
+		tabs: { overview: 'Overview', nodes: 'Nodes', metrics: 'Metrics', parameters: 'Parameters', activity: 'Activity', audit: 'Audit' },
 		tabsLabel: 'Parts of the cluster',
 		addNode: 'Add node',
 		addShard: 'Add shard',
@@ -119,6 +119,15 @@ export const en = {
 		rotateText: 'New passwords on every node before the old ones stop.',
 		addShardText: 'Adds a shard and moves its share of the slots to it.',
 		diverged: (name: string) => `${name} holds writes that its primary lacks. They are set aside before a resync replaces them.`
+	},
+	parameters: {
+		search: 'Search parameters', only: 'Only those that were set', none: 'No parameter fits.',
+		emptyTitle: 'Nothing to set here', emptyText: 'The servers of this cluster have no settings that can be changed from here.',
+		edits: (n: number) => `${plural(n, 'edit', 'edits')} not applied yet`, discard: 'Discard', ask: 'See what it would do',
+		edited: 'Edited', set: 'Set', restart: 'Needs a restart', reset: 'Back to the default', willReset: 'Goes back to its default',
+		inForce: (value: string) => `In force: ${value}`,
+		fixed: (why: string) => `Not set here: ${why}.`,
+		range: (min: number, max: number, unit: string) => (Math.abs(max) > 1e15 ? '' : `${min} to ${max}${unit ? ` ${unit}` : ''}`)
 	},
 	nodes: {
 		columns: { name: 'Node', role: 'Role', state: 'State', plan: 'Plan', cpu: 'CPU', memory: 'Memory', disk: 'Disk', lag: 'Lag', seen: 'Last seen', menu: 'Changes' },

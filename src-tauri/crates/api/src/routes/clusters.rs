@@ -11,6 +11,7 @@ use axum::{
     Json,
     extract::{Path, State},
 };
+use clusterdeck_domain::Parameter;
 
 /// Clusters by name.
 #[utoipa::path(get, operation_id = "list_clusters", path = "/v1/clusters", tag = "clusters",
@@ -34,4 +35,15 @@ pub(crate) async fn show(State(rooms): State<Rooms>, Path(id): Path<String>) -> 
     responses((status = 200, body = List<Endpoint>), (status = 404, body = Problem)))]
 pub(crate) async fn endpoints(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<List<Endpoint>> {
     Ok(whole(rooms.engine.cluster(&id).await?.endpoints.iter().map(Endpoint::from).collect()))
+}
+
+/// What can be set in the servers, and what is in force on the primary.
+#[utoipa::path(get, operation_id = "list_parameters", path = "/v1/clusters/{id}/parameters", tag = "clusters",
+    params(("id" = String, Path, description = "Name or id")),
+    responses((status = 200, body = List<Parameter>), (status = 404, body = Problem)))]
+pub(crate) async fn parameters(
+    State(rooms): State<Rooms>,
+    Path(id): Path<String>,
+) -> Answer<List<Parameter>> {
+    Ok(whole(rooms.engine.parameters(&id).await?))
 }

@@ -158,6 +158,22 @@ pub(crate) enum ClusterVerb {
         #[command(flatten)]
         confirming: Confirming,
     },
+    /// Settings of the servers: shows them, or changes some
+    Parameters {
+        /// Name or id
+        name: String,
+        /// Sets one; may be given several times
+        #[arg(long, value_name = "NAME=VALUE")]
+        set: Vec<String>,
+        /// Sets one back to its default; may be given several times
+        #[arg(long, value_name = "NAME")]
+        reset: Vec<String>,
+        /// Shows only those whose name or description contains this text
+        #[arg(long, value_name = "TEXT")]
+        grep: Option<String>,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
     /// Where clients connect to
     Endpoints {
         /// Name or id
@@ -178,6 +194,9 @@ impl ClusterVerb {
             | Self::AddShard { confirming, .. }
             | Self::RemoveShard { confirming, .. }
             | Self::Rotate { confirming, .. } => Some(confirming),
+            Self::Parameters { confirming, set, reset, .. } => {
+                (!set.is_empty() || !reset.is_empty()).then_some(confirming)
+            }
             Self::List(_) | Self::Show { .. } | Self::Credentials { .. } | Self::Endpoints { .. } => None,
         }
     }

@@ -71,6 +71,14 @@ pub(crate) enum NodeVerb {
         #[arg(long, short = 'n', default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
         lines: u32,
     },
+    /// The service's own client on a node, already signed in
+    Shell {
+        /// Name or id
+        node: String,
+        /// What the client is told beside where to go: `-- -c 'SELECT 1'`
+        #[arg(last = true, value_name = "CMD")]
+        rest: Vec<String>,
+    },
     /// Latest measurements of a node
     Metrics {
         /// Name or id
@@ -87,7 +95,7 @@ impl NodeVerb {
             | Self::Drain { confirming, .. }
             | Self::Reboot { confirming, .. }
             | Self::Remove { confirming, .. } => Some(confirming),
-            Self::List { .. } | Self::Logs { .. } | Self::Metrics { .. } => None,
+            Self::List { .. } | Self::Logs { .. } | Self::Shell { .. } | Self::Metrics { .. } => None,
         }
     }
 }

@@ -10,7 +10,8 @@ use crate::{
     session::Session,
 };
 use clusterdeck_api::wire::{Cluster, Credentials, Endpoint, List};
-use clusterdeck_domain::NodeKind;
+use clusterdeck_api::{Code, Problem};
+use clusterdeck_domain::{NodeKind, Parameter};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -22,6 +23,13 @@ pub(super) async fn run(session: &Session, verb: ClusterVerb) -> Result<(), Fail
             return credentials(session, &name, reveal || url, url).await;
         }
         ClusterVerb::Endpoints { name } => return endpoints(session, &name).await,
+        ClusterVerb::Parameters { name, set, reset, grep, confirming } => {
+            if set.is_empty() && reset.is_empty() {
+                return parameters(session, &name, grep.as_deref().unwrap_or_default()).await;
+            }
+            let wish = parameter_wish(&set, &reset)?;
+            (json!({"kind": "set-parameters", "cluster": name, "parameters": wish}), confirming)
+        }
         ClusterVerb::Create(create) => (creation(&create), create.confirming),
         ClusterVerb::Delete { name, discard_backups, confirming } => (
             json!({"kind": "delete-cluster", "cluster": name, "discard_backups": discard_backups}),
@@ -165,6 +173,47 @@ async fn endpoints(session: &Session, name: &str) -> Result<(), Failure> {
     for endpoint in &endpoints.items {
         let up = endpoint.up.map_or("unknown", |up| if up { "yes" } else { "no" });
         table.row(vec![word(&endpoint.kind), place(endpoint), up.to_owned()]);
+    }
+    session.output.table(&table)
+}
+
+/// `NAME=VALUE` and names as the API wants them.
+fn parameter_wish(set: &[String], reset: &[String]) -> Result<Value, Failure> {
+    let mut wish = serde_json::Map::new();
+    for text in set {
+        let (name, value) = text.split_once('=').ok_or_else(|| {
+            let title = format!("`{text}` is not NAME=VALUE, for example --set work_mem=64MB");
+            Failure::from(Problem::new(Code::Invalid, title))
+        })?;
+        wish.insert(name.trim().to_owned(), json!(value.trim()));
+    }
+    wish.extend(reset.iter().map(|name| (name.clone(), Value::Null)));
+    Ok(wish.into())
+}
+
+async fn parameters(session: &Session, name: &str, part: &str) -> Result<(), Failure> {
+    let answer = session.get(&format!("/v1/clusters/{}/parameters", piece(name))).await?;
+    if session.output.json() {
+        return session.output.body(&answer.body);
+    }
+    let all: List<Parameter> = answer.read()?;
+    if all.items.is_empty() {
+        return session.output.line("Nothing can be set in the servers of this cluster here.");
+    }
+    let mut table = Table::new(&["parameter", "value", "set to", "restart", "what"]);
+    let fits = |p: &&Parameter| p.name.contains(part) || p.about.contains(part) || p.group.contains(part);
+    for parameter in all.items.iter().filter(fits) {
+        table.row(vec![
+            parameter.name.clone(),
+            parameter.value.clone(),
+            match (&parameter.chosen, &parameter.fixed) {
+                (Some(chosen), _) => chosen.clone(),
+                (None, Some(_)) => "(fixed)".to_owned(),
+                (None, None) => String::new(),
+            },
+            if parameter.restart { "yes".to_owned() } else { String::new() },
+            parameter.fixed.clone().unwrap_or_else(|| parameter.about.clone()),
+        ]);
     }
     session.output.table(&table)
 }

@@ -5,7 +5,7 @@ mod catalog;
 mod cluster;
 mod connection;
 pub(crate) mod doctor;
-mod node;
+pub(crate) mod node;
 mod operation;
 pub(crate) mod program;
 pub(crate) mod serve;

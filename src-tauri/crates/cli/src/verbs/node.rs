@@ -9,15 +9,18 @@ use crate::{
     output::{Table, bytes, count, facts, or_unknown, percent},
     session::Session,
 };
-use clusterdeck_api::wire::{List, Node};
+use clusterdeck_api::wire::{Credentials, List, Node};
 use clusterdeck_domain::{METRICS, NodeKind, Unit};
-use clusterdeck_engine::LogPage;
+use clusterdeck_engine::{ClientCommand, LogPage};
 use futures::StreamExt;
 use serde_json::json;
+use std::process::Command;
 
 pub(super) async fn run(session: &Session, verb: NodeVerb) -> Result<(), Failure> {
     let (change, confirming) = match verb {
         NodeVerb::List { cluster } => return list(session, &cluster).await,
+        // Ends with a program in our place: see `shell`.
+        NodeVerb::Shell { .. } => return Ok(()),
         NodeVerb::Metrics { node } => return metrics(session, &node).await,
         NodeVerb::Logs { node, follow, grep, unit, lines } => {
             let mut path = format!("/v1/nodes/{}/logs?lines={lines}", piece(&node));
@@ -40,6 +43,18 @@ pub(super) async fn run(session: &Session, verb: NodeVerb) -> Result<(), Failure
         NodeVerb::Remove { node, confirming } => (json!({"kind": "remove-node", "node": node}), confirming),
     };
     change::make(session, change, &confirming).await
+}
+
+/// The service's own client for a node, signed in. Who asked for the password stands in the audit trail.
+pub(crate) async fn shell(session: &Session, node: &str, rest: &[String]) -> Result<Command, Failure> {
+    let client: ClientCommand = session.get(&format!("/v1/nodes/{}/client", piece(node))).await?.read()?;
+    let found: Node = session.get(&format!("/v1/nodes/{}", piece(node))).await?.read()?;
+    let path = format!("/v1/clusters/{}/credentials?reveal=true", piece(found.cluster_id.as_str()));
+    let credentials: Credentials = session.get(&path).await?.read()?;
+    let mut command = Command::new(&client.program);
+    command.args(&client.args).args(rest);
+    command.env(&client.password_variable, credentials.password.unwrap_or_default());
+    Ok(command)
 }
 
 /// Nodes as a table. What is not known is said so.

@@ -50,14 +50,18 @@ pub(super) fn preview(
 fn grows(spec: &ClusterSpec, count: u16) -> Option<Finding> {
     let service = entry(spec);
     match spec.topology {
-        Topology::Single => {
+        Topology::Single if service.topology(Topology::PrimaryReplica).is_none() => {
+            let text = format!("{} does not run with replicas.", service.name);
+            return Some(Finding::new("single-does-not-grow", text).at("/cluster"));
+        }
+        Topology::Single if count == 1 => {
             return Some(
                 Finding::new(
-                    "single-does-not-grow",
-                    format!("{} is a single node and cannot grow yet.", spec.name),
+                    "node-count",
+                    format!("{} needs two more nodes: two voters cannot outvote a dead one.", spec.name),
                 )
-                .at("/cluster")
-                .hint("Create a cluster with replicas and move the data into it."),
+                .at("/count")
+                .hint("Add two."),
             );
         }
         Topology::Sharded => {
@@ -70,12 +74,12 @@ fn grows(spec: &ClusterSpec, count: u16) -> Option<Finding> {
                 .way_out("Add a shard", Change::AddShard { cluster: spec.name.to_string() }),
             );
         }
-        Topology::PrimaryReplica | Topology::MultiMaster => {}
+        Topology::Single | Topology::PrimaryReplica | Topology::MultiMaster => {}
     }
     if count == 0 {
         return Some(Finding::new("node-count", "At least one node must be added.").at("/count"));
     }
-    let max = usize::from(service.topology(spec.topology).map_or(u16::MAX, |t| t.max_nodes));
+    let max = usize::from(service.topology(spec.grown()).map_or(u16::MAX, |t| t.max_nodes));
     let have = spec.data_nodes().count();
     (have + usize::from(count) > max).then(|| {
         Finding::new("too-many-nodes", format!("{} has {have} of at most {max} data nodes.", spec.name))
@@ -193,7 +197,12 @@ fn effects(spec: &ClusterSpec, count: u16, plan: Option<&Plan>, preview: &mut Pr
     let them = if count == 1 { "it has" } else { "they have" };
     let start = if count == 1 { "starts" } else { "start" };
     preview.effect(format!("{names} {start} with {} {}.", entry(spec).name, spec.version));
-    preview.effect(match spec.topology {
+    if spec.topology == Topology::Single {
+        let first = spec.data_nodes().next().map_or("its node", |n| n.name.as_str());
+        preview.effect(format!("{first} stays as it is and takes the writes; {names} follow it."));
+        preview.effect("Automatic failover is on when they have caught up. The addresses stay the same.");
+    }
+    preview.effect(match spec.grown() {
         Topology::PrimaryReplica => format!("No traffic goes there until {them} caught up with the primary."),
         _ => format!("No traffic goes there until {them} joined and caught up."),
     });

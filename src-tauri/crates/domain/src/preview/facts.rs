@@ -1,6 +1,7 @@
 //! What a preview is made from. Whoever asks for one collects these first; `None` means nobody could find out.
 
-use crate::{ChangeKind, ClusterObserved, ClusterSpec, NodeSpec, Plan, ServiceKind};
+use super::Finding;
+use crate::{ChangeKind, ClusterObserved, ClusterSpec, NodeSpec, Parameter, Plan, ServiceKind};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -105,4 +106,8 @@ pub struct Facts<'a> {
     pub subject: Option<Subject<'a>>,
     /// What the place of new machines can carry; `None` when nobody could ask or nothing is added.
     pub capacity: Option<&'a Capacity>,
+    /// What can be set in the servers; `None` when nobody could ask or the change is about something else.
+    pub parameters: Option<&'a [Parameter]>,
+    /// What is wrong with the parameters as they would be, taken together.
+    pub parameter_findings: &'a [Finding],
 }

@@ -10,6 +10,7 @@ mod drain;
 mod facts;
 mod failover;
 mod options;
+mod parameters;
 mod promote;
 mod protection;
 mod reboot;
@@ -22,6 +23,7 @@ mod shard;
 mod undrain;
 
 pub use facts::{Busy, Capacity, Facts, Figures, MissingSoftware, Subject};
+pub use parameters::chosen_parameters;
 pub use resolve::{ResolvedCreate, resolve_create};
 pub use rules::{nodes_per_shard, promotion_candidate, replica_needed_for_writes, voters};
 
@@ -143,7 +145,8 @@ pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
     }
     match change {
         Change::AddNode { count, plan, .. } => {
-            add_node::preview(&subject, count.unwrap_or(1), plan.as_ref(), facts)
+            let count = count.unwrap_or_else(|| subject.spec.added_by_default());
+            add_node::preview(&subject, count, plan.as_ref(), facts)
         }
         Change::AddShard { .. } => shard::add(&subject, facts),
         Change::RemoveShard { shard, .. } => shard::remove(&subject, *shard, facts),
@@ -151,6 +154,7 @@ pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
         Change::SetProtection { enabled, .. } => protection::preview(&subject, *enabled),
         Change::SetAutoFailover { enabled, .. } => failover::preview(&subject, *enabled, facts),
         Change::SetOptions { options, .. } => options::preview(&subject, options, facts),
+        Change::SetParameters { parameters, .. } => parameters::preview(&subject, parameters, facts),
         Change::RotateCredentials { .. } => rotate::preview(&subject, facts),
         Change::DeleteCluster { discard_backups, .. } => delete::preview(&subject, *discard_backups, facts),
         // What names a node and came here has a cluster but no such node in it.

@@ -3,9 +3,9 @@
 use clusterdeck_domain::{
     Busy, Capacity, Change, ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOption,
     ClusterOptions, ClusterSpec, Facts, FailoverReadiness, Figures, Finding, Health, Lifecycle, Link,
-    MachineId, MachineSpec, Network, NodeId, NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish, PlanId,
-    Preview, ProviderId, REGION_LOCAL, Role, ServiceKind, Subject, Topology, Votes, layout, plan, preview,
-    service, voters,
+    MachineId, MachineSpec, Network, NodeId, NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish,
+    Parameter, PlanId, Preview, ProviderId, REGION_LOCAL, Role, ServiceKind, Subject, Topology, Votes,
+    layout, plan, preview, service, voters,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -27,6 +27,7 @@ pub(crate) struct Scene {
     pub(crate) capacity: Option<Capacity>,
     pub(crate) figures: Figures,
     pub(crate) available: Vec<ServiceKind>,
+    pub(crate) parameters: Option<Vec<Parameter>>,
 }
 
 /// A computer with room for a dozen small nodes and Redis on it.
@@ -118,6 +119,7 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
             protected: false,
             auto_failover,
             options: ClusterOptions { stop_writes_without_replica: voting && nodes >= 3, synchronous: false },
+            parameters: Default::default(),
             nodes: specs,
             gateway: (topology != Topology::Sharded).then(|| machine(200)),
             network: Network("127.20.1.0/24".to_owned()),
@@ -143,6 +145,7 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
         capacity: Some(roomy()),
         figures: Figures::default(),
         available: vec![ServiceKind::Redis],
+        parameters: None,
     }
 }
 
@@ -236,6 +239,8 @@ impl Scene {
                     last_backup: self.last_backup,
                 }),
                 capacity: self.capacity.as_ref(),
+                parameters: self.parameters.as_deref(),
+                parameter_findings: &[],
             },
         )
     }

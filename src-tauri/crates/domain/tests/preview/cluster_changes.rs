@@ -1,7 +1,10 @@
 //! Resync, protection, failover, options, credentials, deletion.
 
 use crate::builder::*;
-use clusterdeck_domain::{Change, ClusterOptions, Health, NodeState, OptionWish, ServiceKind, Topology};
+use clusterdeck_domain::{
+    Change, ClusterOptions, Health, NodeState, OpenTransaction, OptionWish, Parameter, ParameterKind,
+    ServiceKind, Topology,
+};
 
 #[test]
 fn resyncing_goes_one_replica_at_a_time_and_sets_the_old_data_aside() {
@@ -202,4 +205,63 @@ fn deleting_lists_what_goes_and_how_old_the_last_backup_is() {
     warned(&three().preview(&discarded), &["backups-discarded"]);
     let used = three().node(1, |n| n.clients = Some(4)).preview(&delete());
     warned(&used, &["last-backup", "clients-connected"]);
+}
+
+/// A parameter that is read again, one that takes a restart, one that is fixed.
+fn parameters() -> Vec<Parameter> {
+    let parameter = |name: &str, restart, fixed: Option<&str>| Parameter {
+        name: name.to_owned(),
+        group: "Memory".to_owned(),
+        about: String::new(),
+        value: "4MB".to_owned(),
+        chosen: None,
+        unit: Some("kB".to_owned()),
+        takes: ParameterKind::Number { min: 64.0, max: 1_048_576.0, whole: true },
+        restart,
+        fixed: fixed.map(str::to_owned),
+    };
+    vec![
+        parameter("work", false, None),
+        parameter("shared", true, None),
+        parameter("port", true, Some("the nodes need it")),
+    ]
+}
+
+fn set(wish: &[(&str, Option<&str>)]) -> Change {
+    let parameters = wish.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)));
+    Change::SetParameters { cluster: "demo".to_owned(), parameters: parameters.collect() }
+}
+
+#[test]
+fn parameters_are_judged_by_what_they_take_and_told_with_what_they_cost() {
+    let known = || three().set(|s| s.parameters = Some(parameters()));
+    let read_again = known().preview(&set(&[("work", Some("8MB"))]));
+    warned(&read_again, &[]);
+    assert_eq!(read_again.effects[0], "work goes from 4MB to `8MB` on every node.");
+    let restarted = known().preview(&set(&[("shared", Some("8MB"))]));
+    warned(&restarted, &["restart-needed"]);
+    assert_eq!(restarted.expected_downtime_ms, 2_000);
+    blocked(&known().preview(&set(&[("work", Some("1TB"))])), &["parameter-invalid"]);
+    blocked(&known().preview(&set(&[("port", Some("80"))])), &["parameter-invalid"]);
+    blocked(&known().preview(&set(&[("none", Some("1"))])), &["parameter-unknown"]);
+    blocked(&three().preview(&set(&[("work", Some("8MB"))])), &["parameters-unknown"]);
+    // Back to a default that it has: nothing.
+    assert!(known().preview(&set(&[("work", None)])).effects[0].contains("nothing changes"));
+    let chosen = known().spec(|s| drop(s.parameters.insert("work".to_owned(), "8MB".to_owned())));
+    assert_eq!(
+        chosen.preview(&set(&[("work", None)])).effects[0],
+        "work goes from 4MB to its default on every node."
+    );
+}
+
+#[test]
+fn open_transactions_are_listed_before_they_are_cut_off() {
+    let open =
+        |seconds| OpenTransaction { seconds, user: "app".to_owned(), query: "LOCK TABLE t".to_owned() };
+    let one = three().node(1, |n| n.open_transactions = vec![open(90), open(3)]).preview(&promote(2));
+    let text = &warning(&one, "open-transactions").text;
+    assert!(
+        text.contains("1 transaction open on demo-1") && text.contains("app for 90 s: LOCK TABLE t"),
+        "{text}"
+    );
 }

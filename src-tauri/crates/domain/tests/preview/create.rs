@@ -25,6 +25,8 @@ fn with<T>(capacity: Option<&Capacity>, look: impl FnOnce(&Facts<'_>) -> T) -> T
         available: &[ServiceKind::Redis, ServiceKind::Keydb, ServiceKind::Mysql, ServiceKind::Postgresql],
         subject: None,
         capacity,
+        parameters: None,
+        parameter_findings: &[],
     })
 }
 
@@ -123,7 +125,7 @@ fn a_name_that_is_taken_is_refused() {
 
 #[test]
 fn a_service_without_a_driver_is_coming() {
-    blocked(&see(wish_for(|w| w.service = ServiceKind::Postgresql)), &["service-coming"]);
+    blocked(&see(wish_for(|w| w.service = ServiceKind::Clickhouse)), &["service-coming"]);
 }
 
 #[test]

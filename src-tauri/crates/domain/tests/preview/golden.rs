@@ -65,6 +65,8 @@ fn create(capacity: &Capacity, edit: impl FnOnce(&mut CreateCluster)) -> Preview
         available: &[ServiceKind::Redis],
         subject: None,
         capacity: Some(capacity),
+        parameters: None,
+        parameter_findings: &[],
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

@@ -15,8 +15,13 @@ fn adding_a_node_tells_how_long_it_takes_to_catch_up() {
 }
 
 #[test]
-fn a_single_node_and_a_sharded_cluster_do_not_grow_by_nodes() {
-    blocked(&cluster(Topology::Single, 1, 0).preview(&add(1)), &["single-does-not-grow"]);
+fn a_single_node_grows_by_two_and_a_sharded_cluster_by_shards() {
+    blocked(&cluster(Topology::Single, 1, 0).preview(&add(1)), &["node-count"]);
+    let two = cluster(Topology::Single, 1, 0).preview(&add(2));
+    blocked(&two, &[]);
+    assert!(two.effects.iter().any(|e| e.contains("demo-2 and demo-3 follow it")), "{two:?}");
+    let service = ServiceKind::Rabbitmq;
+    blocked(&of(service, Topology::Single, 1, 0).preview(&add(2)), &["single-does-not-grow"]);
     let sharded = six_in_three().preview(&add(1));
     blocked(&sharded, &["grows-by-shards"]);
     assert_eq!(*way_out(&sharded.blockers[0]), add_shard());

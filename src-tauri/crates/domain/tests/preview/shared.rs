@@ -122,6 +122,8 @@ fn what_is_not_there_is_not_found() {
         available: &[],
         subject: None,
         capacity: None,
+        parameters: None,
+        parameter_findings: &[],
     };
     for change in changes() {
         blocked(&preview(&change, &facts), &["not-found"]);

@@ -5,7 +5,7 @@ use crate::{
     operations::create_cluster::{ensure_machines, machines_title},
     step::{Step, StepContext, step},
 };
-use clusterdeck_domain::{NodeId, NodeSpec, Topology};
+use clusterdeck_domain::{ClusterOptions, ClusterSpec, NodeId, NodeSpec, Topology};
 use clusterdeck_driver::{DriverError, MachineRequest, StartAs};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -15,17 +15,20 @@ use std::time::Duration;
 pub(crate) struct Plan {
     pub(crate) nodes: Vec<NodeSpec>,
     pub(crate) machines: Vec<MachineRequest>,
+    /// A single node gets replicas, and is no single node any more.
+    #[serde(default)]
+    pub(crate) grows: bool,
 }
 
 pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     let names: Vec<&str> = plan.nodes.iter().map(|n| n.name.as_str()).collect();
     let names = names.join(", ");
-    let (reserve, release) = (plan.nodes.clone(), plan.nodes.clone());
+    let (add, take, voters) = (plan.clone(), plan.clone(), plan.clone());
     let (machines, gone) = (plan.machines.clone(), plan.nodes.clone());
     let start: Vec<NodeId> = plan.nodes.iter().map(|n| n.id.clone()).collect();
     let mut steps = vec![
-        step("reserve", format!("Reserve {names}"), move |cx| add_to_spec(cx, reserve.clone()))
-            .undo(move |cx| take_from_spec(cx, release.clone())),
+        step("reserve", format!("Reserve {names}"), move |cx| reserve(cx, add.clone()))
+            .undo(move |cx| release(cx, take.clone())),
         step("machines", machines_title(plan.nodes.len()), move |cx| ensure_machines(cx, machines.clone()))
             .undo(move |cx| remove_machines(cx, gone.clone())),
         step("start", "Start the servers", move |cx| start_nodes(cx, start.clone())),
@@ -41,7 +44,11 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
         );
     }
     let report: Vec<String> = plan.nodes.iter().map(|n| n.name.clone()).collect();
-    steps.push(step("failover", "Tell the voters", |cx| async move { cx.arm_failover().await }));
+    steps.push(
+        step("failover", "Tell the voters", |cx| async move { cx.arm_failover().await })
+            // While their machines are there: a voter that is gone without a word counts for the majority.
+            .undo(move |cx| release(cx, voters.clone())),
+    );
     steps.push(step("endpoint", "Open the endpoints for it", |cx| async move { cx.apply_endpoints().await }));
     steps.push(step("prove", "See that all is well", move |cx| {
         let report = report.clone();
@@ -52,6 +59,42 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
         }
     }));
     steps
+}
+
+/// Adds nodes to the cluster's row; a single node is none any more.
+async fn reserve(cx: StepContext, plan: Plan) -> Result<()> {
+    if plan.grows {
+        let nodes = plan.nodes.len() + 1;
+        cx.update_spec(move |spec| {
+            if spec.topology == Topology::Single {
+                (spec.topology, spec.auto_failover) = (Topology::PrimaryReplica, true);
+                spec.options = first_options(spec, nodes);
+            }
+        })
+        .await?;
+    }
+    add_to_spec(cx, plan.nodes).await
+}
+
+/// Takes them out of it again.
+async fn release(cx: StepContext, plan: Plan) -> Result<()> {
+    if plan.grows {
+        cx.update_spec(|spec| {
+            (spec.topology, spec.auto_failover) = (Topology::Single, false);
+            spec.options = ClusterOptions::OFF;
+        })
+        .await?;
+    }
+    take_from_spec(cx, plan.nodes).await
+}
+
+/// The switches as the service has them from the start in a cluster of so many data nodes.
+fn first_options(spec: &ClusterSpec, nodes: usize) -> ClusterOptions {
+    let mut options = ClusterOptions::OFF;
+    for option in spec.offered_options() {
+        options.set(option.id, option.default_on && nodes >= usize::from(option.from_nodes));
+    }
+    options
 }
 
 /// Adds nodes to the cluster's row.

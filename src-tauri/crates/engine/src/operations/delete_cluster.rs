@@ -47,7 +47,11 @@ async fn close_endpoints(cx: StepContext) -> Result<()> {
 async fn stop_all(cx: StepContext) -> Result<()> {
     let context = cx.context().await?;
     let driver = cx.driver()?;
-    driver.disarm_failover(&context).await?;
+    match driver.disarm_failover(&context).await {
+        // Those who decide do not answer. Whoever they may still elect is stopped with the others.
+        Err(DriverError::Transient { what }) => tracing::warn!(%what, "nobody stands aside"),
+        done => done?,
+    }
     let seen = cx.shared.live(&cx.cluster)?.observed;
     let leads = |node: &&clusterdeck_domain::NodeSpec| {
         seen.as_ref().and_then(|o| o.node(&node.id)).and_then(|n| n.role).is_some_and(Role::takes_writes)

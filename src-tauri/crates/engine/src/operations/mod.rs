@@ -11,6 +11,7 @@ pub(crate) mod remove_node;
 pub(crate) mod remove_shard;
 pub(crate) mod resync_cluster;
 pub(crate) mod rotate_credentials;
+pub(crate) mod set_parameters;
 pub(crate) mod switches;
 pub(crate) mod undrain_node;
 
@@ -34,6 +35,7 @@ pub(crate) enum Plan {
     RemoveNode(remove_node::Plan),
     ResyncCluster(resync_cluster::Plan),
     Switch(switches::Plan),
+    SetParameters(set_parameters::Plan),
     RotateCredentials(rotate_credentials::Plan),
     DeleteCluster(delete_cluster::Plan),
 }
@@ -53,6 +55,7 @@ impl Plan {
             Self::RemoveNode(plan) => remove_node::steps(plan),
             Self::ResyncCluster(plan) => resync_cluster::steps(plan),
             Self::Switch(plan) => switches::steps(plan),
+            Self::SetParameters(plan) => set_parameters::steps(plan),
             Self::RotateCredentials(plan) => rotate_credentials::steps(plan),
             Self::DeleteCluster(plan) => delete_cluster::steps(plan),
         }

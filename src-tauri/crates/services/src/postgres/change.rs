@@ -20,10 +20,10 @@ const PROBE_EVERY: Duration = Duration::from_millis(2);
 /// Makes etcd's members those of the spec, and Patroni's election and replication what the spec says. `leads`: who does,
 /// when somebody knows; else whoever says so.
 pub(crate) async fn arm(cx: &ClusterContext, leads: Option<&NodeId>) -> Result<()> {
+    etcd::settle(cx).await?;
     if cx.spec.topology == Topology::Single {
         return Ok(());
     }
-    etcd::settle(cx).await?;
     let client = Client::new(cx)?;
     let leads = match leads {
         Some(node) => node.clone(),
@@ -80,6 +80,10 @@ pub(crate) async fn set_pause(cx: &ClusterContext, pause: bool) -> Result<()> {
     if cx.spec.topology == Topology::Single {
         return Ok(());
     }
+    if pause && !anybody_runs(cx).await {
+        // Nobody is there who could elect anybody.
+        return Ok(());
+    }
     let client = Client::within(cx, patroni::GLANCE)?;
     until!(LEADS_WITHIN, async {
         client.patch(&json!({ "pause": pause })).await?;
@@ -90,6 +94,19 @@ pub(crate) async fn set_pause(cx: &ClusterContext, pause: bool) -> Result<()> {
             Look::NotYet("the members have not seen yet whether they may elect".to_owned())
         })
     })
+}
+
+/// Whether a Patroni of the cluster has a process.
+async fn anybody_runs(cx: &ClusterContext) -> bool {
+    for node in cx.spec.data_nodes() {
+        let Ok(machine) = cx.machine(node) else { continue };
+        // One that cannot be looked at may run.
+        if machine.state(patroni::UNIT).await.is_ok_and(|state| !state.is_running()) {
+            continue;
+        }
+        return true;
+    }
+    false
 }
 
 /// Restarts a node's server while its Patroni keeps its role.

@@ -1,5 +1,6 @@
 //! What PostgreSQL is told: parameters from the plan, who may come in and how.
 
+use super::parameters;
 use clusterdeck_driver::{ClusterContext, Machine};
 use serde_json::{Value, json};
 
@@ -27,7 +28,7 @@ fn max_connections(memory: u64) -> u64 {
 pub(crate) fn parameters(cx: &ClusterContext, machine: &dyn Machine) -> Value {
     let memory = machine.plan().memory_bytes;
     let nodes = cx.spec.data_nodes().count().max(3) as u64;
-    json!({
+    let mut all = json!({
         "max_connections": max_connections(memory),
         "max_worker_processes": 8.max(u64::from(machine.plan().cpus) * 2),
         "max_wal_senders": nodes * 2 + 4,
@@ -38,15 +39,21 @@ pub(crate) fn parameters(cx: &ClusterContext, machine: &dyn Machine) -> Value {
         "wal_level": "replica",
         "hot_standby": "on",
         "wal_log_hints": "on",
-    })
+    });
+    for (name, value) in parameters::of_servers(&cx.spec.parameters) {
+        if let Some(own) = all.get_mut(name) {
+            *own = json!(value);
+        }
+    }
+    all
 }
 
-/// Parameters of one node, by the size of its machine.
-pub(crate) fn local_parameters(machine: &dyn Machine) -> Value {
+/// Parameters of one node: by the size of its machine, and what was chosen.
+pub(crate) fn local_parameters(cx: &ClusterContext, machine: &dyn Machine) -> Value {
     let memory = machine.plan().memory_bytes;
     let mib = |bytes: u64| format!("{}MB", (bytes / MIB).max(1));
     let connections = max_connections(memory);
-    json!({
+    let mut own = json!({
         "unix_socket_directories": "",
         "password_encryption": "scram-sha-256",
         "ssl": "on",
@@ -74,7 +81,14 @@ pub(crate) fn local_parameters(machine: &dyn Machine) -> Value {
         "log_lock_waits": "on",
         "log_destination": "stderr",
         "logging_collector": "off",
-    })
+    });
+    let shared = parameters(cx, machine);
+    for (name, value) in parameters::of_servers(&cx.spec.parameters) {
+        if shared.get(name).is_none() {
+            own[name] = json!(value);
+        }
+    }
+    own
 }
 
 /// Who may come in. Every rule asks for a password by SCRAM; our own roles come over TLS only.

@@ -98,7 +98,8 @@ pub(crate) async fn start(cx: &ClusterContext, node: &NodeSpec, members: &str, n
             program: program.path,
             args: vec!["--config-file".to_owned(), machine.path(CONF).to_string_lossy().into_owned()],
             memory_bytes: None,
-            stop_grace: Duration::from_secs(5),
+            // What it has agreed to is on disk; one whose peers are gone would wait for them.
+            stop_grace: Duration::from_secs(1),
             restart: true,
             restart_not_before: Duration::ZERO,
             unprivileged: false,
@@ -218,15 +219,11 @@ pub(crate) async fn settle(cx: &ClusterContext) -> Result<()> {
         machine.stop(UNIT).await?;
         machine.remove("etcd").await?;
         until!(AGREE_WITHIN, async { client.add(&peer_url(machine.as_ref())).await.map(Look::Done) })?;
+        // Two members need both to agree on a third, so each runs before the next is announced.
+        start(cx, new, &named(cx, &client.members().await?), false).await?;
+        until!(AGREE_WITHIN, async { client.members().await.map(Look::Done) })?;
     }
-    let members = client.members().await?;
-    let list = members.iter().map(|m| {
-        let named = wanted
-            .iter()
-            .find(|node| cx.machine(node).is_ok_and(|machine| m.peer_url == peer_url(machine.as_ref())));
-        format!("{}={}", named.map_or(m.name.as_str(), |n| n.name.as_str()), m.peer_url)
-    });
-    let list = list.collect::<Vec<_>>().join(",");
+    let list = named(cx, &client.members().await?);
     for node in &wanted {
         start(cx, node, &list, false).await?;
     }
@@ -244,6 +241,18 @@ pub(crate) async fn settle(cx: &ClusterContext) -> Result<()> {
             Look::NotYet(format!("{present} of {} etcd members answer", wanted.len()))
         })
     })
+}
+
+/// The members as a new one is told of them: `demo-1=https://…,demo-2=https://…`.
+fn named(cx: &ClusterContext, members: &[Member]) -> String {
+    let voters = voters(cx);
+    let named = members.iter().map(|m| {
+        let node = voters
+            .iter()
+            .find(|node| cx.machine(node).is_ok_and(|machine| m.peer_url == peer_url(machine.as_ref())));
+        format!("{}={}", node.map_or(m.name.as_str(), |n| n.name.as_str()), m.peer_url)
+    });
+    named.collect::<Vec<_>>().join(",")
 }
 
 /// Whether every voter's machine can be reached; a missing one is no reason not to go on with a majority.

@@ -9,6 +9,7 @@ mod form;
 mod http;
 mod listeners;
 mod observe;
+mod parameters;
 mod patroni;
 mod readiness;
 mod sessions;
@@ -17,10 +18,14 @@ mod tls;
 
 use crate::measure::Readings;
 use async_trait::async_trait;
-use clusterdeck_domain::{ClusterObserved, NodeId, NodeSpec, Sensitive, ServiceKind};
-use clusterdeck_driver::{
-    ClusterContext, DriverError, HandOver, Listener, Progress, Result, ServiceDriver, StartAs, Switch,
+use clusterdeck_domain::{
+    ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Parameter, Sensitive, ServiceKind,
 };
+use clusterdeck_driver::{
+    ClientCommand, ClusterContext, DriverError, HandOver, Listener, Progress, Result, ServiceDriver, StartAs,
+    Switch,
+};
+use std::net::IpAddr;
 
 /// The driver of the family.
 #[derive(Debug, Default)]
@@ -58,6 +63,11 @@ impl ServiceDriver for Postgres {
     }
     fn database(&self, _service: ServiceKind) -> Option<&'static str> {
         Some(config::PEOPLE)
+    }
+    fn client(&self, _spec: &ClusterSpec, host: IpAddr, port: u16) -> Option<ClientCommand> {
+        let (host, port) = (host.to_string(), port.to_string());
+        let args = ["-h", &host, "-p", &port, "-U", config::PEOPLE, config::PEOPLE];
+        Some(ClientCommand::new("psql", &args, "PGPASSWORD"))
     }
     fn server_unit(&self) -> &'static str {
         patroni::UNIT
@@ -125,6 +135,18 @@ impl ServiceDriver for Postgres {
     }
     async fn apply_options(&self, cx: &ClusterContext) -> Result<()> {
         change::set_replication(cx).await
+    }
+    async fn parameters(&self, cx: &ClusterContext) -> Result<Vec<Parameter>> {
+        parameters::parameters(cx).await
+    }
+    fn parameters_disagree(&self, spec: &ClusterSpec) -> Vec<Finding> {
+        parameters::disagree(spec)
+    }
+    async fn apply_parameters(&self, cx: &ClusterContext) -> Result<()> {
+        parameters::apply(cx).await
+    }
+    async fn restarts_due(&self, cx: &ClusterContext) -> Result<Vec<NodeId>> {
+        parameters::restarts_due(cx).await
     }
     async fn accept_next_secrets(&self, cx: &ClusterContext) -> Result<()> {
         change::accept_next_secrets(cx).await

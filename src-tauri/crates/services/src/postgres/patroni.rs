@@ -5,7 +5,7 @@ use super::{
     flavour::{self, Software},
     http, tls,
 };
-use clusterdeck_domain::{NodeSpec, Topology, replica_needed_for_writes};
+use clusterdeck_domain::{NodeSpec, Parameters, Topology, replica_needed_for_writes};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, Result, UnitSpec};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -24,11 +24,36 @@ const PIPE: &str = "patroni/life";
 const GUARD_TEXT: &str = include_str!("guard.sh");
 const LAUNCH_TEXT: &str = include_str!("launch.py");
 
-/// A leader that has not renewed its lock for so long is replaced. `loop_wait + 2·retry_timeout ≤ ttl`; measured here: a dead
-/// node costs 4.4–4.8 s, and with a retry of one second nobody ever leads.
-const TTL_S: u32 = 5;
-const LOOP_WAIT_S: u32 = 1;
-const RETRY_S: u32 = 2;
+/// The election's timings, in seconds. `loop_wait + 2·retry ≤ ttl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timing {
+    /// A leader that has not renewed its lock for so long is replaced.
+    pub(crate) ttl: u32,
+    pub(crate) loop_wait: u32,
+    pub(crate) retry: u32,
+}
+
+/// Measured here: a dead node costs 4.4–4.8 s, and with a retry of one second nobody ever leads.
+const TIMING: Timing = Timing { ttl: 5, loop_wait: 1, retry: 2 };
+
+impl Timing {
+    /// As chosen, else as measured to be good.
+    pub(crate) fn of(chosen: &Parameters) -> Self {
+        let seconds = |name: &str, default| {
+            chosen.get(name).and_then(|text| text.trim().parse().ok()).unwrap_or(default)
+        };
+        Self {
+            ttl: seconds("failover_ttl", TIMING.ttl),
+            loop_wait: seconds("failover_loop_wait", TIMING.loop_wait),
+            retry: seconds("failover_retry_timeout", TIMING.retry),
+        }
+    }
+    /// As Patroni keeps them.
+    pub(crate) fn shared(self) -> Value {
+        json!({ "ttl": self.ttl, "loop_wait": self.loop_wait, "retry_timeout": self.retry })
+    }
+}
+
 /// The guard ends PostgreSQL so long before the lock of a silent Patroni runs out.
 const SAFETY_S: u32 = 1;
 /// A replica further behind is not promoted by a failover.
@@ -58,9 +83,6 @@ pub(crate) fn replication(cx: &ClusterContext) -> Value {
 /// What all members keep in etcd and follow together.
 fn shared(cx: &ClusterContext, machine: &dyn Machine) -> Value {
     let mut shared = json!({
-        "ttl": TTL_S,
-        "loop_wait": LOOP_WAIT_S,
-        "retry_timeout": RETRY_S,
         "maximum_lag_on_failover": MAX_LAG_BYTES,
         // A primary that crashed is replaced at once where somebody can; it comes back as a replica.
         "primary_start_timeout": 0,
@@ -74,8 +96,10 @@ fn shared(cx: &ClusterContext, machine: &dyn Machine) -> Value {
             "parameters": config::parameters(cx, machine),
         },
     });
-    if let (Some(all), Value::Object(replication)) = (shared.as_object_mut(), replication(cx)) {
-        all.extend(replication);
+    for part in [replication(cx), Timing::of(&cx.spec.parameters).shared()] {
+        if let (Some(all), Value::Object(part)) = (shared.as_object_mut(), part) {
+            all.extend(part);
+        }
     }
     shared
 }
@@ -169,7 +193,7 @@ fn conf(
                 "rewind": account(config::REWIND, config::REWIND)?,
             },
             "pg_hba": config::pg_hba(),
-            "parameters": config::local_parameters(machine),
+            "parameters": config::local_parameters(cx, machine),
             "basebackup": [{ "checkpoint": "fast" }],
             "remove_data_directory_on_rewind_failure": true,
             "remove_data_directory_on_diverged_timelines": true,

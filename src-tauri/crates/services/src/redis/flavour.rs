@@ -11,6 +11,8 @@ pub(crate) struct Flavour {
     pub(crate) name: &'static str,
     /// Programs and what they are for; the first is the server, which is also the Sentinel.
     pub(crate) programs: &'static [(&'static str, &'static str)],
+    /// The client of a terminal.
+    pub(crate) client: &'static str,
     /// Versions count from here where a directive came with Redis 7 (`0`: it always had it).
     knows_redis_7_from: Option<u32>,
     /// What the user `replica` needs besides the handshake.
@@ -21,6 +23,7 @@ const REDIS: Flavour = Flavour {
     service: ServiceKind::Redis,
     name: "Redis",
     programs: &[("redis-server", "the Redis server and Sentinel")],
+    client: "redis-cli",
     knows_redis_7_from: Some(7),
     replica_commands: "+psync +replconf +ping",
 };
@@ -28,6 +31,7 @@ const VALKEY: Flavour = Flavour {
     service: ServiceKind::Valkey,
     name: "Valkey",
     programs: &[("valkey-server", "the Valkey server and Sentinel")],
+    client: "valkey-cli",
     // Valkey began as Redis 7.2.
     knows_redis_7_from: Some(0),
     replica_commands: "+psync +replconf +ping",
@@ -36,6 +40,7 @@ const KEYDB: Flavour = Flavour {
     service: ServiceKind::Keydb,
     name: "KeyDB",
     programs: &[("keydb-server", "the KeyDB server and Sentinel")],
+    client: "keydb-cli",
     knows_redis_7_from: None,
     // Active replicas send each other's writes on as RREPLAY, and the link carries keep-alives and expiries.
     replica_commands: "+psync +replconf +ping +rreplay +keydb.cron +keydb.hrename +keydb.mvccrestore +expiremember",

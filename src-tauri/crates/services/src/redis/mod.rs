@@ -17,11 +17,12 @@ mod survey;
 
 use crate::measure::Readings;
 use async_trait::async_trait;
-use clusterdeck_domain::{ClusterObserved, NodeId, NodeSpec, ServiceKind, Topology};
+use clusterdeck_domain::{ClusterObserved, ClusterSpec, NodeId, NodeSpec, ServiceKind, Topology};
 use clusterdeck_driver::{
-    ClusterContext, HandOver, Listener, Progress, Result, ServiceDriver, StartAs, Switch,
+    ClientCommand, ClusterContext, HandOver, Listener, Progress, Result, ServiceDriver, StartAs, Switch,
 };
 use flavour::Flavour;
+use std::net::IpAddr;
 
 /// The driver of the family.
 #[derive(Debug, Default)]
@@ -52,6 +53,15 @@ impl ServiceDriver for Redis {
     }
     fn people(&self, _service: ServiceKind) -> (&'static str, &'static str) {
         ("default", "redis")
+    }
+    fn client(&self, spec: &ClusterSpec, host: IpAddr, port: u16) -> Option<ClientCommand> {
+        let (host, port) = (host.to_string(), port.to_string());
+        let mut args = vec!["-h", &host, "-p", &port, "--user", "default"];
+        if spec.topology == Topology::Sharded {
+            // Follows redirections to the node that has the key.
+            args.push("-c");
+        }
+        Some(ClientCommand::new(Flavour::of(spec.service).client, &args, "REDISCLI_AUTH"))
     }
     fn server_unit(&self) -> &'static str {
         form::UNIT

@@ -63,6 +63,7 @@ impl Ground {
             protected: false,
             auto_failover: topology != Topology::Single,
             options: Default::default(),
+            parameters: Default::default(),
             nodes: Vec::new(),
             gateway: None,
             network: Network(format!("127.{}.{}.0/24", 203 + bytes[0] % 40, bytes[1] % 250)),

@@ -91,6 +91,7 @@ impl Ground {
             protected: false,
             auto_failover: topology != Topology::Single,
             options: Default::default(),
+            parameters: Default::default(),
             nodes: Vec::new(),
             gateway: None,
             network,

@@ -39,6 +39,7 @@ pub(crate) fn cluster(number: u128, name: &str) -> ClusterSpec {
         protected: true,
         auto_failover: true,
         options: ClusterOptions::default(),
+        parameters: Default::default(),
         nodes: vec![NodeSpec {
             id: NodeId::new(number * 100),
             name: format!("{name}-1"),
