@@ -6,6 +6,8 @@
 mod api;
 mod generated;
 mod ours;
+mod patroni;
+mod postgres;
 mod raw;
 mod table;
 mod tree;
@@ -20,6 +22,7 @@ async fn main() -> Result<()> {
     let wanted = std::env::args().nth(1).unwrap_or_default();
     let mut table = Table::new(wanted);
     ours::measure(&mut table).await?;
+    postgres::measure(&mut table).await?;
     api::measure(&mut table).await?;
     window::measure(&mut table).await?;
     table.print();

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A while of writing before and after what is measured.
-const WHILE: Duration = Duration::from_millis(500);
+pub(crate) const WHILE: Duration = Duration::from_millis(500);
 
 /// A home with a vault of its own.
 pub(crate) fn home() -> Result<Home> {
@@ -89,13 +89,13 @@ impl Serve {
         self.run("cluster delete demo --confirm demo --yes").await.map(drop)
     }
 
-    async fn url(&self) -> Result<String> {
+    pub(crate) async fn url(&self) -> Result<String> {
         let said = self.run("cluster credentials demo --reveal").await?;
         Ok(said["url"].as_str().context("no address")?.to_owned())
     }
 
     /// The first node with this role.
-    async fn node(&self, role: &str) -> Result<Value> {
+    pub(crate) async fn node(&self, role: &str) -> Result<Value> {
         let nodes = self.run("cluster show demo").await?["nodes"].take();
         let found = nodes.as_array().and_then(|all| all.iter().find(|n| n["role"] == role).cloned());
         found.with_context(|| format!("no {role}"))
@@ -111,7 +111,7 @@ fn command(home: &Path) -> Result<Command> {
     Ok(command)
 }
 
-fn ms(took: Duration) -> f64 {
+pub(crate) fn ms(took: Duration) -> f64 {
     took.as_secs_f64() * 1000.0
 }
 
