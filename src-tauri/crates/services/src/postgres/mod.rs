@@ -12,9 +12,8 @@ mod observe;
 mod patroni;
 mod readiness;
 mod sql;
-mod tls;
 
-use crate::measure::Readings;
+use crate::{measure::Readings, tls};
 use async_trait::async_trait;
 use clusterdeck_domain::{ClusterObserved, NodeId, NodeSpec, Sensitive, ServiceKind};
 use clusterdeck_driver::{

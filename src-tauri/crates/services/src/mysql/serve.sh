@@ -1,0 +1,54 @@
+#!/bin/bash
+# Makes the data folder of a server where there is none, then becomes the server.
+#
+# A folder is made under another name and renamed when it is complete, so a kill at any moment leaves none or a whole one.
+set -u -o pipefail
+umask 077
+home=$1 server=$2 listen=$3 port=$4 redo=$5
+tls=$home/../tls
+PATH=$(dirname "$server"):$(dirname "$server")/../bin:$PATH
+cd "$home" || exit 1
+
+fresh() {
+    mariadb-install-db --no-defaults --datadir="$home/data.new" --auth-root-authentication-method=normal \
+        --skip-test-db --innodb-log-file-size="$redo" --extra-file="$home/accounts.sql" >install.log 2>&1 ||
+        { grep -v -i -e 'mariadb.org' -e 'shell>' install.log | head -n 12; return 1; }
+}
+
+# The other end is `send.sh`; each shows a certificate of the cluster.
+copy() {
+    mkdir data.new || return 1
+    socat -u "OPENSSL-LISTEN:$port,bind=$listen,reuseaddr,accept-timeout=120,cert=$tls/node.crt,key=$tls/node.key,cafile=$tls/ca.crt,verify=1" \
+        STDOUT | mbstream -x -C data.new || return 1
+    # Written last: without it the stream was cut short.
+    [ -s data.new/xtrabackup_info ] || { echo 'the copy was cut short'; return 1; }
+    mariadb-backup --prepare --target-dir="$home/data.new" >prepare.log 2>&1 || { tail -n 20 prepare.log; return 1; }
+    # Up to which transaction it goes: from there it follows.
+    read -r _ _ position <data.new/xtrabackup_binlog_info || position=
+    {
+        echo 'TRUNCATE mysql.gtid_slave_pos;'
+        IFS=, read -ra transactions <<<"${position:-}"
+        for one in "${transactions[@]}"; do
+            IFS=- read -r domain id sequence <<<"$one"
+            echo "INSERT INTO mysql.gtid_slave_pos (domain_id, sub_id, server_id, seq_no) VALUES ($domain, 1, $id, $sequence);"
+        done
+    } | "$server" --no-defaults --bootstrap --datadir="$home/data.new" --innodb-log-file-size="$redo" >position.log 2>&1 ||
+        { tail -n 20 position.log; return 1; }
+}
+
+mkdir -p tmp
+if [ ! -d data ]; then
+    rm -rf data.new
+    how=$(cat make)
+    case $how in fresh | copy) "$how" ;; *) false ;; esac || { echo "no data folder could be made ($how)"; exit 1; }
+    mv data.new data || exit 1
+fi
+rm -f accounts.sql
+
+# Told to lead, once: a server that comes back by itself is read-only.
+lead=()
+if [ -e lead ]; then
+    read -r -a lead <lead
+    rm -f lead
+fi
+exec "$server" --defaults-file="$home/my.cnf" "${lead[@]}"

@@ -1,0 +1,7 @@
+//! The MySQL driver on real servers: MariaDB and HAProxy on machines of this computer.
+
+#![allow(clippy::unwrap_used)]
+
+mod ground;
+mod life;
+mod load;
