@@ -9,9 +9,11 @@ tls=$home/../tls
 PATH=$(dirname "$server"):$(dirname "$server")/../bin:$PATH
 cd "$home" || exit 1
 
+# A server that starts throws away all temporary tables it finds, also those of another one in the same folder: each has its
+# own, not /tmp.
 fresh() {
     mariadb-install-db --no-defaults --datadir="$home/data.new" --auth-root-authentication-method=normal \
-        --skip-test-db --innodb-log-file-size="$redo" --extra-file="$home/accounts.sql" >install.log 2>&1 ||
+        --skip-test-db --tmpdir="$home/tmp" --innodb-log-file-size="$redo" --extra-file="$home/accounts.sql" >install.log 2>&1 ||
         { grep -v -i -e 'mariadb.org' -e 'shell>' install.log | head -n 12; return 1; }
 }
 
@@ -22,7 +24,7 @@ copy() {
         STDOUT | mbstream -x -C data.new || return 1
     # Written last: without it the stream was cut short.
     [ -s data.new/xtrabackup_info ] || { echo 'the copy was cut short'; return 1; }
-    mariadb-backup --prepare --target-dir="$home/data.new" >prepare.log 2>&1 || { tail -n 20 prepare.log; return 1; }
+    mariadb-backup --prepare --tmpdir="$home/tmp" --target-dir="$home/data.new" >prepare.log 2>&1 || { tail -n 20 prepare.log; return 1; }
     # Up to which transaction it goes: from there it follows.
     read -r _ _ position <data.new/xtrabackup_binlog_info || position=
     {
@@ -32,7 +34,7 @@ copy() {
             IFS=- read -r domain id sequence <<<"$one"
             echo "INSERT INTO mysql.gtid_slave_pos (domain_id, sub_id, server_id, seq_no) VALUES ($domain, 1, $id, $sequence);"
         done
-    } | "$server" --no-defaults --bootstrap --datadir="$home/data.new" --innodb-log-file-size="$redo" >position.log 2>&1 ||
+    } | "$server" --no-defaults --bootstrap --datadir="$home/data.new" --tmpdir="$home/tmp" --innodb-log-file-size="$redo" >position.log 2>&1 ||
         { tail -n 20 position.log; return 1; }
 }
 

@@ -81,7 +81,7 @@ impl Ground {
         let mut ground = Self { provider, driver, gateway: Haproxy::new(), cx, home };
         let gateway = ground.request("demo-gateway", 0);
         ground.cx.spec.gateway = Some(ground.machine_for(&gateway).await);
-        for slot in layout(topology, nodes, 0, (1, 9)).unwrap() {
+        for slot in layout(topology, nodes, 0, (1, 9)).unwrap().into_iter().filter(|slot| !slot.witness) {
             let kind = if slot.witness { NodeKind::Witness } else { NodeKind::Data };
             ground.add_machine(slot.ordinal, kind).await;
         }

@@ -1,12 +1,12 @@
 //! A client that writes all the time and counts what was acknowledged.
 
-use crate::ground::{Ground, connect};
+use crate::ground::{Ground, PATIENCE, connect};
 use mysql_async::{Conn, prelude::Queryable as _};
 use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -26,6 +26,7 @@ pub(crate) struct Tally {
 
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
+    count: Arc<AtomicU64>,
     task: JoinHandle<Tally>,
 }
 
@@ -39,18 +40,29 @@ impl Load {
         let at = (gateway.address(), gateway.port(3306));
         let password = ground.cx.secrets.current["people"].reveal().clone();
         let stop = Arc::new(AtomicBool::new(false));
-        let task = tokio::spawn(write(at, password, table, stop.clone()));
-        Self { stop, task }
+        let count = Arc::new(AtomicU64::new(0));
+        let task = tokio::spawn(write(at, password, table, stop.clone(), count.clone()));
+        Self { stop, count, task }
     }
     /// Ends it once something was acknowledged again.
     pub(crate) async fn end(self) -> Tally {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let (before, begun) = (self.count.load(Ordering::Relaxed), Instant::now());
+        while self.count.load(Ordering::Relaxed) < before + 50 {
+            assert!(begun.elapsed() < PATIENCE, "writes must go on");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         self.stop.store(true, Ordering::Relaxed);
         self.task.await.unwrap()
     }
 }
 
-async fn write(at: (IpAddr, u16), password: String, table: &str, stop: Arc<AtomicBool>) -> Tally {
+async fn write(
+    at: (IpAddr, u16),
+    password: String,
+    table: &str,
+    stop: Arc<AtomicBool>,
+    count: Arc<AtomicU64>,
+) -> Tally {
     let mut tally = Tally { acknowledged: Vec::new(), gap: Duration::ZERO, failed: 0, refused: 0 };
     let (mut conn, mut last): (Option<Conn>, _) = (None, Instant::now());
     let mut number = 0;
@@ -71,6 +83,7 @@ async fn write(at: (IpAddr, u16), password: String, table: &str, stop: Arc<Atomi
         match tokio::time::timeout(Duration::from_secs(2), asked).await {
             Ok(Ok(())) => {
                 tally.acknowledged.push(number);
+                count.fetch_add(1, Ordering::Relaxed);
                 tally.gap = tally.gap.max(last.elapsed());
                 last = Instant::now();
                 tokio::time::sleep(Duration::from_millis(1)).await;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod changing;
 mod ground;
 mod life;
 mod load;
