@@ -19,7 +19,7 @@ mod sensitive;
 mod service;
 mod topology;
 
-pub use catalog::{Port, SERVICES, ServiceEntry, TopologyEntry, service};
+pub use catalog::{Failover, Line, Port, SERVICES, ServiceEntry, TopologyEntry, service};
 pub use change::{Change, ChangeKind, CreateCluster};
 pub use cluster::{
     ClusterOptions, ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId,
@@ -35,7 +35,8 @@ pub use operation::{Operation, OperationState, Outcome, Problem, Progress, StepR
 pub use plan::{BadPlan, DEFAULT_PLAN, PLANS, Plan, PlanId, SIDE_PLAN, plan, side_plan};
 pub use preview::{
     Busy, Capacity, Facts, Figures, Finding, MissingSoftware, Preview, ResolvedCreate, Subject, WayOut,
-    nodes_per_shard, preview, promotion_candidate, replica_needed_for_writes, resolve_create, voters,
+    dead_primary_of, nodes_per_shard, preview, promotion_candidate, replica_needed_for_writes,
+    resolve_create, voters,
 };
 pub use sample::{METRICS, Metric, Point, Series, Unit};
 pub use sensitive::{SecretRef, Sensitive};

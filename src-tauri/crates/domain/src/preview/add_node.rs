@@ -75,7 +75,7 @@ fn grows(spec: &ClusterSpec, count: u16) -> Option<Finding> {
     if count == 0 {
         return Some(Finding::new("node-count", "At least one node must be added.").at("/count"));
     }
-    let max = usize::from(service.topology(spec.topology).map_or(u16::MAX, |t| t.max_nodes));
+    let max = usize::from(service.offer(&spec.version, spec.topology).map_or(u16::MAX, |t| t.max_nodes));
     let have = spec.data_nodes().count();
     (have + usize::from(count) > max).then(|| {
         Finding::new("too-many-nodes", format!("{} has {have} of at most {max} data nodes.", spec.name))
@@ -107,7 +107,7 @@ pub(super) fn room(
     };
     preview.blockers.extend(software(capacity));
     if capacity.missing.is_empty() && !capacity.versions.contains(&spec.version) {
-        let service = entry(spec).name;
+        let service = entry(spec).name_of(&spec.version);
         let there = match capacity.versions.as_slice() {
             [] => "none was found".to_owned(),
             found => format!("{} is what is there", found.join(", ")),
@@ -192,7 +192,7 @@ fn effects(spec: &ClusterSpec, count: u16, plan: Option<&Plan>, preview: &mut Pr
     let names = words::list(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let them = if count == 1 { "it has" } else { "they have" };
     let start = if count == 1 { "starts" } else { "start" };
-    preview.effect(format!("{names} {start} with {} {}.", entry(spec).name, spec.version));
+    preview.effect(format!("{names} {start} with {} {}.", entry(spec).name_of(&spec.version), spec.version));
     preview.effect(match spec.topology {
         Topology::PrimaryReplica => format!("No traffic goes there until {them} caught up with the primary."),
         _ => format!("No traffic goes there until {them} joined and caught up."),

@@ -1,8 +1,8 @@
 //! Whether writes stop when no replica is reachable.
 
-use super::rules::{self, fresh, replicas_that_follow, words};
+use super::rules::{self, failover_of, fresh, replicas_that_follow, words};
 use super::{Facts, Finding, Preview, Subject};
-use crate::{ClusterOptions, Topology};
+use crate::{ClusterOptions, ClusterSpec, Failover, Topology};
 
 pub(super) fn preview(subject: &Subject<'_>, options: &ClusterOptions, facts: &Facts<'_>) -> Preview {
     let spec = subject.spec;
@@ -14,7 +14,7 @@ pub(super) fn preview(subject: &Subject<'_>, options: &ClusterOptions, facts: &F
         preview.effect(format!("The options of {name} are so already; nothing changes."));
         return preview;
     }
-    if let Some(why) = without_effect(spec.topology).filter(|_| wanted) {
+    if let Some(why) = without_effect(spec).filter(|_| wanted) {
         preview.block(
             Finding::new("no-effect", format!("That means nothing for {name}: {why}."))
                 .at("/options/stop_writes_without_replica"),
@@ -61,8 +61,11 @@ pub(super) fn preview(subject: &Subject<'_>, options: &ClusterOptions, facts: &F
     preview
 }
 
-const fn without_effect(topology: Topology) -> Option<&'static str> {
-    match topology {
+fn without_effect(spec: &ClusterSpec) -> Option<&'static str> {
+    match spec.topology {
+        Topology::PrimaryReplica if failover_of(spec) == Failover::ByHand => {
+            Some("nobody takes over by itself, so no failover discards writes")
+        }
         Topology::PrimaryReplica => None,
         Topology::Single => Some("there is no replica to wait for"),
         Topology::MultiMaster => Some("every node takes writes"),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::wait::{Look, until};
 use clusterdeck_domain::{NodeSpec, Topology};
-use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs};
+use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs, Traffic};
 use std::time::Duration;
 
 /// Where a replica's data waits until its fresh copy follows.
@@ -23,7 +23,8 @@ const ACCOUNTS_ARRIVE_WITHIN: Duration = Duration::from_secs(20);
 pub(crate) async fn restart_in_place(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
     form::stop_node(cx, node).await?;
     start_node(cx, node, &StartAs::Primary).await?;
-    answering(cx, node).await.map(drop)
+    answering(cx, node).await?;
+    form::may_take(cx, node, Traffic::ReadWrite).await
 }
 
 /// Lets a replica copy everything again.

@@ -2,7 +2,7 @@
 //! their own way of coming together, in `galera`.
 
 use super::{
-    accounts, config, copy, flavour, galera,
+    accounts, config, copy, flavour, galera, listeners,
     note::{self, Note},
     replication,
     sql::{ANSWER, As, Session, address},
@@ -14,7 +14,7 @@ use crate::{
 };
 use clusterdeck_domain::{Lifecycle, NodeId, NodeKind, NodeSpec, Topology};
 use clusterdeck_driver::{
-    ClusterContext, DriverError, Machine, Progress, Result, StartAs, UnitSpec, UnitState,
+    ClusterContext, DriverError, Machine, Progress, Result, StartAs, Traffic, UnitSpec, UnitState,
 };
 use std::time::Duration;
 
@@ -203,7 +203,18 @@ pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()>
     for node in cx.spec.data_nodes().filter(|n| n.id != primary.id) {
         caught_up(cx, node, &primary, progress).await?;
     }
-    Ok(())
+    may_take(cx, &primary, Traffic::ReadWrite).await
+}
+
+/// Waits until the endpoint would send this traffic to a node.
+pub(crate) async fn may_take(cx: &ClusterContext, node: &NodeSpec, traffic: Traffic) -> Result<()> {
+    until!(STUCK_AFTER, async {
+        Ok(if listeners::may_take(cx, node, traffic).await? {
+            Look::Done(())
+        } else {
+            Look::NotYet(format!("{} does not say yet that it may take traffic", node.name))
+        })
+    })
 }
 
 /// Waits until a node follows `primary` and has what that had when we began. Sends it a copy when it waits for one.
@@ -238,7 +249,8 @@ pub(crate) async fn caught_up(
         } else {
             Look::Done(())
         })
-    })
+    })?;
+    may_take(cx, node, Traffic::ReadOnly).await
 }
 
 /// A replica with a history of its own is not taken in.
