@@ -2,7 +2,7 @@
 
 use super::{
     accounts, config, copy, flavour,
-    form::{self, HEALTH_UNIT, UNIT, answering, caught_up, start_node, write_watch_conf},
+    form::{self, UNIT, answering, caught_up, start_node, write_watch_conf},
     galera, note, replication,
     sql::{ANSWER, As, Session},
     survey,
@@ -110,9 +110,9 @@ async fn use_newest(cx: &ClusterContext) -> Result<()> {
         let machine = cx.machine(node)?;
         write_watch_conf(cx, machine.as_ref()).await?;
         // Its session stays open as it is; the file is for the next one.
-        if !machine.state(HEALTH_UNIT).await?.is_running() {
-            start_node(cx, node, &form::restart_as(cx, node).await?).await?;
-        }
+    }
+    if cx.spec.topology == Topology::MultiMaster {
+        galera::use_newest(cx).await?;
     }
     if cx.spec.topology == Topology::PrimaryReplica {
         let lead = survey::writer(&answers)?;

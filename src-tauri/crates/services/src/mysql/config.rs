@@ -1,6 +1,6 @@
 //! What a server is told: its files, its size from the plan, and how it keeps what it has acknowledged. Pure.
 
-use super::{flavour::Software, galera};
+use super::galera;
 use crate::tls;
 use clusterdeck_domain::{NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, Machine, Result};
@@ -24,6 +24,8 @@ pub(crate) const ACCOUNTS: &str = "mysql/accounts.sql";
 pub(crate) const LEAD: &str = "mysql/lead";
 /// How a missing data folder is made: `fresh` or `copy`.
 pub(crate) const MAKE: &str = "mysql/make";
+/// What a server finds out about itself before it is started: the last transaction of the group that it has.
+pub(crate) const POSITION: &str = "mysql/position";
 /// How the role check signs in.
 pub(crate) const WATCH_CONF: &str = "mysql/watch.cnf";
 /// How a copy signs in.
@@ -56,13 +58,8 @@ pub(crate) const fn server_id(node: &NodeSpec) -> u16 {
 }
 
 /// The text of `my.cnf`. A server is read-only unless it is told otherwise when it starts.
-pub(crate) fn conf(
-    cx: &ClusterContext,
-    node: &NodeSpec,
-    machine: &dyn Machine,
-    software: &Software,
-) -> Result<String> {
-    let (memory, disk) = (machine.plan().memory_bytes, machine.plan().disk_bytes);
+pub(crate) fn conf(cx: &ClusterContext, node: &NodeSpec, machine: &dyn Machine) -> Result<String> {
+    let memory = machine.plan().memory_bytes;
     let connections = max_connections(memory);
     let path = |path: &str| machine.path(path).to_string_lossy().into_owned();
     let mut lines: Vec<(&str, String)> = vec![
@@ -95,10 +92,30 @@ pub(crate) fn conf(
         ("innodb-log-file-size", redo_log_bytes(machine).to_string()),
         // An acknowledged transaction is on disk, in the tables' log and in the binary log.
         ("innodb-flush-log-at-trx-commit", "1".to_owned()),
-        ("sync-binlog", "1".to_owned()),
         ("server-id", server_id(node).to_string()),
+    ];
+    if cx.spec.topology == Topology::MultiMaster {
+        lines.extend(galera::lines(cx, node, machine)?);
+    } else {
+        lines.extend(replication_lines(machine));
+    }
+    let mut text = String::from("# Written by Clusterdeck.\n[mariadbd]\n");
+    for (name, value) in lines {
+        text.push_str(&format!("{name}={value}\n"));
+    }
+    if cx.spec.topology == Topology::MultiMaster {
+        text.push_str(&galera::sections(machine));
+    }
+    Ok(text)
+}
+
+/// How servers follow one another by transaction ids.
+fn replication_lines(machine: &dyn Machine) -> Vec<(&'static str, String)> {
+    let disk = machine.plan().disk_bytes;
+    vec![
         // Also on a single node, which can so grow without being built anew.
         ("log-bin", "binlog".to_owned()),
+        ("sync-binlog", "1".to_owned()),
         ("log-slave-updates", "ON".to_owned()),
         ("binlog-format", "ROW".to_owned()),
         ("max-binlog-size", (disk / 100).clamp(16 * MIB, 256 * MIB).to_string()),
@@ -112,18 +129,9 @@ pub(crate) fn conf(
         // With each transaction flushed, one thread alone falls behind a busy primary.
         ("slave-parallel-threads", "4".to_owned()),
         ("slave-parallel-mode", "optimistic".to_owned()),
-    ];
-    if cx.spec.topology == Topology::MultiMaster {
-        lines.extend(galera::conf(cx, node, machine, software)?);
-    } else {
-        lines.push(("gtid-strict-mode", "ON".to_owned()));
-        lines.push(("read-only", "ON".to_owned()));
-    }
-    let mut text = String::from("# Written by Clusterdeck.\n[mariadbd]\n");
-    for (name, value) in lines {
-        text.push_str(&format!("{name}={value}\n"));
-    }
-    Ok(text)
+        ("gtid-strict-mode", "ON".to_owned()),
+        ("read-only", "ON".to_owned()),
+    ]
 }
 
 /// How a program on the machine signs in through the socket, which lies `up` from where it works.

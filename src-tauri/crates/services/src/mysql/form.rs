@@ -45,8 +45,8 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
         let software = flavour::software(&cx.spec, machine.as_ref()).await?;
         tls::ensure(cx, &node.name, machine.as_ref()).await?;
         machine.create_dir(config::FOLDER).await?;
-        make(cx, machine.as_ref(), start_as).await?;
-        let conf = config::conf(cx, node, machine.as_ref(), &software)?;
+        make(cx, node, start_as).await?;
+        let conf = config::conf(cx, node, machine.as_ref())?;
         machine.write(config::CONF, conf.as_bytes(), 0o600).await?;
         take_part(cx, node, start_as).await?;
         machine.write(SERVE, SERVE_TEXT.as_bytes(), 0o600).await?;
@@ -55,8 +55,10 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
     start_health(cx, machine.as_ref()).await
 }
 
-/// Says how a missing data folder is made. In a new cluster each node makes its own, all alike; later ones are copied.
-async fn make(cx: &ClusterContext, machine: &dyn Machine, start_as: &StartAs) -> Result<()> {
+/// Says how a missing data folder is made. In a new cluster with a primary each node makes its own, all alike;
+/// later ones are copied.
+async fn make(cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
+    let machine = cx.machine(node)?;
     if machine.exists(config::DATA).await? {
         return Ok(());
     }
@@ -64,18 +66,26 @@ async fn make(cx: &ClusterContext, machine: &dyn Machine, start_as: &StartAs) ->
     if !creating && *start_as == StartAs::Primary {
         return Err(DriverError::broken(format!("the data of the server at {} is gone", machine.address())));
     }
-    let fresh = creating || cx.spec.topology == Topology::MultiMaster;
-    if fresh {
+    let how = match cx.spec.topology {
+        // The group itself sends a new member everything.
+        Topology::MultiMaster if !creating || !galera::is_first(cx, node) => "empty",
+        _ if creating => "fresh",
+        _ => "copy",
+    };
+    if how == "fresh" {
         let text = accounts::first_statements(&cx.secrets)?;
         machine.write(config::ACCOUNTS, text.reveal().as_bytes(), 0o600).await?;
     }
-    machine.write(config::MAKE, if fresh { b"fresh" } else { b"copy" }, 0o600).await
+    machine.write(config::MAKE, how.as_bytes(), 0o600).await
 }
 
 /// Writes what the server does when it starts, and who leads as far as this is settled by starting it.
 async fn take_part(cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
     let machine = cx.machine(node)?;
     machine.remove(config::LEAD).await?;
+    if cx.spec.topology == Topology::MultiMaster {
+        return galera::take_part(cx, node, start_as).await;
+    }
     let creating = cx.spec.lifecycle == Lifecycle::Creating;
     match start_as {
         StartAs::Primary => {
@@ -92,33 +102,42 @@ async fn take_part(cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> 
             }
             replication::remember(cx, node, Some(primary)).await
         }
-        StartAs::Member => galera::take_part(cx, node).await,
+        StartAs::Member => Err(DriverError::broken("a member of a multi-master in a cluster that is none")),
     }
 }
 
 async fn start_server(machine: &dyn Machine, software: &flavour::Software) -> Result<()> {
+    machine.start(&server_unit(machine, software, UNIT, "serve")).await
+}
+
+/// The unit of a server, or of finding out how far it had come.
+pub(crate) fn server_unit(
+    machine: &dyn Machine,
+    software: &flavour::Software,
+    name: &str,
+    what: &str,
+) -> UnitSpec {
     let text = |path: &str| machine.path(path).to_string_lossy().into_owned();
     let args = vec![
         text(SERVE),
+        what.to_owned(),
         text(config::FOLDER),
         software.server.to_string_lossy().into_owned(),
         machine.address().to_string(),
         machine.port(config::COPY_PORT).to_string(),
         config::redo_log_bytes(machine).to_string(),
     ];
-    machine
-        .start(&UnitSpec {
-            name: UNIT.to_owned(),
-            program: "/bin/bash".into(),
-            args,
-            memory_bytes: Some(machine.plan().memory_bytes),
-            stop_grace: STOP_GRACE,
-            restart: true,
-            // Nobody takes over by itself, so there is nobody to wait for.
-            restart_not_before: Duration::ZERO,
-            unprivileged: true,
-        })
-        .await
+    UnitSpec {
+        name: name.to_owned(),
+        program: "/bin/bash".into(),
+        args,
+        memory_bytes: Some(machine.plan().memory_bytes),
+        stop_grace: STOP_GRACE,
+        restart: name == UNIT,
+        // Nobody takes over by itself, so there is nobody to wait for.
+        restart_not_before: Duration::ZERO,
+        unprivileged: true,
+    }
 }
 
 async fn start_health(cx: &ClusterContext, machine: &dyn Machine) -> Result<()> {
@@ -368,8 +387,10 @@ pub(crate) async fn step_back(cx: &ClusterContext) -> Result<Option<NodeId>> {
 /// Puts right what an interrupted change may have left: the node that was decided on takes writes, everybody who answers
 /// follows it.
 pub(crate) async fn settle(cx: &ClusterContext) -> Result<()> {
-    if cx.spec.topology != Topology::PrimaryReplica {
-        return Ok(());
+    match cx.spec.topology {
+        Topology::PrimaryReplica => {}
+        Topology::MultiMaster => return galera::settle(cx).await,
+        Topology::Single | Topology::Sharded => return Ok(()),
     }
     let answers = survey::all(cx).await;
     let writers = survey::writers(&answers);

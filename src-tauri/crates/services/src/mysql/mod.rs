@@ -47,7 +47,7 @@ impl ServiceDriver for Mysql {
         flavour::PROGRAMS
     }
     fn ports(&self, _service: ServiceKind) -> &'static [u16] {
-        &[config::PORT, config::COPY_PORT, config::HEALTH_PORT]
+        &[config::PORT, config::COPY_PORT, config::HEALTH_PORT, galera::PORT, galera::CATCH_UP_PORT]
     }
     fn secret_names(&self) -> &'static [&'static str] {
         &["people", accounts::OPERATOR, accounts::REPLICA, accounts::WATCH, accounts::COPY, tls::CA]

@@ -102,7 +102,8 @@ async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Says> {
             ours.join(", ")
         ))
         .await?;
-    let log_files = if place.writable {
+    // A member of a group keeps no such log.
+    let log_files = if place.writable && place.end.is_some() {
         let rows = session.rows("SHOW BINARY LOGS").await?;
         rows.iter().filter_map(|row| Some((text(row, 0)?, number(row, 1)?))).collect()
     } else {

@@ -279,7 +279,7 @@ impl Drop for Ground {
                 runtime.block_on(async {
                     for machine in cx.machines.values() {
                         for unit in machine.units().await.unwrap_or_default() {
-                            if let (true, Ok((lines, _))) = (failed, machine.log(&unit, 40, None).await) {
+                            if let (true, Ok((lines, _))) = (failed, machine.log(&unit, 150, None).await) {
                                 eprintln!("--- {unit} at {}\n{}", machine.address(), lines.join("\n"));
                             }
                             if let Ok(UnitState::Running { pid, .. }) = machine.state(&unit).await {

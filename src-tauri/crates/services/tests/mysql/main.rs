@@ -6,3 +6,4 @@ mod changing;
 mod ground;
 mod life;
 mod load;
+mod members;
