@@ -258,15 +258,40 @@ enum Known<'a> {
     /// It runs alone, refuses everything, and has this much.
     Alone(&'a NodeSpec, u64),
     /// It is stopped and has this much.
-    Stopped(&'a NodeSpec, u64),
+    Stopped(&'a NodeSpec, Position),
 }
 
-impl<'a> Known<'a> {
+/// The last transaction of a group: the group's id, which is new whenever one begins from nothing, and the number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Position {
+    /// `None` for a member that never was in step with any.
+    group: Option<String>,
+    number: u64,
+}
+
+impl Position {
+    /// Reads `0ea1…-…:17`; a member without a history says `00000000-…:-1`.
+    fn parse(text: &str) -> Option<Self> {
+        let (group, number) = text.trim().rsplit_once(':')?;
+        if group.chars().all(|c| matches!(c, '0' | '-')) {
+            return Some(Self { group: None, number: 0 });
+        }
+        Some(Self { group: Some(group.to_owned()), number: number.parse().ok()? })
+    }
+}
+
+impl Known<'_> {
+    fn group(&self) -> Option<&str> {
+        match self {
+            Self::Alone(..) => None,
+            Self::Stopped(_, at) => at.group.as_deref(),
+        }
+    }
     /// Sorts by how much it has; of equals, one that runs; then the oldest.
     fn rank(&self) -> (u64, bool, std::cmp::Reverse<u16>) {
         match self {
             Self::Alone(node, at) => (*at, true, std::cmp::Reverse(node.ordinal)),
-            Self::Stopped(node, at) => (*at, false, std::cmp::Reverse(node.ordinal)),
+            Self::Stopped(node, at) => (at.number, false, std::cmp::Reverse(node.ordinal)),
         }
     }
 }
@@ -284,6 +309,14 @@ pub(crate) async fn restart_as(cx: &ClusterContext, node: &NodeSpec) -> Result<S
             Ok(says) => Known::Alone(member, says.committed),
             Err(_) => Known::Stopped(member, position(cx, member).await?),
         });
+    }
+    let mut groups: Vec<_> = known.iter().filter_map(Known::group).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    if groups.len() > 1 {
+        return Err(DriverError::transient(
+            "the members come from different groups; which one counts is not known",
+        ));
     }
     let best = known.iter().max_by_key(|k| k.rank());
     match best {
@@ -305,7 +338,7 @@ pub(crate) async fn restart_as(cx: &ClusterContext, node: &NodeSpec) -> Result<S
 }
 
 /// How far a stopped member had come. Finding out takes a moment: the server reads its own logs for it.
-async fn position(cx: &ClusterContext, node: &NodeSpec) -> Result<u64> {
+async fn position(cx: &ClusterContext, node: &NodeSpec) -> Result<Position> {
     let machine = cx.machine(node)?;
     if machine.state(UNIT).await?.is_running() {
         return Err(DriverError::transient(format!("{} is starting and not in the group yet", node.name)));
@@ -314,8 +347,7 @@ async fn position(cx: &ClusterContext, node: &NodeSpec) -> Result<u64> {
         Ok(bytes) => {
             machine.stop(POSITION_UNIT).await?;
             let words = String::from_utf8_lossy(&bytes).into_owned();
-            let found = words.trim().rsplit(':').next().and_then(|n| n.parse::<u64>().ok());
-            return found.ok_or_else(|| {
+            return Position::parse(&words).ok_or_else(|| {
                 DriverError::transient(format!(
                     "how far {} had come cannot be found out: {}",
                     node.name,
@@ -332,4 +364,19 @@ async fn position(cx: &ClusterContext, node: &NodeSpec) -> Result<u64> {
         machine.start(&server_unit(machine.as_ref(), &software, POSITION_UNIT, "position")).await?;
     }
     Err(DriverError::transient(format!("finding out how far {} had come", node.name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_read_as_the_server_tells_them() {
+        let known = Position::parse("26fb2b34-e714-11f1-82fa-6b4e316c8d2d:17\n").unwrap();
+        assert_eq!((known.group.is_some(), known.number), (true, 17));
+        let new = Position::parse("00000000-0000-0000-0000-000000000000:-1").unwrap();
+        assert_eq!((new.group, new.number), (None, 0), "it has nothing that anybody lacks");
+        assert_eq!(Position::parse("26fb2b34-e714-11f1-82fa-6b4e316c8d2d:-1"), None, "unknown is not nought");
+        assert_eq!(Position::parse("unknown"), None);
+    }
 }

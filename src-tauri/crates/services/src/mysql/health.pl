@@ -64,6 +64,8 @@ sub answer {
 
 my $listener = IO::Socket::INET->new(LocalAddr => $address, LocalPort => $port, Listen => 64, ReuseAddr => 1)
     or die "cannot bind socket $address:$port: $!\n";
+# What the client complains of is in the server's own log.
+open STDERR, '>', '/dev/null';
 my $select = IO::Select->new($listener);
 my %asked;    # connection => [what it said, since]
 while (1) {

@@ -46,18 +46,26 @@ empty() {
     mkdir data.new
 }
 
+# Where Galera is; nothing for a server that is no member.
+member=()
+if grep -q '^wsrep-on=ON' my.cnf; then
+    for library in /usr/lib/galera/libgalera_smm.so /usr/lib/galera-4/libgalera_smm.so /usr/lib64/galera-4/libgalera_smm.so \
+        /usr/lib64/galera/libgalera_smm.so; do
+        [ ! -e "$library" ] || { member=("--wsrep-provider=$library"); break; }
+    done
+    [ ${#member[@]} -gt 0 ] || { echo 'Galera is not installed: install galera-4, then try again'; exit 1; }
+fi
+
 # The last transaction of the group that is here, as `group:number`; nothing where none was ever.
 recovered() {
-    "$server" --defaults-file="$home/my.cnf" --wsrep-recover --log-error="$home/recover.log" --skip-networking \
+    "$server" --defaults-file="$home/my.cnf" "${member[@]}" --wsrep-recover --log-error="$home/recover.log" --skip-networking \
         --init-file= >/dev/null 2>&1
-    sed -n 's/.*WSREP: Recovered position:* *\([0-9a-f-]*:[0-9]*\).*/\1/p' recover.log | tail -n 1
+    sed -n 's/.*WSREP: Recovered position:* *\([0-9a-f-]*:-\{0,1\}[0-9]*\).*/\1/p' recover.log | tail -n 1
 }
 
 if [ "$what" = position ]; then
     rm -f recover.log
     found=$(recovered)
-    # One that ended in order has written it down.
-    [ -n "$found" ] || found=$(sed -n 's/^seqno: *//p' data/grastate.dat 2>/dev/null)
     echo "${found:-unknown}" >position.new && mv position.new position
     exit
 fi
@@ -77,15 +85,12 @@ if [ -e lead ]; then
     read -r -a extra <lead
     rm -f lead
 fi
-if grep -q '^wsrep-on=ON' my.cnf; then
-    for library in /usr/lib/galera/libgalera_smm.so /usr/lib/galera-4/libgalera_smm.so /usr/lib64/galera-4/libgalera_smm.so \
-        /usr/lib64/galera/libgalera_smm.so; do
-        [ ! -e "$library" ] || { extra+=("--wsrep-provider=$library"); break; }
-    done
+if [ ${#member[@]} -gt 0 ]; then
+    extra+=("${member[@]}")
     if [ -e data/ibdata1 ]; then
         rm -f recover.log
         found=$(recovered)
-        [ -z "$found" ] || extra+=("--wsrep-start-position=$found")
+        case $found in '' | *:-1) ;; *) extra+=("--wsrep-start-position=$found") ;; esac
     fi
     case " ${extra[*]} " in
     *' --wsrep-new-cluster '*) [ ! -e data/grastate.dat ] || sed -i 's/^safe_to_bootstrap: 0/safe_to_bootstrap: 1/' data/grastate.dat ;;
