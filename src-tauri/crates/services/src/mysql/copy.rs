@@ -2,7 +2,7 @@
 //! TLS between their machines. Each end is a unit, so it goes on while nobody of us is there.
 
 use super::{accounts, config};
-use clusterdeck_domain::NodeSpec;
+use clusterdeck_domain::{NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Result, UnitSpec};
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub(crate) async fn send(cx: &ClusterContext, from: &NodeSpec, node: &NodeSpec) 
     let conf = config::client_conf(cx, accounts::COPY, "../s.sock")?;
     machine.write(config::COPY_CONF, conf.as_bytes(), 0o600).await?;
     let text = |path: &str| machine.path(path).to_string_lossy().into_owned();
-    let args = vec![
+    let mut args = vec![
         text(SEND),
         text(config::FOLDER),
         backup.path.to_string_lossy().into_owned(),
@@ -48,6 +48,9 @@ pub(crate) async fn send(cx: &ClusterContext, from: &NodeSpec, node: &NodeSpec) 
         to.port(config::COPY_PORT).to_string(),
         node.name.clone(),
     ];
+    if cx.spec.topology == Topology::MultiMaster {
+        args.push("--galera-info".to_owned());
+    }
     machine
         .start(&UnitSpec {
             name,

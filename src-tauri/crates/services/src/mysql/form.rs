@@ -66,17 +66,12 @@ async fn make(cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Resul
     if !creating && *start_as == StartAs::Primary {
         return Err(DriverError::broken(format!("the data of the server at {} is gone", machine.address())));
     }
-    let how = match cx.spec.topology {
-        // The group itself sends a new member everything.
-        Topology::MultiMaster if !creating || !galera::is_first(cx, node) => "empty",
-        _ if creating => "fresh",
-        _ => "copy",
-    };
-    if how == "fresh" {
+    let fresh = creating && (cx.spec.topology != Topology::MultiMaster || galera::is_first(cx, node));
+    if fresh {
         let text = accounts::first_statements(&cx.secrets)?;
         machine.write(config::ACCOUNTS, text.reveal().as_bytes(), 0o600).await?;
     }
-    machine.write(config::MAKE, how.as_bytes(), 0o600).await
+    machine.write(config::MAKE, if fresh { b"fresh" } else { b"copy" }, 0o600).await
 }
 
 /// Writes what the server does when it starts, and who leads as far as this is settled by starting it.
@@ -280,8 +275,8 @@ pub(crate) fn parted(name: &str, primary: &str) -> DriverError {
     )
 }
 
-/// Waits until a node has its data folder.
-async fn received(
+/// Waits until a node has its data folder; sends it a copy of `primary`'s when it waits for one.
+pub(crate) async fn received(
     cx: &ClusterContext,
     node: &NodeSpec,
     primary: &NodeSpec,

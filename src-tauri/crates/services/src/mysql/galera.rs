@@ -25,8 +25,6 @@ pub(crate) const CATCH_UP_PORT: u16 = 4568;
 const POSITION_UNIT: &str = "mysql-position";
 /// A member that gets everything from another one shows its growing folder.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
-/// The first member makes its data folder and starts.
-const BEGINS_WITHIN: Duration = Duration::from_secs(25);
 /// So often a member that joins is started again.
 const COPY_TRIES: u32 = 3;
 const SYNCED: u64 = 4;
@@ -115,16 +113,6 @@ pub(crate) async fn take_part(cx: &ClusterContext, node: &NodeSpec, start_as: &S
     if begins {
         return machine.write(config::LEAD, b"--wsrep-new-cluster\n", 0o600).await;
     }
-    if creating {
-        // A member that starts before the group is there gives up looking for the one that begins it.
-        until!(BEGINS_WITHIN, async {
-            Ok(if ready_elsewhere(cx, node).await {
-                Look::Done(())
-            } else {
-                Look::NotYet("the group has not begun yet".to_owned())
-            })
-        })?;
-    }
     Ok(())
 }
 
@@ -183,9 +171,8 @@ pub(crate) async fn any_member(cx: &ClusterContext) -> Result<&NodeSpec> {
 
 /// Waits until all members are one group.
 pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()> {
-    for node in cx.spec.data_nodes() {
-        joined(cx, node, progress).await?;
-    }
+    let members = join_all(cx.spec.data_nodes().map(|node| joined(cx, node, progress)));
+    members.await.into_iter().collect::<Result<Vec<()>>>()?;
     let wanted = cx.spec.data_nodes().count() as u64;
     until!(STUCK_AFTER, async {
         let says = ask(cx, any_member(cx).await?).await?;
@@ -200,6 +187,14 @@ pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()>
 /// Waits until a started member has all the group has.
 pub(crate) async fn joined(cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
     let machine = cx.machine(node)?;
+    if !machine.exists(config::DATA).await?
+        && !(cx.spec.lifecycle == Lifecycle::Creating && is_first(cx, node))
+    {
+        // Ours, not the group's own way of copying: that waits ten seconds before it begins, and tells nobody how far it is.
+        let from =
+            until!(form::ANSWERS_WITHIN, async { any_member(cx).await.map(|n| Look::Done(n.clone())) })?;
+        form::received(cx, node, &from, progress).await?;
+    }
     progress.note(&format!("{} joins the group", node.name));
     until!(STUCK_AFTER, async {
         if let UnitState::Crashed { detail, restarts } = machine.state(UNIT).await? {

@@ -8,5 +8,5 @@ cd "$home/data" || exit 1
 target=$home/tmp/send-$name
 rm -rf "$target"
 trap 'rm -rf "$target"' EXIT
-"$backup" --defaults-file="$home/copy.cnf" --datadir="$home/data" --tmpdir="$home/tmp" --backup --stream=mbstream --target-dir="$target" |
+"$backup" --defaults-file="$home/copy.cnf" --datadir="$home/data" --tmpdir="$home/tmp" --backup --stream=mbstream "${@:6}" --target-dir="$target" |
     socat -u STDIN "OPENSSL:$to:$port,retry=100,interval=0.2,cert=$tls/node.crt,key=$tls/node.key,cafile=$tls/ca.crt,verify=1,commonname=$name" && : >"$home/tmp/sent-$name"

@@ -28,6 +28,13 @@ copy() {
     [ -s data.new/xtrabackup_info ] || { echo 'the copy was cut short'; return 1; }
     mariadb-backup --prepare --tmpdir="$home/tmp" --target-dir="$home/data.new" >prepare.log 2>&1 ||
         { tail -n 20 prepare.log; return 1; }
+    # A member's position is in its tables; what it lacks by now the group sends.
+    if [ -e data.new/xtrabackup_galera_info ]; then
+        IFS=': ' read -r group number _ <data.new/xtrabackup_galera_info
+        printf '# GALERA saved state\nversion: 2.1\nuuid:    %s\nseqno:   %s\nsafe_to_bootstrap: 0\n' "$group" "$number" \
+            >data.new/grastate.dat
+        return
+    fi
     # Up to which transaction it goes: from there it follows.
     read -r _ _ position <data.new/xtrabackup_binlog_info || position=
     {
@@ -39,11 +46,6 @@ copy() {
         done
     } | "$server" --no-defaults --bootstrap --datadir="$home/data.new" --tmpdir="$home/tmp" \
         --innodb-log-file-size="$redo" >position.log 2>&1 || { tail -n 20 position.log; return 1; }
-}
-
-# Another member sends everything.
-empty() {
-    mkdir data.new
 }
 
 # Where Galera is; nothing for a server that is no member.
@@ -74,7 +76,7 @@ mkdir -p tmp
 if [ ! -d data ]; then
     rm -rf data.new
     how=$(cat make)
-    case $how in fresh | copy | empty) "$how" ;; *) false ;; esac || { echo "no data folder could be made ($how)"; exit 1; }
+    case $how in fresh | copy) "$how" ;; *) false ;; esac || { echo "no data folder could be made ($how)"; exit 1; }
     mv data.new data || exit 1
 fi
 rm -f accounts.sql
