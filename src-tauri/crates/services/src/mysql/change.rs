@@ -2,10 +2,11 @@
 
 use super::{
     accounts, config, copy, flavour,
-    form::{self, UNIT, answering, caught_up, start_node, write_watch_conf},
+    form::{self, answering, caught_up, start_node},
     galera, note, replication,
     sql::{ANSWER, As, Session},
     survey,
+    unit::{UNIT, write_watch_conf},
 };
 use crate::wait::{Look, until};
 use clusterdeck_domain::{NodeSpec, Topology};

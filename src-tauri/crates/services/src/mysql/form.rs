@@ -7,27 +7,16 @@ use super::{
     replication,
     sql::{ANSWER, As, Session, address},
     survey,
+    unit::{self, HEALTH_UNIT, UNIT},
 };
 use crate::{
     tls,
     wait::{Look, until},
 };
 use clusterdeck_domain::{Lifecycle, NodeId, NodeKind, NodeSpec, Topology};
-use clusterdeck_driver::{
-    ClusterContext, DriverError, Machine, Progress, Result, StartAs, Traffic, UnitSpec, UnitState,
-};
+use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs, Traffic, UnitState};
 use std::time::Duration;
 
-/// The server's unit.
-pub(crate) const UNIT: &str = "mysql";
-/// What answers role checks.
-pub(crate) const HEALTH_UNIT: &str = "mysql-health";
-const SERVE: &str = "mysql/serve.sh";
-const HEALTH: &str = "mysql/health.pl";
-const SERVE_TEXT: &str = include_str!("serve.sh");
-const HEALTH_TEXT: &str = include_str!("health.pl");
-/// A server that is asked to end writes what it has in memory first.
-const STOP_GRACE: Duration = Duration::from_secs(60);
 /// A new data folder takes a second to make; one that crashed is repaired first, which takes what it takes.
 pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 /// A copy, or a replica that catches up, that does not move for so long is stuck.
@@ -49,10 +38,9 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
         let conf = config::conf(cx, node, machine.as_ref())?;
         machine.write(config::CONF, conf.as_bytes(), 0o600).await?;
         take_part(cx, node, start_as).await?;
-        machine.write(SERVE, SERVE_TEXT.as_bytes(), 0o600).await?;
-        start_server(machine.as_ref(), &software).await?;
+        unit::start_server(machine.as_ref(), &software).await?;
     }
-    start_health(cx, machine.as_ref()).await
+    unit::start_health(cx, machine.as_ref()).await
 }
 
 /// Says how a missing data folder is made. In a new cluster with a primary each node makes its own, all alike;
@@ -99,81 +87,6 @@ async fn take_part(cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> 
         }
         StartAs::Member => Err(DriverError::broken("a member of a multi-master in a cluster that is none")),
     }
-}
-
-async fn start_server(machine: &dyn Machine, software: &flavour::Software) -> Result<()> {
-    machine.start(&server_unit(machine, software, UNIT, "serve")).await
-}
-
-/// The unit of a server, or of finding out how far it had come.
-pub(crate) fn server_unit(
-    machine: &dyn Machine,
-    software: &flavour::Software,
-    name: &str,
-    what: &str,
-) -> UnitSpec {
-    let text = |path: &str| machine.path(path).to_string_lossy().into_owned();
-    let args = vec![
-        text(SERVE),
-        what.to_owned(),
-        text(config::FOLDER),
-        software.server.to_string_lossy().into_owned(),
-        machine.address().to_string(),
-        machine.port(config::COPY_PORT).to_string(),
-        config::redo_log_bytes(machine).to_string(),
-    ];
-    UnitSpec {
-        name: name.to_owned(),
-        program: "/bin/bash".into(),
-        args,
-        memory_bytes: Some(machine.plan().memory_bytes),
-        stop_grace: STOP_GRACE,
-        restart: name == UNIT,
-        // Nobody takes over by itself, so there is nobody to wait for.
-        restart_not_before: Duration::ZERO,
-        unprivileged: true,
-    }
-}
-
-async fn start_health(cx: &ClusterContext, machine: &dyn Machine) -> Result<()> {
-    if machine.state(HEALTH_UNIT).await?.is_running() {
-        return Ok(());
-    }
-    let software = flavour::software(&cx.spec, machine).await?;
-    let found = machine.software("mariadb").await?.into_iter().next();
-    let client = found.ok_or_else(|| {
-        DriverError::rejected(
-            format!("the client of MariaDB is not installed on the machine at {}", machine.address()),
-            "install mariadb-client, then try again",
-        )
-    })?;
-    write_watch_conf(cx, machine).await?;
-    machine.write(HEALTH, HEALTH_TEXT.as_bytes(), 0o600).await?;
-    let args = vec![
-        machine.path(HEALTH).to_string_lossy().into_owned(),
-        machine.address().to_string(),
-        machine.port(config::HEALTH_PORT).to_string(),
-        client.path.to_string_lossy().into_owned(),
-        machine.path(config::WATCH_CONF).to_string_lossy().into_owned(),
-    ];
-    machine
-        .start(&UnitSpec {
-            name: HEALTH_UNIT.to_owned(),
-            program: software.perl,
-            args,
-            memory_bytes: None,
-            stop_grace: Duration::from_secs(2),
-            restart: true,
-            restart_not_before: Duration::ZERO,
-            unprivileged: true,
-        })
-        .await
-}
-
-/// A unit works in the folder of its machine, so the socket's path is short.
-pub(crate) async fn write_watch_conf(cx: &ClusterContext, machine: &dyn Machine) -> Result<()> {
-    let conf = config::client_conf(cx, accounts::WATCH, "mysql/s.sock")?;
-    machine.write(config::WATCH_CONF, conf.as_bytes(), 0o600).await
 }
 
 /// Stops a node's server in order, and what stands beside it.

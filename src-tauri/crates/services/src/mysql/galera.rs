@@ -4,8 +4,9 @@
 
 use super::{
     accounts, config, flavour,
-    form::{self, UNIT, answering, server_unit},
+    form::{self, answering},
     sql::{ANSWER, As, GLANCE, Session, number, text},
+    unit::{UNIT, server_unit},
 };
 use crate::{
     tls,
@@ -187,9 +188,8 @@ pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()>
 /// Waits until a started member has all the group has.
 pub(crate) async fn joined(cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
     let machine = cx.machine(node)?;
-    if !machine.exists(config::DATA).await?
-        && !(cx.spec.lifecycle == Lifecycle::Creating && is_first(cx, node))
-    {
+    let begins = cx.spec.lifecycle == Lifecycle::Creating && is_first(cx, node);
+    if !begins && !machine.exists(config::DATA).await? {
         // Ours, not the group's own way of copying: that waits ten seconds before it begins, and tells nobody how far it is.
         let from =
             until!(form::ANSWERS_WITHIN, async { any_member(cx).await.map(|n| Look::Done(n.clone())) })?;

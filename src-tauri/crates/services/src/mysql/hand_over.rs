@@ -11,11 +11,12 @@
 
 use super::{
     accounts,
-    form::{self, UNIT, parted},
+    form::{self, parted},
     note::{self, Note},
     replication,
     sql::{ANSWER, As, Session, number, text},
     survey::{self, Answer, Place},
+    unit::UNIT,
 };
 use clusterdeck_domain::NodeSpec;
 use clusterdeck_driver::{ClusterContext, DriverError, HandOver, Result, StartAs, Switch, UnitState};

@@ -17,6 +17,7 @@ mod readiness;
 mod replication;
 mod sql;
 mod survey;
+mod unit;
 
 use crate::{measure::Readings, tls};
 use async_trait::async_trait;
@@ -62,7 +63,7 @@ impl ServiceDriver for Mysql {
         Some(accounts::PEOPLE)
     }
     fn server_unit(&self) -> &'static str {
-        form::UNIT
+        unit::UNIT
     }
     fn voters<'a>(&self, _cx: &'a ClusterContext) -> Vec<&'a NodeSpec> {
         Vec::new()

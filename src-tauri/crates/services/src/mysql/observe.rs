@@ -3,11 +3,11 @@
 
 use super::{
     accounts, config,
-    form::UNIT,
     note::{self, Note},
     readiness,
     sql::{As, Session, address, number, text},
     survey::{self, At, Place},
+    unit::UNIT,
 };
 use crate::measure::{Counters, Readings};
 use clusterdeck_domain::{
