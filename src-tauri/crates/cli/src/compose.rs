@@ -7,7 +7,7 @@ use clusterdeck_domain::MachineId;
 use clusterdeck_driver::{DriverError, Provider};
 use clusterdeck_engine::{Engine, EngineError, Parts, SystemClock};
 use clusterdeck_providers::Local;
-use clusterdeck_services::{Haproxy, Postgres, Redis};
+use clusterdeck_services::{Haproxy, Mysql, Postgres, Redis};
 use clusterdeck_store::{Cache, State};
 use std::{path::Path, sync::Arc};
 
@@ -34,7 +34,7 @@ impl Compose for Real {
             state: kept.state.clone(),
             cache: kept.cache.clone(),
             secrets: kept.secrets.clone(),
-            services: vec![Arc::new(Redis::new()), Arc::new(Postgres::new())],
+            services: vec![Arc::new(Redis::new()), Arc::new(Postgres::new()), Arc::new(Mysql::new())],
             providers: vec![Arc::new(Local::new(home.to_owned()))],
             gateway: Arc::new(Haproxy),
             clock: Arc::new(SystemClock),

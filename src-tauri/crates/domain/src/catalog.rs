@@ -27,6 +27,12 @@ pub struct TopologyEntry {
     pub default_shards: u16,
     /// What it is good for, in a sentence.
     pub about: &'static str,
+    /// How a dead primary is replaced.
+    #[serde(skip)]
+    pub failover: Failover,
+    /// What clients must know before they rely on it, in a sentence.
+    #[serde(skip)]
+    pub limits: Option<&'static str>,
     /// Switches it has.
     pub options: &'static [OptionEntry],
 }
@@ -40,6 +46,28 @@ impl TopologyEntry {
     pub fn option(&self, option: ClusterOption) -> Option<&'static OptionEntry> {
         self.options.iter().find(|o| o.id == option)
     }
+}
+
+/// How a dead primary is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failover {
+    /// By those who vote, without anybody's help.
+    ByVote,
+    /// By a person who promotes a replica: nobody has a vote.
+    ByHand,
+    /// Not at all: there is no primary, or nobody else.
+    Never,
+}
+
+/// What a range of versions of a service offers, where that is not the same for all: one protocol, two makers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Line {
+    /// Its name as its makers write it.
+    pub name: &'static str,
+    /// First and last major version.
+    pub majors: (u32, u32),
+    /// Topologies it can run in, the default first.
+    pub topologies: &'static [TopologyEntry],
 }
 
 /// A service of the catalogue.
@@ -67,6 +95,9 @@ pub struct ServiceEntry {
     pub licence: &'static str,
     /// Something to know before choosing it.
     pub caution: Option<&'static str>,
+    /// Versions that differ in what they offer; empty where all offer the same.
+    #[serde(skip)]
+    pub lines: &'static [Line],
 }
 
 const fn entry(
@@ -82,6 +113,11 @@ const fn entry(
         default_nodes: nodes.2,
         default_shards,
         about,
+        failover: match topology {
+            Topology::PrimaryReplica | Topology::Sharded => Failover::ByVote,
+            Topology::Single | Topology::MultiMaster => Failover::Never,
+        },
+        limits: None,
         options: &[],
     }
 }
@@ -147,6 +183,53 @@ const PG_REPLICA: TopologyEntry = entry(
         needs: Some(ClusterOption::Synchronous),
     },
 ]);
+const MARIADB: Line = Line {
+    name: "MariaDB",
+    majors: (10, u32::MAX),
+    topologies: &[
+        TopologyEntry {
+            failover: Failover::ByHand,
+            ..entry(
+                Topology::PrimaryReplica,
+                (2, 9, 3),
+                0,
+                "One node takes the writes, the others follow it; when it fails, you promote one of them by hand.",
+            )
+        },
+        TopologyEntry {
+            limits: Some(
+                "Two members that change the same row at once: one is refused on commit and must try again. AUTO_INCREMENT \
+                 goes up in steps; every table needs a primary key and InnoDB; a transaction of more than 1 GiB is refused.",
+            ),
+            ..entry(
+                Topology::MultiMaster,
+                (3, 9, 3),
+                0,
+                "Every member takes writes and Galera keeps them equal; when one fails the others go on by themselves.",
+            )
+        },
+        SINGLE,
+    ],
+};
+const MYSQL: Line = Line {
+    name: "MySQL",
+    majors: (0, 9),
+    topologies: &[
+        entry(
+            Topology::PrimaryReplica,
+            (3, 9, 3),
+            0,
+            "One member takes the writes, the group elects the next.",
+        ),
+        entry(
+            Topology::MultiMaster,
+            (3, 9, 3),
+            0,
+            "Every member takes writes; conflicts are refused on commit.",
+        ),
+        SINGLE,
+    ],
+};
 const REDIS_PORTS: &[Port] = &[port("redis", 6379), port("sentinel", 26379), port("cluster-bus", 16379)];
 const PG_PORTS: &[Port] = &[port("postgresql", 5432), port("patroni", 8008), port("etcd", 2379)];
 
@@ -165,34 +248,22 @@ pub const SERVICES: [ServiceEntry; 11] = [
         versions: &["18", "17", "15"],
         licence: "PostgreSQL",
         caution: None,
+        lines: &[],
     },
     ServiceEntry {
         id: ServiceKind::Mysql,
         name: "MySQL",
         category: Category::Databases,
         tagline: "The relational database behind much of the web",
-        description: "Fast simple reads, a wide choice of tools and hosts. Group Replication keeps the members \
-                      consistent and replaces a dead primary.",
-        topologies: &[
-            entry(
-                Topology::PrimaryReplica,
-                (3, 9, 3),
-                0,
-                "One member takes the writes, the group elects the next.",
-            ),
-            entry(
-                Topology::MultiMaster,
-                (3, 9, 3),
-                0,
-                "Every member takes writes; conflicts are refused on commit.",
-            ),
-            SINGLE,
-        ],
+        description: "Fast simple reads, a wide choice of tools and hosts. It runs as MariaDB, whose replicas follow by \
+                      transaction ids and whose members agree through Galera.",
+        topologies: MARIADB.topologies,
         parameters: false,
-        ports: &[port("mysql", 3306), port("group", 33061)],
-        versions: &["9.7", "8.4"],
+        ports: &[port("mysql", 3306), port("group", 4567)],
+        versions: &["11.8", "10.11"],
         licence: "GPL-2.0",
         caution: None,
+        lines: &[MARIADB, MYSQL],
     },
     ServiceEntry {
         id: ServiceKind::Redis,
@@ -207,6 +278,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         versions: &["8.0", "7.2", "7.0", "6.2"],
         licence: "BSD-3-Clause up to 7.2; AGPL-3.0 or RSAL from 8.0",
         caution: None,
+        lines: &[],
     },
     ServiceEntry {
         id: ServiceKind::Valkey,
@@ -221,6 +293,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         versions: &["9.1", "8.1", "8.0", "7.2"],
         licence: "BSD-3-Clause",
         caution: None,
+        lines: &[],
     },
     ServiceEntry {
         id: ServiceKind::Keydb,
@@ -245,6 +318,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         versions: &["6.3"],
         licence: "BSD-3-Clause",
         caution: Some("No release since 2023."),
+        lines: &[],
     },
     ServiceEntry {
         id: ServiceKind::Timescaledb,
@@ -259,6 +333,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         versions: &["2.31", "2.19"],
         licence: "Apache-2.0; compression and continuous aggregates under the Timescale License",
         caution: None,
+        lines: &[],
     },
     ServiceEntry {
         id: ServiceKind::Clickhouse,
@@ -282,6 +357,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         versions: &["26.9", "18.16"],
         licence: "Apache-2.0",
         caution: None,
+        lines: &[],
     },
     ServiceEntry {
         id: ServiceKind::Hydra,
@@ -296,6 +372,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         versions: &["11.1"],
         licence: "AGPL-3.0",
         caution: Some("No longer maintained by its makers."),
+        lines: &[],
     },
     ServiceEntry {
         id: ServiceKind::Keycloak,
@@ -318,6 +395,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         versions: &["26"],
         licence: "Apache-2.0",
         caution: None,
+        lines: &[],
     },
     ServiceEntry {
         id: ServiceKind::Rke2,
@@ -340,6 +418,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         versions: &["1.34", "1.33"],
         licence: "Apache-2.0",
         caution: None,
+        lines: &[],
     },
     ServiceEntry {
         id: ServiceKind::Rabbitmq,
@@ -362,6 +441,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         versions: &["4.3", "4.0", "3.10"],
         licence: "MPL-2.0",
         caution: None,
+        lines: &[],
     },
 ];
 
@@ -372,6 +452,22 @@ pub fn service(kind: ServiceKind) -> &'static ServiceEntry {
 }
 
 impl ServiceEntry {
+    fn line(&self, version: &str) -> Option<&'static Line> {
+        let major: u32 = version.split('.').next()?.parse().ok()?;
+        self.lines.iter().find(|line| (line.majors.0..=line.majors.1).contains(&major))
+    }
+    /// What its makers call this version: one service may have several makers.
+    pub fn name_of(&self, version: &str) -> &'static str {
+        self.line(version).map_or(self.name, |line| line.name)
+    }
+    /// Topologies this version can run in, the default first.
+    pub fn topologies_of(&self, version: &str) -> &'static [TopologyEntry] {
+        self.line(version).map_or(self.topologies, |line| line.topologies)
+    }
+    /// What this version offers in a topology.
+    pub fn offer(&self, version: &str, topology: Topology) -> Option<&'static TopologyEntry> {
+        self.topologies_of(version).iter().find(|t| t.topology == topology)
+    }
     /// What the catalogue says about one of its topologies.
     pub fn topology(&self, topology: Topology) -> Option<&'static TopologyEntry> {
         self.topologies.iter().find(|t| t.topology == topology)
@@ -381,6 +477,16 @@ impl ServiceEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_of_two_makers_offer_what_each_can() {
+        let mysql = service(ServiceKind::Mysql);
+        let failover = |version| mysql.offer(version, Topology::PrimaryReplica).map(|t| t.failover);
+        assert_eq!((mysql.name_of("10.11.19"), failover("10.11.19")), ("MariaDB", Some(Failover::ByHand)));
+        assert_eq!((mysql.name_of("9.7.4"), failover("9.7.4")), ("MySQL", Some(Failover::ByVote)));
+        let redis = service(ServiceKind::Redis);
+        assert_eq!(redis.offer("7.0", Topology::Sharded).map(|t| t.failover), Some(Failover::ByVote));
+    }
 
     #[test]
     fn every_service_has_one_entry_and_a_default_that_its_topology_takes() {

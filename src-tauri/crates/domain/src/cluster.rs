@@ -1,8 +1,8 @@
 //! What a cluster is meant to be: the row that state.db keeps.
 
 use crate::{
-    ClusterId, ClusterName, ClusterOptions, MachineId, NodeId, OptionEntry, Parameters, PlanId, ServiceKind,
-    Topology, service,
+    ClusterId, ClusterName, ClusterOptions, Failover, MachineId, NodeId, OptionEntry, Parameters, PlanId,
+    ServiceKind, Topology, service,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -150,7 +150,12 @@ impl ClusterSpec {
     }
     /// How many nodes are added when nobody says: to a single node two, so that three can vote.
     pub fn added_by_default(&self) -> u16 {
-        if self.topology == Topology::Single { 2 } else { 1 }
+        if self.topology == Topology::Single && self.votes_when_grown() { 2 } else { 1 }
+    }
+    /// Whether those who vote replace a dead primary once nodes were added.
+    pub fn votes_when_grown(&self) -> bool {
+        let offer = service(self.service).offer(&self.version, self.grown());
+        offer.is_some_and(|t| t.failover == Failover::ByVote)
     }
     /// What it becomes when nodes are added: a single node gets replicas.
     pub const fn grown(&self) -> Topology {
@@ -161,7 +166,7 @@ impl ClusterSpec {
     }
     /// The switches its service has in its topology.
     pub fn offered_options(&self) -> &'static [OptionEntry] {
-        service(self.service).topology(self.topology).map_or(&[], |t| t.options)
+        service(self.service).offer(&self.version, self.topology).map_or(&[], |t| t.options)
     }
     /// Every machine: those of the nodes and the gateway's.
     pub fn machines(&self) -> impl Iterator<Item = &MachineSpec> {

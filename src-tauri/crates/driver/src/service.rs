@@ -154,6 +154,17 @@ pub trait ServiceDriver: Send + Sync {
         target: &NodeSpec,
         switch: &(dyn Fn() -> Switch + Send + Sync),
     ) -> Result<HandOver>;
+    /// Lets `target` lead although the primary is dead: a person decided so, where nobody takes over by itself. The machine of
+    /// the primary must say that its process is gone; the target must hold all that any replica received. Writes that the
+    /// dead one sent to nobody are lost.
+    async fn take_over(
+        &self,
+        _cx: &ClusterContext,
+        target: &NodeSpec,
+        _switch: &(dyn Fn() -> Switch + Send + Sync),
+    ) -> Result<HandOver> {
+        Err(DriverError::Unsupported { what: format!("promoting {} without its primary", target.name) })
+    }
     /// Makes a node a candidate for promotion or not.
     async fn set_candidate(&self, cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<()>;
     /// Sets a replica's data aside and lets it copy everything from its primary again; waits until it streams, then the

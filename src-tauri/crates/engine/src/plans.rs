@@ -13,7 +13,7 @@ use crate::{
 };
 use clusterdeck_domain::{
     Change, ClusterId, ClusterSpec, CreateCluster, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState,
-    PlanId, Role, Topology,
+    PlanId, Role, Topology, dead_primary_of,
     preview::{chosen_parameters, nodes_per_shard, resolve_create},
     side_plan,
 };
@@ -43,6 +43,11 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
             target: named()?.id.clone(),
             name: named()?.name.clone(),
             max_lag_bytes: shared.settings().figures.max_promotion_lag_bytes,
+            by_hand: live
+                .observed
+                .as_ref()
+                .and_then(|seen| dead_primary_of(&live.spec, seen, node?))
+                .map(|dead| dead.id.clone()),
         }),
         Change::DrainNode { .. } => {
             Plan::DrainNode(drain_node::Plan { node: named()?.id.clone(), name: named()?.name.clone() })

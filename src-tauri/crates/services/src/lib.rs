@@ -3,11 +3,14 @@
 
 pub mod haproxy;
 mod measure;
+pub mod mysql;
 pub mod postgres;
 mod readiness;
 pub mod redis;
+mod tls;
 mod wait;
 
 pub use haproxy::Haproxy;
+pub use mysql::Mysql;
 pub use postgres::Postgres;
 pub use redis::Redis;

@@ -129,7 +129,8 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
     let cluster: Cluster = answer.read()?;
     let failover = &cluster.auto_failover;
     let readiness = match (failover.enabled, failover.ready) {
-        (false, _) => "off".to_owned(),
+        (false, _) if failover.reason.is_empty() => "off".to_owned(),
+        (false, _) => format!("off: {}", failover.reason),
         (true, true) => "ready".to_owned(),
         (true, false) => format!("not ready: {}", failover.reason),
     };

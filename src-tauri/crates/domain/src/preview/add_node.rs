@@ -50,11 +50,11 @@ pub(super) fn preview(
 fn grows(spec: &ClusterSpec, count: u16) -> Option<Finding> {
     let service = entry(spec);
     match spec.topology {
-        Topology::Single if service.topology(Topology::PrimaryReplica).is_none() => {
-            let text = format!("{} does not run with replicas.", service.name);
+        Topology::Single if service.offer(&spec.version, spec.grown()).is_none() => {
+            let text = format!("{} does not run with replicas.", service.name_of(&spec.version));
             return Some(Finding::new("single-does-not-grow", text).at("/cluster"));
         }
-        Topology::Single if count == 1 => {
+        Topology::Single if count == 1 && spec.votes_when_grown() => {
             return Some(
                 Finding::new(
                     "node-count",
@@ -79,7 +79,7 @@ fn grows(spec: &ClusterSpec, count: u16) -> Option<Finding> {
     if count == 0 {
         return Some(Finding::new("node-count", "At least one node must be added.").at("/count"));
     }
-    let max = usize::from(service.topology(spec.grown()).map_or(u16::MAX, |t| t.max_nodes));
+    let max = usize::from(service.offer(&spec.version, spec.grown()).map_or(u16::MAX, |t| t.max_nodes));
     let have = spec.data_nodes().count();
     (have + usize::from(count) > max).then(|| {
         Finding::new("too-many-nodes", format!("{} has {have} of at most {max} data nodes.", spec.name))
@@ -111,7 +111,7 @@ pub(super) fn room(
     };
     preview.blockers.extend(software(capacity));
     if capacity.missing.is_empty() && !capacity.versions.contains(&spec.version) {
-        let service = entry(spec).name;
+        let service = entry(spec).name_of(&spec.version);
         let there = match capacity.versions.as_slice() {
             [] => "none was found".to_owned(),
             found => format!("{} is what is there", found.join(", ")),
@@ -196,11 +196,15 @@ fn effects(spec: &ClusterSpec, count: u16, plan: Option<&Plan>, preview: &mut Pr
     let names = words::list(&names.iter().map(String::as_str).collect::<Vec<_>>());
     let them = if count == 1 { "it has" } else { "they have" };
     let start = if count == 1 { "starts" } else { "start" };
-    preview.effect(format!("{names} {start} with {} {}.", entry(spec).name, spec.version));
+    preview.effect(format!("{names} {start} with {} {}.", entry(spec).name_of(&spec.version), spec.version));
     if spec.topology == Topology::Single {
         let first = spec.data_nodes().next().map_or("its node", |n| n.name.as_str());
         preview.effect(format!("{first} stays as it is and takes the writes; {names} follow it."));
-        preview.effect("Automatic failover is on when they have caught up. The addresses stay the same.");
+        preview.effect(if spec.votes_when_grown() {
+            "Automatic failover is on when they have caught up. The addresses stay the same."
+        } else {
+            "The addresses stay the same."
+        });
     }
     preview.effect(match spec.grown() {
         Topology::PrimaryReplica => format!("No traffic goes there until {them} caught up with the primary."),

@@ -2,7 +2,7 @@
 
 use super::rules::{Load, even_nodes, even_shards, fits, voters_of, words};
 use super::{Facts, Finding, Preview, ResolvedCreate, resolve_create};
-use crate::{CreateCluster, REGION_LOCAL, Topology, service, side_plan};
+use crate::{CreateCluster, Failover, REGION_LOCAL, Topology, service, side_plan};
 
 /// One machine in front of the nodes, whatever their topology.
 const GATEWAYS: u16 = 1;
@@ -28,11 +28,26 @@ pub(super) fn preview(wish: &CreateCluster, facts: &Facts<'_>) -> Preview {
 
 fn warnings(made: &ResolvedCreate, wish: &CreateCluster, preview: &mut Preview) {
     let name = &made.name;
+    let offer = service(made.service).offer(&made.version, made.topology);
+    if let Some(limits) = offer.and_then(|o| o.limits) {
+        preview.warn(Finding::new("topology-limits", limits).at("/topology"));
+    }
     match made.topology {
         Topology::Single => preview.warn(
             Finding::new(
                 "single-node",
                 format!("One node, so no failover: when it fails, {name} is down until it is started again."),
+            )
+            .at("/topology"),
+        ),
+        Topology::PrimaryReplica if offer.is_some_and(|o| o.failover == Failover::ByHand) => preview.warn(
+            Finding::new(
+                "failover-by-hand",
+                format!(
+                    "When the primary fails, writes stop until it is back or you promote a replica by hand: {}'s \
+                     replication has no vote of its own.",
+                    service(made.service).name_of(&made.version)
+                ),
             )
             .at("/topology"),
         ),
@@ -53,7 +68,8 @@ fn warnings(made: &ResolvedCreate, wish: &CreateCluster, preview: &mut Preview) 
         }
         Topology::MultiMaster => {}
     }
-    if made.topology != Topology::Single && wish.auto_failover == Some(false) {
+    let by_vote = offer.is_some_and(|o| o.failover == Failover::ByVote);
+    if (by_vote || made.topology == Topology::MultiMaster) && wish.auto_failover == Some(false) {
         preview.warn(
             Finding::new(
                 "failover-off",
@@ -87,7 +103,12 @@ fn effects(made: &ResolvedCreate, load: &Load<'_>, preview: &mut Preview) {
         Topology::Sharded => "one address to begin with; clients then go to the nodes themselves",
     };
     preview.effect(format!("A machine of {small} for the endpoint: {address}."));
-    preview.effect(format!("{} {} is started: {}.", service(made.service).name, made.version, roles(made)));
+    preview.effect(format!(
+        "{} {} is started: {}.",
+        service(made.service).name_of(&made.version),
+        made.version,
+        roles(made)
+    ));
     if made.auto_failover {
         let who = match made.topology {
             Topology::Sharded => format!("the {} shard primaries vote", made.shards),

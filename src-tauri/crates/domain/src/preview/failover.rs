@@ -1,8 +1,8 @@
 //! Automatic failover on or off.
 
-use super::rules::{self, fresh, has_voters, voters};
+use super::rules::{self, failover_of, fresh, voters};
 use super::{Facts, Finding, Preview, Subject};
-use crate::Topology;
+use crate::{Failover, Topology, service};
 
 pub(super) fn preview(subject: &Subject<'_>, enabled: bool, facts: &Facts<'_>) -> Preview {
     let spec = subject.spec;
@@ -10,10 +10,17 @@ pub(super) fn preview(subject: &Subject<'_>, enabled: bool, facts: &Facts<'_>) -
     let switch = if enabled { "on" } else { "off" };
     let mut preview = Preview::titled(format!("Turn automatic failover of {name} {switch}"));
     preview.block(rules::free(subject));
-    if enabled && !has_voters(spec.topology) {
+    let kind = failover_of(spec);
+    if enabled && kind != Failover::ByVote {
         let why = match spec.topology {
-            Topology::Single => "there is no other node to fail over to",
-            _ => "every node takes writes, so there is nothing to fail over",
+            Topology::Single => "there is no other node to fail over to".to_owned(),
+            _ if kind == Failover::ByHand => {
+                let maker = service(spec.service).name_of(&spec.version);
+                format!(
+                    "{maker}'s replication has no vote of its own; promote a replica by hand, or choose multi-master"
+                )
+            }
+            _ => "every node takes writes, so there is nothing to fail over".to_owned(),
         };
         preview.block(
             Finding::new("no-voters", format!("{name} has no automatic failover: {why}.")).at("/cluster"),

@@ -24,6 +24,7 @@ mod undrain;
 
 pub use facts::{Busy, Capacity, Facts, Figures, MissingSoftware, Subject};
 pub use parameters::chosen_parameters;
+pub use promote::dead_primary_of;
 pub use resolve::{ResolvedCreate, resolve_create};
 pub use rules::{nodes_per_shard, promotion_candidate, replica_needed_for_writes, voters};
 

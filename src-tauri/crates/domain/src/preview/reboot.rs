@@ -44,7 +44,9 @@ pub(super) fn preview(subject: &Subject<'_>, node: &NodeSpec, facts: &Facts<'_>)
         ));
     }
     let leads = seen.node(&node.id).and_then(|n| n.role).is_some_and(crate::Role::takes_writes);
-    preview.effect(if leads && spec.topology == Topology::PrimaryReplica {
+    preview.effect(if leads && rules::failover_of(spec) == crate::Failover::ByHand {
+        format!("{} stays the primary: nobody takes over by itself.", node.name)
+    } else if leads && spec.topology == Topology::PrimaryReplica {
         "The voters stand aside meanwhile, so that its absence is not taken for a failure.".to_owned()
     } else {
         format!("No new connection goes to {}; open work is waited for.", node.name)

@@ -2,11 +2,11 @@
 
 use super::drain::not_the_primary;
 use super::rules::{
-    self, backup_age, clients_of, entry, fresh, keeps_writes, nodes_able_to_serve, others,
+    self, backup_age, clients_of, entry, failover_of, fresh, keeps_writes, nodes_able_to_serve, others,
     quorum_after_removal, replica_needed_for_writes, replicas_that_follow, voters_without, words,
 };
 use super::{Facts, Finding, Preview, Subject};
-use crate::{Change, ClusterObserved, ClusterSpec, NodeKind, NodeSpec, Topology};
+use crate::{Change, ClusterObserved, ClusterSpec, Failover, NodeKind, NodeSpec, Topology};
 
 pub(super) fn preview(subject: &Subject<'_>, node: &NodeSpec, facts: &Facts<'_>) -> Preview {
     let spec = subject.spec;
@@ -60,7 +60,7 @@ fn shrinks(spec: &ClusterSpec, node: &NodeSpec) -> Option<Finding> {
             .hint("Add a data node first; it votes as well.")
         });
     }
-    let min = usize::from(entry(spec).topology(spec.topology).map_or(1, |t| t.min_nodes));
+    let min = usize::from(entry(spec).offer(&spec.version, spec.topology).map_or(1, |t| t.min_nodes));
     if data > min {
         return None;
     }
@@ -150,7 +150,7 @@ fn effects(spec: &ClusterSpec, node: &NodeSpec, preview: &mut Preview) {
     }
     preview.effect(match spec.topology {
         Topology::Sharded => format!("{name} leaves the cluster, and all other nodes forget it."),
-        Topology::PrimaryReplica => {
+        Topology::PrimaryReplica if failover_of(spec) == Failover::ByVote => {
             format!("{name} leaves the cluster; its vote, if it has one, goes to another node.")
         }
         _ => format!("{name} leaves the cluster."),

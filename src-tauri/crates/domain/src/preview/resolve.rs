@@ -1,10 +1,10 @@
 //! From what the wizard left open to what will be made. Preview and engine both use this, so that they agree.
 
-use super::rules::{has_voters, software};
+use super::rules::software;
 use super::{Facts, Finding};
 use crate::{
-    ClusterName, ClusterOption, ClusterOptions, CreateCluster, LayoutError, Plan, PlanId, ProviderId,
-    REGION_LOCAL, ServiceEntry, ServiceKind, Slot, Topology, TopologyEntry, layout, service,
+    ClusterName, ClusterOption, ClusterOptions, CreateCluster, Failover, LayoutError, Plan, PlanId,
+    ProviderId, REGION_LOCAL, ServiceEntry, ServiceKind, Slot, Topology, TopologyEntry, layout, service,
 };
 
 /// A wish with nothing left open.
@@ -67,13 +67,20 @@ pub fn resolve_create(wish: &CreateCluster, facts: &Facts<'_>) -> Result<Resolve
         );
         return Err(found);
     }
-    let form = form(wish, entry).map_err(|f| found.push(f)).ok();
-    let place = place(wish, entry, facts).map_err(|mut f| found.append(&mut f)).ok();
+    let place = place(wish, entry, facts);
+    // What can be had depends on the version, as far as one was found.
+    let version = place.as_ref().map_or(wish.version.as_deref().unwrap_or_default(), |(version, _)| version);
+    let form = form(wish, entry, version).map_err(|f| found.push(f)).ok();
+    let place = place.map_err(|mut f| found.append(&mut f)).ok();
     let (Some(name), Some((chosen, nodes, shards, slots)), Some((version, plan))) = (name, form, place)
     else {
         return Err(found);
     };
-    let (topology, options) = (chosen.topology, options(wish, chosen, nodes)?);
+    let (topology, failover) = (chosen.topology, chosen.failover);
+    if failover == Failover::ByHand && wish.auto_failover == Some(true) {
+        return Err(vec![by_hand_only(entry.name_of(&version))]);
+    }
+    let options = options(wish, chosen, nodes)?;
     Ok(ResolvedCreate {
         name,
         service: wish.service,
@@ -86,9 +93,19 @@ pub fn resolve_create(wish: &CreateCluster, facts: &Facts<'_>) -> Result<Resolve
         region: wish.region.clone().unwrap_or_else(|| REGION_LOCAL.to_owned()),
         plan,
         protected: wish.protected,
-        auto_failover: has_voters(topology) && wish.auto_failover.unwrap_or(true),
+        auto_failover: failover == Failover::ByVote && wish.auto_failover.unwrap_or(true),
         options,
     })
+}
+
+/// Nobody votes, so nobody takes over by itself.
+fn by_hand_only(name: &str) -> Finding {
+    Finding::new(
+        "failover-by-hand",
+        format!("Automatic failover is not available, because {name}'s replication has no vote of its own."),
+    )
+    .at("/auto_failover")
+    .hint("Leave it off and promote a replica by hand when the primary fails, or choose multi-master.")
 }
 
 fn new_name(wish: &CreateCluster, facts: &Facts<'_>) -> Result<ClusterName, Finding> {
@@ -104,15 +121,15 @@ fn new_name(wish: &CreateCluster, facts: &Facts<'_>) -> Result<ClusterName, Find
     }
 }
 
-type Form<'a> = (&'a TopologyEntry, u16, u16, Vec<Slot>);
+type Form = (&'static TopologyEntry, u16, u16, Vec<Slot>);
 
-fn form<'a>(wish: &CreateCluster, entry: &'a ServiceEntry) -> Result<Form<'a>, Finding> {
+fn form(wish: &CreateCluster, entry: &ServiceEntry, version: &str) -> Result<Form, Finding> {
     let chosen = match wish.topology {
-        None => entry.topologies.first(),
-        Some(topology) => entry.topology(topology),
+        None => entry.topologies_of(version).first(),
+        Some(topology) => entry.offer(version, topology),
     };
     let Some(chosen) = chosen else {
-        let offered: Vec<&str> = entry.topologies.iter().map(|t| t.topology.id()).collect();
+        let offered: Vec<&str> = entry.topologies_of(version).iter().map(|t| t.topology.id()).collect();
         let wanted = wish.topology.map_or("any topology", Topology::id);
         return Err(Finding::new(
             "topology-unsupported",
@@ -123,14 +140,17 @@ fn form<'a>(wish: &CreateCluster, entry: &'a ServiceEntry) -> Result<Form<'a>, F
     };
     let topology = chosen.topology;
     let (nodes, shards) = counts(wish, chosen);
-    let slots = layout(topology, nodes, shards, (chosen.min_nodes, chosen.max_nodes)).map_err(|wrong| {
-        let text = format!("{}.", super::rules::words::sentence(&wrong.to_string()));
-        match wrong {
-            LayoutError::NodeCount { .. } => Finding::new("node-count", text).at("/nodes"),
-            LayoutError::Uneven { .. } => Finding::new("uneven-shards", text).at("/nodes"),
-            LayoutError::Shards { .. } => Finding::new("shard-count", text).at("/shards"),
-        }
-    })?;
+    let mut slots =
+        layout(topology, nodes, shards, (chosen.min_nodes, chosen.max_nodes)).map_err(|wrong| {
+            let text = format!("{}.", super::rules::words::sentence(&wrong.to_string()));
+            match wrong {
+                LayoutError::NodeCount { .. } => Finding::new("node-count", text).at("/nodes"),
+                LayoutError::Uneven { .. } => Finding::new("uneven-shards", text).at("/nodes"),
+                LayoutError::Shards { .. } => Finding::new("shard-count", text).at("/shards"),
+            }
+        })?;
+    // A witness has nothing to witness where nobody votes.
+    slots.retain(|slot| !slot.witness || chosen.failover == Failover::ByVote);
     Ok((chosen, nodes, shards, slots))
 }
 

@@ -1,7 +1,7 @@
 //! Resync: every replica gets a fresh copy of its primary's data, one after the other. Never automatic.
 
 use super::add_node::copy_ms;
-use super::rules::{self, fresh, has_voters, leaders_well, words, writes_would_stop};
+use super::rules::{self, fresh, has_replicas, leaders_well, words, writes_would_stop};
 use super::{Facts, Finding, Preview, Subject};
 use crate::{ClusterObserved, NodeSpec, Role, Topology};
 
@@ -18,7 +18,7 @@ pub(super) fn preview(subject: &Subject<'_>, facts: &Facts<'_>) -> Preview {
         );
         return preview;
     }
-    if !has_voters(spec.topology) {
+    if !has_replicas(spec.topology) {
         preview.block(
             Finding::new(
                 "no-replicas",

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may stop so")]
 
 mod builder;
+mod by_hand;
 mod cluster_changes;
 mod create;
 mod golden;

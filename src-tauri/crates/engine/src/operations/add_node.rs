@@ -67,7 +67,7 @@ async fn reserve(cx: StepContext, plan: Plan) -> Result<()> {
         let nodes = plan.nodes.len() + 1;
         cx.update_spec(move |spec| {
             if spec.topology == Topology::Single {
-                (spec.topology, spec.auto_failover) = (Topology::PrimaryReplica, true);
+                (spec.topology, spec.auto_failover) = (spec.grown(), spec.votes_when_grown());
                 spec.options = first_options(spec, nodes);
             }
         })

@@ -5,7 +5,7 @@ use crate::{
     passwords,
     step::{Step, StepContext, step},
 };
-use clusterdeck_domain::{ClusterSpec, Health, Lifecycle, NodeId, NodeSpec, Topology};
+use clusterdeck_domain::{ClusterSpec, Health, Lifecycle, NodeId, NodeSpec, Topology, voters};
 use clusterdeck_driver::{DriverError, MachineRequest, StartAs};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -28,7 +28,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
         step("start", "Start the servers", start_servers),
         step("form", "Bring the nodes together", form).within(Duration::from_secs(60)),
     ];
-    if plan.spec.topology == Topology::PrimaryReplica {
+    if !voters(&plan.spec).is_empty() {
         steps.push(step("failover", "Start the voters", |cx| async move { cx.arm_failover().await }));
     }
     steps.push(step("endpoint", "Open the endpoints", |cx| async move { cx.apply_endpoints().await }));

@@ -41,6 +41,14 @@ const PACKAGES: &[(&str, [&str; 6])] = &[
     ),
     ("patroni", ["patroni", "patroni-etcd", "", "", "", ""]),
     ("etcd", ["etcd-server", "etcd", "", "etcd", "etcd", "etcd"]),
+    ("mariadbd", ["mariadb-server", "mariadb-server", "mariadb", "mariadb", "mariadb", "mariadb"]),
+    (
+        "mariadb-backup",
+        ["mariadb-backup", "mariadb-backup", "mariadb", "mariadb", "mariadb-backup", "mariadb"],
+    ),
+    ("socat", ["socat", "socat", "socat", "socat", "socat", "socat"]),
+    ("rsync", ["rsync", "rsync", "rsync", "rsync", "rsync", "rsync"]),
+    ("perl", ["perl", "perl", "perl", "perl", "perl", "perl"]),
 ];
 
 /// Programs that Debian 12 has in its backports only.

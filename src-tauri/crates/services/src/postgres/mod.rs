@@ -14,9 +14,8 @@ mod patroni;
 mod readiness;
 mod sessions;
 mod sql;
-mod tls;
 
-use crate::measure::Readings;
+use crate::{measure::Readings, tls};
 use async_trait::async_trait;
 use clusterdeck_domain::{
     ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Parameter, Sensitive, ServiceKind,

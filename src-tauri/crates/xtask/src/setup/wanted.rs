@@ -73,11 +73,15 @@ const SERVERS: [Want; 5] = [
     Want { required: false, backports: true, ..server("valkey-server", "valkey-server", "Valkey clusters") },
 ];
 
-const TESTS: [Want; 12] = [
+const TESTS: [Want; 16] = [
     server("postgresql", "pg_ctlcluster", "PostgreSQL clusters, which are not offered yet"),
     server("patroni", "patroni", "the same: runs their servers"),
     want("python3-psycopg2", Sign::Nothing, "the same: what Patroni speaks to them with"),
     server("etcd-server", "etcd", "the same: where their nodes agree"),
+    server("mariadb-server", "mariadbd", "MariaDB clusters, as MySQL's family"),
+    want("galera-4", Sign::Nothing, "the same: where its members agree"),
+    want("mariadb-backup", Sign::Program("mariadb-backup"), "the same: copies a running server"),
+    want("rsync", Sign::Program("rsync"), "the same: copies a member"),
     want("webkit2gtk-driver", Sign::Program("WebKitWebDriver"), "drives the real window in tests"),
     want("xvfb", Sign::Program("Xvfb"), "a screen for tests where there is none"),
     want("xauth", Sign::Program("xauth"), "the same"),

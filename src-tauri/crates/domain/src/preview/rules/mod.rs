@@ -12,7 +12,8 @@ pub(super) use group::{
 pub use group::{nodes_per_shard, promotion_candidate, replica_needed_for_writes};
 pub use quorum::voters;
 pub(super) use quorum::{
-    even_nodes, even_shards, has_voters, quorum_after_removal, quorum_without, voters_of, voters_without,
+    even_nodes, even_shards, failover_of, has_replicas, quorum_after_removal, quorum_without, voters_of,
+    voters_without,
 };
 pub(super) use room::{Load, fits, software};
 

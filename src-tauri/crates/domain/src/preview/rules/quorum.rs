@@ -2,11 +2,16 @@
 
 use super::{Leader, leader, words};
 use crate::preview::Finding;
-use crate::{ClusterObserved, ClusterSpec, Health, NodeSpec, Topology};
+use crate::{ClusterObserved, ClusterSpec, Failover, Health, NodeSpec, Topology, service};
 
-/// Somebody votes on a failover.
-pub(in crate::preview) const fn has_voters(topology: Topology) -> bool {
+/// Some nodes follow others and can take their place.
+pub(in crate::preview) const fn has_replicas(topology: Topology) -> bool {
     matches!(topology, Topology::PrimaryReplica | Topology::Sharded)
+}
+
+/// How a dead primary of this cluster is replaced.
+pub(in crate::preview) fn failover_of(spec: &ClusterSpec) -> Failover {
+    service(spec.service).offer(&spec.version, spec.topology).map_or(Failover::Never, |t| t.failover)
 }
 
 /// The nodes that vote on a failover where voters stand beside the servers: three, or five where so many are in service,
@@ -17,7 +22,7 @@ pub fn voters(spec: &ClusterSpec) -> Vec<&NodeSpec> {
 }
 
 fn voters_among<'a>(spec: &ClusterSpec, nodes: impl Iterator<Item = &'a NodeSpec>) -> Vec<&'a NodeSpec> {
-    if spec.topology != Topology::PrimaryReplica {
+    if spec.topology != Topology::PrimaryReplica || failover_of(spec) != Failover::ByVote {
         return Vec::new();
     }
     let mut voters: Vec<_> = nodes.collect();

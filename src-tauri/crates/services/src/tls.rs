@@ -1,5 +1,6 @@
 //! The certificates of a cluster: an authority of its own, whose key is one of the cluster's secrets, and one certificate
-//! for each machine, made when it is needed. P-256, because PostgreSQL's SCRAM cannot bind to an Ed25519 certificate.
+//! for each machine, made when it is needed. Shared by the families that need one. P-256, because PostgreSQL's SCRAM cannot
+//! bind to an Ed25519 certificate.
 
 use clusterdeck_domain::{ClusterId, Sensitive};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, Result};

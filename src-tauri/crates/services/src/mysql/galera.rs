@@ -1,0 +1,377 @@
+//! Members of a multi-master: Galera agrees on every transaction before it is acknowledged, notices who is gone, and lets a
+//! minority refuse everything. What it does not do by itself is to begin again after all members are gone: then the one
+//! that has most is found, and only when it is known of every member how much that has.
+
+use super::{
+    accounts, config, flavour,
+    form::{self, answering},
+    sql::{ANSWER, As, GLANCE, Session, number, text},
+    unit::{UNIT, server_unit},
+};
+use crate::{
+    tls,
+    wait::{Look, until},
+};
+use clusterdeck_domain::{Lifecycle, NodeSpec};
+use clusterdeck_driver::{
+    ClusterContext, DriverError, Machine, Progress, Result, StartAs, Traffic, UnitState,
+};
+use futures::future::join_all;
+use std::time::Duration;
+
+/// Where members talk to each other, and where one that was away for a short time catches up.
+pub(crate) const PORT: u16 = 4567;
+pub(crate) const CATCH_UP_PORT: u16 = 4568;
+/// Finds out how far a stopped server had come.
+const POSITION_UNIT: &str = "mysql-position";
+/// A member that gets everything from another one shows its growing folder.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// So often a member that joins is started again.
+const COPY_TRIES: u32 = 3;
+const SYNCED: u64 = 4;
+const MIB: u64 = 1 << 20;
+
+/// The name of the group. It has at most 32 bytes; with more, members do not understand each other and only time out.
+fn group(cx: &ClusterContext) -> String {
+    cx.spec.id.as_str().rsplit('_').next().unwrap_or_default().chars().take(32).collect()
+}
+
+/// The member that begins a new group; the others get everything from it.
+pub(crate) fn is_first(cx: &ClusterContext, node: &NodeSpec) -> bool {
+    cx.spec.data_nodes().next().is_some_and(|n| n.id == node.id)
+}
+
+fn at(machine: &dyn Machine, port: u16) -> String {
+    format!("{}:{}", machine.address(), machine.port(port))
+}
+
+/// Members suspect one that is silent for a second and go on without it (measured with these: 2.1 s; 6.2 s without).
+pub(crate) fn lines(
+    cx: &ClusterContext,
+    node: &NodeSpec,
+    machine: &dyn Machine,
+) -> Result<Vec<(&'static str, String)>> {
+    let others = cx.spec.data_nodes().filter_map(|n| cx.machine(n).ok());
+    let members: Vec<_> = others.map(|m| at(m.as_ref(), PORT)).collect();
+    let path = |path: &str| machine.path(path).to_string_lossy().into_owned();
+    let cache = (machine.plan().disk_bytes / 40).clamp(64 * MIB, 1024 * MIB);
+    let options = [
+        "evs.keepalive_period=PT0.2S".to_owned(),
+        "evs.inactive_check_period=PT0.2S".to_owned(),
+        "evs.suspect_timeout=PT1S".to_owned(),
+        "evs.inactive_timeout=PT3S".to_owned(),
+        format!("gcache.size={cache}"),
+        format!("gmcast.listen_addr=ssl://{}", at(machine, PORT)),
+        format!("ist.recv_addr={}", at(machine, CATCH_UP_PORT)),
+        "socket.ssl=YES".to_owned(),
+        format!("socket.ssl_ca={}", path(tls::CA_FILE)),
+        format!("socket.ssl_cert={}", path(tls::CERT_FILE)),
+        format!("socket.ssl_key={}", path(tls::KEY_FILE)),
+    ];
+    Ok(vec![
+        ("wsrep-on", "ON".to_owned()),
+        ("wsrep-cluster-name", group(cx)),
+        ("wsrep-cluster-address", format!("gcomm://{}", members.join(","))),
+        ("wsrep-node-name", node.name.clone()),
+        ("wsrep-node-address", at(machine, PORT)),
+        ("wsrep-node-incoming-address", at(machine, config::PORT)),
+        ("wsrep-provider-options", format!("\"{}\"", options.join(";"))),
+        ("wsrep-sst-method", "mariabackup".to_owned()),
+        ("wsrep-sst-receive-address", at(machine, config::COPY_PORT)),
+        ("wsrep-sst-auth", sign_in(cx)?),
+        ("wsrep-slave-threads", "4".to_owned()),
+        ("binlog-format", "ROW".to_owned()),
+        ("default-storage-engine", "InnoDB".to_owned()),
+        ("innodb-autoinc-lock-mode", "2".to_owned()),
+    ])
+}
+
+/// How the copy of a whole member signs in on the sending one.
+fn sign_in(cx: &ClusterContext) -> Result<String> {
+    Ok(format!("{}:{}", accounts::COPY, cx.secrets.newest(accounts::COPY)?.reveal()))
+}
+
+/// The copy of a whole member goes over TLS, each end with a certificate of the cluster.
+pub(crate) fn sections(machine: &dyn Machine) -> String {
+    let path = |path: &str| machine.path(path).to_string_lossy().into_owned();
+    format!(
+        "[sst]\nencrypt=4\ntca={}\ntcert={}\ntkey={}\nsockopt=,bind={}\n",
+        path(tls::CA_FILE),
+        path(tls::CERT_FILE),
+        path(tls::KEY_FILE),
+        machine.address()
+    )
+}
+
+/// Writes what a member does when it starts: join, or begin the group.
+pub(crate) async fn take_part(cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
+    let machine = cx.machine(node)?;
+    machine.remove(config::POSITION).await?;
+    machine.write(config::ROLE, b"SELECT 1;\n", 0o600).await?;
+    let creating = cx.spec.lifecycle == Lifecycle::Creating;
+    let begins =
+        *start_as == StartAs::Primary || creating && is_first(cx, node) && !ready_elsewhere(cx, node).await;
+    if begins {
+        return machine.write(config::LEAD, b"--wsrep-new-cluster\n", 0o600).await;
+    }
+    Ok(())
+}
+
+/// What a member says of its group.
+struct Says {
+    state: u64,
+    ready: bool,
+    size: u64,
+    committed: u64,
+}
+
+impl Says {
+    const fn serves(&self) -> bool {
+        self.ready && self.state == SYNCED
+    }
+}
+
+/// Asks a member. Without its group it refuses everything but this.
+async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Says> {
+    let mut session = Session::open(cx, node, As::Watch, GLANCE).await?;
+    let rows = session
+        .rows(
+            "SHOW GLOBAL STATUS WHERE Variable_name IN \
+             ('wsrep_local_state', 'wsrep_ready', 'wsrep_cluster_size', 'wsrep_last_committed')",
+        )
+        .await?;
+    let row = |name: &str| rows.iter().find(|row| text(row, 0).as_deref() == Some(name));
+    let value = |name: &str| row(name).and_then(|row| number(row, 1)).unwrap_or(0);
+    Ok(Says {
+        state: value("wsrep_local_state"),
+        ready: row("wsrep_ready").and_then(|row| text(row, 1)).as_deref() == Some("ON"),
+        size: value("wsrep_cluster_size"),
+        committed: value("wsrep_last_committed"),
+    })
+}
+
+/// Members that are asked, all at once.
+async fn all(cx: &ClusterContext) -> Vec<(&NodeSpec, Result<Says>)> {
+    join_all(
+        cx.spec.data_nodes().filter(|n| !n.drained).map(|node| async move { (node, ask(cx, node).await) }),
+    )
+    .await
+}
+
+async fn ready_elsewhere(cx: &ClusterContext, node: &NodeSpec) -> bool {
+    all(cx).await.iter().any(|(n, says)| n.id != node.id && says.as_ref().is_ok_and(|s| s.ready))
+}
+
+/// A member that serves.
+pub(crate) async fn any_member(cx: &ClusterContext) -> Result<&NodeSpec> {
+    let found = all(cx).await.into_iter().find(|(_, says)| says.as_ref().is_ok_and(Says::serves));
+    found
+        .map(|(node, _)| node)
+        .ok_or_else(|| DriverError::transient("no member of the group serves at the moment"))
+}
+
+/// Waits until all members are one group.
+pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()> {
+    let members = join_all(cx.spec.data_nodes().map(|node| joined(cx, node, progress)));
+    members.await.into_iter().collect::<Result<Vec<()>>>()?;
+    let wanted = cx.spec.data_nodes().count() as u64;
+    until!(STUCK_AFTER, async {
+        let says = ask(cx, any_member(cx).await?).await?;
+        Ok(if says.size >= wanted {
+            Look::Done(())
+        } else {
+            Look::NotYet(format!("{} of {wanted} members are in the group", says.size))
+        })
+    })
+}
+
+/// Waits until a started member has all the group has.
+pub(crate) async fn joined(cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
+    let machine = cx.machine(node)?;
+    let begins = cx.spec.lifecycle == Lifecycle::Creating && is_first(cx, node);
+    if !begins && !machine.exists(config::DATA).await? {
+        // Ours, not the group's own way of copying: that waits ten seconds before it begins, and tells nobody how far it is.
+        let from =
+            until!(form::ANSWERS_WITHIN, async { any_member(cx).await.map(|n| Look::Done(n.clone())) })?;
+        form::received(cx, node, &from, progress).await?;
+    }
+    progress.note(&format!("{} joins the group", node.name));
+    until!(STUCK_AFTER, async {
+        if let UnitState::Crashed { detail, restarts } = machine.state(UNIT).await? {
+            // A copy that fails ends the member that waits for it: it asks again.
+            if restarts < COPY_TRIES && machine.restart_due(UNIT).await? {
+                form::start_node(cx, node, &StartAs::Member).await?;
+            } else if restarts >= COPY_TRIES {
+                return Err(DriverError::rejected(
+                    format!("the server of {} does not run: {detail}", node.name),
+                    "the log of its unit says more",
+                ));
+            }
+            return Ok(Look::NotYet(format!("{} starts again", node.name)));
+        }
+        match ask(cx, node).await {
+            Ok(says) if says.serves() => Ok(Look::Done(())),
+            Ok(says) => Ok(Look::NotYet(format!(
+                "{} is not in step with the group (state {})",
+                node.name, says.state
+            ))),
+            Err(e) if e.is_transient() => {
+                let size = machine.disk_bytes(config::FOLDER).await?;
+                Ok(Look::Moving(format!("{} joins the group", node.name), size))
+            }
+            Err(e) => Err(e),
+        }
+    })?;
+    answering(cx, node).await?;
+    form::may_take(cx, node, Traffic::ReadWrite).await
+}
+
+/// Every member's file names all members, for when it starts again.
+pub(crate) async fn settle(cx: &ClusterContext) -> Result<()> {
+    for node in cx.spec.data_nodes() {
+        let Ok(machine) = cx.machine(node) else { continue };
+        if machine.exists(config::CONF).await? {
+            let conf = config::conf(cx, node, machine.as_ref())?;
+            machine.write(config::CONF, conf.as_bytes(), 0o600).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies of whole members sign in with the newest password.
+pub(crate) async fn use_newest(cx: &ClusterContext) -> Result<()> {
+    settle(cx).await?;
+    for node in cx.spec.data_nodes().filter(|n| !n.drained) {
+        let mut session = Session::open(cx, node, As::Operator, ANSWER).await?;
+        session.run(format!("SET GLOBAL wsrep_sst_auth = '{}'", sign_in(cx)?)).await?;
+    }
+    Ok(())
+}
+
+/// How far a member that is in no group has come.
+enum Known<'a> {
+    /// It runs alone, refuses everything, and has this much.
+    Alone(&'a NodeSpec, u64),
+    /// It is stopped and has this much.
+    Stopped(&'a NodeSpec, Position),
+}
+
+/// The last transaction of a group: the group's id, which is new whenever one begins from nothing, and the number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Position {
+    /// `None` for a member that never was in step with any.
+    group: Option<String>,
+    number: u64,
+}
+
+impl Position {
+    /// Reads `0ea1…-…:17`; a member without a history says `00000000-…:-1`.
+    fn parse(text: &str) -> Option<Self> {
+        let (group, number) = text.trim().rsplit_once(':')?;
+        if group.chars().all(|c| matches!(c, '0' | '-')) {
+            return Some(Self { group: None, number: 0 });
+        }
+        Some(Self { group: Some(group.to_owned()), number: number.parse().ok()? })
+    }
+}
+
+impl Known<'_> {
+    fn group(&self) -> Option<&str> {
+        match self {
+            Self::Alone(..) => None,
+            Self::Stopped(_, at) => at.group.as_deref(),
+        }
+    }
+    /// Sorts by how much it has; of equals, one that runs; then the oldest.
+    fn rank(&self) -> (u64, bool, std::cmp::Reverse<u16>) {
+        match self {
+            Self::Alone(node, at) => (*at, true, std::cmp::Reverse(node.ordinal)),
+            Self::Stopped(node, at) => (at.number, false, std::cmp::Reverse(node.ordinal)),
+        }
+    }
+}
+
+/// What a stopped member should be when it is started again: one that joins, or, when there is no group left, the one that
+/// begins it again.
+pub(crate) async fn restart_as(cx: &ClusterContext, node: &NodeSpec) -> Result<StartAs> {
+    let members = all(cx).await;
+    if members.iter().any(|(_, says)| says.as_ref().is_ok_and(|s| s.ready)) {
+        return Ok(StartAs::Member);
+    }
+    let mut known = Vec::new();
+    for (member, says) in &members {
+        known.push(match says {
+            Ok(says) => Known::Alone(member, says.committed),
+            Err(_) => Known::Stopped(member, position(cx, member).await?),
+        });
+    }
+    let mut groups: Vec<_> = known.iter().filter_map(Known::group).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    if groups.len() > 1 {
+        return Err(DriverError::transient(
+            "the members come from different groups; which one counts is not known",
+        ));
+    }
+    let best = known.iter().max_by_key(|k| k.rank());
+    match best {
+        Some(Known::Stopped(best, _)) if best.id == node.id => {
+            tracing::warn!(node = %node.name, "no member of the group is left; the one that has most begins it again");
+            Ok(StartAs::Primary)
+        }
+        Some(Known::Stopped(best, _)) => {
+            Err(DriverError::transient(format!("{} has most and begins the group again first", best.name)))
+        }
+        Some(Known::Alone(best, _)) => {
+            tracing::warn!(node = %best.name, "the others are gone; the member that is left and has most is the group");
+            let mut session = Session::open(cx, best, As::Operator, ANSWER).await?;
+            session.run("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'").await?;
+            Ok(StartAs::Member)
+        }
+        None => Ok(StartAs::Member),
+    }
+}
+
+/// How far a stopped member had come. Finding out takes a moment: the server reads its own logs for it.
+async fn position(cx: &ClusterContext, node: &NodeSpec) -> Result<Position> {
+    let machine = cx.machine(node)?;
+    if machine.state(UNIT).await?.is_running() {
+        return Err(DriverError::transient(format!("{} is starting and not in the group yet", node.name)));
+    }
+    match machine.read(config::POSITION).await {
+        Ok(bytes) => {
+            machine.stop(POSITION_UNIT).await?;
+            let words = String::from_utf8_lossy(&bytes).into_owned();
+            return Position::parse(&words).ok_or_else(|| {
+                DriverError::transient(format!(
+                    "how far {} had come cannot be found out: {}",
+                    node.name,
+                    words.trim()
+                ))
+            });
+        }
+        Err(DriverError::Gone { .. }) => {}
+        Err(e) => return Err(e),
+    }
+    if !machine.state(POSITION_UNIT).await?.is_running() {
+        let software = flavour::software(&cx.spec, machine.as_ref()).await?;
+        machine.stop(POSITION_UNIT).await?;
+        machine.start(&server_unit(machine.as_ref(), &software, POSITION_UNIT, "position")).await?;
+    }
+    Err(DriverError::transient(format!("finding out how far {} had come", node.name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_read_as_the_server_tells_them() {
+        let known = Position::parse("26fb2b34-e714-11f1-82fa-6b4e316c8d2d:17\n").unwrap();
+        assert_eq!((known.group.is_some(), known.number), (true, 17));
+        let new = Position::parse("00000000-0000-0000-0000-000000000000:-1").unwrap();
+        assert_eq!((new.group, new.number), (None, 0), "it has nothing that anybody lacks");
+        assert_eq!(Position::parse("26fb2b34-e714-11f1-82fa-6b4e316c8d2d:-1"), None, "unknown is not nought");
+        assert_eq!(Position::parse("unknown"), None);
+    }
+}

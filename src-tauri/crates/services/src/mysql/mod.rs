@@ -1,0 +1,169 @@
+//! MySQL's family: MariaDB, whose replicas follow by transaction ids and whose members agree through Galera. Replication
+//! has no vote of its own, so a primary is only ever replaced because a person says so; who leads is noted on the machines.
+
+mod accounts;
+mod change;
+mod config;
+mod copy;
+mod flavour;
+mod form;
+mod galera;
+mod gtid;
+mod hand_over;
+mod listeners;
+mod note;
+mod observe;
+mod readiness;
+mod replication;
+mod sql;
+mod survey;
+mod unit;
+
+use crate::{measure::Readings, tls};
+use async_trait::async_trait;
+use clusterdeck_domain::{ClusterObserved, NodeId, NodeSpec, Sensitive, ServiceKind};
+use clusterdeck_driver::{
+    ClusterContext, DriverError, HandOver, Listener, Progress, Result, ServiceDriver, StartAs, Switch,
+};
+
+/// The driver of the family.
+#[derive(Debug, Default)]
+pub struct Mysql {
+    readings: Readings,
+}
+
+impl Mysql {
+    /// Makes it.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+#[async_trait]
+impl ServiceDriver for Mysql {
+    fn services(&self) -> &'static [ServiceKind] {
+        flavour::SERVICES
+    }
+    fn programs(&self, _service: ServiceKind) -> &'static [(&'static str, &'static str)] {
+        flavour::PROGRAMS
+    }
+    fn ports(&self, _service: ServiceKind) -> &'static [u16] {
+        &[config::PORT, config::COPY_PORT, config::HEALTH_PORT, galera::PORT, galera::CATCH_UP_PORT]
+    }
+    fn secret_names(&self) -> &'static [&'static str] {
+        &["people", accounts::OPERATOR, accounts::REPLICA, accounts::WATCH, accounts::COPY, tls::CA]
+    }
+    fn make_secret(&self, name: &str) -> Option<Sensitive<String>> {
+        if name == tls::CA { tls::new_authority() } else { None }
+    }
+    fn people(&self, _service: ServiceKind) -> (&'static str, &'static str) {
+        (accounts::PEOPLE, "mysql")
+    }
+    fn database(&self, _service: ServiceKind) -> Option<&'static str> {
+        Some(accounts::PEOPLE)
+    }
+    fn server_unit(&self) -> &'static str {
+        unit::UNIT
+    }
+    fn voters<'a>(&self, _cx: &'a ClusterContext) -> Vec<&'a NodeSpec> {
+        Vec::new()
+    }
+
+    async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
+        form::start_node(cx, node, start_as).await
+    }
+    fn restarts_in_place(&self) -> bool {
+        true
+    }
+    async fn restart_in_place(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+        change::restart_in_place(cx, node).await
+    }
+    async fn can_start(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+        flavour::software(&cx.spec, cx.machine(node)?.as_ref()).await.map(drop)
+    }
+    async fn stop_node(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+        form::stop_node(cx, node).await
+    }
+    async fn form(&self, cx: &ClusterContext, progress: &Progress) -> Result<()> {
+        form::form(cx, progress).await
+    }
+    async fn join(&self, cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
+        form::join(cx, node, progress).await
+    }
+    async fn leave(&self, cx: &ClusterContext, node: &NodeSpec, _progress: &Progress) -> Result<()> {
+        form::leave(cx, node).await
+    }
+
+    async fn arm_failover(&self, cx: &ClusterContext, _primary: Option<&NodeId>) -> Result<()> {
+        form::settle(cx).await
+    }
+    async fn disarm_failover(&self, _cx: &ClusterContext) -> Result<()> {
+        // Nobody acts by itself here, so nobody has to stand aside.
+        Ok(())
+    }
+
+    async fn hand_over(
+        &self,
+        cx: &ClusterContext,
+        target: &NodeSpec,
+        switch: &(dyn Fn() -> Switch + Send + Sync),
+    ) -> Result<HandOver> {
+        hand_over::hand_over(cx, target, switch).await
+    }
+    async fn take_over(
+        &self,
+        cx: &ClusterContext,
+        target: &NodeSpec,
+        switch: &(dyn Fn() -> Switch + Send + Sync),
+    ) -> Result<HandOver> {
+        hand_over::take_over(cx, target, switch).await
+    }
+    async fn set_candidate(&self, _cx: &ClusterContext, _node: &NodeSpec, _candidate: bool) -> Result<()> {
+        // Nobody is chosen but by a person.
+        Ok(())
+    }
+    async fn resync(
+        &self,
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        progress: &Progress,
+    ) -> Result<Option<String>> {
+        change::resync(cx, node, progress).await
+    }
+    async fn add_shard(&self, _cx: &ClusterContext, _shard: u16, _progress: &Progress) -> Result<()> {
+        Err(no_shards())
+    }
+    async fn remove_shard(&self, _cx: &ClusterContext, _shard: u16, _progress: &Progress) -> Result<()> {
+        Err(no_shards())
+    }
+    async fn apply_options(&self, _cx: &ClusterContext) -> Result<()> {
+        Ok(())
+    }
+    async fn accept_next_secrets(&self, cx: &ClusterContext) -> Result<()> {
+        change::accept_next_secrets(cx).await
+    }
+    async fn retire_old_secrets(&self, cx: &ClusterContext) -> Result<()> {
+        change::retire_old_secrets(cx).await
+    }
+
+    async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {
+        observe::observe(cx, &self.readings).await
+    }
+    fn listeners(&self, cx: &ClusterContext) -> Result<Vec<Listener>> {
+        listeners::listeners(cx)
+    }
+    async fn restart_as(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<StartAs> {
+        form::restart_as(cx, node).await
+    }
+    async fn step_back(&self, cx: &ClusterContext) -> Result<Option<NodeId>> {
+        form::step_back(cx).await
+    }
+    async fn probe(&self, cx: &ClusterContext) -> Result<()> {
+        form::probe(cx).await
+    }
+}
+
+/// The topology has none; the domain offers none.
+fn no_shards() -> DriverError {
+    DriverError::rejected("MariaDB has no shards", "nothing was changed")
+}

@@ -1,0 +1,290 @@
+//! Looking at every node at once. Nothing in here changes anything, and nothing fails: what does not answer is shown as what
+//! it is.
+
+use super::{
+    accounts, config,
+    note::{self, Note},
+    readiness,
+    sql::{As, Session, address, number, text},
+    survey::{self, At, Place},
+    unit::UNIT,
+};
+use crate::measure::{Counters, Readings};
+use clusterdeck_domain::{
+    ClusterObserved, Health, Link, NodeMetrics, NodeObserved, NodeSpec, NodeState, Role, Topology,
+};
+use clusterdeck_driver::{ClusterContext, DriverError, Result, UnitState};
+use futures::future::join_all;
+use jiff::Timestamp;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// For everything that is asked of one node.
+const NODE_LIMIT: Duration = Duration::from_secs(1);
+
+/// What a server answered.
+struct Says {
+    place: Place,
+    counters: Counters,
+    clients: Option<u64>,
+    data_bytes: Option<u64>,
+    /// The files of its own log with their sizes; only of one that takes writes.
+    log_files: Vec<At>,
+    /// Its state as a member of a group: 4 is in step with the others.
+    member: Option<u64>,
+}
+
+/// What was found on one node.
+struct Found<'a> {
+    node: &'a NodeSpec,
+    unit: Result<UnitState>,
+    says: Result<Says>,
+    metrics: NodeMetrics,
+}
+
+/// Looks at a cluster.
+pub(crate) async fn observe(cx: &ClusterContext, readings: &Readings) -> ClusterObserved {
+    let at = Timestamp::now();
+    let looks = join_all(cx.spec.data_nodes().map(|node| look(cx, node, readings)));
+    let (found, note) = futures::join!(looks, note::newest(cx));
+    // Not at the same time: it comes as people do, and would be counted as one of them.
+    let endpoint_up = endpoint(cx).await;
+    let nodes: Vec<_> = found.iter().map(|f| node_observed(cx, f, &found, note.as_ref())).collect();
+    let failover = readiness::readiness(cx, &nodes);
+    ClusterObserved { at, nodes, votes: None, failover, endpoint_up }
+}
+
+async fn look<'a>(cx: &ClusterContext, node: &'a NodeSpec, readings: &Readings) -> Found<'a> {
+    let gone = |what: &str| DriverError::transient(format!("{} {what}", node.name));
+    let Ok(machine) = cx.machine(node) else {
+        let (unit, says) = (Err(gone("has no machine")), Err(gone("has no machine")));
+        return Found { node, unit, says, metrics: NodeMetrics::default() };
+    };
+    let asked = async {
+        if node.drained {
+            return Err(gone("is drained"));
+        }
+        timeout(NODE_LIMIT, ask(cx, node)).await.unwrap_or_else(|_| Err(gone("does not answer")))
+    };
+    let (unit, says) = futures::join!(timeout(NODE_LIMIT, machine.state(UNIT)), asked);
+    let unit = unit.unwrap_or_else(|_| Err(gone("cannot be looked at: its machine does not answer")));
+    let counters = says.as_ref().map(|s| s.counters).unwrap_or_default();
+    let measuring = readings.measure(node, machine.as_ref(), UNIT, config::DATA, counters);
+    let metrics = timeout(NODE_LIMIT, measuring).await.unwrap_or_default();
+    Found { node, unit, says, metrics }
+}
+
+const COUNTERS: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Questions', 'Bytes_received', 'Bytes_sent', \
+     'Innodb_buffer_pool_read_requests', 'Innodb_buffer_pool_reads', 'wsrep_local_state')";
+
+async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Says> {
+    let mut session = Session::open(cx, node, As::Watch, NODE_LIMIT).await?;
+    let place = survey::place(&mut session).await?;
+    let rows = session.rows(COUNTERS).await?;
+    let value = |name: &str| {
+        let row = rows.iter().find(|row| text(row, 0).is_some_and(|found| found.eq_ignore_ascii_case(name)));
+        row.and_then(|row| number(row, 1))
+    };
+    let misses = value("Innodb_buffer_pool_reads");
+    let counters = Counters {
+        received_bytes: value("Bytes_received"),
+        sent_bytes: value("Bytes_sent"),
+        hits: value("Innodb_buffer_pool_read_requests")
+            .zip(misses)
+            .map(|(all, missed)| all.saturating_sub(missed)),
+        misses,
+        operations: value("Questions"),
+    };
+    let ours: Vec<_> = accounts::OURS.iter().map(|user| format!("'{user}'")).collect();
+    let row = session
+        .row(&format!(
+            "SELECT (SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+             WHERE USER NOT IN ({}, 'system user', 'event_scheduler')), \
+             (SELECT SUM(FILE_SIZE) FROM information_schema.INNODB_SYS_TABLESPACES)",
+            ours.join(", ")
+        ))
+        .await?;
+    // A member of a group keeps no such log.
+    let log_files = if place.writable && place.end.is_some() {
+        let rows = session.rows("SHOW BINARY LOGS").await?;
+        rows.iter().filter_map(|row| Some((text(row, 0)?, number(row, 1)?))).collect()
+    } else {
+        Vec::new()
+    };
+    let (clients, data_bytes) = (number(&row, 0), number(&row, 1));
+    Ok(Says { place, counters, clients, data_bytes, log_files, member: value("wsrep_local_state") })
+}
+
+/// Whether the endpoint leads to a node that takes writes: asked through it.
+async fn endpoint(cx: &ClusterContext) -> Option<bool> {
+    let gateway = cx.gateway().ok()?;
+    let asked = async {
+        let at = address(gateway.as_ref());
+        let mut session = Session::connect(cx, "the endpoint", at, As::People, NODE_LIMIT).await?;
+        session.word("SELECT @@global.read_only").await
+    };
+    Some(matches!(timeout(NODE_LIMIT, asked).await, Ok(Ok(answer)) if answer == "0"))
+}
+
+fn node_observed(
+    cx: &ClusterContext,
+    found: &Found<'_>,
+    all: &[Found<'_>],
+    note: Option<&Note>,
+) -> NodeObserved {
+    let node = found.node;
+    let mut seen = NodeObserved::unknown(node.id.clone());
+    seen.limited_by = cx.machine(node).ok().map(|m| m.limited_by().to_owned());
+    seen.metrics = found.metrics.clone();
+    if node.drained {
+        (seen.state, seen.health) = (NodeState::Drained, Health::Degraded);
+        seen.detail = Some("Taken out of service on purpose.".to_owned());
+        return seen;
+    }
+    match (&found.unit, &found.says) {
+        (Ok(UnitState::Running { .. }), Ok(says)) => answering(cx, found, says, all, note, &mut seen),
+        (Ok(UnitState::Running { since_ms, .. }), Err(e)) => {
+            let since = Timestamp::now().as_millisecond().saturating_sub(*since_ms);
+            let young = since < i64::try_from(super::form::ANSWERS_WITHIN.as_millis()).unwrap_or(0);
+            seen.state = if young { NodeState::Starting } else { NodeState::Unresponsive };
+            seen.health = if young { Health::Degraded } else { Health::Down };
+            seen.detail = Some(format!("Its process is there, but {e}."));
+        }
+        (Ok(UnitState::Crashed { detail, .. }), _) => {
+            (seen.state, seen.health) = (NodeState::Crashed, Health::Down);
+            seen.detail = Some(detail.clone());
+        }
+        (Ok(UnitState::Absent | UnitState::Stopped), _) => {
+            (seen.state, seen.health) = (NodeState::Stopped, Health::Down);
+            seen.detail = Some("MariaDB does not run there.".to_owned());
+        }
+        (Err(e), _) => {
+            (seen.state, seen.health) = (NodeState::Unknown, Health::Unknown);
+            seen.detail = Some(format!("Nothing is known of it: {e}."));
+        }
+    }
+    seen
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn answering(
+    cx: &ClusterContext,
+    found: &Found<'_>,
+    says: &Says,
+    all: &[Found<'_>],
+    note: Option<&Note>,
+    seen: &mut NodeObserved,
+) {
+    let place = &says.place;
+    seen.data_bytes = says.data_bytes;
+    seen.clients = says.clients;
+    seen.metrics.clients = says.clients.map(|c| c as f64);
+    (seen.state, seen.health) = (NodeState::Running, Health::Healthy);
+    if cx.spec.topology == Topology::MultiMaster {
+        seen.role = Some(Role::Member);
+        if says.member != Some(4) {
+            (seen.state, seen.health) = (NodeState::Starting, Health::Degraded);
+            seen.detail =
+                Some("It is not in step with the other members, so it takes no traffic.".to_owned());
+        }
+        return;
+    }
+    let writers: Vec<_> = all.iter().filter(|f| f.says.as_ref().is_ok_and(|s| s.place.writable)).collect();
+    let noted = |f: &&&Found<'_>| note.is_some_and(|note| note.leader == f.node.id);
+    let leader = writers.iter().find(noted).or_else(|| writers.first()).copied();
+    if place.writable {
+        seen.role = Some(Role::Primary);
+        if leader.is_some_and(|l| l.node.id != found.node.id) {
+            seen.health = Health::Degraded;
+            seen.detail = Some(
+                "It takes writes, but another one was decided on; it will be made to follow.".to_owned(),
+            );
+        }
+        return;
+    }
+    if place.follows.is_none() && note.is_some_and(|note| note.leader == found.node.id) {
+        seen.role = Some(Role::Primary);
+        seen.health = Health::Degraded;
+        seen.detail =
+            Some("It leads, but holds writes back; a reboot of it lets it take them again.".to_owned());
+        return;
+    }
+    follower(cx, place, leader, all, seen);
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn follower(
+    cx: &ClusterContext,
+    place: &Place,
+    leader: Option<&Found<'_>>,
+    all: &[Found<'_>],
+    seen: &mut NodeObserved,
+) {
+    seen.role = Some(Role::Replica);
+    let lead = leader.and_then(|l| Some((l, l.says.as_ref().ok()?)));
+    let follows = place.follows.as_ref();
+    seen.follows = follows.and_then(|f| survey::followed(cx, f));
+    seen.diverged = place.diverged(lead.map(|(_, says)| &says.place));
+    let of_leader = leader.is_some_and(|l| Some(&l.node.id) == seen.follows.as_ref());
+    seen.link = Some(if follows.is_some_and(survey::Follows::runs) { Link::Up } else { Link::Down });
+    seen.lag_bytes = match (follows, lead) {
+        (Some(f), Some((_, says))) if of_leader && f.runs() => {
+            // A place is told in steps; the number of a transaction is exact.
+            let same = place.sequence() >= says.place.sequence();
+            if same { Some(0) } else { behind(&f.applied, says.place.end.as_ref(), &says.log_files) }
+        }
+        // With the primary gone, how far behind the furthest of all it has received.
+        (Some(f), None) => known_behind(f, all),
+        _ => None,
+    };
+    seen.metrics.lag_bytes = seen.lag_bytes.map(|b| b as f64);
+    let name = leader.map_or("its primary", |l| l.node.name.as_str());
+    let why = follows.and_then(survey::Follows::complaint);
+    seen.detail = Some(if seen.diverged {
+        format!("It holds transactions that {name} lacks; a resync gives it a fresh copy.")
+    } else if seen.link == Some(Link::Down) {
+        why.map_or_else(
+            || format!("It does not follow {name}."),
+            |why| format!("It does not follow {name}: {why}."),
+        )
+    } else if leader.is_some() && !of_leader {
+        format!("It follows another node than {name}.")
+    } else {
+        return;
+    });
+    seen.health = Health::Degraded;
+}
+
+/// Bytes between a place in the log and its end, through all files between them.
+fn behind(at: &At, end: Option<&At>, files: &[At]) -> Option<u64> {
+    let (last, end) = end?;
+    if *last == at.0 {
+        return Some(end.saturating_sub(at.1));
+    }
+    let from = files.iter().position(|(name, _)| *name == at.0)?;
+    let whole: u64 = files[from..].iter().take_while(|(name, _)| name != last).map(|(_, size)| size).sum();
+    Some(whole.saturating_add(*end).saturating_sub(at.1))
+}
+
+/// Bytes behind the furthest that any follower has received; unknown when that lies in another file.
+fn known_behind(follows: &survey::Follows, all: &[Found<'_>]) -> Option<u64> {
+    let received =
+        all.iter().filter_map(|f| f.says.as_ref().ok()?.place.follows.as_ref()).map(|f| &f.received);
+    let furthest = received.max()?;
+    behind(&follows.received, Some(furthest), &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_to_the_end_of_the_log_goes_through_all_its_files() {
+        let at = |name: &str, offset: u64| (name.to_owned(), offset);
+        let files = [at("binlog.000001", 900), at("binlog.000002", 500), at("binlog.000003", 40)];
+        let end = at("binlog.000003", 40);
+        assert_eq!(behind(&at("binlog.000003", 10), Some(&end), &files), Some(30));
+        assert_eq!(behind(&at("binlog.000001", 800), Some(&end), &files), Some(100 + 500 + 40));
+        assert_eq!(behind(&at("binlog.000000", 4), Some(&end), &files), None, "that file is gone");
+    }
+}

@@ -1,0 +1,312 @@
+//! A real cluster on this computer for one test. When it is dropped, also by a failing test, every process it started is
+//! gone.
+
+use clusterdeck_domain::{
+    ClusterId, ClusterName, ClusterObserved, ClusterSpec, Health, Lifecycle, MachineId, Network, NodeId,
+    NodeKind, NodeSpec, PlanId, ProviderId, REGION_LOCAL, Sensitive, ServiceKind, Topology, cluster_state,
+    layout, plan,
+};
+use clusterdeck_driver::{
+    ClusterContext, Gateway as _, Machine, MachineRequest, Progress, Provider as _, Secrets,
+    ServiceDriver as _, StartAs, Switch, UnitState,
+};
+use clusterdeck_providers::Local;
+use clusterdeck_services::{Haproxy, Mysql};
+use mysql_async::{Conn, OptsBuilder, prelude::Queryable as _};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use uuid::Uuid;
+
+/// Longest wait for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Ground {
+    provider: Local,
+    pub(crate) driver: Mysql,
+    pub(crate) gateway: Haproxy,
+    pub(crate) cx: ClusterContext,
+    home: tempfile::TempDir,
+}
+
+fn id() -> u128 {
+    Uuid::new_v4().as_u128()
+}
+
+fn secret() -> Sensitive<String> {
+    Sensitive::new(Uuid::new_v4().simple().to_string())
+}
+
+impl Ground {
+    /// A cluster that runs, formed in the order the engine forms it.
+    pub(crate) async fn new(topology: Topology, nodes: u16) -> Self {
+        let home = tempfile::Builder::new().prefix("cd-my-").tempdir().unwrap();
+        let provider = Local::new(home.path().to_owned());
+        let driver = Mysql::new();
+        let programs = driver.programs(ServiceKind::Mysql);
+        let capacity = provider.capacity(None, programs, &[]).await.unwrap();
+        assert!(capacity.missing.is_empty(), "`cargo xtask setup` installs it: {:?}", capacity.missing);
+        let bytes = Uuid::new_v4().into_bytes();
+        let spec = ClusterSpec {
+            id: ClusterId::new(id()),
+            name: ClusterName::parse("demo").unwrap(),
+            service: ServiceKind::Mysql,
+            version: capacity.versions[0].clone(),
+            topology,
+            shards: 0,
+            provider: ProviderId("local".to_owned()),
+            region: REGION_LOCAL.to_owned(),
+            plan: PlanId::parse("SMALL-1C-1G").unwrap(),
+            protected: false,
+            auto_failover: false,
+            options: Default::default(),
+            parameters: Default::default(),
+            nodes: Vec::new(),
+            gateway: None,
+            network: Network(format!("127.{}.{}.0/24", 163 + bytes[0] % 40, bytes[1] % 250)),
+            last_ordinal: 0,
+            secrets_generation: 1,
+            lifecycle: Lifecycle::Creating,
+            created_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            generation: 1,
+        };
+        let current = driver
+            .secret_names()
+            .iter()
+            .map(|name| ((*name).to_owned(), driver.make_secret(name).unwrap_or_else(secret)));
+        let secrets = Secrets { current: current.collect(), next: None };
+        let cx = ClusterContext { spec, machines: BTreeMap::new(), secrets };
+        let mut ground = Self { provider, driver, gateway: Haproxy::new(), cx, home };
+        let gateway = ground.request("demo-gateway", 0);
+        ground.cx.spec.gateway = Some(ground.machine_for(&gateway).await);
+        for slot in layout(topology, nodes, 0, (1, 9)).unwrap().into_iter().filter(|slot| !slot.witness) {
+            let kind = if slot.witness { NodeKind::Witness } else { NodeKind::Data };
+            ground.add_machine(slot.ordinal, kind).await;
+        }
+        ground.create().await;
+        ground.cx.spec.lifecycle = Lifecycle::Active;
+        ground
+    }
+
+    fn request(&self, name: &str, slot: u16) -> MachineRequest {
+        MachineRequest {
+            id: MachineId::new(id()),
+            cluster: self.cx.spec.id.clone(),
+            name: name.to_owned(),
+            network: self.cx.spec.network.clone(),
+            slot,
+            plan: plan(&self.cx.spec.plan).unwrap(),
+        }
+    }
+    async fn machine_for(&mut self, request: &MachineRequest) -> clusterdeck_domain::MachineSpec {
+        let machine = self.provider.ensure_machine(request).await.unwrap();
+        self.cx.machines.insert(request.id.clone(), machine);
+        self.provider.machine_spec(request).unwrap()
+    }
+    /// Adds a node to the spec, with its machine.
+    pub(crate) async fn add_machine(&mut self, ordinal: u16, kind: NodeKind) -> NodeSpec {
+        let name = self.cx.spec.name.node(ordinal);
+        let request = self.request(&name, ordinal);
+        let machine = self.machine_for(&request).await;
+        let plan = self.cx.spec.plan.clone();
+        let node = NodeSpec {
+            id: NodeId::new(id()),
+            name,
+            ordinal,
+            kind,
+            shard: None,
+            plan,
+            machine,
+            drained: false,
+        };
+        self.cx.spec.nodes.push(node.clone());
+        node
+    }
+
+    async fn create(&self) {
+        let first = self.node(1).id.clone();
+        let starting = self.cx.spec.data_nodes().map(|node| {
+            let start_as = match self.cx.spec.topology {
+                Topology::MultiMaster => StartAs::Member,
+                _ if node.id == first => StartAs::Primary,
+                _ => StartAs::ReplicaOf(first.clone()),
+            };
+            async move { self.driver.start_node(&self.cx, node, &start_as).await.unwrap() }
+        });
+        futures::future::join_all(starting).await;
+        self.driver.form(&self.cx, &Progress::silent()).await.unwrap();
+        self.driver.arm_failover(&self.cx, None).await.unwrap();
+        self.apply().await;
+    }
+    pub(crate) async fn apply(&self) {
+        self.gateway.apply(&self.cx, &self.driver.listeners(&self.cx).unwrap()).await.unwrap();
+    }
+
+    pub(crate) fn node(&self, ordinal: u16) -> &NodeSpec {
+        self.cx.spec.nodes.iter().find(|n| n.ordinal == ordinal).unwrap()
+    }
+    pub(crate) fn machine(&self, ordinal: u16) -> &Arc<dyn Machine> {
+        self.cx.machine(self.node(ordinal)).unwrap()
+    }
+
+    /// Observes until it is as wished.
+    pub(crate) async fn seen(&self, what: &str, wish: impl Fn(&ClusterObserved) -> bool) -> ClusterObserved {
+        let begun = Instant::now();
+        loop {
+            let seen = self.driver.observe(&self.cx).await;
+            if wish(&seen) {
+                return seen;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{what}; seen: {seen:#?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    pub(crate) async fn healthy(&self) -> ClusterObserved {
+        self.seen("the cluster must be healthy", |seen| {
+            cluster_state(&self.cx.spec, Some(seen), false).1 == Health::Healthy
+                && (!seen.failover.enabled || seen.failover.ready)
+        })
+        .await
+    }
+    pub(crate) fn primary<'a>(&'a self, seen: &ClusterObserved) -> &'a NodeSpec {
+        self.cx.spec.node(&seen.primary().expect("one primary").node).unwrap()
+    }
+
+    /// A connection as people have one, to a node or, with 0, to the endpoint.
+    pub(crate) async fn people(&self, ordinal: u16) -> Result<Conn, mysql_async::Error> {
+        let at = if ordinal == 0 { self.cx.gateway().unwrap() } else { self.machine(ordinal) };
+        connect((at.address(), at.port(3306)), self.cx.secrets.newest("people").unwrap().reveal()).await
+    }
+    /// A statement of ours on one server, as the operator.
+    pub(crate) async fn operator(&self, ordinal: u16, sql: &str) -> Vec<mysql_async::Row> {
+        let at = self.machine(ordinal);
+        let opts = OptsBuilder::default()
+            .ip_or_hostname(at.address().to_string())
+            .tcp_port(at.port(3306))
+            .user(Some("operator"))
+            .pass(Some(self.cx.secrets.newest("operator").unwrap().reveal()))
+            .prefer_socket(false)
+            .ssl_opts(mysql_async::SslOpts::default().with_danger_accept_invalid_certs(true));
+        let mut conn = Conn::new(opts).await.unwrap();
+        conn.query(sql).await.unwrap()
+    }
+    /// Whether people could write on this very node right now.
+    pub(crate) async fn takes_writes(&self, ordinal: u16) -> bool {
+        let asked = async {
+            let mut conn = self.people(ordinal).await.ok()?;
+            conn.query_first::<u8, _>("SELECT @@global.read_only").await.ok()?.map(|ro| ro == 0)
+        };
+        let answer = tokio::time::timeout(Duration::from_secs(1), asked).await;
+        answer.ok().flatten().unwrap_or(false)
+    }
+    /// Rows of a table, seen through the endpoint (0) or on a node.
+    pub(crate) async fn count(&self, ordinal: u16, table: &str) -> u64 {
+        let mut conn = self.people(ordinal).await.unwrap();
+        conn.query_first(format!("SELECT COUNT(*) FROM {table}")).await.unwrap().unwrap()
+    }
+    fn switch(&self, ordinal: u16) -> impl Fn() -> Switch + Send + Sync + use<> {
+        let (cx, target) = (self.cx.clone(), self.node(ordinal).id.clone());
+        move || {
+            let (cx, target) = (cx.clone(), target.clone());
+            Box::pin(async move { Haproxy::new().point_to(&cx, &target).await })
+        }
+    }
+    /// Hands the writes over; how long nobody could write.
+    pub(crate) async fn promote(&self, ordinal: u16) -> clusterdeck_driver::Result<f64> {
+        let done = self.driver.hand_over(&self.cx, self.node(ordinal), &self.switch(ordinal)).await?;
+        Ok(done.write_gap_ms)
+    }
+    /// As [`Ground::promote`], with the primary dead.
+    pub(crate) async fn take_over(&self, ordinal: u16) -> clusterdeck_driver::Result<f64> {
+        let done = self.driver.take_over(&self.cx, self.node(ordinal), &self.switch(ordinal)).await?;
+        Ok(done.write_gap_ms)
+    }
+    /// Sends a signal to a node's server.
+    pub(crate) async fn signal(&self, ordinal: u16, signal: Signal) {
+        let UnitState::Running { pid, .. } = self.machine(ordinal).state("mysql").await.unwrap() else {
+            panic!("it does not run")
+        };
+        kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
+    }
+    /// Kills a node's server and waits until its machine knows.
+    pub(crate) async fn kill(&self, ordinal: u16) {
+        self.signal(ordinal, Signal::KILL).await;
+        let begun = Instant::now();
+        while self.machine(ordinal).state("mysql").await.unwrap().is_running() {
+            assert!(begun.elapsed() < PATIENCE, "it must be seen to be gone");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    /// Starts again what crashed, as the watcher does.
+    pub(crate) async fn repair(&self, ordinal: u16) {
+        let (node, begun) = (self.node(ordinal), Instant::now());
+        while !self.machine(ordinal).restart_due("mysql").await.unwrap() {
+            assert!(begun.elapsed() < PATIENCE, "it must be due some day");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let start_as = self.driver.restart_as(&self.cx, node).await.unwrap();
+        self.driver.start_node(&self.cx, node, &start_as).await.unwrap();
+    }
+}
+
+/// A connection of people's.
+pub(crate) async fn connect(at: (std::net::IpAddr, u16), password: &str) -> Result<Conn, mysql_async::Error> {
+    let opts = OptsBuilder::default()
+        .ip_or_hostname(at.0.to_string())
+        .tcp_port(at.1)
+        .user(Some("app"))
+        .pass(Some(password))
+        .db_name(Some("app"))
+        .prefer_socket(false)
+        .max_allowed_packet(Some(1 << 20))
+        .wait_timeout(Some(60));
+    match tokio::time::timeout(Duration::from_secs(2), Conn::new(opts)).await {
+        Ok(conn) => conn,
+        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        let failed = std::thread::panicking();
+        // Dropped inside a runtime, which cannot wait for anything; so in a thread with its own.
+        let (provider, cx) = (&self.provider, &self.cx);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    for machine in cx.machines.values() {
+                        for unit in machine.units().await.unwrap_or_default() {
+                            if let (true, Ok((lines, _))) = (failed, machine.log(&unit, 150, None).await) {
+                                eprintln!("--- {unit} at {}\n{}", machine.address(), lines.join("\n"));
+                            }
+                            if let Ok(UnitState::Running { pid, .. }) = machine.state(&unit).await {
+                                let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
+                                // A stopped process would wait for the end of its grace.
+                                kill_process(pid, Signal::KILL).ok();
+                            }
+                        }
+                    }
+                    let machines = cx.spec.machines();
+                    futures::future::join_all(machines.map(|m| provider.remove_machine(m))).await;
+                });
+            });
+        });
+        let left = left_in(self.home.path());
+        assert!(failed || left.is_empty(), "processes were left behind: {left:?}");
+    }
+}
+
+/// Processes that work in a folder.
+fn left_in(folder: &std::path::Path) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let inside = processes
+        .filter(|p| std::fs::read_link(p.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder)));
+    inside
+        .filter_map(|p| std::fs::read_to_string(p.path().join("stat")).ok())
+        .filter(|stat| !stat.contains(") Z "))
+        .collect()
+}
