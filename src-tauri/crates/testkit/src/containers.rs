@@ -1,0 +1,239 @@
+//! A container engine for one test: a Podman of its own in namespaces of its own (network, processes, mounts), so that
+//! nothing of this computer is touched and everything is gone with the test, also when it is killed.
+//!
+//! A test calls [`Ground::enter`] first. Outside it starts itself again inside, and returns `None` when that has ended well;
+//! inside it goes on. Images are built once from Debian's packages and kept in the target folder; no registry is asked.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// Says that we are inside, and where the folder of the test is.
+const INSIDE: &str = "CLUSTERDECK_TEST_CONTAINERS";
+/// Where the provider looks for engines.
+const ENGINES: &str = "CLUSTERDECK_CONTAINER_ENGINES";
+/// Building images downloads some hundred megabytes.
+const BUILDS_WITHIN: Duration = Duration::from_secs(1200);
+
+/// A root file system and the images that are made of it.
+struct Rootfs {
+    name: &'static str,
+    packages: &'static str,
+    images: &'static [&'static str],
+}
+
+/// Debian 13 is the nearest thing to the makers' images that can be had without a registry.
+const ROOTS: [Rootfs; 1] = [Rootfs {
+    name: "memory",
+    packages: "redis-server,valkey-server,haproxy",
+    images: &["docker.io/library/redis:8.0", "docker.io/valkey/valkey:8.1", "docker.io/library/haproxy:3.0"],
+}];
+const SUITE: &str = "trixie";
+const MIRROR: &str = "http://deb.debian.org/debian";
+const LEFT_OUT: [&str; 3] = ["man", "doc", "locale"];
+
+/// Runs as the first process inside: a network with loopback, an engine, then the test.
+const INSIDE_SCRIPT: &str = r#"
+set -e
+dir="$1"; shift
+mount -t tmpfs tmpfs /run
+ip link set lo up
+podman system service --time=0 "unix://$dir/engine.sock" > "$dir/engine.log" 2>&1 &
+exec "$@"
+"#;
+
+/// See the module.
+pub struct Ground {
+    dir: PathBuf,
+}
+
+impl Ground {
+    /// Goes inside. `None`: outside, and all is done; the test returns.
+    ///
+    /// # Panics
+    /// When the test fails inside, or when what it needs is not installed.
+    #[must_use]
+    pub fn enter() -> Option<Self> {
+        if let Some(dir) = std::env::var_os(INSIDE) {
+            let ground = Self { dir: dir.into() };
+            ground.wait_for_engine();
+            return Some(ground);
+        }
+        for program in ["podman", "unshare", "catatonit", "netavark", "iptables", "mmdebstrap"] {
+            let found = ["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/lib/podman"]
+                .iter()
+                .any(|dir| Path::new(dir).join(program).exists());
+            assert!(found, "{program} is not installed; `cargo xtask setup` installs it");
+        }
+        let store = store();
+        ensure_images(&store);
+        let dir = tempfile::Builder::new().prefix("cd-c-").tempdir().expect("a folder");
+        configure(dir.path(), &store);
+        let test = std::thread::current().name().expect("a test's thread has its name").to_owned();
+        let inside = Command::new("unshare")
+            .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            // Reaps what nobody waits for: engines leave their watchers to the first process.
+            .args(["catatonit", "--", "sh", "-c", INSIDE_SCRIPT, "sh"])
+            .arg(dir.path())
+            .arg(std::env::current_exe().expect("a program"))
+            .args(["--exact", &test, "--nocapture"])
+            .envs(variables(dir.path()))
+            .env(INSIDE, dir.path())
+            .env(ENGINES, format!("unix://{}/engine.sock", dir.path().display()))
+            .stdin(Stdio::null())
+            .status()
+            .expect("unshare starts");
+        if !inside.success() {
+            let log = fs::read_to_string(dir.path().join("engine.log")).unwrap_or_default();
+            let from = log.len().saturating_sub(4000);
+            panic!("{test} failed inside; the engine's log ends:\n{}", log.get(from..).unwrap_or_default());
+        }
+        None
+    }
+
+    fn wait_for_engine(&self) {
+        let socket = self.dir.join("engine.sock");
+        let begun = Instant::now();
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "the engine must start: {}",
+                self.engine_log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What the engine wrote.
+    pub fn engine_log(&self) -> String {
+        fs::read_to_string(self.dir.join("engine.log")).unwrap_or_default()
+    }
+
+    /// The folder of this test.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What `podman` says to these arguments; a look at the engine that does not go through the code under test.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub fn podman(&self, args: &[&str]) -> String {
+        let said = Command::new("podman").args(args).output().expect("podman starts");
+        let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        assert!(said.status.success(), "podman {args:?}: {out}{err}");
+        out.trim().to_owned()
+    }
+
+    /// Every container, volume and network there is, the engine's own network apart.
+    pub fn everything(&self) -> Vec<String> {
+        let list = |args: &[&str], kind: &str| -> Vec<String> {
+            let said = self.podman(args);
+            said.lines().filter(|l| !l.is_empty()).map(|l| format!("{kind} {l}")).collect()
+        };
+        let mut all = list(&["ps", "-a", "--format", "{{.Names}}"], "container");
+        all.extend(list(&["volume", "ls", "--format", "{{.Name}}"], "volume"));
+        let networks = list(&["network", "ls", "--format", "{{.Name}}"], "network");
+        all.extend(networks.into_iter().filter(|n| n != "network podman"));
+        all
+    }
+}
+
+/// Where images are kept: the target folder that this test was built into.
+fn store() -> PathBuf {
+    let program = std::env::current_exe().expect("a program");
+    let target = program.ancestors().find(|p| p.join("CACHEDIR.TAG").exists());
+    target.expect("tests are built into a target folder").join("containers")
+}
+
+fn variables(dir: &Path) -> [(&'static str, PathBuf); 2] {
+    [("CONTAINERS_CONF", dir.join("containers.conf")), ("CONTAINERS_STORAGE_CONF", dir.join("storage.conf"))]
+}
+
+/// Writes an engine's configuration. `runc` and `cgroupfs`, because `crun` refuses cgroups of both versions side by side,
+/// and there may be no systemd.
+fn configure(dir: &Path, store: &Path) {
+    let write = |name: &str, text: String| fs::write(dir.join(name), text).expect("a file");
+    let dir = dir.display();
+    write(
+        "containers.conf",
+        format!(
+            "[engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n\
+             tmp_dir = \"{dir}/tmp\"\nvolume_path = \"{dir}/volumes\"\n\
+             [network]\nnetwork_backend = \"netavark\"\nnetwork_config_dir = \"{dir}/networks\"\n"
+        ),
+    );
+    write(
+        "storage.conf",
+        format!(
+            "[storage]\ndriver = \"overlay\"\ngraphroot = \"{dir}/graph\"\nrunroot = \"{dir}/run\"\n\
+             [storage.options]\nadditionalimagestores = [\"{}/images\"]\n",
+            store.display()
+        ),
+    );
+}
+
+/// Builds what is not there. A file tells what was built; a list that changed is built anew.
+fn ensure_images(store: &Path) {
+    fs::create_dir_all(store).expect("a folder");
+    let lock = fs::File::create(store.join("lock")).expect("a lock");
+    lock.lock().expect("a lock");
+    let own = store.join("build");
+    fs::create_dir_all(&own).expect("a folder");
+    configure(&own, store);
+    let images = "[storage]\ndriver = \"overlay\"\n";
+    let text =
+        format!("{images}graphroot = \"{s}/images\"\nrunroot = \"{s}/images-run\"\n", s = store.display());
+    fs::write(own.join("storage.conf"), text).expect("a file");
+    for root in &ROOTS {
+        let stamp = store.join(format!("{}.built", root.name));
+        let wanted = format!("{SUITE} {} {}", root.packages, root.images.join(" "));
+        if fs::read_to_string(&stamp).is_ok_and(|built| built == wanted) {
+            continue;
+        }
+        let begun = Instant::now();
+        eprintln!("building {} from Debian's packages, once", root.images.join(", "));
+        let tar = store.join(format!("{}.tar", root.name));
+        let mut build = Command::new("mmdebstrap");
+        build.arg("--variant=minbase").arg(format!("--include={}", root.packages));
+        for folder in LEFT_OUT {
+            build.arg(format!("--dpkgopt=path-exclude=/usr/share/{folder}/*"));
+        }
+        run(build.arg(SUITE).arg(&tar).arg(MIRROR));
+        let podman = |args: &[&str]| run(Command::new("podman").envs(variables(&own)).args(args));
+        let (first, rest) = root.images.split_first().expect("an image");
+        podman(&["import", "--quiet", &tar.to_string_lossy(), first]);
+        for image in rest {
+            podman(&["tag", first, image]);
+        }
+        fs::remove_file(&tar).expect("the file was there");
+        fs::write(&stamp, wanted).expect("a file");
+        eprintln!("built in {:.0} s", begun.elapsed().as_secs_f64());
+    }
+}
+
+fn run(command: &mut Command) {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("it starts");
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            assert!(status.success(), "{command:?}: {status}");
+            return;
+        }
+        if begun.elapsed() > BUILDS_WITHIN {
+            drop(child.kill());
+            panic!("{command:?} takes too long");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        // Takes the groups of processes away that the kernel keeps for containers; the rest goes with the namespaces.
+        drop(Command::new("podman").args(["rm", "-af", "-t", "0"]).stdout(Stdio::null()).status());
+    }
+}
