@@ -14,9 +14,11 @@ use tokio::sync::Mutex;
 /// Names the sockets to use instead of looking for any (`unix:///run/podman/podman.sock`), separated by commas.
 const NAMED: &str = "CLUSTERDECK_CONTAINER_ENGINES";
 /// What was found counts as known for so long. A look asks every engine two questions.
-const FRESH: Duration = Duration::from_secs(10);
-/// An engine that is there answers within milliseconds.
-const FOUND_WITHIN: Duration = Duration::from_secs(3);
+const FRESH: Duration = Duration::from_secs(30);
+/// One that somebody needs and that was not there is looked for again after so long.
+const AGAIN: Duration = Duration::from_secs(2);
+/// An engine that is there answers within milliseconds; on a busy computer Podman took three seconds.
+const FOUND_WITHIN: Duration = Duration::from_secs(10);
 /// The longest that one request may take; each call has a shorter limit of its own.
 const REQUEST_SECONDS: u64 = 600;
 
@@ -28,6 +30,8 @@ pub(super) struct Engine {
     pub name: String,
     /// The way to it.
     pub docker: Docker,
+    /// Its socket.
+    pub socket: PathBuf,
     /// What enforces limits.
     pub limited_by: &'static str,
     /// What it cannot enforce, in words.
@@ -62,9 +66,13 @@ pub(super) struct Engines {
 impl Engines {
     /// All that are found, usable or not.
     pub(super) async fn all(&self) -> Arc<[Found]> {
+        self.younger_than(FRESH).await
+    }
+
+    async fn younger_than(&self, fresh: Duration) -> Arc<[Found]> {
         let mut known = self.known.lock().await;
         if let Some((at, found)) = &*known
-            && at.elapsed() < FRESH
+            && at.elapsed() < fresh
         {
             return found.clone();
         }
@@ -87,17 +95,24 @@ impl Engines {
 
     /// The engine with that id. One that is not there now may be again: what is on it is not gone.
     pub(super) async fn get(&self, id: &str) -> Result<Arc<Engine>> {
-        for found in self.all().await.iter() {
-            match found {
-                Found::Ready(engine) if engine.id == id => return Ok(engine.clone()),
-                Found::Unusable { id: this, name, why } if this == id => {
-                    return Err(DriverError::transient(format!("{name} cannot be used: {why}")));
-                }
-                _ => {}
-            }
+        if let Ok(engine) = pick(&self.all().await, id) {
+            return Ok(engine);
         }
-        Err(DriverError::transient(format!("the container engine `{id}` is not found")))
+        pick(&self.younger_than(AGAIN).await, id)
     }
+}
+
+fn pick(all: &[Found], id: &str) -> Result<Arc<Engine>> {
+    for found in all {
+        match found {
+            Found::Ready(engine) if engine.id == id => return Ok(engine.clone()),
+            Found::Unusable { id: this, name, why } if this == id => {
+                return Err(DriverError::transient(format!("{name} cannot be used: {why}")));
+            }
+            _ => {}
+        }
+    }
+    Err(DriverError::transient(format!("the container engine `{id}` is not found")))
 }
 
 /// Where an engine may be.
@@ -220,6 +235,7 @@ async fn look(place: Place) -> Option<Found> {
             return Some(Found::Unusable { id, name, why });
         }
     };
+    let socket = path.clone();
     let path = path.to_string_lossy().into_owned();
     let connected = Docker::connect_with_unix(&path, REQUEST_SECONDS, API_DEFAULT_VERSION).ok()?;
     let greeting = async {
@@ -246,6 +262,7 @@ async fn look(place: Place) -> Option<Found> {
         id,
         name,
         docker,
+        socket,
         limited_by: match version.as_deref() {
             _ if !unlimited.is_empty() => "server-settings",
             Some("2") => "cgroup-v2",

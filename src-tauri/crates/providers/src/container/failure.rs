@@ -24,7 +24,7 @@ pub(super) fn failed(what: &str, error: Error) -> DriverError {
     }
 }
 
-fn refused(what: &str, status: u16, message: &str) -> DriverError {
+pub(super) fn refused(what: &str, status: u16, message: &str) -> DriverError {
     let message = message.trim().trim_end_matches('.');
     let lower = message.to_lowercase();
     if lower.contains("no space left on device") {

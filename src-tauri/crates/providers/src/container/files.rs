@@ -23,7 +23,7 @@ dir=$(dirname "$1"); name=$(basename "$1"); new=".$name.$4.new"
 mkdir -p "$dir" && cd "$dir" || exit 1
 find . -maxdepth 1 -name ".$name.*.new" -mmin +2 -exec rm -f {} + 2>/dev/null
 head -c "$2" > "$new" && [ "$(wc -c < "$new")" -eq "$2" ] && chmod "$3" "$new" && { sync "$new" 2>/dev/null || :; } \
-  && mv -f "$new" "$name" || { rm -f "$new"; exit 1; }
+  && mv -f "$new" "./$name" || { rm -f "$new"; exit 1; }
 sync . 2>/dev/null || :
 "#;
 /// `$1` path, `$2` the most bytes.

@@ -7,7 +7,7 @@ use super::{
     engines::Engine,
     exec::{self, Ran, Script},
     failure::{ACTS_WITHIN, ANSWERS_WITHIN, asked},
-    files, network,
+    files, network, raw,
     unit::{remove_container, scratch, volume},
 };
 use crate::path::{MachinePath, lexical};
@@ -17,9 +17,7 @@ use bollard::{
         ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, NetworkingConfig,
         RestartPolicy, RestartPolicyNameEnum, VolumeCreateRequest,
     },
-    query_parameters::{
-        CreateContainerOptionsBuilder, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    },
+    query_parameters::{CreateContainerOptionsBuilder, KillContainerOptionsBuilder},
 };
 use clusterdeck_domain::{MachineId, Plan};
 use clusterdeck_driver::{DriverError, Machine, Result, Software, UnitSpec, UnitState, UnitUsage};
@@ -60,20 +58,12 @@ pub(super) struct Standing {
 
 /// Looks at a machine's own container; `None` when there is none of this home.
 pub(super) async fn standing(engine: &Engine, home_id: &str, id: &MachineId) -> Result<Option<Standing>> {
-    let name = config::machine_name(id);
-    let looked =
-        asked("looking at the machine", ANSWERS_WITHIN, engine.docker.inspect_container(&name, None)).await;
-    let found = match looked {
-        Ok(found) => found,
-        Err(DriverError::Gone { .. }) => return Ok(None),
-        Err(e) => return Err(e),
+    let found = raw::container(engine, "looking at the machine", &config::machine_name(id)).await?;
+    let ours = |found: &raw::Container| {
+        let labels = found.config.labels.as_ref();
+        labels.and_then(|labels| labels.get(config::HOME)).map(String::as_str) == Some(home_id)
     };
-    let labels = found.config.and_then(|c| c.labels).unwrap_or_default();
-    if labels.get(config::HOME).map(String::as_str) != Some(home_id) {
-        return Ok(None);
-    }
-    let running = found.state.is_some_and(|s| s.running == Some(true));
-    Ok(Some(Standing { running, image: found.image.unwrap_or_default() }))
+    Ok(found.filter(ours).map(|found| Standing { running: found.state.running, image: found.image }))
 }
 
 impl ContainerMachine {
@@ -168,20 +158,12 @@ impl ContainerMachine {
             return Ok(false);
         }
         let filter = config::only(home, &[(config::MACHINE, self.note.spec.id.as_str())]);
-        let options = ListContainersOptionsBuilder::default().filters(&filter).build();
         let docker = &self.engine.docker;
-        let running =
-            asked("listing containers", ANSWERS_WITHIN, docker.list_containers(Some(options))).await?;
-        for lost in running.iter().filter_map(|c| c.id.as_deref()) {
+        let all = raw::containers(&self.engine, &filter).await?;
+        for lost in all.iter().filter(|c| c.state == "running") {
             let kill = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
-            drop(
-                asked(
-                    "ending a unit without a network",
-                    ACTS_WITHIN,
-                    docker.kill_container(lost, Some(kill)),
-                )
-                .await,
-            );
+            let killed = docker.kill_container(&lost.id, Some(kill));
+            drop(asked("ending a unit without a network", ACTS_WITHIN, killed).await);
         }
         asked("starting the machine", ACTS_WITHIN, docker.start_container(&self.name(), None)).await?;
         Ok(true)
@@ -228,13 +210,11 @@ impl ContainerMachine {
         ended.into_iter().collect::<Result<Vec<()>>>()?;
         // Whatever else carries its label: a unit whose note was lost.
         let filter = config::only(&self.shared.home_id, &[(config::MACHINE, self.note.spec.id.as_str())]);
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&filter).build();
-        let docker = &self.engine.docker;
-        let left = asked("listing containers", ANSWERS_WITHIN, docker.list_containers(Some(options))).await?;
         let own = format!("/{}", self.name());
-        let is_own = |c: &bollard::models::ContainerSummary| c.names.iter().flatten().any(|n| *n == own);
-        for unit in left.iter().filter(|c| !is_own(c)).filter_map(|c| c.id.as_deref()) {
-            remove_container(&self.engine, unit).await?;
+        for unit in raw::containers(&self.engine, &filter).await? {
+            if !unit.names.contains(&own) {
+                remove_container(&self.engine, &unit.id).await?;
+            }
         }
         remove_container(&self.engine, &self.name()).await?;
         super::remove_volume(&self.engine, &self.name()).await

@@ -15,14 +15,13 @@ mod images;
 mod machine;
 mod network;
 mod plans;
+mod raw;
 mod shared;
 mod unit;
 
 use crate::disk::{self, off_thread};
 use async_trait::async_trait;
-use bollard::query_parameters::{
-    ListContainersOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder,
-};
+use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder};
 use clusterdeck_domain::{
     Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId, REGION_LOCAL,
 };
@@ -143,15 +142,13 @@ impl Container {
             network::remove(engine, name).await?;
         }
         let filter = config::only(&shared.home_id, &[]);
-        let options = ListContainersOptionsBuilder::default().all(true).filters(&filter).build();
-        let what = "listing containers";
-        let all = asked(what, ANSWERS_WITHIN, engine.docker.list_containers(Some(options))).await?;
+        let all = raw::containers(engine, &filter).await?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for one in all {
             let machine = one.labels.as_ref().is_some_and(|labels| labels.contains_key(config::MACHINE));
-            let made = Duration::from_secs(u64::try_from(one.created.unwrap_or(0)).unwrap_or(0));
-            if let (false, Some(id)) = (machine || now.saturating_sub(made) < ORPHAN_AFTER, &one.id) {
-                unit::remove_container(engine, id).await?;
+            let made = Duration::from_secs(u64::try_from(one.created).unwrap_or(0));
+            if !machine && now.saturating_sub(made) > ORPHAN_AFTER {
+                unit::remove_container(engine, &one.id).await?;
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use super::{
     engines::Engine,
     failure::{ACTS_WITHIN, ANSWERS_WITHIN, asked, or_gone},
     machine::ContainerMachine,
-    plans,
+    plans, raw,
 };
 use crate::disk::{self, check_unit_name, now_ms, off_thread};
 use bollard::{
@@ -87,19 +87,12 @@ impl ContainerMachine {
     /// What the engine says of a unit.
     async fn see(&self, unit: &str) -> Result<Seen> {
         let what = format!("looking at {unit}");
-        let looked =
-            asked(&what, ANSWERS_WITHIN, self.docker().inspect_container(&self.container(unit), None)).await;
-        match looked {
-            Ok(found) => {
-                let spec =
-                    found.config.and_then(|c| c.labels).and_then(|mut labels| labels.remove(config::SPEC));
-                Ok(Seen::of(&found.state.unwrap_or_default(), spec))
+        Ok(match raw::container(&self.engine, &what, &self.container(unit)).await? {
+            Some(found) => {
+                Seen::of(&found.state, found.config.labels.and_then(|mut l| l.remove(config::SPEC)))
             }
-            Err(DriverError::Gone { .. }) => {
-                Ok(Seen { how: "its container is gone".to_owned(), ..Seen::default() })
-            }
-            Err(e) => Err(e),
-        }
+            None => Seen { how: "its container is gone".to_owned(), ..Seen::default() },
+        })
     }
 
     /// Starts a unit, or leaves it alone when it runs.
@@ -158,8 +151,13 @@ impl ContainerMachine {
             again.map_err(|e| not_started(&note.spec, e))?;
         }
         tokio::time::sleep(FIRST_MOMENTS).await;
-        if self.see(name).await?.running {
+        let seen = self.see(name).await?;
+        if seen.running {
             return Ok(());
+        }
+        // The small first process is what the engine starts; that it finds no program shows in its status.
+        if seen.status == Some(126) || seen.status == Some(127) {
+            return Err(not_a_program(&note.spec));
         }
         let words = log::last_words(&self.engine, &container, LAST_LINES).await;
         explain(name, &words).map_or(Ok(()), Err)
@@ -364,18 +362,16 @@ fn label(spec: &UnitSpec) -> String {
 }
 
 fn not_started(spec: &UnitSpec, error: DriverError) -> DriverError {
-    let text = error.to_string();
-    let lower = text.to_lowercase();
-    if lower.contains("no such file") || lower.contains("not found") || lower.contains("permission denied") {
-        return DriverError::rejected(
-            format!(
-                "{} cannot be started: it is not a program of the machine's image",
-                spec.program.display()
-            ),
-            "`clusterdeck doctor` shows which images are found; name another one in the settings",
-        );
-    }
-    error
+    let lower = error.to_string().to_lowercase();
+    let lost = ["no such file", "not found", "permission denied"].iter().any(|words| lower.contains(words));
+    if lost { not_a_program(spec) } else { error }
+}
+
+fn not_a_program(spec: &UnitSpec) -> DriverError {
+    DriverError::rejected(
+        format!("{} cannot be started: it is not a program of the machine's image", spec.program.display()),
+        "`clusterdeck doctor` shows which images are found; name another one in the settings",
+    )
 }
 
 /// Whole seconds, rounded up: engines count in those.

@@ -2,9 +2,11 @@
 
 use crate::{
     backoff,
-    container::config::{Intent, UnitNote},
+    container::{
+        config::{Intent, UnitNote},
+        raw::State,
+    },
 };
-use bollard::models::ContainerState;
 use clusterdeck_driver::UnitSpec;
 use std::time::Duration;
 
@@ -59,44 +61,48 @@ pub(super) struct Seen {
     pub ended_ms: Option<i64>,
     /// How it ended, as a phrase.
     pub how: String,
+    /// With which status.
+    pub status: Option<i64>,
     /// As which spec it was made.
     pub spec: Option<String>,
 }
 
 impl Seen {
     /// Reads what an engine says.
-    pub(super) fn of(state: &ContainerState, spec: Option<String>) -> Self {
-        let running = state.running == Some(true) || state.restarting == Some(true);
-        let ended_ms = moment(state.finished_at.as_deref());
+    pub(super) fn of(state: &State, spec: Option<String>) -> Self {
+        let running = state.running || state.restarting;
+        let ended_ms = moment(&state.finished_at).filter(|_| !running);
         Self {
             there: true,
             running,
-            pid: state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or(0),
-            since_ms: moment(state.started_at.as_deref()),
-            ended_ms: ended_ms.filter(|_| !running),
+            pid: u32::try_from(state.pid).unwrap_or(0),
+            since_ms: moment(&state.started_at),
+            ended_ms,
             how: how(state),
+            status: moment(&state.started_at).filter(|_| !running).map(|_| state.exit_code),
             spec,
         }
     }
 }
 
 /// Milliseconds since 1970; engines write the year 1 for *never*.
-fn moment(text: Option<&str>) -> Option<i64> {
-    let at: jiff::Timestamp = text?.parse().ok()?;
+fn moment(text: &str) -> Option<i64> {
+    let at: jiff::Timestamp = text.parse().ok()?;
     Some(at.as_millisecond()).filter(|ms| *ms > 0)
 }
 
-fn how(state: &ContainerState) -> String {
-    let error = state.error.as_deref().filter(|e| !e.is_empty());
-    match (state.oom_killed, state.exit_code) {
-        (Some(true), _) => "it used more memory than its limit and was ended by the system".to_owned(),
+fn how(state: &State) -> String {
+    let error = state.error.as_str();
+    match state.exit_code {
+        _ if state.oom_killed => "it used more memory than its limit and was ended by the system".to_owned(),
         // The shell's way of telling a signal, which engines and their small first process use as well.
-        (_, Some(code @ 129..=192)) => format!("it was ended by signal {}", code - 128),
-        (_, Some(code)) if moment(state.finished_at.as_deref()).is_some() => match error {
-            Some(error) => format!("it ended with status {code}: {error}"),
-            None => format!("it ended with status {code}"),
-        },
-        _ => error.map_or_else(|| "it was about to be started".to_owned(), str::to_owned),
+        code @ 129..=192 => format!("it was ended by signal {}", code - 128),
+        code if moment(&state.started_at).is_some() && error.is_empty() => {
+            format!("it ended with status {code}")
+        }
+        code if moment(&state.started_at).is_some() => format!("it ended with status {code}: {error}"),
+        _ if error.is_empty() => "it was about to be started".to_owned(),
+        _ => error.to_owned(),
     }
 }
 
@@ -149,17 +155,16 @@ mod tests {
 
     #[test]
     fn what_engines_write_is_understood() {
-        let state = ContainerState {
-            running: Some(false),
-            exit_code: Some(137),
-            started_at: Some("2026-11-23T06:50:37.379319059Z".to_owned()),
-            finished_at: Some("0001-01-01T00:00:00Z".to_owned()),
+        let state = State {
+            exit_code: 137,
+            started_at: "2026-11-23T06:50:37.379319059Z".to_owned(),
+            finished_at: "0001-01-01T00:00:00Z".to_owned(),
             ..Default::default()
         };
         let seen = Seen::of(&state, None);
         assert_eq!((seen.ended_ms, seen.how.as_str()), (None, "it was ended by signal 9"));
         assert_eq!(seen.since_ms, Some(1_795_416_637_379));
-        let killed = ContainerState { oom_killed: Some(true), ..state };
+        let killed = State { oom_killed: true, ..state };
         assert!(Seen::of(&killed, None).how.contains("memory"));
     }
 }
