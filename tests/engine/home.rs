@@ -1,9 +1,11 @@
 //! A home of its own for a test: engine, store, vault, machines on loopback addresses; all gone at the end.
 
 use clusterdeck_domain::{
-    Change, ClusterHealth, CreateCluster, Operation, OperationState, PlanId, ServiceKind, Topology,
+    Change, ClusterHealth, CreateCluster, Operation, OperationState, PlanId, ProviderId, ServiceKind,
+    Topology,
 };
 use clusterdeck_engine::{ClusterReport, Engine};
+use clusterdeck_testkit::containers::Ground;
 use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -15,6 +17,8 @@ use std::{
 pub(crate) struct Home {
     pub(crate) engine: Engine,
     pub(crate) dir: tempfile::TempDir,
+    /// The engine of containers that its machines are on; `None` where they are folders of this computer.
+    pub(crate) ground: Option<Ground>,
 }
 
 /// Longest wait for anything in these tests.
@@ -24,7 +28,14 @@ impl Home {
     pub(crate) async fn open() -> Self {
         let dir = tempfile::Builder::new().prefix("cd-").tempdir().unwrap();
         let engine = start(dir.path()).await;
-        Self { engine, dir }
+        Self { engine, dir, ground: None }
+    }
+    /// The same with machines in containers; `None`: outside, and the test is done.
+    pub(crate) async fn in_containers() -> Option<Self> {
+        let ground = Ground::enter()?;
+        let dir = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
+        let engine = start(dir.path()).await;
+        Some(Self { engine, dir, ground: Some(ground) })
     }
     /// Lets the engine go and starts another, as closing and opening the app does.
     pub(crate) async fn reopen(&mut self) {
@@ -45,7 +56,7 @@ impl Home {
             topology: Some(topology),
             nodes: Some(nodes),
             shards: (shards > 0).then_some(shards),
-            provider: None,
+            provider: self.ground.as_ref().map(|_| ProviderId("container".to_owned())),
             region: None,
             plan: PlanId::parse("NANO-1C-256M").ok(),
             protected: false,
@@ -120,6 +131,9 @@ impl Home {
     pub(crate) async fn pid(&self, node: &str, unit: &str) -> u32 {
         let cluster = self.cluster().await;
         let machine = cluster.spec.find_node(node).expect("a node").machine.id.clone();
+        if let Some(ground) = &self.ground {
+            return server_in(ground, &format!("clusterdeck-{machine}-{unit}"));
+        }
         let note = self.dir.path().join(format!("machines/{machine}/units/{unit}.json"));
         let note: serde_json::Value = serde_json::from_slice(&std::fs::read(&note).unwrap()).unwrap();
         let found = find_number(&note, "pid").unwrap_or_else(|| panic!("no pid in {note}"));
@@ -132,6 +146,7 @@ impl Home {
         found.extend(
             processes_of(self.dir.path()).iter().map(|pid| format!("process {pid} {}", command(*pid))),
         );
+        found.extend(self.ground.iter().flat_map(Ground::everything));
         let machines = self.dir.path().join("machines");
         let folders = std::fs::read_dir(machines).map(|d| d.flatten().map(|e| e.path()).collect::<Vec<_>>());
         found.extend(folders.unwrap_or_default().iter().map(|p| format!("folder {}", p.display())));
@@ -164,6 +179,18 @@ fn processes_of(home: &Path) -> Vec<u32> {
     found
 }
 
+/// The server in a container: what its small first process started.
+fn server_in(ground: &Ground, container: &str) -> u32 {
+    let first = ground.podman(&["inspect", "--format", "{{.State.Pid}}", container]);
+    let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap();
+    children
+        .split_whitespace()
+        .next()
+        .unwrap_or_else(|| panic!("{container} runs no server"))
+        .parse()
+        .unwrap()
+}
+
 fn find_number(value: &serde_json::Value, name: &str) -> Option<u64> {
     let members = value.as_object()?;
     members
@@ -190,7 +217,10 @@ async fn start(home: &Path) -> Engine {
         cache: Arc::new(clusterdeck_store::Cache::open(home).unwrap()),
         secrets: clusterdeck_secrets::open(options).unwrap(),
         services: vec![Arc::new(clusterdeck_services::Redis::new())],
-        providers: vec![Arc::new(clusterdeck_providers::Local::new(home.to_owned()))],
+        providers: vec![
+            Arc::new(clusterdeck_providers::Local::new(home.to_owned())),
+            Arc::new(clusterdeck_providers::Container::new(home.to_owned())),
+        ],
         gateway: Arc::new(clusterdeck_services::Haproxy::new()),
         clock: Arc::new(clusterdeck_engine::SystemClock),
     };

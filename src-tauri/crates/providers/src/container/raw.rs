@@ -30,6 +30,8 @@ pub(super) struct Container {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct State {
+    /// In a word; Podman's `stopped` is a moment in which the end is known and how it came is not yet.
+    pub status: String,
     pub running: bool,
     pub restarting: bool,
     #[serde(rename = "OOMKilled")]

@@ -23,10 +23,18 @@ use bollard::{
 use clusterdeck_driver::{DriverError, Result, UnitSpec, UnitState, UnitUsage};
 use futures::StreamExt as _;
 use note::Seen;
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 /// What ends at once ends within this time, most of the time.
 const FIRST_MOMENTS: Duration = Duration::from_millis(100);
+/// Podman's word for a container that ended a moment ago, before it knows how.
+const ENDING: &str = "stopped";
+/// That moment is some 50 ms.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Lines of a log that tell why a unit ended.
 const LAST_LINES: usize = 8;
 /// Beyond the grace of a stop.
@@ -87,9 +95,18 @@ impl ContainerMachine {
     /// What the engine says of a unit.
     async fn see(&self, unit: &str) -> Result<Seen> {
         let what = format!("looking at {unit}");
-        Ok(match raw::container(&self.engine, &what, &self.container(unit)).await? {
+        let begun = Instant::now();
+        let found = loop {
+            let found = raw::container(&self.engine, &what, &self.container(unit)).await?;
+            let ending = found.as_ref().is_some_and(|c| c.state.status == ENDING);
+            if !ending || begun.elapsed() > ENDS_WITHIN {
+                break found;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        };
+        Ok(match found {
             Some(found) => {
-                Seen::of(&found.state, found.config.labels.and_then(|mut l| l.remove(config::SPEC)))
+                Seen::of(&found.state, found.config.labels.and_then(|mut labels| labels.remove(config::SPEC)))
             }
             None => Seen { how: "its container is gone".to_owned(), ..Seen::default() },
         })
