@@ -309,8 +309,13 @@ export interface Figures {
 	memory_reserve_bytes: number;
 	backup_age_hours: number;
 }
+export interface ImageSources {
+	mirror: string | null;
+	own: Record<string, string>;
+}
 export interface Settings {
 	figures: Figures;
+	images: ImageSources;
 	close_to_tray: boolean;
 	notifications: boolean;
 	theme: Theme;

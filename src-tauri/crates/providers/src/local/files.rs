@@ -24,7 +24,7 @@ impl MachinePath {
         let top = root
             .canonicalize()
             .map_err(|_| DriverError::Gone { what: format!("the machine {}", root.display()) })?;
-        let full = root.join(&self.as_str());
+        let full = root.join(self.as_str());
         if self.as_str().is_empty() {
             return Ok(full);
         }

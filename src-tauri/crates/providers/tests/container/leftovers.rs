@@ -53,7 +53,7 @@ async fn a_machine_whose_notes_were_lost_is_found_by_its_labels_and_can_be_taken
     let spec = provider.machine_spec(&home.request(1)).unwrap();
     std::fs::remove_dir_all(home.dir.join("containers").join(spec.id.as_str())).unwrap();
     let next = home.provider();
-    assert_eq!(next.machines().await.unwrap(), [spec.id.clone()]);
+    assert_eq!(next.machines().await.unwrap(), std::slice::from_ref(&spec.id));
     let found = next.machine(&spec).await.unwrap();
     assert_eq!(found.address(), spec.address);
     next.remove_machine(&spec).await.unwrap();
@@ -80,7 +80,7 @@ async fn killed_while_a_machine_was_made_or_taken_away_it_is_found_and_taken_awa
             home.ground.podman(&["volume", "rm", &name]);
         }
         let next = home.provider();
-        assert_eq!(next.machines().await.unwrap(), [spec.id.clone()], "{left} is found");
+        assert_eq!(next.machines().await.unwrap(), std::slice::from_ref(&spec.id), "{left} is found");
         home.machine_of(&next, 1).await;
         next.remove_machine(&spec).await.unwrap();
         assert_eq!(home.ground.everything(), Vec::<String>::new(), "with only {left} there");

@@ -35,7 +35,9 @@ async fn a_server_that_takes_more_memory_than_its_plan_is_ended_and_its_neighbou
     let Some(home) = Home::enter().await else { return };
     let machine = home.machine().await;
     machine.start(&sleeper()).await.unwrap();
-    machine.start(&script("glutton", "exec tail -c 400000000 /dev/zero")).await.unwrap();
+    // Keeps everything it reads.
+    let glutton = r"x=$(head -c 400000000 /dev/zero | tr '\0' x); exec sleep 1000";
+    machine.start(&script("glutton", glutton)).await.unwrap();
     let (detail, _) = crashed(&*machine, "glutton").await;
     assert!(detail.contains("memory") || detail.contains("signal 9"), "{detail}");
     assert!(machine.state("sleeper").await.unwrap().is_running());

@@ -73,11 +73,25 @@ const SERVERS: [Want; 5] = [
     Want { required: false, backports: true, ..server("valkey-server", "valkey-server", "Valkey clusters") },
 ];
 
-const TESTS: [Want; 12] = [
+const TESTS: [Want; 18] = [
     server("postgresql", "pg_ctlcluster", "PostgreSQL clusters, which are not offered yet"),
     server("patroni", "patroni", "the same: runs their servers"),
     want("python3-psycopg2", Sign::Nothing, "the same: what Patroni speaks to them with"),
     server("etcd-server", "etcd", "the same: where their nodes agree"),
+    want(
+        "runc",
+        Sign::Program("runc"),
+        "starts containers; before podman, which else brings one that refuses mixed cgroups",
+    ),
+    want("podman", Sign::Program("podman"), "clusters in containers"),
+    want("netavark", Sign::Nothing, "their networks"),
+    want("iptables", Sign::Program("iptables"), "the same"),
+    want("catatonit", Sign::Program("catatonit"), "the first process in each container"),
+    want(
+        "mmdebstrap",
+        Sign::Program("mmdebstrap"),
+        "images from Debian's packages, since no registry is asked in tests",
+    ),
     want("webkit2gtk-driver", Sign::Program("WebKitWebDriver"), "drives the real window in tests"),
     want("xvfb", Sign::Program("Xvfb"), "a screen for tests where there is none"),
     want("xauth", Sign::Program("xauth"), "the same"),

@@ -172,11 +172,11 @@ impl ContainerMachine {
         if seen.running {
             return Ok(());
         }
-        // The small first process is what the engine starts; that it finds no program shows in its status.
-        if seen.status == Some(126) || seen.status == Some(127) {
+        let words = log::last_words(&self.engine, &container, LAST_LINES).await;
+        // The small first process is what the engine starts; that it finds no program shows in its words or its status.
+        if words.contains("failed to exec") || matches!(seen.status, Some(126 | 127)) {
             return Err(not_a_program(&note.spec));
         }
-        let words = log::last_words(&self.engine, &container, LAST_LINES).await;
         explain(name, &words).map_or(Ok(()), Err)
     }
 
