@@ -13,6 +13,8 @@ use std::{
 
 /// Says that we are inside, and where the folder of the test is.
 const INSIDE: &str = "CLUSTERDECK_TEST_CONTAINERS";
+/// Where images are kept.
+const STORE: &str = "CLUSTERDECK_TEST_IMAGES";
 /// Where the provider looks for engines.
 const ENGINES: &str = "CLUSTERDECK_CONTAINER_ENGINES";
 /// Building images downloads some hundred megabytes.
@@ -41,13 +43,22 @@ set -e
 dir="$1"; shift
 mount -t tmpfs tmpfs /run
 ip link set lo up
-podman system service --time=0 "unix://$dir/engine.sock" > "$dir/engine.log" 2>&1 &
+if [ "$CLUSTERDECK_TEST_ENGINE" = docker ]; then
+  dockerd --data-root "$dir/graph" --exec-root "$dir/run" --pidfile "$dir/dockerd.pid" -H "unix://$dir/engine.sock" \
+    > "$dir/engine.log" 2>&1 &
+else
+  podman system service --time=0 "unix://$dir/engine.sock" > "$dir/engine.log" 2>&1 &
+fi
 exec "$@"
 "#;
+/// Which engine: `docker`, or Podman. Docker needs its package, which brings a service of its own, so it is for those who
+/// ask: `CLUSTERDECK_TEST_ENGINE=docker cargo nextest run -p clusterdeck-providers --test container`.
+const ENGINE: &str = "CLUSTERDECK_TEST_ENGINE";
 
 /// See the module.
 pub struct Ground {
     dir: PathBuf,
+    docker: bool,
 }
 
 impl Ground {
@@ -58,8 +69,9 @@ impl Ground {
     #[must_use]
     pub fn enter() -> Option<Self> {
         if let Some(dir) = std::env::var_os(INSIDE) {
-            let ground = Self { dir: dir.into() };
+            let ground = Self { dir: dir.into(), docker: std::env::var(ENGINE).is_ok_and(|e| e == "docker") };
             ground.wait_for_engine();
+            ground.load_images();
             return Some(ground);
         }
         for program in ["podman", "unshare", "catatonit", "netavark", "iptables", "mmdebstrap"] {
@@ -82,6 +94,7 @@ impl Ground {
             .args(["--exact", &test, "--nocapture"])
             .envs(variables(dir.path()))
             .env(INSIDE, dir.path())
+            .env(STORE, &store)
             .env(ENGINES, format!("unix://{}/engine.sock", dir.path().display()))
             .stdin(Stdio::null())
             .status()
@@ -117,12 +130,29 @@ impl Ground {
         &self.dir
     }
 
-    /// What `podman` says to these arguments; a look at the engine that does not go through the code under test.
+    /// Docker has no store that others can read from.
+    fn load_images(&self) {
+        let built = PathBuf::from(std::env::var_os(STORE).expect("where images are"));
+        for root in ROOTS.iter().filter(|_| self.docker) {
+            let (first, rest) = root.images.split_first().expect("an image");
+            self.podman(&["import", &built.join(format!("{}.tar", root.name)).to_string_lossy(), first]);
+            for image in rest {
+                self.podman(&["tag", first, image]);
+            }
+        }
+    }
+
+    /// What the engine's own client says to these arguments; a look that does not go through the code under test.
     ///
     /// # Panics
     /// When it refuses.
     pub fn podman(&self, args: &[&str]) -> String {
-        let said = Command::new("podman").args(args).output().expect("podman starts");
+        let client = if self.docker { "docker" } else { "podman" };
+        let said = Command::new(client)
+            .env("DOCKER_HOST", format!("unix://{}/engine.sock", self.dir.display()))
+            .args(args)
+            .output()
+            .expect("a client starts");
         let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
         assert!(said.status.success(), "podman {args:?}: {out}{err}");
         out.trim().to_owned()
@@ -137,7 +167,8 @@ impl Ground {
         let mut all = list(&["ps", "-a", "--format", "{{.Names}}"], "container");
         all.extend(list(&["volume", "ls", "--format", "{{.Name}}"], "volume"));
         let networks = list(&["network", "ls", "--format", "{{.Name}}"], "network");
-        all.extend(networks.into_iter().filter(|n| n != "network podman"));
+        let own = ["network podman", "network bridge", "network host", "network none"];
+        all.extend(networks.into_iter().filter(|n| !own.contains(&n.as_str())));
         all
     }
 }
@@ -209,7 +240,6 @@ fn ensure_images(store: &Path) {
         for image in rest {
             podman(&["tag", first, image]);
         }
-        fs::remove_file(&tar).expect("the file was there");
         fs::write(&stamp, wanted).expect("a file");
         eprintln!("built in {:.0} s", begun.elapsed().as_secs_f64());
     }
@@ -234,6 +264,8 @@ fn run(command: &mut Command) {
 impl Drop for Ground {
     fn drop(&mut self) {
         // Takes the groups of processes away that the kernel keeps for containers; the rest goes with the namespaces.
-        drop(Command::new("podman").args(["rm", "-af", "-t", "0"]).stdout(Stdio::null()).status());
+        if !self.docker {
+            drop(Command::new("podman").args(["rm", "-af", "-t", "0"]).stdout(Stdio::null()).status());
+        }
     }
 }

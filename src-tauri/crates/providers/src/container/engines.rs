@@ -1,7 +1,10 @@
 //! Container engines, found by themselves: where people and their tools would find them. Each is a region.
 
-use super::failure::{ANSWERS_WITHIN, asked};
-use bollard::{API_DEFAULT_VERSION, Docker, models::SystemInfo};
+use super::{
+    failure::{ANSWERS_WITHIN, asked, failed},
+    raw,
+};
+use bollard::{Docker, models::SystemInfo};
 use clusterdeck_driver::{DriverError, Result};
 use sha2::{Digest, Sha256};
 use std::{
@@ -32,6 +35,8 @@ pub(super) struct Engine {
     pub docker: Docker,
     /// Its socket.
     pub socket: PathBuf,
+    /// It is Podman.
+    pub podman: bool,
     /// What enforces limits.
     pub limited_by: &'static str,
     /// What it cannot enforce, in words.
@@ -237,19 +242,21 @@ async fn look(place: Place) -> Option<Found> {
     };
     let socket = path.clone();
     let path = path.to_string_lossy().into_owned();
-    let connected = Docker::connect_with_unix(&path, REQUEST_SECONDS, API_DEFAULT_VERSION).ok()?;
+    if !socket.exists() {
+        return None;
+    }
     let greeting = async {
-        let docker = asked("greeting it", ANSWERS_WITHIN, connected.negotiate_version()).await?;
+        let greeting = raw::greet(&socket).await?;
+        let connected = Docker::connect_with_unix(&path, REQUEST_SECONDS, &greeting.api);
+        let docker = connected.map_err(|e| failed("connecting", e))?;
         let info = asked("asking what it is", ANSWERS_WITHIN, docker.info()).await?;
-        let version = asked("asking its version", ANSWERS_WITHIN, docker.version()).await?;
-        Ok::<_, DriverError>((docker, info, version))
+        Ok::<_, DriverError>((docker, info, greeting.podman))
     };
-    let (docker, info, version) = match tokio::time::timeout(FOUND_WITHIN, greeting).await {
+    let (docker, info, podman) = match tokio::time::timeout(FOUND_WITHIN, greeting).await {
         Ok(Ok(all)) => all,
         Ok(Err(e)) => return Some(Found::Unusable { id, name, why: no_answer(&path, &e.to_string()) }),
         Err(_) => return Some(Found::Unusable { id, name, why: no_answer(&path, "it took too long") }),
     };
-    let podman = version.components.iter().flatten().any(|c| c.name.to_lowercase().contains("podman"));
     let kind = if podman { "Podman" } else { "Docker" };
     let name = format!("{kind} {}", info.server_version.as_deref().unwrap_or("of an unknown version"));
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
@@ -263,6 +270,7 @@ async fn look(place: Place) -> Option<Found> {
         name,
         docker,
         socket,
+        podman,
         limited_by: match version.as_deref() {
             _ if !unlimited.is_empty() => "server-settings",
             Some("2") => "cgroup-v2",

@@ -1,16 +1,17 @@
-//! Two questions that are asked without the library's types: Podman answers them with a state (`stopped`) that Docker does
+//! Questions that are asked without the library's types. Podman answers them with a state (`stopped`) that Docker does
 //! not have, and an answer that cannot be read would make a crash look like a failure of ours.
 
 use super::{
     engines::Engine,
     failure::{ANSWERS_WITHIN, refused},
 };
+use bollard::{API_DEFAULT_VERSION, ClientVersion};
 use clusterdeck_driver::{DriverError, Result};
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Request, body::Bytes};
+use hyper::{HeaderMap, Request, body::Bytes};
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, de::DeserializeOwned};
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 use tokio::net::UnixStream;
 
 /// An answer about all containers of a home has some hundred kilobytes.
@@ -81,39 +82,35 @@ pub(super) async fn containers(
     get(engine, "listing containers", &format!("containers/json?all=true&filters={filter}")).await
 }
 
-async fn get<T: DeserializeOwned>(engine: &Engine, what: &str, path: &str) -> Result<T> {
-    let lost = |e: &dyn std::fmt::Display| {
-        DriverError::transient(format!("{what}: the container engine does not answer ({e})"))
+/// What an engine tells of itself in its shortest answer. Podman takes a second for its version in full, which names the
+/// version of everything it uses.
+pub(super) struct Greeting {
+    /// The newest API that both sides know.
+    pub api: ClientVersion,
+    /// It is Podman.
+    pub podman: bool,
+}
+
+/// Greets whoever listens on a socket.
+pub(super) async fn greet(socket: &Path) -> Result<Greeting> {
+    let what = "greeting it";
+    let (status, headers, _) = ask(socket, what, "/_ping".to_owned()).await?;
+    let api = headers.get("api-version").and_then(|v| v.to_str().ok()).and_then(|v| v.split_once('.'));
+    let number = |text: &str| text.parse::<usize>().ok();
+    let theirs = api.and_then(|(major, minor)| Some((number(major)?, number(minor)?)));
+    let Some((major, minor)) = theirs.filter(|_| status < 300) else {
+        return Err(DriverError::broken("what answers there is no container engine"));
     };
+    let ours = (API_DEFAULT_VERSION.major_version, API_DEFAULT_VERSION.minor_version);
+    let (major_version, minor_version) = ours.min((major, minor));
+    let podman = headers.contains_key("libpod-api-version");
+    Ok(Greeting { api: ClientVersion { major_version, minor_version }, podman })
+}
+
+async fn get<T: DeserializeOwned>(engine: &Engine, what: &str, path: &str) -> Result<T> {
     let version = engine.docker.client_version();
     let target = format!("/v{}.{}/{path}", version.major_version, version.minor_version);
-    let asking = async {
-        let stream = UnixStream::connect(&engine.socket).await.map_err(|e| lost(&e))?;
-        let io = TokioIo::new(stream);
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(io).await.map_err(|e| lost(&e))?;
-        let request = Request::get(target).header("host", "engine").body(Empty::<Bytes>::new());
-        let request = request.map_err(|e| DriverError::broken(format!("{what}: {e}")))?;
-        let talk = async {
-            let answer = sender.send_request(request).await.map_err(|e| lost(&e))?;
-            let status = answer.status().as_u16();
-            let body = Limited::new(answer.into_body(), LONGEST).collect().await.map_err(|e| lost(&e))?;
-            Ok::<_, DriverError>((status, body.to_bytes()))
-        };
-        let mut talk = std::pin::pin!(talk);
-        // The connection has to be driven while we talk, and belongs to nobody after.
-        tokio::select! {
-            told = &mut talk => told,
-            ended = connection => match ended {
-                Ok(()) => talk.await,
-                Err(e) => Err(lost(&e)),
-            },
-        }
-    };
-    let (status, body) = match tokio::time::timeout(ANSWERS_WITHIN, asking).await {
-        Ok(answer) => answer?,
-        Err(_) => return Err(DriverError::transient(format!("{what}: the container engine took too long"))),
-    };
+    let (status, _, body) = ask(&engine.socket, what, target).await?;
     if status >= 300 {
         #[derive(Deserialize)]
         struct Refusal {
@@ -125,4 +122,38 @@ async fn get<T: DeserializeOwned>(engine: &Engine, what: &str, path: &str) -> Re
     serde_json::from_slice(&body).map_err(|e| {
         DriverError::broken(format!("{what}: the container engine's answer cannot be understood ({e})"))
     })
+}
+
+/// One question on a connection of its own.
+async fn ask(socket: &Path, what: &str, target: String) -> Result<(u16, HeaderMap, Bytes)> {
+    let lost = |e: &dyn std::fmt::Display| {
+        DriverError::transient(format!("{what}: the container engine does not answer ({e})"))
+    };
+    let asking = async {
+        let stream = UnixStream::connect(socket).await.map_err(|e| lost(&e))?;
+        let io = TokioIo::new(stream);
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(io).await.map_err(|e| lost(&e))?;
+        let request = Request::get(target).header("host", "engine").body(Empty::<Bytes>::new());
+        let request = request.map_err(|e| DriverError::broken(format!("{what}: {e}")))?;
+        let talk = async {
+            let answer = sender.send_request(request).await.map_err(|e| lost(&e))?;
+            let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+            let body = Limited::new(answer.into_body(), LONGEST).collect().await.map_err(|e| lost(&e))?;
+            Ok::<_, DriverError>((status, headers, body.to_bytes()))
+        };
+        let mut talk = std::pin::pin!(talk);
+        // The connection has to be driven while we talk, and belongs to nobody after.
+        tokio::select! {
+            told = &mut talk => told,
+            ended = connection => match ended {
+                Ok(()) => talk.await,
+                Err(e) => Err(lost(&e)),
+            },
+        }
+    };
+    match tokio::time::timeout(ANSWERS_WITHIN, asking).await {
+        Ok(answer) => answer,
+        Err(_) => Err(DriverError::transient(format!("{what}: the container engine took too long"))),
+    }
 }

@@ -71,7 +71,7 @@ async fn killed_while_a_machine_was_made_or_taken_away_it_is_found_and_taken_awa
         home.machine_of(&provider, 1).await;
         let network = format!("clusterdeck-{}", home.request(1).cluster);
         if left != "a container" {
-            home.ground.podman(&["rm", "-f", "-t", "0", &name]);
+            home.ground.podman(&["rm", "-f", &name]);
         }
         if left == "a note" || left == "a volume" {
             home.ground.podman(&["network", "rm", &network]);

@@ -109,7 +109,7 @@ async fn killed_between_the_wish_and_the_deed_a_unit_counts_as_crashed_and_can_b
     let Some(home) = Home::enter().await else { return };
     let machine = home.machine().await;
     machine.start(&sleeper()).await.unwrap();
-    home.ground.podman(&["rm", "-f", "-t", "0", &container("sleeper")]);
+    home.ground.podman(&["rm", "-f", &container("sleeper")]);
     let (detail, _) = crashed(&*machine, "sleeper").await;
     assert!(detail.contains("gone"), "{detail}");
     machine.start(&sleeper()).await.unwrap();

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::disk::{self, check_unit_name, now_ms, off_thread};
 use bollard::{
-    models::{ContainerCreateBody, HostConfig, Mount, MountType},
+    models::{ContainerCreateBody, HostConfig, Mount, MountType, MountVolumeOptions},
     query_parameters::{
         CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
         StatsOptionsBuilder, StopContainerOptionsBuilder,
@@ -46,6 +46,8 @@ pub(super) fn volume(machine: &clusterdeck_domain::MachineId) -> Mount {
         typ: Some(MountType::VOLUME),
         source: Some(config::machine_name(machine)),
         target: Some(config::ROOT.to_owned()),
+        // Docker gives an empty volume the owner it has in the image, with each container that mounts it.
+        volume_options: Some(MountVolumeOptions { no_copy: Some(true), ..Default::default() }),
         ..Default::default()
     }
 }
@@ -216,7 +218,7 @@ impl ContainerMachine {
                 nano_cpus: Some(i64::from(plan.cpus) * 1_000_000_000),
                 pids_limit: Some(plans::processes(plan)),
                 shm_size: Some(plans::shared_memory(plan)),
-                log_config: Some(log::config(self.engine.name.starts_with("Podman"))),
+                log_config: Some(log::config(self.engine.podman)),
                 ..Default::default()
             }),
             ..Default::default()
