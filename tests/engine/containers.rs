@@ -4,8 +4,8 @@ use crate::{
     home::Home,
     life::{dead_primary, whole_life},
 };
-use clusterdeck_domain::{Change, ServiceKind, Topology};
-use std::time::Instant;
+use clusterdeck_domain::{Change, OperationState, ServiceKind, Topology};
+use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_redis_in_a_container_is_created_used_closed_opened_and_deleted() {
@@ -47,4 +47,30 @@ async fn a_valkey_8_cluster_in_containers_lives_its_whole_life_without_losing_a_
 async fn a_dead_primary_in_a_container_is_replaced_noticed_and_comes_back_as_a_replica() {
     let Some(home) = Home::in_containers().await else { return };
     dead_primary(&home).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_of_making_and_deleting_containers_it_ends_well_and_leaves_nothing() {
+    let Some(mut home) = Home::in_containers().await else { return };
+    for moment in [100, 400, 700, 1_000, 1_500, 2_000, 3_000] {
+        let moment = Duration::from_millis(moment);
+        let wish = home.wish(ServiceKind::Redis, Topology::PrimaryReplica, 2, 0);
+        let creating = home.begin(wish).await;
+        tokio::time::sleep(moment).await;
+        home.crash().await;
+        let created = home.engine.wait(&creating.id).await.unwrap();
+        assert_eq!(created.state, OperationState::Succeeded, "killed after {moment:?}: {created:#?}");
+        home.until_healthy().await;
+        // Two servers, three voters, one endpoint, and the four machines they are on.
+        let made = home.ground.as_ref().unwrap().everything();
+        let containers = made.iter().filter(|what| what.starts_with("container")).count();
+        assert_eq!(containers, 2 + 3 + 1 + 4, "killed after {moment:?}: {made:?}");
+        let delete = Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true };
+        let deleting = home.begin(delete).await;
+        tokio::time::sleep(moment / 4).await;
+        home.crash().await;
+        let deleted = home.engine.wait(&deleting.id).await.unwrap();
+        assert_eq!(deleted.state, OperationState::Succeeded, "killed after {:?}: {deleted:#?}", moment / 4);
+        assert_eq!(home.left_behind().await, Vec::<String>::new(), "killed after {:?}", moment / 4);
+    }
 }

@@ -42,6 +42,11 @@ impl Home {
         self.engine.shutdown(Duration::from_secs(1)).await;
         self.engine = start(self.dir.path()).await;
     }
+    /// As a kill: nothing is waited for. Starts another, which takes up what was left.
+    pub(crate) async fn crash(&mut self) {
+        self.engine.shutdown(Duration::ZERO).await;
+        self.engine = start(self.dir.path()).await;
+    }
     pub(crate) async fn create(
         &self,
         service: ServiceKind,
@@ -49,7 +54,11 @@ impl Home {
         nodes: u16,
         shards: u16,
     ) -> Operation {
-        let wish = CreateCluster {
+        self.done(self.wish(service, topology, nodes, shards)).await
+    }
+    /// A cluster called demo, where this home has its machines.
+    pub(crate) fn wish(&self, service: ServiceKind, topology: Topology, nodes: u16, shards: u16) -> Change {
+        Change::CreateCluster(CreateCluster {
             name: "demo".to_owned(),
             service,
             version: None,
@@ -62,8 +71,7 @@ impl Home {
             protected: false,
             auto_failover: None,
             options: None,
-        };
-        self.done(Change::CreateCluster(wish)).await
+        })
     }
     /// Confirms a change and expects it to succeed.
     pub(crate) async fn done(&self, change: Change) -> Operation {
