@@ -28,11 +28,19 @@ struct Rootfs {
 }
 
 /// Debian 13 is the nearest thing to the makers' images that can be had without a registry.
-const ROOTS: [Rootfs; 1] = [Rootfs {
+const MEMORY: Rootfs = Rootfs {
     name: "memory",
     packages: "redis-server,valkey-server,haproxy",
     images: &["docker.io/library/redis:8.0", "docker.io/valkey/valkey:8.1", "docker.io/library/haproxy:3.0"],
-}];
+};
+/// What nobody's public image holds together: somebody's own, as the settings would name it.
+const RELATIONAL: Rootfs = Rootfs {
+    name: "relational",
+    packages: "postgresql-17,postgresql-17-timescaledb,patroni,etcd-server,python3-psycopg2,python3-etcd,procps",
+    images: &[POSTGRES],
+};
+/// PostgreSQL 17 with TimescaleDB, Patroni and etcd; there only after [`Ground::enter_with_postgres`].
+pub const POSTGRES: &str = "clusterdeck.test/postgres-patroni:17";
 const SUITE: &str = "trixie";
 const MIRROR: &str = "http://deb.debian.org/debian";
 const LEFT_OUT: [&str; 3] = ["man", "doc", "locale"];
@@ -68,10 +76,23 @@ impl Ground {
     /// When the test fails inside, or when what it needs is not installed.
     #[must_use]
     pub fn enter() -> Option<Self> {
+        Self::enter_with(&[MEMORY])
+    }
+
+    /// The same with [`POSTGRES`], which takes two more minutes to build, once.
+    ///
+    /// # Panics
+    /// As [`Ground::enter`].
+    #[must_use]
+    pub fn enter_with_postgres() -> Option<Self> {
+        Self::enter_with(&[MEMORY, RELATIONAL])
+    }
+
+    fn enter_with(roots: &[Rootfs]) -> Option<Self> {
         if let Some(dir) = std::env::var_os(INSIDE) {
             let ground = Self { dir: dir.into(), docker: std::env::var(ENGINE).is_ok_and(|e| e == "docker") };
             ground.wait_for_engine();
-            ground.load_images();
+            ground.load_images(roots);
             return Some(ground);
         }
         for program in ["podman", "unshare", "catatonit", "netavark", "iptables", "mmdebstrap"] {
@@ -81,7 +102,7 @@ impl Ground {
             assert!(found, "{program} is not installed; `cargo xtask setup` installs it");
         }
         let store = store();
-        ensure_images(&store);
+        ensure_images(&store, roots);
         let dir = tempfile::Builder::new().prefix("cd-c-").tempdir().expect("a folder");
         configure(dir.path(), &store);
         let test = std::thread::current().name().expect("a test's thread has its name").to_owned();
@@ -131,9 +152,9 @@ impl Ground {
     }
 
     /// Docker has no store that others can read from.
-    fn load_images(&self) {
+    fn load_images(&self, roots: &[Rootfs]) {
         let built = PathBuf::from(std::env::var_os(STORE).expect("where images are"));
-        for root in ROOTS.iter().filter(|_| self.docker) {
+        for root in roots.iter().filter(|_| self.docker) {
             let (first, rest) = root.images.split_first().expect("an image");
             self.podman(&["import", &built.join(format!("{}.tar", root.name)).to_string_lossy(), first]);
             for image in rest {
@@ -208,7 +229,7 @@ fn configure(dir: &Path, store: &Path) {
 }
 
 /// Builds what is not there. A file tells what was built; a list that changed is built anew.
-fn ensure_images(store: &Path) {
+fn ensure_images(store: &Path, roots: &[Rootfs]) {
     fs::create_dir_all(store).expect("a folder");
     let lock = fs::File::create(store.join("lock")).expect("a lock");
     lock.lock().expect("a lock");
@@ -219,7 +240,7 @@ fn ensure_images(store: &Path) {
     let text =
         format!("{images}graphroot = \"{s}/images\"\nrunroot = \"{s}/images-run\"\n", s = store.display());
     fs::write(own.join("storage.conf"), text).expect("a file");
-    for root in &ROOTS {
+    for root in roots {
         let stamp = store.join(format!("{}.built", root.name));
         let wanted = format!("{SUITE} {} {}", root.packages, root.images.join(" "));
         if fs::read_to_string(&stamp).is_ok_and(|built| built == wanted) {
