@@ -41,6 +41,8 @@ const RELATIONAL: Rootfs = Rootfs {
 };
 /// PostgreSQL 17 with TimescaleDB, Patroni and etcd; there only after [`Ground::enter_with_postgres`].
 pub const POSTGRES: &str = "clusterdeck.test/postgres-patroni:17";
+/// Where [`Ground::registry`] listens, in the network of its test.
+pub const REGISTRY: &str = "127.0.0.1:5000";
 const SUITE: &str = "trixie";
 const MIRROR: &str = "http://deb.debian.org/debian";
 const LEFT_OUT: [&str; 3] = ["man", "doc", "locale"];
@@ -179,6 +181,37 @@ impl Ground {
         out.trim().to_owned()
     }
 
+    /// Starts a registry of images at [`REGISTRY`] that holds `image` under the name that is given back.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn registry(&self, image: &str) -> String {
+        let config = self.dir.join("registry.yml");
+        let data = self.dir.join("registry").display().to_string();
+        let text = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {data}\nhttp:\n  addr: {REGISTRY}\n"
+        );
+        fs::write(&config, text).expect("a file");
+        // Ends with everything else in here.
+        Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("`cargo xtask setup` installs docker-registry");
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(REGISTRY).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the registry must start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let name = format!("{REGISTRY}/{}", image.rsplit('/').next().unwrap_or(image));
+        self.podman(&["tag", image, &name]);
+        self.podman(&["push", &name]);
+        self.podman(&["rmi", &name]);
+        name
+    }
+
     /// Every container, volume and network there is, the engine's own network apart.
     pub fn everything(&self) -> Vec<String> {
         let list = |args: &[&str], kind: &str| -> Vec<String> {
@@ -201,8 +234,12 @@ fn store() -> PathBuf {
     target.expect("tests are built into a target folder").join("containers")
 }
 
-fn variables(dir: &Path) -> [(&'static str, PathBuf); 2] {
-    [("CONTAINERS_CONF", dir.join("containers.conf")), ("CONTAINERS_STORAGE_CONF", dir.join("storage.conf"))]
+fn variables(dir: &Path) -> [(&'static str, PathBuf); 3] {
+    [
+        ("CONTAINERS_CONF", dir.join("containers.conf")),
+        ("CONTAINERS_STORAGE_CONF", dir.join("storage.conf")),
+        ("CONTAINERS_REGISTRIES_CONF", dir.join("registries.conf")),
+    ]
 }
 
 /// Writes an engine's configuration. `runc` and `cgroupfs`, because `crun` refuses cgroups of both versions side by side,
@@ -218,6 +255,7 @@ fn configure(dir: &Path, store: &Path) {
              [network]\nnetwork_backend = \"netavark\"\nnetwork_config_dir = \"{dir}/networks\"\n"
         ),
     );
+    write("registries.conf", format!("[[registry]]\nlocation = \"{REGISTRY}\"\ninsecure = true\n"));
     write(
         "storage.conf",
         format!(

@@ -3,7 +3,10 @@
 use crate::support::{Home, IMAGE, sleeper, unit, until};
 use clusterdeck_domain::{ClusterId, Network};
 use clusterdeck_driver::{DriverError, Image, MachineRequest, Needs, Programs, Progress, Provider};
-use std::time::Instant;
+use std::{
+    sync::{Arc, Mutex},
+    time::Instant,
+};
 
 #[tokio::test]
 async fn asked_for_twice_it_is_one_machine_with_a_name_and_an_address_that_is_reached_from_here() {
@@ -138,4 +141,40 @@ async fn an_engine_that_does_not_answer_makes_a_machine_unknown_not_gone() {
     std::fs::rename(&aside, &socket).unwrap();
     let after = home.provider().machine(&spec).await.unwrap();
     assert!(after.state("sleeper").await.unwrap().is_running());
+}
+
+#[tokio::test]
+async fn an_image_that_is_not_here_is_fetched_once_with_progress() {
+    let Some(home) = Home::enter().await else { return };
+    let reference = home.ground.registry(IMAGE);
+    let provider = home.provider();
+    let needs = Needs {
+        server: Programs {
+            programs: vec![("redis-server", "the server")],
+            images: vec![Image { line: "8.0".to_owned(), reference: reference.clone() }],
+        },
+        ..Needs::default()
+    };
+    let before = provider.capacity(&needs).await.unwrap();
+    assert!(before.missing.is_empty(), "{before:?}");
+    assert_eq!(
+        (before.versions.as_slice(), before.to_fetch.len()),
+        (&["8.0".to_owned()][..], 1),
+        "{before:?}"
+    );
+
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let sink = told.clone();
+    let progress =
+        Progress::new(move |note, measured| sink.lock().unwrap().push((note.to_owned(), measured)));
+    let requests = [1, 2].map(|n| MachineRequest { image: Some(reference.clone()), ..home.request(n) });
+    let made =
+        futures::future::join_all(requests.iter().map(|r| provider.ensure_machine(r, &progress))).await;
+    assert!(made.iter().all(Result::is_ok), "two machines at once want the same image");
+    let told = told.lock().unwrap().clone();
+    assert!(told.iter().all(|(note, _)| *note == format!("fetching {reference}")), "{told:?}");
+    assert!(told.iter().any(|(_, measured)| measured.is_some()), "{told:?}");
+    assert_eq!(told.iter().filter(|(_, measured)| measured.is_none()).count(), 1, "fetched once: {told:?}");
+    let after = provider.capacity(&needs).await.unwrap();
+    assert!(after.to_fetch.is_empty() && after.versions[0].starts_with("8.0."), "{after:?}");
 }
