@@ -1,9 +1,11 @@
 //! A home of its own for a test: engine, store, vault, machines on loopback addresses; all gone at the end.
 
 use clusterdeck_domain::{
-    Change, ClusterHealth, CreateCluster, Operation, OperationState, PlanId, ServiceKind, Topology,
+    Change, ClusterHealth, CreateCluster, Operation, OperationState, PlanId, ProviderId, ServiceKind,
+    Topology,
 };
 use clusterdeck_engine::{ClusterReport, Engine};
+use clusterdeck_testkit::containers::Ground;
 use clusterdeck_tests::client::Written;
 use std::{
     os::unix::fs::PermissionsExt,
@@ -16,6 +18,8 @@ use std::{
 pub(crate) struct Home {
     pub(crate) engine: Engine,
     pub(crate) dir: tempfile::TempDir,
+    /// The engine of containers that its machines are on; `None` where they are folders of this computer.
+    pub(crate) ground: Option<Ground>,
 }
 
 /// Longest wait for anything in these tests.
@@ -25,11 +29,23 @@ impl Home {
     pub(crate) async fn open() -> Self {
         let dir = tempfile::Builder::new().prefix("cd-").tempdir().unwrap();
         let engine = start(dir.path()).await;
-        Self { engine, dir }
+        Self { engine, dir, ground: None }
+    }
+    /// The same with machines in containers; `None`: outside, and the test is done.
+    pub(crate) async fn in_containers() -> Option<Self> {
+        let ground = Ground::enter()?;
+        let dir = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
+        let engine = start(dir.path()).await;
+        Some(Self { engine, dir, ground: Some(ground) })
     }
     /// Lets the engine go and starts another, as closing and opening the app does.
     pub(crate) async fn reopen(&mut self) {
         self.engine.shutdown(Duration::from_secs(1)).await;
+        self.engine = start(self.dir.path()).await;
+    }
+    /// As a kill: nothing is waited for. Starts another, which takes up what was left.
+    pub(crate) async fn crash(&mut self) {
+        self.engine.shutdown(Duration::ZERO).await;
         self.engine = start(self.dir.path()).await;
     }
     pub(crate) async fn create(
@@ -39,21 +55,24 @@ impl Home {
         nodes: u16,
         shards: u16,
     ) -> Operation {
-        let wish = CreateCluster {
+        self.done(self.wish(service, topology, nodes, shards)).await
+    }
+    /// A cluster called demo, where this home has its machines.
+    pub(crate) fn wish(&self, service: ServiceKind, topology: Topology, nodes: u16, shards: u16) -> Change {
+        Change::CreateCluster(CreateCluster {
             name: "demo".to_owned(),
             service,
             version: None,
             topology: Some(topology),
             nodes: Some(nodes),
             shards: (shards > 0).then_some(shards),
-            provider: None,
+            provider: self.ground.as_ref().map(|_| ProviderId("container".to_owned())),
             region: None,
             plan: PlanId::parse("NANO-1C-256M").ok(),
             protected: false,
             auto_failover: None,
             options: None,
-        };
-        self.done(Change::CreateCluster(wish)).await
+        })
     }
     /// Confirms a change and expects it to succeed.
     pub(crate) async fn done(&self, change: Change) -> Operation {
@@ -124,6 +143,9 @@ impl Home {
     pub(crate) async fn pid(&self, node: &str, unit: &str) -> u32 {
         let cluster = self.cluster().await;
         let machine = cluster.spec.find_node(node).expect("a node").machine.id.clone();
+        if let Some(ground) = &self.ground {
+            return server_in(ground, &format!("clusterdeck-{machine}-{unit}"));
+        }
         let note = self.dir.path().join(format!("machines/{machine}/units/{unit}.json"));
         let note: serde_json::Value = serde_json::from_slice(&std::fs::read(&note).unwrap()).unwrap();
         let found = find_number(&note, "pid").unwrap_or_else(|| panic!("no pid in {note}"));
@@ -136,6 +158,7 @@ impl Home {
         found.extend(
             processes_of(self.dir.path()).iter().map(|pid| format!("process {pid} {}", command(*pid))),
         );
+        found.extend(self.ground.iter().flat_map(Ground::everything));
         let machines = self.dir.path().join("machines");
         let folders = std::fs::read_dir(machines).map(|d| d.flatten().map(|e| e.path()).collect::<Vec<_>>());
         found.extend(folders.unwrap_or_default().iter().map(|p| format!("folder {}", p.display())));
@@ -168,6 +191,18 @@ pub(crate) fn processes_of(home: &Path) -> Vec<u32> {
     found
 }
 
+/// The server in a container: what its small first process started.
+fn server_in(ground: &Ground, container: &str) -> u32 {
+    let first = ground.podman(&["inspect", "--format", "{{.State.Pid}}", container]);
+    let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap();
+    children
+        .split_whitespace()
+        .next()
+        .unwrap_or_else(|| panic!("{container} runs no server"))
+        .parse()
+        .unwrap()
+}
+
 fn find_number(value: &serde_json::Value, name: &str) -> Option<u64> {
     let members = value.as_object()?;
     members
@@ -196,8 +231,12 @@ async fn start(home: &Path) -> Engine {
         services: vec![
             Arc::new(clusterdeck_services::Redis::new()),
             Arc::new(clusterdeck_services::Postgres::new()),
+            Arc::new(clusterdeck_services::Mysql::new()),
         ],
-        providers: vec![Arc::new(clusterdeck_providers::Local::new(home.to_owned()))],
+        providers: vec![
+            Arc::new(clusterdeck_providers::Local::new(home.to_owned())),
+            Arc::new(clusterdeck_providers::Container::new(home.to_owned())),
+        ],
         gateway: Arc::new(clusterdeck_services::Haproxy::new()),
         clock: Arc::new(clusterdeck_engine::SystemClock),
     };

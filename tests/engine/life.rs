@@ -17,8 +17,7 @@ const fn patience(service: ServiceKind) -> Duration {
     }
 }
 
-async fn whole_life(service: ServiceKind) {
-    let home = Home::open().await;
+pub(crate) async fn whole_life(home: &Home, service: ServiceKind) {
     let created = home.create(service, Topology::PrimaryReplica, 3, 0).await;
     assert_eq!(created.outcome.nodes.len(), 3);
     home.until_healthy().await;
@@ -68,22 +67,25 @@ async fn whole_life(service: ServiceKind) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_cluster_lives_its_whole_life_without_losing_a_write() {
-    whole_life(ServiceKind::Redis).await;
+    whole_life(&Home::open().await, ServiceKind::Redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_valkey_cluster_lives_its_whole_life_without_losing_a_write() {
-    whole_life(ServiceKind::Valkey).await;
+    whole_life(&Home::open().await, ServiceKind::Valkey).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgresql_cluster_lives_its_whole_life_without_losing_a_write() {
-    whole_life(ServiceKind::Postgresql).await;
+    whole_life(&Home::open().await, ServiceKind::Postgresql).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_primary_is_replaced_noticed_and_comes_back_as_a_replica() {
-    let home = Home::open().await;
+    dead_primary(&Home::open().await).await;
+}
+
+pub(crate) async fn dead_primary(home: &Home) {
     home.create(ServiceKind::Redis, Topology::PrimaryReplica, 3, 0).await;
     home.until_healthy().await;
     let writer = Writer::start(home.url().await, false);

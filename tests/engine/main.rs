@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helping functions too")]
 
 mod bad_days;
+mod containers;
 mod home;
 mod life;
 mod postgres;

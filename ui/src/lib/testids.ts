@@ -14,7 +14,7 @@
 //   change-dialog, change-effects, change-warnings, change-blockers, way-out, change-typed, change-confirm, change-cancel, change-close
 //   step-list, step (with data-step, data-state); operation-row (with data-id, data-state), operation-cancel, operation-retry; half-deleted
 //   metric-chart (with data-metric), range-<id>, metrics-export
-//   audit-row; settings-theme-<id>, settings-tray, settings-notifications, settings-save
+//   audit-row; settings-theme-<id>, settings-tray, settings-notifications, settings-save; settings-image-mirror, settings-own-images, settings-images-save
 //   palette-input, palette-item; offline-banner; signin-token, signin-submit; error-panel (with data-code); toast
 
 export const testid = {

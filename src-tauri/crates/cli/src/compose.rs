@@ -6,7 +6,7 @@ use clusterdeck_api::{Code, Compose, Kept, Problem};
 use clusterdeck_domain::MachineId;
 use clusterdeck_driver::{DriverError, Provider};
 use clusterdeck_engine::{Engine, EngineError, Parts, SystemClock};
-use clusterdeck_providers::Local;
+use clusterdeck_providers::{Container, Local};
 use clusterdeck_services::{Haproxy, Mysql, Postgres, Redis};
 use clusterdeck_store::{Cache, State};
 use std::{path::Path, sync::Arc};
@@ -35,15 +35,22 @@ impl Compose for Real {
             cache: kept.cache.clone(),
             secrets: kept.secrets.clone(),
             services: vec![Arc::new(Redis::new()), Arc::new(Postgres::new()), Arc::new(Mysql::new())],
-            providers: vec![Arc::new(Local::new(home.to_owned()))],
-            gateway: Arc::new(Haproxy),
+            providers: vec![Arc::new(Local::new(home.to_owned())), Arc::new(Container::new(home.to_owned()))],
+            gateway: Arc::new(Haproxy::new()),
             clock: Arc::new(SystemClock),
         };
         Ok(Engine::start(parts).await?)
     }
 }
 
-/// The machines there are in a home, known or left behind.
-pub(crate) async fn machines(home: &Path) -> Result<Vec<MachineId>, DriverError> {
-    Local::new(home.to_owned()).machines().await
+/// The machines there are in a home, known or left behind, each with where it is in words. A place that cannot be asked
+/// says why.
+pub(crate) async fn machines(home: &Path) -> Vec<(&'static str, Result<Vec<MachineId>, DriverError>)> {
+    let (local, container) = (Local::new(home.to_owned()), Container::new(home.to_owned()));
+    let providers: [&dyn Provider; 2] = [&local, &container];
+    let mut found = Vec::with_capacity(providers.len());
+    for provider in providers {
+        found.push((provider.name(), provider.machines().await));
+    }
+    found
 }

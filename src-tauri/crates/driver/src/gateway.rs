@@ -69,6 +69,10 @@ pub struct GatewayStatus {
 pub trait Gateway: Send + Sync {
     /// Programs it needs: (program, purpose).
     fn programs(&self) -> &'static [(&'static str, &'static str)];
+    /// Images that hold them: (release line, reference), newest first.
+    fn images(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
     /// The name of its unit.
     fn unit(&self) -> &'static str;
     /// Writes its configuration and starts it; when it runs with another one, reloads it without cutting connections.

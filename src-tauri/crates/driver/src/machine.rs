@@ -93,10 +93,12 @@ pub trait Machine: Send + Sync {
     fn port(&self, port: u16) -> u16;
     /// Its size.
     fn plan(&self) -> &Plan;
-    /// What enforces the plan: `cgroup-v2`, or `server-settings` when only the server itself does.
+    /// What enforces the plan: `cgroup-v2`, `cgroup-v1`, or `server-settings` when only the server itself does.
     fn limited_by(&self) -> &'static str;
     /// The absolute path a server on this machine uses for `path`.
     fn path(&self, path: &str) -> PathBuf;
+    /// Where we find that ourselves, a socket included; `None` when the machine's files are not in our file system.
+    fn here(&self, path: &str) -> Option<PathBuf>;
 
     /// The versions of a program that are installed here, newest first. Empty when there is none.
     async fn software(&self, program: &str) -> Result<Vec<Software>>;

@@ -1,6 +1,6 @@
 //! Where machines come from.
 
-use crate::{Machine, Result};
+use crate::{Machine, Progress, Result};
 use async_trait::async_trait;
 use clusterdeck_domain::{
     Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId,
@@ -23,6 +23,44 @@ pub struct MachineRequest {
     pub slot: u16,
     /// Its size.
     pub plan: Plan,
+    /// The image its servers run from, where the provider works with images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+/// An image that holds a server program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The release line in it (`8.0`).
+    pub line: String,
+    /// What the engine knows it by (`docker.io/library/redis:8.0`).
+    pub reference: String,
+}
+
+/// Software that a machine must have, as programs or as images that hold them; the provider takes what it works with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Programs {
+    /// (program, purpose); the first is the one whose version counts.
+    pub programs: Vec<(&'static str, &'static str)>,
+    /// Images that hold all of them, newest release line first. Any one will do.
+    pub images: Vec<Image>,
+}
+
+/// What new machines are needed for.
+#[derive(Debug, Clone, Default)]
+pub struct Needs<'a> {
+    /// Where; the provider's first usable region when nobody says.
+    pub region: Option<&'a str>,
+    /// Their size.
+    pub plan: Option<&'a Plan>,
+    /// The servers of the nodes.
+    pub server: Programs,
+    /// What runs on the machine of the endpoints.
+    pub gateway: Programs,
+    /// Standard ports that the new machines will listen on.
+    pub ports: &'a [u16],
+    /// The release line somebody asked for; the newest when nobody did.
+    pub version: Option<&'a str>,
 }
 
 /// A place inside a provider.
@@ -58,20 +96,15 @@ pub trait Provider: Send + Sync {
     async fn plans(&self, region: &str) -> Result<Vec<Plan>>;
     /// Whether it can be used, and what `programs` (program, purpose) are missing.
     async fn check(&self, programs: &[(&str, &str)]) -> Result<ProviderCheck>;
-    /// What it can carry right now. `programs` (program, purpose): what must be installed; the versions of the first
-    /// are reported. `ports`: standard ports that the new machines will listen on.
-    async fn capacity(
-        &self,
-        plan: Option<&Plan>,
-        programs: &[(&str, &str)],
-        ports: &[u16],
-    ) -> Result<Capacity>;
-    /// A network nobody uses, different from those in `used`.
-    async fn allocate_network(&self, cluster: &ClusterId, used: &[Network]) -> Result<Network>;
+    /// What it can carry right now. The versions are those of the server's first program.
+    async fn capacity(&self, needs: &Needs<'_>) -> Result<Capacity>;
+    /// A network of this region that nobody uses, different from those in `used`.
+    async fn allocate_network(&self, cluster: &ClusterId, region: &str, used: &[Network]) -> Result<Network>;
     /// The spec (address) that [`Provider::ensure_machine`] will give to this request. Pure.
     fn machine_spec(&self, request: &MachineRequest) -> Result<MachineSpec>;
-    /// Makes the machine, or finds it when it is there.
-    async fn ensure_machine(&self, request: &MachineRequest) -> Result<Arc<dyn Machine>>;
+    /// Makes the machine, or finds it when it is there. What takes long (an image that is fetched) is reported.
+    async fn ensure_machine(&self, request: &MachineRequest, progress: &Progress)
+    -> Result<Arc<dyn Machine>>;
     /// A machine made before; `Gone` when it is not there.
     async fn machine(&self, spec: &MachineSpec) -> Result<Arc<dyn Machine>>;
     /// Stops whatever runs on a machine and takes it away; nothing happens when it is gone.

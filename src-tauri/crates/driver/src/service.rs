@@ -86,6 +86,11 @@ pub trait ServiceDriver: Send + Sync {
     fn services(&self) -> &'static [ServiceKind];
     /// Programs that must be installed for this service: (program, purpose). The first is the server, whose version counts.
     fn programs(&self, service: ServiceKind) -> &'static [(&'static str, &'static str)];
+    /// Images that hold those programs where machines are made from images: (release line, reference), newest first. The
+    /// makers' own; people can name others in the settings.
+    fn images(&self, _service: ServiceKind) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
     /// Standard ports that its nodes listen on.
     fn ports(&self, service: ServiceKind) -> &'static [u16];
     /// Names of the passwords a cluster needs. The one called `people` is what `credentials` reveals.

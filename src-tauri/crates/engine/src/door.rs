@@ -15,7 +15,7 @@ use clusterdeck_domain::{
     OperationState, Parameter, PlanId, Preview, PreviewId, ServiceKind, Subject, chosen_parameters,
     preview as domain_preview,
 };
-use clusterdeck_driver::Provider;
+use clusterdeck_driver::{Needs, Provider};
 use jiff::SignedDuration;
 use std::{
     collections::HashMap,
@@ -114,30 +114,44 @@ const fn needs_a_look(kind: ChangeKind) -> bool {
 
 /// What the place of new machines can carry; `None` when nothing is added or nobody could find out.
 async fn capacity(shared: &Arc<Shared>, change: &Change, spec: Option<&ClusterSpec>) -> Option<Capacity> {
-    let (service, provider, plan): (ServiceKind, Arc<dyn Provider>, Option<PlanId>) = match (change, spec) {
+    type Place<'a> = (ServiceKind, Arc<dyn Provider>, Option<PlanId>, Option<&'a str>, Option<&'a str>);
+    let (service, provider, plan, region, version): Place<'_> = match (change, spec) {
         (Change::CreateCluster(wish), _) => {
             let provider = match &wish.provider {
                 Some(id) => shared.provider_of(id).ok()?,
                 None => shared.providers.first()?.clone(),
             };
             let default = PlanId::parse(clusterdeck_domain::DEFAULT_PLAN).ok();
-            (wish.service, provider, wish.plan.clone().or(default))
+            let plan = wish.plan.clone().or(default);
+            (wish.service, provider, plan, wish.region.as_deref(), wish.version.as_deref())
         }
         (Change::AddNode { plan, .. }, Some(spec)) => (
             spec.service,
             shared.provider_of(&spec.provider).ok()?,
             Some(plan.clone().unwrap_or_else(|| spec.plan.clone())),
+            Some(spec.region.as_str()),
+            Some(spec.version.as_str()),
         ),
-        (Change::AddShard { .. }, Some(spec)) => {
-            (spec.service, shared.provider_of(&spec.provider).ok()?, Some(spec.plan.clone()))
-        }
+        (Change::AddShard { .. }, Some(spec)) => (
+            spec.service,
+            shared.provider_of(&spec.provider).ok()?,
+            Some(spec.plan.clone()),
+            Some(spec.region.as_str()),
+            Some(spec.version.as_str()),
+        ),
         _ => return None,
     };
-    let programs = inventory::programs(shared, service).ok()?;
-    let ports = shared.driver(service).ok()?.ports(service);
-    let plans = inventory::plans(&provider, None).await.unwrap_or_default();
+    let plans = inventory::plans(&provider, region).await.unwrap_or_default();
     let plan = plan.and_then(|id| plans.into_iter().find(|p| p.id == id));
-    match provider.capacity(plan.as_ref(), &programs, ports).await {
+    let needs = Needs {
+        region,
+        plan: plan.as_ref(),
+        server: inventory::server(shared, service).ok()?,
+        gateway: inventory::gateway(shared),
+        ports: shared.driver(service).ok()?.ports(service),
+        version,
+    };
+    match provider.capacity(&needs).await {
         Ok(capacity) => Some(capacity),
         Err(error) => {
             tracing::warn!(%error, "what the provider can carry is not known");

@@ -276,6 +276,9 @@ impl Shared {
         if !["system", "light", "dark"].contains(&settings.theme.as_str()) {
             return Err(wrong("/theme", "the theme is `system`, `light` or `dark`"));
         }
+        if let Some((pointer, what)) = settings.images.wrong() {
+            return Err(wrong(&pointer, &what));
+        }
         if settings.figures.max_observation_age_ms < 2_000 {
             return Err(wrong(
                 "/figures/max_observation_age_ms",

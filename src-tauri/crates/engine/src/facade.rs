@@ -4,6 +4,7 @@ use crate::{
     engine::Shared,
     error::EngineError,
     event::EventHub,
+    images::ImageSources,
     repository::{AuditEntry, JournalEntry, OperationRow, Page},
 };
 use clusterdeck_domain::{
@@ -131,6 +132,8 @@ pub struct Settings {
     pub notifications: bool,
     /// `system`, `light` or `dark`.
     pub theme: String,
+    /// Where images of servers come from, for providers that work with images.
+    pub images: ImageSources,
 }
 
 impl Default for Settings {
@@ -140,6 +143,7 @@ impl Default for Settings {
             close_to_tray: true,
             notifications: true,
             theme: "system".to_owned(),
+            images: ImageSources::default(),
         }
     }
 }

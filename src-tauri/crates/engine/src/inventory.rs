@@ -6,20 +6,36 @@ use crate::{
     facade::{LogPage, ProviderReport, Result, ServiceReport},
 };
 use clusterdeck_domain::{NodeKind, Parameter, Plan, SERVICES, ServiceKind};
-use clusterdeck_driver::{ClientCommand, DriverError, Provider};
+use clusterdeck_driver::{ClientCommand, DriverError, Needs, Programs, Provider};
 use std::sync::Arc;
 
-/// Everything that must be installed for a service: its own programs first, then the gateway's.
-pub(crate) fn programs(shared: &Shared, service: ServiceKind) -> Result<Vec<(&'static str, &'static str)>> {
-    let own = shared.driver(service)?.programs(service);
-    Ok(own.iter().chain(shared.gateway.programs()).copied().collect())
+/// What the servers of a service need: programs, or images that hold them.
+pub(crate) fn server(shared: &Shared, service: ServiceKind) -> Result<Programs> {
+    let driver = shared.driver(service)?;
+    let images = shared.settings().images.of(service.id(), driver.images(service));
+    Ok(Programs { programs: driver.programs(service).to_vec(), images })
+}
+
+/// What the endpoints need.
+pub(crate) fn gateway(shared: &Shared) -> Programs {
+    let gateway = &shared.gateway;
+    let images = shared.settings().images.of(gateway.unit(), gateway.images());
+    Programs { programs: gateway.programs().to_vec(), images }
+}
+
+/// The image of a release line, or of a version that belongs to it; the newest when none is asked for.
+pub(crate) fn image_of(programs: &Programs, version: &str) -> Option<String> {
+    let fits = |line: &str| {
+        let longer = |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.starts_with('.'));
+        version.is_empty() || version == line || longer(version, line) || longer(line, version)
+    };
+    programs.images.iter().find(|image| fits(&image.line)).map(|image| image.reference.clone())
 }
 
 pub(crate) async fn services(shared: &Arc<Shared>) -> Result<Vec<ServiceReport>> {
-    let provider = shared.providers.first().ok_or(EngineError::NotFound { what: "provider".to_owned() })?;
     let mut reports = Vec::with_capacity(SERVICES.len());
     for entry in &SERVICES {
-        let Ok(programs) = programs(shared, entry.id) else {
+        let Ok(server) = server(shared, entry.id) else {
             reports.push(ServiceReport {
                 service: entry.id,
                 has_driver: false,
@@ -28,15 +44,39 @@ pub(crate) async fn services(shared: &Arc<Shared>) -> Result<Vec<ServiceReport>>
             });
             continue;
         };
-        let capacity = provider.capacity(None, &programs, &[]).await?;
-        reports.push(ServiceReport {
-            service: entry.id,
+        let needs = Needs { server, gateway: gateway(shared), ..Needs::default() };
+        reports.push(service(shared, entry.id, &needs).await?);
+    }
+    Ok(reports)
+}
+
+/// Whether a service can run anywhere: the first provider that lacks nothing speaks for it, else the first of all, since
+/// what is missing there is what a person can install.
+async fn service(shared: &Shared, service: ServiceKind, needs: &Needs<'_>) -> Result<ServiceReport> {
+    let mut told = None;
+    for provider in &shared.providers {
+        let capacity = match provider.capacity(needs).await {
+            Ok(capacity) => capacity,
+            // A place that cannot be asked offers nothing; it says why in its own check.
+            Err(error) if told.is_some() => {
+                tracing::debug!(provider = %provider.id(), %error, "cannot be asked what it can run");
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let whole = capacity.missing.is_empty() && !capacity.versions.is_empty();
+        let report = ServiceReport {
+            service,
             has_driver: true,
             installed: capacity.versions,
             missing: capacity.missing,
-        });
+        };
+        if whole {
+            return Ok(report);
+        }
+        told.get_or_insert(report);
     }
-    Ok(reports)
+    told.ok_or(EngineError::NotFound { what: "provider".to_owned() })
 }
 
 pub(crate) async fn providers(shared: &Arc<Shared>) -> Result<Vec<ProviderReport>> {

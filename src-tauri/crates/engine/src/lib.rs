@@ -12,6 +12,7 @@ mod event;
 mod facade;
 #[cfg(debug_assertions)]
 mod faults;
+mod images;
 mod inventory;
 mod operations;
 mod passwords;
@@ -30,3 +31,4 @@ pub use facade::{
     ClusterReport, Credentials, EndpointKind, EndpointReport, Engine, LogPage, PreparedPreview,
     ProviderReport, Result, ServiceReport, Settings,
 };
+pub use images::ImageSources;

@@ -5,6 +5,7 @@ use crate::{
     engine::{Live, Shared},
     error::EngineError,
     facade::Result,
+    inventory,
     operations::{
         Plan, Planned, add_node, add_shard, create_cluster, delete_cluster, drain_node, promote_node,
         reboot_node, remove_node, remove_shard, resync_cluster, rotate_credentials, set_parameters, switches,
@@ -105,7 +106,7 @@ async fn create(shared: &Arc<Shared>, wish: &CreateCluster, collected: &Collecte
     let wish = resolve_create(wish, &facts).map_err(|blockers| EngineError::Blocked { blockers })?;
     let provider = shared.provider_of(&wish.provider)?;
     let id = ClusterId::new(unique());
-    let network = provider.allocate_network(&id, &used_networks(shared)).await?;
+    let network = provider.allocate_network(&id, &wish.region, &used_networks(shared)).await?;
     let mut spec = ClusterSpec {
         id,
         name: wish.name.clone(),
@@ -130,11 +131,12 @@ async fn create(shared: &Arc<Shared>, wish: &CreateCluster, collected: &Collecte
         generation: 1,
     };
     let side = side_plan();
+    let image = image(shared, &spec)?;
     let mut machines = Vec::new();
     for slot in &wish.slots {
         let plan = if slot.witness { side.clone() } else { wish.plan.clone() };
         let name = spec.name.node(slot.ordinal);
-        let request = request(&spec, &name, slot.ordinal, plan);
+        let request = request(&spec, &name, slot.ordinal, plan, image.clone());
         spec.nodes.push(NodeSpec {
             id: clusterdeck_domain::NodeId::new(unique()),
             name,
@@ -148,7 +150,8 @@ async fn create(shared: &Arc<Shared>, wish: &CreateCluster, collected: &Collecte
         spec.last_ordinal = spec.last_ordinal.max(slot.ordinal);
         machines.push(request);
     }
-    let gateway = request(&spec, &format!("{}-endpoint", spec.name), 0, side);
+    let endpoint = format!("{}-endpoint", spec.name);
+    let gateway = request(&spec, &endpoint, 0, side, inventory::image_of(&inventory::gateway(shared), ""));
     spec.gateway = Some(provider.machine_spec(&gateway)?);
     machines.push(gateway);
     Ok(Planned {
@@ -160,7 +163,18 @@ async fn create(shared: &Arc<Shared>, wish: &CreateCluster, collected: &Collecte
     })
 }
 
-fn request(spec: &ClusterSpec, name: &str, slot: u16, plan: clusterdeck_domain::Plan) -> MachineRequest {
+/// The image of a cluster's nodes, where its provider works with images.
+fn image(shared: &Shared, spec: &ClusterSpec) -> Result<Option<String>> {
+    Ok(inventory::image_of(&inventory::server(shared, spec.service)?, &spec.version))
+}
+
+fn request(
+    spec: &ClusterSpec,
+    name: &str,
+    slot: u16,
+    plan: clusterdeck_domain::Plan,
+    image: Option<String>,
+) -> MachineRequest {
     MachineRequest {
         id: MachineId::new(unique()),
         cluster: spec.id.clone(),
@@ -168,6 +182,7 @@ fn request(spec: &ClusterSpec, name: &str, slot: u16, plan: clusterdeck_domain::
         network: spec.network.clone(),
         slot,
         plan,
+        image,
     }
 }
 
@@ -185,11 +200,12 @@ async fn new_nodes(
         .into_iter()
         .find(|p| p.id == wanted)
         .ok_or(EngineError::NotFound { what: format!("plan {wanted}") })?;
+    let image = image(shared, spec)?;
     let mut nodes = Vec::new();
     let mut machines = Vec::new();
     for ordinal in spec.last_ordinal + 1..=spec.last_ordinal + count {
         let name = spec.name.node(ordinal);
-        let request = request(spec, &name, ordinal, plan.clone());
+        let request = request(spec, &name, ordinal, plan.clone(), image.clone());
         nodes.push(NodeSpec {
             id: clusterdeck_domain::NodeId::new(unique()),
             name,

@@ -69,6 +69,8 @@ pub(crate) fn certificate(
     let issuer = Issuer::new(authority(&cx.spec.id), key_of(cx.secrets.newest(CA)?)?);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(broken)?;
     let mut params = CertificateParams::default();
+    // Python 3.13, which runs newer Patronis, takes no certificate without it.
+    params.use_authority_key_identifier_extension = true;
     params.distinguished_name = named(name);
     params.subject_alt_names = vec![SanType::IpAddress(address)];
     if address.is_loopback() && address != IpAddr::V4(Ipv4Addr::LOCALHOST) {

@@ -3,6 +3,7 @@
 //!
 //! The fakes are for the engine's own rules (order, undo, resume). What servers do is tested on real servers.
 
+pub mod containers;
 mod driver;
 mod gateway;
 mod lab;

@@ -39,6 +39,9 @@ impl Machine for FakeMachine {
     fn path(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/fake/{}/{path}", self.known.spec.id))
     }
+    fn here(&self, path: &str) -> Option<PathBuf> {
+        Some(self.path(path))
+    }
     async fn software(&self, program: &str) -> Result<Vec<Software>> {
         Ok(vec![Software {
             program: program.to_owned(),

@@ -8,7 +8,9 @@ use async_trait::async_trait;
 use clusterdeck_domain::{
     Capacity, ClusterId, MachineId, MachineSpec, Network, PLANS, Plan, PlanId, ProviderId, plan,
 };
-use clusterdeck_driver::{DriverError, Machine, MachineRequest, Provider, ProviderCheck, Region, Result};
+use clusterdeck_driver::{
+    DriverError, Machine, MachineRequest, Needs, Progress, Provider, ProviderCheck, Region, Result,
+};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
@@ -37,23 +39,20 @@ impl Provider for FakeProvider {
     async fn check(&self, _programs: &[(&str, &str)]) -> Result<ProviderCheck> {
         Ok(ProviderCheck { usable: true, notes: Vec::new(), missing: Vec::new() })
     }
-    async fn capacity(
-        &self,
-        plan: Option<&Plan>,
-        _programs: &[(&str, &str)],
-        _ports: &[u16],
-    ) -> Result<Capacity> {
+    async fn capacity(&self, needs: &Needs<'_>) -> Result<Capacity> {
         Ok(Capacity {
-            plan: plan.cloned(),
+            plan: needs.plan.cloned(),
             memory_free_bytes: Some(1 << 40),
             disk_free_bytes: Some(1 << 44),
             addresses_free: Some(true),
             ports_taken: Vec::new(),
             missing: Vec::new(),
             versions: vec!["7.0.15".to_owned()],
+            region: None,
+            to_fetch: Vec::new(),
         })
     }
-    async fn allocate_network(&self, _cluster: &ClusterId, used: &[Network]) -> Result<Network> {
+    async fn allocate_network(&self, _: &ClusterId, _region: &str, used: &[Network]) -> Result<Network> {
         Ok(Network(format!("10.0.{}.0/24", used.len())))
     }
     fn machine_spec(&self, request: &MachineRequest) -> Result<MachineSpec> {
@@ -61,7 +60,7 @@ impl Provider for FakeProvider {
         let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
         Ok(MachineSpec { id: request.id.clone(), address, port_offset: 0 })
     }
-    async fn ensure_machine(&self, request: &MachineRequest) -> Result<Arc<dyn Machine>> {
+    async fn ensure_machine(&self, request: &MachineRequest, _: &Progress) -> Result<Arc<dyn Machine>> {
         let spec = self.machine_spec(request)?;
         let known = {
             let mut world = self.0.call("ensure_machine")?;

@@ -897,6 +897,21 @@ export interface components {
          * @enum {string}
          */
         Health: "healthy" | "degraded" | "down" | "unknown";
+        /** @description Where images come from. */
+        ImageSources: {
+            /**
+             * @description Asked instead of `docker.io`: `registry.example.com/mirror`. Images named below are taken as they are.
+             * @default null
+             */
+            mirror: string | null;
+            /**
+             * @description Own images, by service and release line: `postgresql:17` → `registry.example.com/postgres-patroni:17`.
+             * @default {}
+             */
+            own: {
+                [key: string]: string;
+            };
+        };
         /** @description What answers here. */
         Info: {
             /**
@@ -1880,6 +1895,14 @@ export interface components {
              *     }
              */
             figures: components["schemas"]["Figures"];
+            /**
+             * @description Where images of servers come from, for providers that work with images.
+             * @default {
+             *       "mirror": null,
+             *       "own": {}
+             *     }
+             */
+            images: components["schemas"]["ImageSources"];
             /**
              * @description Desktop notifications.
              * @default true

@@ -352,8 +352,13 @@ export interface Figures {
 	backup_age_hours: number;
 	open_transaction_seconds: number;
 }
+export interface ImageSources {
+	mirror: string | null;
+	own: Record<string, string>;
+}
 export interface Settings {
 	figures: Figures;
+	images: ImageSources;
 	close_to_tray: boolean;
 	notifications: boolean;
 	theme: Theme;

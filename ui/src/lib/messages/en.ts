@@ -256,6 +256,8 @@ export const en = {
 		max_promotion_lag_bytes: 'Largest lag of a replica that may be promoted', max_observation_age_ms: 'A node not seen for longer than this counts as unknown',
 		disk_headroom_percent: 'Free disk kept beyond the size of a copy', memory_reserve_bytes: 'Memory kept free for everything else on this computer',
 		backup_age_hours: 'Warn when the last backup is older than', open_transaction_seconds: 'List transactions before a promotion when they are open for', hours: 'hours', seconds: 'seconds', mib: 'MiB', percentUnit: '%', defaults: 'Set back to the defaults',
+		images: 'Container images', imagesText: 'Where the images of servers come from when a cluster is made of containers. The makers’ own are taken unless you name others.',
+		mirror: 'Registry mirror', ownImages: 'Own images', ownImagesHint: 'One a line: the service with its release line, then the image. For example: postgresql:17 registry.example.com/postgres-patroni:17',
 		savedToast: 'Settings saved', about: 'About', version: 'Version', home: 'Home', host: 'Host', secrets: 'Secrets', started: 'Engine started', notANumber: 'Enter a number of 0 or more.'
 	},
 	palette: {

@@ -111,35 +111,33 @@ async fn kept_things(report: &mut Report, home: &Path, kept: &Kept) {
     };
     let known: BTreeSet<MachineId> =
         clusters.iter().flat_map(|c| c.machines().map(|m| m.id.clone())).collect();
-    match crate::compose::machines(home).await {
-        Err(error) => report.problem("machines", &Problem::from(EngineError::from(error))),
-        Ok(found) => {
-            let left: Vec<_> = found
-                .iter()
-                .filter(|id| !known.contains(id))
-                .map(|id| home.join("machines").join(id.as_str()))
-                .collect();
-            if left.is_empty() {
-                report.add(
-                    "machines",
-                    "fine",
-                    format!("{} machines, all of them of known clusters", found.len()),
-                    vec![],
-                );
-            } else {
-                let text = format!(
-                    "{} machines belong to no cluster; look at what they hold before you remove them",
-                    left.len()
-                );
-                report.add(
-                    "machines",
-                    "notice",
-                    text,
-                    left.iter().map(|path| path.display().to_string()).collect(),
-                );
+    for (place, found) in crate::compose::machines(home).await {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                report.problem("machines", &Problem::from(EngineError::from(error)));
+                continue;
             }
+        };
+        let left: Vec<String> =
+            found.iter().filter(|id| !known.contains(id)).map(|id| where_is(home, id)).collect();
+        if left.is_empty() {
+            let text = format!("{place}: {} machines, all of them of known clusters", found.len());
+            report.add("machines", "fine", text, vec![]);
+        } else {
+            let text = format!(
+                "{place}: {} machines belong to no cluster; look at what they hold before you remove them",
+                left.len()
+            );
+            report.add("machines", "notice", text, left);
         }
     }
+}
+
+/// Where to look at a machine that nobody knows: its folder, or the name it carries elsewhere.
+fn where_is(home: &Path, id: &MachineId) -> String {
+    let folder = home.join("machines").join(id.as_str());
+    if folder.exists() { folder.display().to_string() } else { id.to_string() }
 }
 
 async fn get(front: &Front, path: &str) -> Result<crate::answer::Answer, Failure> {

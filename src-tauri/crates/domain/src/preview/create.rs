@@ -20,6 +20,9 @@ pub(super) fn preview(wish: &CreateCluster, facts: &Facts<'_>) -> Preview {
     // It resolved, so what the place can carry is known.
     if let Some(capacity) = facts.capacity {
         preview.blockers.extend(fits(&load, capacity, facts));
+        for what in &capacity.to_fetch {
+            preview.effect(format!("{what} is fetched first, which may take some minutes."));
+        }
     }
     warnings(&made, wish, &mut preview);
     effects(&made, &load, &mut preview);

@@ -65,6 +65,10 @@ pub struct Capacity {
     pub missing: Vec<MissingSoftware>,
     /// Versions of the service found there, newest first.
     pub versions: Vec<String>,
+    /// The region all this is about, where nobody named one.
+    pub region: Option<String>,
+    /// What is fetched from elsewhere before the first machine can be made.
+    pub to_fetch: Vec<String>,
 }
 
 /// An operation that holds the cluster.

@@ -90,7 +90,11 @@ pub fn resolve_create(wish: &CreateCluster, facts: &Facts<'_>) -> Result<Resolve
         shards,
         slots,
         provider: wish.provider.clone().unwrap_or_else(|| ProviderId("local".to_owned())),
-        region: wish.region.clone().unwrap_or_else(|| REGION_LOCAL.to_owned()),
+        region: wish
+            .region
+            .clone()
+            .or_else(|| facts.capacity.and_then(|c| c.region.clone()))
+            .unwrap_or_else(|| REGION_LOCAL.to_owned()),
         plan,
         protected: wish.protected,
         auto_failover: failover == Failover::ByVote && wish.auto_failover.unwrap_or(true),

@@ -54,7 +54,8 @@ pub(super) fn machines_title(count: usize) -> String {
 /// Asks the provider for machines, all at once.
 pub(super) async fn ensure_machines(cx: StepContext, requests: Vec<MachineRequest>) -> Result<()> {
     let provider = cx.provider()?;
-    try_join_all(requests.iter().map(|request| provider.ensure_machine(request))).await?;
+    let progress = cx.progress();
+    try_join_all(requests.iter().map(|request| provider.ensure_machine(request, &progress))).await?;
     Ok(())
 }
 

@@ -7,15 +7,16 @@
 //! machines/<id>/logs/<name>.log     with .1 to .3, the older ones
 //! ```
 
-use super::files::{self, broken};
+pub(super) use crate::disk::{check_unit_name, load, now_ms, save};
+
+use super::files;
 use clusterdeck_domain::{MachineId, MachineSpec};
 use clusterdeck_driver::{DriverError, MachineRequest, Result, UnitSpec};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use std::{
     fs::OpenOptions,
-    io::{ErrorKind, Write},
+    io::Write,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::unit::ProcessId;
@@ -93,24 +94,6 @@ pub(super) fn unit_lock(root: &Path, name: &str) -> PathBuf {
     units_dir(root).join(format!("{name}.lock"))
 }
 
-/// Reads a note; `None` when there is none.
-pub(super) fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|e| DriverError::broken(format!("{} cannot be understood ({e})", path.display()))),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(broken(format!("reading {}", path.display()), &e)),
-    }
-}
-
-/// Writes a note, readable by its owner only.
-pub(super) fn save<T: Serialize>(path: &Path, note: &T) -> Result<()> {
-    let text = serde_json::to_vec_pretty(note)
-        .map_err(|e| DriverError::broken(format!("{} cannot be written ({e})", path.display())))?;
-    files::write_atomic(path, &text, 0o600).map_err(|e| broken(format!("writing {}", path.display()), &e))
-}
-
 /// As [`save`], and on a full disk over the note that is there: a server must be stoppable then, and room for a second
 /// file is what is missing. A kill in the middle of one small write to a block that exists is a risk worth that.
 pub(super) fn save_even_when_full<T: Serialize>(path: &Path, note: &T) -> Result<()> {
@@ -130,18 +113,4 @@ pub(super) fn machine_ids(home: &Path) -> Result<Vec<MachineId>> {
         files::names(&machines_dir(home))?.iter().filter_map(|name| MachineId::parse(name).ok()).collect();
     ids.sort();
     Ok(ids)
-}
-
-/// Whether a text can name a unit, and with that be part of a file's name.
-pub(super) fn check_unit_name(name: &str) -> Result<()> {
-    let fine = !name.is_empty()
-        && name.len() <= 40
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if fine { Ok(()) } else { Err(DriverError::broken(format!("`{name}` cannot be the name of a unit"))) }
-}
-
-/// Now, in milliseconds since 1970.
-pub(super) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

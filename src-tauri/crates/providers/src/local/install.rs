@@ -40,6 +40,7 @@ const PACKAGES: &[(&str, [&str; 6])] = &[
         ["postgresql", "postgresql-server", "postgresql", "postgresql-server", "postgresql", "postgresql"],
     ),
     ("patroni", ["patroni", "patroni-etcd", "", "", "", ""]),
+    ("podman", ["podman", "podman", "podman", "podman", "podman", "podman"]),
     ("etcd", ["etcd-server", "etcd", "", "etcd", "etcd", "etcd"]),
     ("mariadbd", ["mariadb-server", "mariadb-server", "mariadb", "mariadb", "mariadb", "mariadb"]),
     (

@@ -2,10 +2,11 @@
 
 use super::{
     config::MachineNote,
-    files::{self, MachinePath, off_thread},
+    files::{self, off_thread},
     software::Finder,
     unit::Units,
 };
+use crate::path::{MachinePath, lexical};
 use async_trait::async_trait;
 use clusterdeck_domain::{MachineId, Plan};
 use clusterdeck_driver::{Machine, Result, Software, UnitSpec, UnitState, UnitUsage};
@@ -48,7 +49,11 @@ impl Machine for LocalMachine {
         if self.units.group.is_some() { "cgroup-v2" } else { "server-settings" }
     }
     fn path(&self, path: &str) -> PathBuf {
-        files::lexical(&self.units.root, path)
+        lexical(&self.units.root, path)
+    }
+
+    fn here(&self, path: &str) -> Option<PathBuf> {
+        Some(self.path(path))
     }
 
     async fn software(&self, program: &str) -> Result<Vec<Software>> {

@@ -3,7 +3,6 @@
 
 mod config;
 mod files;
-mod host;
 mod install;
 mod machine;
 mod network;
@@ -11,11 +10,14 @@ mod plans;
 mod software;
 mod unit;
 
+use crate::host;
 use async_trait::async_trait;
 use clusterdeck_domain::{
     Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId, REGION_LOCAL,
 };
-use clusterdeck_driver::{DriverError, Machine, MachineRequest, Provider, ProviderCheck, Region, Result};
+use clusterdeck_driver::{
+    DriverError, Machine, MachineRequest, Needs, Progress, Provider, ProviderCheck, Region, Result,
+};
 use config::MachineNote;
 use files::{broken, off_thread};
 use install::Installer;
@@ -127,19 +129,15 @@ impl Provider for Local {
         Ok(ProviderCheck { usable, notes, missing })
     }
 
-    async fn capacity(
-        &self,
-        plan: Option<&Plan>,
-        programs: &[(&str, &str)],
-        ports: &[u16],
-    ) -> Result<Capacity> {
-        let missing = self.missing(programs).await;
+    async fn capacity(&self, needs: &Needs<'_>) -> Result<Capacity> {
+        let programs: Vec<_> = needs.server.programs.iter().chain(&needs.gateway.programs).copied().collect();
+        let missing = self.missing(&programs).await;
         let versions = match programs.first() {
             Some((first, _)) => self.software.find(first).await,
             None => Vec::new(),
         };
-        let plan = plan.and_then(|wanted| plans::plans().into_iter().find(|p| p.id == wanted.id));
-        let (home, ports) = (self.home.clone(), ports.to_vec());
+        let plan = needs.plan.and_then(|wanted| plans::plans().into_iter().find(|p| p.id == wanted.id));
+        let (home, ports) = (self.home.clone(), needs.ports.to_vec());
         off_thread(move || {
             Ok(Capacity {
                 plan,
@@ -149,12 +147,14 @@ impl Provider for Local {
                 ports_taken: network::ports_taken(&ports),
                 missing,
                 versions: versions.into_iter().map(|s| s.version).filter(|v| !v.is_empty()).collect(),
+                region: Some(REGION_LOCAL.to_owned()),
+                to_fetch: Vec::new(),
             })
         })
         .await
     }
 
-    async fn allocate_network(&self, _cluster: &ClusterId, used: &[Network]) -> Result<Network> {
+    async fn allocate_network(&self, _: &ClusterId, _region: &str, used: &[Network]) -> Result<Network> {
         let home = self.home.clone();
         let mut taken: BTreeSet<String> = used.iter().map(|n| n.0.clone()).collect();
         off_thread(move || {
@@ -169,7 +169,7 @@ impl Provider for Local {
         network::machine_spec(request)
     }
 
-    async fn ensure_machine(&self, request: &MachineRequest) -> Result<Arc<dyn Machine>> {
+    async fn ensure_machine(&self, request: &MachineRequest, _: &Progress) -> Result<Arc<dyn Machine>> {
         let note = MachineNote { request: request.clone(), spec: self.machine_spec(request)? };
         let root = config::machine_dir(&self.home, &request.id);
         let note = off_thread(move || {
@@ -285,4 +285,9 @@ fn look_around(home: &Path) -> (bool, Vec<String>) {
         (Err(e), _) => format!("There is no address for another cluster: {e}."),
     });
     (writable.is_ok() && networks.is_ok(), notes)
+}
+
+/// The command that installs a program here, where there is one.
+pub(crate) fn install_command(program: &str) -> Option<String> {
+    Installer::of_this_system().command(program)
 }

@@ -3,7 +3,7 @@
 //!
 //! A network reads `127.20.1.0/24` in the first case and `127.0.0.1+840` (what is added to each port) in the second.
 
-use super::host;
+use crate::host;
 use clusterdeck_domain::{MachineSpec, Network};
 use clusterdeck_driver::{DriverError, MachineRequest, Result};
 use std::{
@@ -169,6 +169,7 @@ mod tests {
             network: Network(network.to_owned()),
             slot,
             plan: crate::local::plans::plans().remove(0),
+            image: None,
         }
     }
 

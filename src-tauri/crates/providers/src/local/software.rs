@@ -1,5 +1,6 @@
 //! Server software as it is installed on this computer, several versions side by side.
 
+use crate::version::{numbers, option, parse};
 use clusterdeck_driver::Software;
 use std::{
     collections::HashMap,
@@ -119,9 +120,7 @@ impl Finder {
         {
             return version.clone();
         }
-        // HAProxy knows only the short form, and takes the long one for a wrong option.
-        let option = if program.starts_with("haproxy") { "-v" } else { "--version" };
-        let version = ask(path, option).await.as_deref().and_then(parse).unwrap_or_default();
+        let version = ask(path, option(program)).await.as_deref().and_then(parse).unwrap_or_default();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED {
             known.clear();
@@ -188,37 +187,9 @@ async fn ask(path: &Path, option: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// The first `1.2` or `1.2.3` in a text.
-fn parse(text: &str) -> Option<String> {
-    text.split(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .map(|word| word.trim_matches('.'))
-        .find(|word| word.contains('.') && word.split('.').all(|n| !n.is_empty()))
-        .map(|word| word.split('.').take(3).collect::<Vec<_>>().join("."))
-}
-
-fn numbers(version: &str) -> Vec<u64> {
-    version.split('.').filter_map(|n| n.parse().ok()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn versions_are_read_from_what_programs_really_say() {
-        let redis =
-            "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=d81ef8a05a1ca2cb";
-        assert_eq!(parse(redis).as_deref(), Some("7.0.15"));
-        assert_eq!(parse("HAProxy version 2.6.12-1+deb12u2 2025/04/23").as_deref(), Some("2.6.12"));
-        assert_eq!(parse("postgres (PostgreSQL) 15.18 (Debian 15.18-0)").as_deref(), Some("15.18"));
-        assert_eq!(parse("no number here..."), None);
-    }
-
-    #[test]
-    fn ten_is_newer_than_nine() {
-        assert!(numbers("10.0") > numbers("9.1.2"));
-        assert!(numbers("7.0.15") > numbers("7.0.9"));
-    }
 
     #[test]
     fn a_fork_under_another_s_name_is_not_taken_for_it() {

@@ -2,7 +2,7 @@
 
 use crate::support::Home;
 use clusterdeck_domain::{ClusterId, Network, PlanId};
-use clusterdeck_driver::Provider;
+use clusterdeck_driver::{Needs, Programs, Progress, Provider};
 use std::net::{Ipv4Addr, TcpListener};
 
 fn first_address(network: &Network) -> Ipv4Addr {
@@ -16,7 +16,7 @@ async fn a_network_that_is_used_or_listened_in_or_left_behind_is_skipped() {
     let home = Home::new();
     let local = home.local();
     let cluster = ClusterId::new(1);
-    let next = async |used: &[Network]| local.allocate_network(&cluster, used).await.unwrap();
+    let next = async |used: &[Network]| local.allocate_network(&cluster, "", used).await.unwrap();
     let first = next(&[]).await;
     assert_eq!(next(&[]).await, first, "asking takes nothing");
     let second = next(std::slice::from_ref(&first)).await;
@@ -27,7 +27,7 @@ async fn a_network_that_is_used_or_listened_in_or_left_behind_is_skipped() {
     drop(stranger);
     let mut request = home.request(&local, 1).await;
     request.network = first.clone();
-    local.ensure_machine(&request).await.unwrap();
+    local.ensure_machine(&request, &Progress::silent()).await.unwrap();
     assert_ne!(next(&[]).await, first, "one with a machine left in it is skipped, though nobody names it");
 }
 
@@ -35,8 +35,8 @@ async fn a_network_that_is_used_or_listened_in_or_left_behind_is_skipped() {
 async fn two_homes_on_one_computer_get_different_networks() {
     let (one, other) = (Home::new(), Home::new());
     let cluster = ClusterId::new(1);
-    let a = one.local().allocate_network(&cluster, &[]).await.unwrap();
-    let b = other.local().allocate_network(&cluster, &[]).await.unwrap();
+    let a = one.local().allocate_network(&cluster, "", &[]).await.unwrap();
+    let b = other.local().allocate_network(&cluster, "", &[]).await.unwrap();
     assert_ne!(a, b);
 }
 
@@ -48,7 +48,9 @@ async fn the_capacity_says_what_is_free_what_is_missing_and_which_ports_are_take
     let port = everywhere.local_addr().unwrap().port();
     let plan = clusterdeck_domain::plan(&PlanId::parse("SMALL-1C-1G").unwrap()).unwrap();
     let programs = [("redis-server", "the server"), ("keydb-server", "the other server")];
-    let capacity = local.capacity(Some(&plan), &programs, &[port]).await.unwrap();
+    let server = Programs { programs: programs.to_vec(), images: Vec::new() };
+    let needs = Needs { plan: Some(&plan), server, ports: &[port], ..Needs::default() };
+    let capacity = local.capacity(&needs).await.unwrap();
     assert_eq!(capacity.plan.as_ref(), Some(&plan));
     assert!(capacity.memory_free_bytes.unwrap() > 1 << 20 && capacity.disk_free_bytes.unwrap() > 1 << 20);
     assert_eq!(capacity.addresses_free, Some(true));

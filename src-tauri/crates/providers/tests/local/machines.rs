@@ -2,7 +2,7 @@
 
 use crate::support::{Home, pid_of, sleeper, until};
 use clusterdeck_domain::{ClusterId, MachineId};
-use clusterdeck_driver::{DriverError, Provider, UnitUsage};
+use clusterdeck_driver::{DriverError, Progress, Provider, UnitUsage};
 use std::fs;
 
 #[tokio::test]
@@ -11,9 +11,9 @@ async fn asking_for_a_machine_twice_gives_one() {
     let local = home.local();
     let request = home.request(&local, 1).await;
     let spec = local.machine_spec(&request).unwrap();
-    let first = local.ensure_machine(&request).await.unwrap();
+    let first = local.ensure_machine(&request, &Progress::silent()).await.unwrap();
     first.write("data/x", b"kept", 0o600).await.unwrap();
-    let second = home.local().ensure_machine(&request).await.unwrap();
+    let second = home.local().ensure_machine(&request, &Progress::silent()).await.unwrap();
     assert_eq!((first.id(), first.address()), (second.id(), second.address()));
     assert_eq!(second.read("data/x").await.unwrap(), b"kept", "what was on it stays");
     assert_eq!(local.machines().await.unwrap(), vec![spec.id.clone()]);
@@ -27,9 +27,12 @@ async fn the_id_of_another_cluster_s_machine_is_not_taken_over() {
     let home = Home::new();
     let local = home.local();
     let mut request = home.request(&local, 1).await;
-    local.ensure_machine(&request).await.unwrap();
+    local.ensure_machine(&request, &Progress::silent()).await.unwrap();
     request.cluster = ClusterId::new(99);
-    assert!(matches!(local.ensure_machine(&request).await, Err(DriverError::Broken { .. })));
+    assert!(matches!(
+        local.ensure_machine(&request, &Progress::silent()).await,
+        Err(DriverError::Broken { .. })
+    ));
     let mut spec = local.machine_spec(&request).unwrap();
     spec.address = "127.0.0.1".parse().unwrap();
     assert!(
@@ -51,7 +54,7 @@ async fn a_machine_half_made_is_listed_and_finished() {
         "so that it can be found and taken away"
     );
     assert!(matches!(local.machine(&spec).await, Err(DriverError::Gone { .. })), "but it is none yet");
-    local.ensure_machine(&request).await.unwrap();
+    local.ensure_machine(&request, &Progress::silent()).await.unwrap();
     local.machine(&spec).await.unwrap();
 }
 

@@ -28,7 +28,13 @@ async fn a_started_unit_runs_in_a_session_of_its_own() {
     };
     let local = clusterdeck_providers::Local::new(given.into());
     let request = serde_json::from_str(&std::env::var("CLUSTERDECK_TEST_REQUEST").unwrap()).unwrap();
-    let machine = clusterdeck_driver::Provider::ensure_machine(&local, &request).await.unwrap();
+    let machine = clusterdeck_driver::Provider::ensure_machine(
+        &local,
+        &request,
+        &clusterdeck_driver::Progress::silent(),
+    )
+    .await
+    .unwrap();
     machine.start(&sleeper()).await.unwrap();
     println!("\nrunning {}", pid_of(&*machine, "sleeper").await);
     // Until the one who started us kills us, or is gone.

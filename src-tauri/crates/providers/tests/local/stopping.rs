@@ -1,7 +1,7 @@
 //! Servers stop in order, and end when they do not.
 
 use crate::support::{Home, alive, crashed, pid_of, script, signal, sleeper, unit, until, with_argument};
-use clusterdeck_driver::UnitState;
+use clusterdeck_driver::{Progress, UnitState};
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_machine_that_is_taken_away_leaves_no_process_and_no_folder() {
     let local = home.local();
     let request = home.request(&local, 1).await;
     let spec = local.machine_spec(&request).unwrap();
-    let machine = local.ensure_machine(&request).await.unwrap();
+    let machine = local.ensure_machine(&request, &Progress::silent()).await.unwrap();
     machine.start(&sleeper()).await.unwrap();
     machine.start(&script("pair", "sleep 5432.1 & sleep 5432.2")).await.unwrap();
     machine.start(&script("dead", "exit 1")).await.unwrap();

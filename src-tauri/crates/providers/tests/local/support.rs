@@ -1,7 +1,7 @@
 //! A home that cleans up, and looks at processes that do not go through the code under test.
 
 use clusterdeck_domain::{ClusterId, MachineId, Network, PlanId};
-use clusterdeck_driver::{Machine, MachineRequest, Provider, UnitSpec, UnitState};
+use clusterdeck_driver::{Machine, MachineRequest, Progress, Provider, UnitSpec, UnitState};
 use clusterdeck_providers::Local;
 use std::{
     fs,
@@ -29,7 +29,7 @@ impl Home {
     }
     /// Machine `number` of the first network, as this `Local` makes it.
     pub(crate) async fn machine_of(&self, local: &Local, number: u16) -> Arc<dyn Machine> {
-        local.ensure_machine(&self.request(local, number).await).await.unwrap()
+        local.ensure_machine(&self.request(local, number).await, &Progress::silent()).await.unwrap()
     }
     pub(crate) async fn machine(&self) -> Arc<dyn Machine> {
         self.machine_of(&self.local(), 1).await
@@ -39,7 +39,7 @@ impl Home {
         let network = match fs::read_to_string(&at) {
             Ok(text) => Network(text),
             Err(_) => {
-                let network = local.allocate_network(&ClusterId::new(1), &[]).await.unwrap();
+                let network = local.allocate_network(&ClusterId::new(1), "", &[]).await.unwrap();
                 fs::create_dir_all(&self.dir).unwrap();
                 fs::write(&at, &network.0).unwrap();
                 network
@@ -52,6 +52,7 @@ impl Home {
             network,
             slot: number,
             plan: clusterdeck_domain::plan(&PlanId::parse("NANO-1C-256M").unwrap()).unwrap(),
+            image: None,
         }
     }
     pub(crate) fn root(&self, machine: &dyn Machine) -> PathBuf {

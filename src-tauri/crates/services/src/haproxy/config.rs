@@ -61,8 +61,17 @@ pub(crate) struct Config {
 /// `one_writer`: only one node takes writes at a time. Then all of them go to the node they went to last while that is
 /// up. A primary that hung, was replaced and wakes up says for some ten seconds that it is one, until the Sentinels turn
 /// it into a replica; what it took meanwhile would be lost.
-pub(crate) fn config(address: IpAddr, state_file: &str, listeners: &[Listener], one_writer: bool) -> Config {
-    let body = body(address, listeners, one_writer);
+///
+/// `door`: what leads to the master's socket from outside, in the words of the file. It stands last, since the state names
+/// proxies by their place.
+pub(crate) fn config(
+    address: IpAddr,
+    state_file: &str,
+    listeners: &[Listener],
+    one_writer: bool,
+    door: Option<&str>,
+) -> Config {
+    let body = format!("{}{}", body(address, listeners, one_writer), door.unwrap_or_default());
     let mark = hex::encode(&Sha256::digest(format!("{state_file}\n{body}").as_bytes())[..8]);
     let text = format!(
         "# Written by Clusterdeck. It holds the password of a user that may only ask for a server's role.\n\
@@ -196,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_check_line_is_quoted_so_that_nothing_in_it_is_expanded() {
-        let made = config(IpAddr::from([127, 0, 0, 9]), "/x/state", &[listener(Traffic::ReadWrite)], true);
+        let made =
+            config(IpAddr::from([127, 0, 0, 9]), "/x/state", &[listener(Traffic::ReadWrite)], true, None);
         assert!(made.text.contains(r#"tcp-check send "AUTH watch \$x\r\n""#), "{}", made.text);
         assert!(
             made.text.contains("server demo-3 127.0.0.3:6379 check weight 0"),

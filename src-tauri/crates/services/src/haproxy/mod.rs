@@ -1,10 +1,11 @@
 //! The gateway: HAProxy gives a cluster its stable addresses. It runs as one foreground unit, a master with a worker;
 //! a reload starts a new worker and leaves open connections with the one before.
 //!
-//! Everything at run time goes through the master's socket in the folder of the machine, so it works for machines on
-//! this computer; a provider of far machines has to bring that socket here.
+//! Everything at run time goes through the master's socket in the folder of the machine. Where that folder is not in our
+//! file system, HAProxy itself leads to it, through TLS in which both sides prove who they are (see `keys`).
 
 mod config;
+mod keys;
 mod runtime;
 
 use async_trait::async_trait;
@@ -13,11 +14,13 @@ use clusterdeck_driver::{
     ClusterContext, DriverError, Gateway, GatewayStatus, Listener, Machine, Result, Traffic, UnitSpec,
     UnitState,
 };
+use keys::Keys;
+use runtime::Channel;
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -36,20 +39,29 @@ const STARTS_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_CHECKS: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// The gateway of every service of this computer.
+/// The gateway of every service.
 #[derive(Debug, Default)]
-pub struct Haproxy;
+pub struct Haproxy {
+    keys: Keys,
+}
 
 impl Haproxy {
     /// Makes it.
     pub const fn new() -> Self {
-        Self
+        Self { keys: Keys::new() }
+    }
+
+    /// The way to the master of a machine's HAProxy. Makes the keys that need to be there first.
+    async fn channel(&self, machine: &dyn Machine) -> Result<Channel> {
+        match machine.here(SOCKET) {
+            Some(path) => socket(path).map(Channel::Socket),
+            None => self.keys.channel(machine).await,
+        }
     }
 }
 
 /// Where the socket is: in the folder of the machine, or under `/tmp` in a folder of ours when that path is too long.
-fn socket(machine: &dyn Machine) -> Result<PathBuf> {
-    let path = machine.path(SOCKET);
+fn socket(path: PathBuf) -> Result<PathBuf> {
     let plain = path.to_string_lossy();
     if plain.len() <= LONGEST_SOCKET_PATH && !plain.contains([',', ' ']) {
         return Ok(path);
@@ -74,7 +86,7 @@ fn socket(machine: &dyn Machine) -> Result<PathBuf> {
 }
 
 /// The mark of the configuration that the current worker runs with.
-async fn mark(socket: &Path) -> Result<String> {
+async fn mark(socket: &Channel) -> Result<String> {
     let worker = runtime::workers(socket).await?.current;
     let info = runtime::tell(socket, &runtime::to(worker, &["show info".to_owned()])).await?;
     let mark = info.lines().find_map(|line| line.strip_prefix("description: "));
@@ -82,7 +94,7 @@ async fn mark(socket: &Path) -> Result<String> {
         .ok_or_else(|| DriverError::transient("HAProxy does not say what it runs with"))
 }
 
-async fn runs_with(machine: &dyn Machine, socket: &Path, wanted: &str) -> Result<()> {
+async fn runs_with(machine: &dyn Machine, socket: &Channel, wanted: &str) -> Result<()> {
     let begun = Instant::now();
     loop {
         match mark(socket).await {
@@ -112,8 +124,8 @@ async fn runs_with(machine: &dyn Machine, socket: &Path, wanted: &str) -> Result
 }
 
 impl Haproxy {
-    async fn running(cx: &ClusterContext) -> Result<(PathBuf, runtime::Workers)> {
-        let socket = socket(cx.gateway()?.as_ref())?;
+    async fn running(&self, cx: &ClusterContext) -> Result<(Channel, runtime::Workers)> {
+        let socket = self.channel(cx.gateway()?.as_ref()).await?;
         let workers = runtime::workers(&socket).await?;
         Ok((socket, workers))
     }
@@ -129,8 +141,8 @@ impl Haproxy {
         }
     }
 
-    async fn set_weight(cx: &ClusterContext, node: &NodeId, weight: u8) -> Result<()> {
-        let (socket, workers) = Self::running(cx).await?;
+    async fn set_weight(&self, cx: &ClusterContext, node: &NodeId, weight: u8) -> Result<()> {
+        let (socket, workers) = self.running(cx).await?;
         let name = &cx.node(node)?.name;
         let commands = ["rw", "ro"].map(|b| format!("set server {b}/{name} weight {weight}"));
         runtime::refused(&runtime::tell(&socket, &runtime::to(workers.current, &commands)).await?)
@@ -143,16 +155,21 @@ impl Gateway for Haproxy {
         &[("haproxy", "the stable addresses of a cluster")]
     }
 
+    fn images(&self) -> &'static [(&'static str, &'static str)] {
+        &[("3.0", "docker.io/library/haproxy:3.0")]
+    }
+
     fn unit(&self) -> &'static str {
         UNIT
     }
 
     async fn apply(&self, cx: &ClusterContext, listeners: &[Listener]) -> Result<()> {
         let machine = cx.gateway()?;
-        let socket = socket(machine.as_ref())?;
+        let socket = self.channel(machine.as_ref()).await?;
         let state_file = machine.path(STATE).to_string_lossy().into_owned();
         let one_writer = matches!(cx.spec.topology, Topology::Single | Topology::PrimaryReplica);
-        let config = config::config(machine.address(), &state_file, listeners, one_writer);
+        let door = matches!(socket, Channel::Tls { .. }).then(|| keys::door(machine.as_ref()));
+        let config = config::config(machine.address(), &state_file, listeners, one_writer, door.as_deref());
         let all_down = config::state(listeners, &HashMap::new());
         let running = machine.state(UNIT).await?.is_running();
         if running && mark(&socket).await.is_ok_and(|mark| mark == config.mark) {
@@ -180,7 +197,11 @@ impl Gateway for Haproxy {
             )
         })?;
         let args = ["-W", "-db", "-S"].map(str::to_owned).into_iter();
-        let at = [format!("{},mode,600", socket.display()), "-f".to_owned()];
+        let master = match &socket {
+            Channel::Socket(path) => path.clone(),
+            Channel::Tls { .. } => machine.path(SOCKET),
+        };
+        let at = [format!("{},mode,600", master.display()), "-f".to_owned()];
         machine
             .start(&UnitSpec {
                 name: UNIT.to_owned(),
@@ -200,7 +221,7 @@ impl Gateway for Haproxy {
 
     async fn point_to(&self, cx: &ClusterContext, node: &NodeId) -> Result<()> {
         let target = cx.node(node)?.name.clone();
-        let (socket, workers) = Self::running(cx).await?;
+        let (socket, workers) = self.running(cx).await?;
         let others: Vec<_> = cx.spec.data_nodes().filter(|n| n.id != *node).map(|n| n.name.clone()).collect();
         // The health is set, not a forced state: the next role checks count from there, and decide.
         let mut turn: Vec<_> = others.iter().map(|n| format!("set server rw/{n} health down")).collect();
@@ -222,22 +243,22 @@ impl Gateway for Haproxy {
     }
 
     async fn drain(&self, cx: &ClusterContext, node: &NodeId) -> Result<()> {
-        Self::set_weight(cx, node, 0).await
+        self.set_weight(cx, node, 0).await
     }
 
     async fn undrain(&self, cx: &ClusterContext, node: &NodeId) -> Result<()> {
-        Self::set_weight(cx, node, 1).await
+        self.set_weight(cx, node, 1).await
     }
 
     async fn disconnect(&self, cx: &ClusterContext, node: &NodeId) -> Result<()> {
-        let (socket, workers) = Self::running(cx).await?;
+        let (socket, workers) = self.running(cx).await?;
         let name = &cx.node(node)?.name;
         let commands = ["rw", "ro"].map(|b| format!("shutdown sessions server {b}/{name}"));
         runtime::tell_all(&socket, &workers, &commands).await
     }
 
     async fn status(&self, cx: &ClusterContext) -> Result<GatewayStatus> {
-        let (socket, workers) = Self::running(cx).await?;
+        let (socket, workers) = self.running(cx).await?;
         // Only servers (type 4) of all backends.
         let ask = ["show stat -1 4 -1".to_owned()];
         let mut status = GatewayStatus::default();

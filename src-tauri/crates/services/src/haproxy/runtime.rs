@@ -1,14 +1,16 @@
-//! Talking to a running HAProxy through its master's socket: one short conversation a call.
+//! Talking to a running HAProxy's master: one short conversation a call.
 //!
 //! After a reload the process before goes on serving the connections it had. Whatever is about connections is asked of,
 //! or told to, all of them.
 
 use clusterdeck_driver::{DriverError, Result};
-use std::{path::Path, time::Duration};
+use rustls::pki_types::ServerName;
+use std::{io::ErrorKind, net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::UnixStream,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpStream, UnixStream},
 };
+use tokio_rustls::TlsConnector;
 
 /// It answers within a millisecond; a busy machine may take longer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
@@ -21,25 +23,51 @@ pub(crate) struct Workers {
     pub(crate) before: Vec<u32>,
 }
 
+/// The way to a master.
+#[derive(Clone)]
+pub(crate) enum Channel {
+    /// Its socket.
+    Socket(PathBuf),
+    /// A door of its own in front of that, for those who have the key.
+    Tls { at: SocketAddr, connector: TlsConnector },
+}
+
 /// Sends commands, separated by `;`, and reads all answers.
-pub(crate) async fn tell(socket: &Path, commands: &str) -> Result<String> {
+pub(crate) async fn tell(channel: &Channel, commands: &str) -> Result<String> {
     let conversation = async {
-        let mut stream = UnixStream::connect(socket).await?;
-        stream.write_all(format!("{commands}\n").as_bytes()).await?;
-        stream.shutdown().await?;
-        let mut answer = String::new();
-        stream.take(LONGEST_ANSWER).read_to_string(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer)
+        match channel {
+            Channel::Socket(path) => converse(UnixStream::connect(path).await?, commands).await,
+            Channel::Tls { at, connector } => {
+                let stream = TcpStream::connect(at).await?;
+                stream.set_nodelay(true)?;
+                let name = ServerName::IpAddress(at.ip().into());
+                converse(connector.connect(name, stream).await?, commands).await
+            }
+        }
     };
     match tokio::time::timeout(ANSWERS_WITHIN, conversation).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(e)) => Err(DriverError::transient(format!("HAProxy cannot be reached on its socket: {e}"))),
-        Err(_) => Err(DriverError::transient("HAProxy does not answer on its socket")),
+        Ok(Err(e)) => Err(DriverError::transient(format!("HAProxy's master cannot be reached: {e}"))),
+        Err(_) => Err(DriverError::transient("HAProxy's master does not answer")),
+    }
+}
+
+async fn converse(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    commands: &str,
+) -> std::io::Result<String> {
+    stream.write_all(format!("{commands}\n").as_bytes()).await?;
+    stream.shutdown().await?;
+    let mut answer = String::new();
+    match stream.take(LONGEST_ANSWER).read_to_string(&mut answer).await {
+        // A worker that makes room for the next one closes without the farewell of TLS.
+        Err(e) if e.kind() != ErrorKind::UnexpectedEof => Err(e),
+        _ => Ok(answer),
     }
 }
 
 /// Asks the master for its workers.
-pub(crate) async fn workers(socket: &Path) -> Result<Workers> {
+pub(crate) async fn workers(socket: &Channel) -> Result<Workers> {
     let text = tell(socket, "show proc").await?;
     read_workers(&text).ok_or_else(|| DriverError::transient("HAProxy has no worker process yet"))
 }
@@ -68,7 +96,7 @@ pub(crate) fn to(worker: u32, commands: &[String]) -> String {
 }
 
 /// Tells every worker the same. Those before the current may end at any time; only the current one must answer.
-pub(crate) async fn tell_all(socket: &Path, workers: &Workers, commands: &[String]) -> Result<()> {
+pub(crate) async fn tell_all(socket: &Channel, workers: &Workers, commands: &[String]) -> Result<()> {
     refused(&tell(socket, &to(workers.current, commands)).await?)?;
     for worker in &workers.before {
         if let Err(e) = tell(socket, &to(*worker, commands)).await {

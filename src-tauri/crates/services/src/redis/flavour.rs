@@ -13,6 +13,8 @@ pub(crate) struct Flavour {
     pub(crate) programs: &'static [(&'static str, &'static str)],
     /// The client of a terminal.
     pub(crate) client: &'static str,
+    /// Images of the makers: (release line, reference), newest first.
+    pub(crate) images: &'static [(&'static str, &'static str)],
     /// Versions count from here where a directive came with Redis 7 (`0`: it always had it).
     knows_redis_7_from: Option<u32>,
     /// What the user `replica` needs besides the handshake.
@@ -24,6 +26,12 @@ const REDIS: Flavour = Flavour {
     name: "Redis",
     programs: &[("redis-server", "the Redis server and Sentinel")],
     client: "redis-cli",
+    images: &[
+        ("8.0", "docker.io/library/redis:8.0"),
+        ("7.2", "docker.io/library/redis:7.2"),
+        ("7.0", "docker.io/library/redis:7.0"),
+        ("6.2", "docker.io/library/redis:6.2"),
+    ],
     knows_redis_7_from: Some(7),
     replica_commands: "+psync +replconf +ping",
 };
@@ -32,6 +40,12 @@ const VALKEY: Flavour = Flavour {
     name: "Valkey",
     programs: &[("valkey-server", "the Valkey server and Sentinel")],
     client: "valkey-cli",
+    images: &[
+        ("9.0", "docker.io/valkey/valkey:9.0"),
+        ("8.1", "docker.io/valkey/valkey:8.1"),
+        ("8.0", "docker.io/valkey/valkey:8.0"),
+        ("7.2", "docker.io/valkey/valkey:7.2"),
+    ],
     // Valkey began as Redis 7.2.
     knows_redis_7_from: Some(0),
     replica_commands: "+psync +replconf +ping",
@@ -41,6 +55,7 @@ const KEYDB: Flavour = Flavour {
     name: "KeyDB",
     programs: &[("keydb-server", "the KeyDB server and Sentinel")],
     client: "keydb-cli",
+    images: &[("6.3", "docker.io/eqalpha/keydb:x86_64_v6.3.4")],
     knows_redis_7_from: None,
     // Active replicas send each other's writes on as RREPLAY, and the link carries keep-alives and expiries.
     replica_commands: "+psync +replconf +ping +rreplay +keydb.cron +keydb.hrename +keydb.mvccrestore +expiremember",

@@ -45,6 +45,9 @@ impl ServiceDriver for Redis {
     fn programs(&self, service: ServiceKind) -> &'static [(&'static str, &'static str)] {
         Flavour::of(service).programs
     }
+    fn images(&self, service: ServiceKind) -> &'static [(&'static str, &'static str)] {
+        Flavour::of(service).images
+    }
     fn ports(&self, _service: ServiceKind) -> &'static [u16] {
         &[session::PORT, session::VOTER_PORT, session::BUS_PORT]
     }

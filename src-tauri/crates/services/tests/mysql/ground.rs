@@ -7,7 +7,7 @@ use clusterdeck_domain::{
     layout, plan,
 };
 use clusterdeck_driver::{
-    ClusterContext, Gateway as _, Machine, MachineRequest, Progress, Provider as _, Secrets,
+    ClusterContext, Gateway as _, Machine, MachineRequest, Needs, Programs, Progress, Provider as _, Secrets,
     ServiceDriver as _, StartAs, Switch, UnitState,
 };
 use clusterdeck_providers::Local;
@@ -46,8 +46,8 @@ impl Ground {
         let home = tempfile::Builder::new().prefix("cd-my-").tempdir().unwrap();
         let provider = Local::new(home.path().to_owned());
         let driver = Mysql::new();
-        let programs = driver.programs(ServiceKind::Mysql);
-        let capacity = provider.capacity(None, programs, &[]).await.unwrap();
+        let server = Programs { programs: driver.programs(ServiceKind::Mysql).to_vec(), images: Vec::new() };
+        let capacity = provider.capacity(&Needs { server, ..Needs::default() }).await.unwrap();
         assert!(capacity.missing.is_empty(), "`cargo xtask setup` installs it: {:?}", capacity.missing);
         let bytes = Uuid::new_v4().into_bytes();
         let spec = ClusterSpec {
@@ -99,10 +99,11 @@ impl Ground {
             network: self.cx.spec.network.clone(),
             slot,
             plan: plan(&self.cx.spec.plan).unwrap(),
+            image: None,
         }
     }
     async fn machine_for(&mut self, request: &MachineRequest) -> clusterdeck_domain::MachineSpec {
-        let machine = self.provider.ensure_machine(request).await.unwrap();
+        let machine = self.provider.ensure_machine(request, &Progress::silent()).await.unwrap();
         self.cx.machines.insert(request.id.clone(), machine);
         self.provider.machine_spec(request).unwrap()
     }

@@ -7,11 +7,12 @@ use clusterdeck_domain::{
     layout, plan,
 };
 use clusterdeck_driver::{
-    ClusterContext, Gateway as _, Machine, MachineRequest, Progress, Provider as _, Secrets,
-    ServiceDriver as _, StartAs, UnitState,
+    ClusterContext, Gateway as _, Image, Machine, MachineRequest, Needs, Programs, Progress, Provider,
+    Secrets, ServiceDriver as _, StartAs, UnitState,
 };
-use clusterdeck_providers::Local;
+use clusterdeck_providers::{Container, Local};
 use clusterdeck_services::{Haproxy, Postgres};
+use clusterdeck_testkit::containers;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::BTreeMap,
@@ -25,7 +26,10 @@ use uuid::Uuid;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Ground {
-    provider: Local,
+    provider: Box<dyn Provider>,
+    /// The image its machines are made from, where they are made from one.
+    image: Option<&'static str>,
+    _engine: Option<containers::Ground>,
     pub(crate) driver: Postgres,
     pub(crate) gateway: Haproxy,
     pub(crate) cx: ClusterContext,
@@ -44,12 +48,35 @@ impl Ground {
     /// A cluster that runs, formed in the order the engine forms it.
     pub(crate) async fn new(topology: Topology, nodes: u16) -> Self {
         let home = tempfile::Builder::new().prefix("cd-pg-").tempdir().unwrap();
-        let provider = Local::new(home.path().to_owned());
-        let driver = Postgres::new();
-        let programs = driver.programs(ServiceKind::Postgresql);
-        let capacity = provider.capacity(None, programs, &[]).await.unwrap();
-        assert!(capacity.missing.is_empty(), "`cargo xtask setup` installs it: {:?}", capacity.missing);
+        let provider = Box::new(Local::new(home.path().to_owned()));
         let bytes = Uuid::new_v4().into_bytes();
+        let network = Network(format!("127.{}.{}.0/24", 203 + bytes[0] % 40, bytes[1] % 250));
+        Self::on(provider, home, None, network, topology, nodes).await
+    }
+    /// The same in containers, from an image of somebody's own; `None`: outside, and the test is done.
+    pub(crate) async fn in_containers(topology: Topology, nodes: u16) -> Option<Self> {
+        let engine = containers::Ground::enter_with_postgres()?;
+        let home = tempfile::Builder::new().prefix("home-").tempdir_in(engine.dir()).unwrap();
+        let provider = Box::new(Container::new(home.path().to_owned()));
+        let network = provider.allocate_network(&ClusterId::new(1), "", &[]).await.unwrap();
+        Some(Self::on(provider, home, Some(engine), network, topology, nodes).await)
+    }
+
+    async fn on(
+        provider: Box<dyn Provider>,
+        home: tempfile::TempDir,
+        engine: Option<containers::Ground>,
+        network: Network,
+        topology: Topology,
+        nodes: u16,
+    ) -> Self {
+        let driver = Postgres::new();
+        let image = engine.as_ref().map(|_| containers::POSTGRES);
+        let programs = driver.programs(ServiceKind::Postgresql);
+        let images = image.map(|reference| Image { line: "17".to_owned(), reference: reference.to_owned() });
+        let server = Programs { programs: programs.to_vec(), images: images.into_iter().collect() };
+        let capacity = provider.capacity(&Needs { server, ..Needs::default() }).await.unwrap();
+        assert!(capacity.missing.is_empty(), "`cargo xtask setup` installs it: {:?}", capacity.missing);
         let spec = ClusterSpec {
             id: ClusterId::new(id()),
             name: ClusterName::parse("demo").unwrap(),
@@ -66,7 +93,7 @@ impl Ground {
             parameters: Default::default(),
             nodes: Vec::new(),
             gateway: None,
-            network: Network(format!("127.{}.{}.0/24", 203 + bytes[0] % 40, bytes[1] % 250)),
+            network,
             last_ordinal: 0,
             secrets_generation: 1,
             lifecycle: Lifecycle::Creating,
@@ -79,8 +106,10 @@ impl Ground {
             .map(|name| ((*name).to_owned(), driver.make_secret(name).unwrap_or_else(secret)));
         let secrets = Secrets { current: current.collect(), next: None };
         let cx = ClusterContext { spec, machines: BTreeMap::new(), secrets };
-        let mut ground = Self { provider, driver, gateway: Haproxy::new(), cx, home };
-        let gateway = ground.request("demo-gateway", 0);
+        let gateway = Haproxy::new();
+        let mut ground = Self { provider, image, _engine: engine, driver, gateway, cx, home };
+        let mut gateway = ground.request("demo-gateway", 0);
+        gateway.image = Some("docker.io/library/haproxy:3.0".to_owned());
         ground.cx.spec.gateway = Some(ground.machine_for(&gateway).await);
         for slot in layout(topology, nodes, 0, (1, 9)).unwrap() {
             let kind = if slot.witness { NodeKind::Witness } else { NodeKind::Data };
@@ -99,10 +128,11 @@ impl Ground {
             network: self.cx.spec.network.clone(),
             slot,
             plan: plan(&self.cx.spec.plan).unwrap(),
+            image: self.image.map(str::to_owned),
         }
     }
     async fn machine_for(&mut self, request: &MachineRequest) -> clusterdeck_domain::MachineSpec {
-        let machine = self.provider.ensure_machine(request).await.unwrap();
+        let machine = self.provider.ensure_machine(request, &Progress::silent()).await.unwrap();
         self.cx.machines.insert(request.id.clone(), machine);
         self.provider.machine_spec(request).unwrap()
     }

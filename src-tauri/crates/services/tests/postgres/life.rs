@@ -18,7 +18,17 @@ async fn promote(ground: &Ground, ordinal: u16) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_form_hand_over_grow_copy_again_and_change_their_passwords() {
-    let mut ground = Ground::new(Topology::PrimaryReplica, 3).await;
+    life(Ground::new(Topology::PrimaryReplica, 3).await).await;
+}
+
+/// PostgreSQL 17 by Patroni 4, where everything else is as on this computer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_do_the_same_in_containers_of_an_image_of_ones_own() {
+    let Some(ground) = Ground::in_containers(Topology::PrimaryReplica, 3).await else { return };
+    life(ground).await;
+}
+
+async fn life(mut ground: Ground) {
     ground.driver.probe(&ground.cx).await.unwrap();
     let seen = ground.healthy().await;
     assert_eq!(ground.primary(&seen).ordinal, 1, "the first one leads");

@@ -7,8 +7,8 @@ use clusterdeck_domain::{
     layout, plan,
 };
 use clusterdeck_driver::{
-    ClusterContext, Gateway as _, Machine, MachineRequest, Progress, Provider as _, Result, Secrets,
-    ServiceDriver as _, StartAs, UnitState,
+    ClusterContext, Gateway as _, Machine, MachineRequest, Needs, Programs, Progress, Provider as _, Result,
+    Secrets, ServiceDriver as _, StartAs, UnitState,
 };
 use clusterdeck_providers::Local;
 use clusterdeck_services::{Haproxy, Redis};
@@ -74,7 +74,7 @@ impl Ground {
         let provider = Local::new(home.path().join(folder));
         let driver = Redis::new();
         let program = driver.programs(service);
-        let versions = provider.capacity(None, program, &[]).await.unwrap().versions;
+        let versions = provider.capacity(&needs(program)).await.unwrap().versions;
         let version = versions.first().unwrap_or_else(|| panic!("{} is not installed", program[0].0)).clone();
         let cluster = ClusterId::new(id());
         let name = ClusterName::parse("demo").unwrap();
@@ -104,7 +104,7 @@ impl Ground {
         };
         let mut machines = BTreeMap::new();
         let gateway = request(&spec, "demo-gateway", 0);
-        let machine = provider.ensure_machine(&gateway).await.unwrap();
+        let machine = provider.ensure_machine(&gateway, &Progress::silent()).await.unwrap();
         machines.insert(gateway.id.clone(), machine);
         spec.gateway = Some(provider.machine_spec(&gateway).unwrap());
         let current = driver.secret_names().iter().map(|n| ((*n).to_owned(), secret())).collect();
@@ -146,7 +146,7 @@ impl Ground {
     pub(crate) async fn add_machine(&mut self, slot: &Slot) -> NodeSpec {
         let name = self.cx.spec.name.node(slot.ordinal);
         let request = request(&self.cx.spec, &name, slot.ordinal);
-        let machine = self.provider.ensure_machine(&request).await.unwrap();
+        let machine = self.provider.ensure_machine(&request, &Progress::silent()).await.unwrap();
         self.cx.machines.insert(request.id.clone(), machine);
         let node = NodeSpec {
             id: NodeId::new(id()),
@@ -263,6 +263,11 @@ async fn connect_as(
     client.get_multiplexed_async_connection_with_config(&limits).await
 }
 
+fn needs(programs: &[(&'static str, &'static str)]) -> Needs<'static> {
+    let server = Programs { programs: programs.to_vec(), images: Vec::new() };
+    Needs { server, ..Needs::default() }
+}
+
 fn request(spec: &ClusterSpec, name: &str, slot: u16) -> MachineRequest {
     MachineRequest {
         id: clusterdeck_domain::MachineId::new(id()),
@@ -271,6 +276,7 @@ fn request(spec: &ClusterSpec, name: &str, slot: u16) -> MachineRequest {
         network: spec.network.clone(),
         slot,
         plan: plan(&spec.plan).unwrap(),
+        image: None,
     }
 }
 

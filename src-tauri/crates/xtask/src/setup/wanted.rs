@@ -73,7 +73,7 @@ const SERVERS: [Want; 5] = [
     Want { required: false, backports: true, ..server("valkey-server", "valkey-server", "Valkey clusters") },
 ];
 
-const TESTS: [Want; 16] = [
+const TESTS: [Want; 23] = [
     server("postgresql", "pg_ctlcluster", "PostgreSQL clusters, which are not offered yet"),
     server("patroni", "patroni", "the same: runs their servers"),
     want("python3-psycopg2", Sign::Nothing, "the same: what Patroni speaks to them with"),
@@ -82,6 +82,21 @@ const TESTS: [Want; 16] = [
     want("galera-4", Sign::Nothing, "the same: where its members agree"),
     want("mariadb-backup", Sign::Program("mariadb-backup"), "the same: copies a running server"),
     want("rsync", Sign::Program("rsync"), "the same: copies a member"),
+    want(
+        "runc",
+        Sign::Program("runc"),
+        "starts containers; before podman, which else brings one that refuses mixed cgroups",
+    ),
+    want("podman", Sign::Program("podman"), "clusters in containers"),
+    want("netavark", Sign::Nothing, "their networks"),
+    want("iptables", Sign::Program("iptables"), "the same"),
+    want("catatonit", Sign::Program("catatonit"), "the first process in each container"),
+    server("docker-registry", "docker-registry", "where images are fetched from in tests"),
+    want(
+        "mmdebstrap",
+        Sign::Program("mmdebstrap"),
+        "images from Debian's packages, since no registry is asked in tests",
+    ),
     want("webkit2gtk-driver", Sign::Program("WebKitWebDriver"), "drives the real window in tests"),
     want("xvfb", Sign::Program("Xvfb"), "a screen for tests where there is none"),
     want("xauth", Sign::Program("xauth"), "the same"),

@@ -12,7 +12,7 @@ mod procfs;
 
 pub(super) use cgroup::{Group, granted};
 pub(super) use launch::keep_inherited_files_to_ourselves;
-pub(super) use process::{ProcessId, process_exists};
+pub(super) use process::ProcessId;
 
 use super::config::{self, Ended, Intent, UnitNote, now_ms};
 use super::files::{broken, off_thread};

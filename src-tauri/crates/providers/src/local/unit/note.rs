@@ -1,13 +1,9 @@
 //! The arithmetic of a unit's note: how long a crashed one waits.
 
+use crate::backoff;
 use crate::local::config::{Ended, Intent, UnitNote, now_ms};
 use clusterdeck_driver::UnitSpec;
 use std::time::Duration;
-
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// A process that lasted this long did not crash because of how it was started: the next wait is the first one again.
-const LASTED: Duration = Duration::from_secs(60);
 
 impl UnitNote {
     /// Of a unit that is about to be started for the first time.
@@ -40,12 +36,11 @@ impl UnitNote {
     }
     fn quick_now(&self) -> u32 {
         let lasted = self.ended.as_ref().map_or(0, |e| e.at_ms.saturating_sub(self.since_ms));
-        if i128::from(lasted) >= LASTED.as_millis().cast_signed() { 0 } else { self.quick }
+        backoff::quick(self.quick, lasted)
     }
     /// How long it waits after its end before it is started again.
     pub(super) fn wait(&self) -> Duration {
-        let doubled = FIRST_WAIT.saturating_mul(1_u32.checked_shl(self.quick_now()).unwrap_or(u32::MAX));
-        doubled.min(LONGEST_WAIT).max(self.spec.restart_not_before)
+        backoff::wait(self.quick_now(), self.spec.restart_not_before)
     }
     /// Whether that wait is over.
     pub(super) fn due(&self, now_ms: i64) -> bool {
@@ -85,10 +80,14 @@ mod tests {
     fn a_minute_of_running_resets_the_wait_and_keeps_the_count() {
         let mut note = crashed(6, 60_000, Duration::ZERO);
         note.restarts = 6;
-        assert_eq!(note.wait(), FIRST_WAIT);
+        assert_eq!(note.wait(), backoff::FIRST_WAIT);
         let next = note.again(&note.spec);
         assert_eq!((next.quick, next.restarts), (1, 7));
-        assert_eq!(crashed(6, 59_999, Duration::ZERO).wait(), LONGEST_WAIT, "a moment less does not");
+        assert_eq!(
+            crashed(6, 59_999, Duration::ZERO).wait(),
+            backoff::LONGEST_WAIT,
+            "a moment less does not"
+        );
     }
 
     #[test]

@@ -136,8 +136,3 @@ pub(super) fn marked(mark: &Mark<'_>) -> Vec<Marked> {
     found.sort_by_key(|m| (!m.leader, m.id.started));
     found
 }
-
-/// Whether a pid belongs to anybody.
-pub(in crate::local) fn process_exists(pid: u32) -> bool {
-    ProcessId::of(pid).is_some()
-}

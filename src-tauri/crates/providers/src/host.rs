@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Memory that new servers can have without the system swapping, in bytes.
-pub(super) fn memory_free() -> Option<u64> {
+pub(crate) fn memory_free() -> Option<u64> {
     if let Ok(text) = fs::read_to_string("/proc/meminfo") {
         return text.lines().find_map(|line| {
             let kib: u64 = line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.parse().ok()?;
@@ -20,14 +20,14 @@ pub(super) fn memory_free() -> Option<u64> {
 }
 
 /// Bytes that this user can still write on the file system of `path`, or of where it will be.
-pub(super) fn disk_free(path: &Path) -> Option<u64> {
+pub(crate) fn disk_free(path: &Path) -> Option<u64> {
     let there = path.ancestors().find(|p| p.exists())?;
     let stat = rustix::fs::statvfs(there).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 /// Where anybody listens (TCP); empty where the system does not tell.
-pub(super) fn listeners() -> Vec<SocketAddr> {
+pub(crate) fn listeners() -> Vec<SocketAddr> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let mut all = parse(&read("/proc/net/tcp"));
     all.extend(parse(&read("/proc/net/tcp6")));

@@ -1,0 +1,328 @@
+//! Images: which are here, what they hold, and fetching those that are not.
+
+use super::{
+    config,
+    engines::Engine,
+    failure::{ACTS_WITHIN, ANSWERS_WITHIN, asked, failed, or_gone},
+};
+use crate::{disk, version};
+use bollard::{
+    models::{ContainerCreateBody, HostConfig},
+    query_parameters::{
+        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, LogsOptionsBuilder,
+        RemoveContainerOptionsBuilder,
+    },
+};
+use clusterdeck_driver::{DriverError, Progress, Result, Software};
+use futures::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use tokio::sync::Mutex;
+
+/// What was found out about a registry counts for so long.
+const REGISTRY_FRESH: Duration = Duration::from_secs(60);
+/// A registry that is there takes a connection within this time.
+const REGISTRY_WITHIN: Duration = Duration::from_secs(2);
+/// A fetch that does not move for so long is stuck.
+const FETCH_MOVES_WITHIN: Duration = Duration::from_secs(120);
+/// Images that are remembered.
+const REMEMBERED: usize = 64;
+/// Output of the script below that is kept.
+const LONGEST_ANSWER: usize = 64 << 10;
+
+/// Finds programs wherever images put them and asks each for its version. Arguments: pairs of program and option.
+const FIND: &str = r#"
+while [ $# -gt 1 ]; do
+  for dir in $(echo "$PATH" | tr : ' ') /usr/local/bin /usr/local/sbin /usr/bin /usr/sbin /usr/lib/*/*/bin /opt/*/bin; do
+    file="$dir/$1"; [ -f "$file" ] && [ -x "$file" ] || continue
+    echo "@ $1 $file"; "$file" "$2" 2>&1 </dev/null | head -n 3
+  done
+  shift 2
+done
+"#;
+
+/// What an image holds, by program: where, and which version.
+type Held = BTreeMap<String, Vec<(PathBuf, String)>>;
+
+/// What we know of images.
+pub(super) struct Images {
+    home: PathBuf,
+    /// By the image's id, which names its content.
+    held: Mutex<Option<BTreeMap<String, Held>>>,
+    registries: Mutex<HashMap<String, (Instant, Option<String>)>>,
+    /// One fetch at a time: the machines of a cluster all want the same one.
+    fetching: Mutex<()>,
+}
+
+/// How things stand with an image.
+pub(super) enum Standing {
+    /// Here, with this id.
+    Here(String),
+    /// Not here; its registry answers.
+    Elsewhere,
+    /// Not here, and this is why it cannot be had.
+    Nowhere(String),
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Note {
+    images: BTreeMap<String, Held>,
+}
+
+impl Images {
+    pub(super) fn new(home: &Path) -> Self {
+        Self {
+            home: home.to_owned(),
+            held: Mutex::default(),
+            registries: Mutex::default(),
+            fetching: Mutex::default(),
+        }
+    }
+
+    /// The id of an image that is here.
+    pub(super) async fn id(&self, engine: &Engine, reference: &str) -> Result<Option<String>> {
+        let what = format!("looking for the image {reference}");
+        match asked(&what, ANSWERS_WITHIN, engine.docker.inspect_image(reference)).await {
+            Ok(found) => Ok(found.id),
+            Err(DriverError::Gone { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Whether an image is here or can be had.
+    pub(super) async fn standing(&self, engine: &Engine, reference: &str) -> Result<Standing> {
+        if let Some(id) = self.id(engine, reference).await? {
+            return Ok(Standing::Here(id));
+        }
+        Ok(match self.registry(engine, reference).await {
+            None => Standing::Elsewhere,
+            Some(why) => Standing::Nowhere(why),
+        })
+    }
+
+    /// Why an image's registry cannot be asked; `None` when it answers, or when only the engine knows the way there.
+    async fn registry(&self, engine: &Engine, reference: &str) -> Option<String> {
+        if engine.proxied {
+            return None;
+        }
+        let host = registry_of(reference);
+        let mut known = self.registries.lock().await;
+        if let Some((at, why)) = known.get(&host)
+            && at.elapsed() < REGISTRY_FRESH
+        {
+            return why.clone();
+        }
+        let address = if host.contains(':') { host.clone() } else { format!("{host}:443") };
+        let connected = tokio::time::timeout(REGISTRY_WITHIN, tokio::net::TcpStream::connect(&address)).await;
+        let why = match connected {
+            Ok(Ok(_)) => None,
+            Ok(Err(e)) => Some(format!("it is not here, and its registry {host} cannot be reached: {e}")),
+            Err(_) => Some(format!("it is not here, and its registry {host} does not answer")),
+        };
+        known.insert(host, (Instant::now(), why.clone()));
+        why
+    }
+
+    /// Makes sure that an image is here; fetches it when it is not. Its id.
+    pub(super) async fn ensure(
+        &self,
+        engine: &Engine,
+        reference: &str,
+        progress: &Progress,
+    ) -> Result<String> {
+        let _one = self.fetching.lock().await;
+        if let Some(id) = self.id(engine, reference).await? {
+            return Ok(id);
+        }
+        let note = format!("fetching {reference}");
+        progress.note(&note);
+        let options = CreateImageOptionsBuilder::default().from_image(reference).build();
+        let mut fetch = std::pin::pin!(engine.docker.create_image(Some(options), None, None));
+        let mut layers: HashMap<String, (u64, u64)> = HashMap::new();
+        loop {
+            let next = tokio::time::timeout(FETCH_MOVES_WITHIN, fetch.next()).await;
+            let Ok(next) = next else {
+                return Err(DriverError::transient(format!("{note}: nothing came for two minutes")));
+            };
+            let Some(told) = next else { break };
+            let told = told.map_err(|e| not_fetched(reference, &failed(&note, e)))?;
+            if let Some(error) = told.error_detail.and_then(|e| e.message) {
+                return Err(not_fetched(reference, &error));
+            }
+            if let (Some(layer), Some(part)) = (told.id, told.progress_detail)
+                && let (Some(done), Some(total)) = (part.current, part.total)
+            {
+                layers.insert(layer, (u64::try_from(done).unwrap_or(0), u64::try_from(total).unwrap_or(0)));
+            }
+            let sum = layers.values().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+            progress.measured(&note, sum.0, sum.1);
+        }
+        let id = self.id(engine, reference).await?;
+        id.ok_or_else(|| not_fetched(reference, &"the engine says it has fetched it, and does not have it"))
+    }
+
+    /// The versions of a program in an image, newest first.
+    pub(super) async fn software(
+        &self,
+        engine: &Engine,
+        home: &str,
+        image: &str,
+        programs: &[&str],
+    ) -> Result<Vec<Vec<Software>>> {
+        let mut held = self.held.lock().await;
+        let path = config::images_note(&self.home);
+        let known = match &mut *held {
+            Some(known) => known,
+            // A damaged note is only a slower answer.
+            none => none.insert(disk::load::<Note>(&path).ok().flatten().unwrap_or_default().images),
+        };
+        let of_image = known.get(image).cloned().unwrap_or_default();
+        let unknown: Vec<&str> = programs.iter().copied().filter(|p| !of_image.contains_key(*p)).collect();
+        if !unknown.is_empty() {
+            let found = look_inside(engine, home, image, &unknown).await?;
+            if known.len() >= REMEMBERED {
+                known.clear();
+            }
+            known.entry(image.to_owned()).or_default().extend(found);
+            if let Err(e) = disk::create_dirs(&config::dir(&self.home))
+                .map_err(|e| disk::broken("making a folder", &e))
+                .and_then(|()| disk::save(&path, &Note { images: known.clone() }))
+            {
+                tracing::debug!(error = %e, "what images hold could not be noted");
+            }
+        }
+        let empty = Held::new();
+        let of_image = known.get(image).unwrap_or(&empty);
+        Ok(programs.iter().map(|program| software_of(of_image, program)).collect())
+    }
+}
+
+fn software_of(held: &Held, program: &str) -> Vec<Software> {
+    let mut found: Vec<Software> = held
+        .get(program)
+        .into_iter()
+        .flatten()
+        .map(|(path, version)| Software {
+            program: program.to_owned(),
+            path: path.clone(),
+            version: version.clone(),
+        })
+        .collect();
+    found.sort_by_key(|s| Reverse(version::numbers(&s.version)));
+    found
+}
+
+fn not_fetched(reference: &str, why: &dyn std::fmt::Display) -> DriverError {
+    DriverError::rejected(
+        format!("the image {reference} could not be fetched: {why}"),
+        "load it into the engine yourself, or name a mirror or an image of your own in the settings",
+    )
+}
+
+/// The host that serves an image: what stands before the first `/` when it looks like a host.
+fn registry_of(reference: &str) -> String {
+    match reference.split_once('/') {
+        Some(("docker.io", _)) | None => "registry-1.docker.io".to_owned(),
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host.to_owned(),
+        Some(_) => "registry-1.docker.io".to_owned(),
+    }
+}
+
+/// Looks into an image through a container that has no network and goes away.
+async fn look_inside(engine: &Engine, home: &str, image: &str, programs: &[&str]) -> Result<Held> {
+    let what = format!("looking into the image {image}");
+    let mut cmd = vec!["-c".to_owned(), FIND.to_owned(), "sh".to_owned()];
+    for program in programs {
+        cmd.extend([(*program).to_owned(), version::option(program).to_owned()]);
+    }
+    let name = format!("clusterdeck-look-{}", uuid::Uuid::new_v4().simple());
+    let body = ContainerCreateBody {
+        image: Some(image.to_owned()),
+        entrypoint: Some(vec!["/bin/sh".to_owned()]),
+        cmd: Some(cmd),
+        user: Some(config::USER.to_owned()),
+        labels: Some(config::labels(home, &[])),
+        host_config: Some(HostConfig {
+            network_mode: Some("none".to_owned()),
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            readonly_rootfs: Some(true),
+            memory: Some(512 << 20),
+            pids_limit: Some(128),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let options = CreateContainerOptionsBuilder::default().name(&name).build();
+    asked(&what, ACTS_WITHIN, engine.docker.create_container(Some(options), body)).await?;
+    let looked = asked_inside(engine, &what, &name).await;
+    let force = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+    or_gone(asked(&what, ACTS_WITHIN, engine.docker.remove_container(&name, Some(force))).await)?;
+    Ok(read(&looked?, programs))
+}
+
+async fn asked_inside(engine: &Engine, what: &str, name: &str) -> Result<String> {
+    asked(what, ACTS_WITHIN, engine.docker.start_container(name, None)).await?;
+    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).build();
+    let listen = async {
+        let mut answer = Vec::new();
+        let mut output = std::pin::pin!(engine.docker.logs(name, Some(options)));
+        while let Some(piece) = output.next().await {
+            let bytes = piece.map_err(|e| failed(what, e))?.into_bytes();
+            let room = LONGEST_ANSWER.saturating_sub(answer.len());
+            answer.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    tokio::time::timeout(ACTS_WITHIN, listen)
+        .await
+        .map_err(|_| DriverError::transient(format!("{what} took too long")))?
+}
+
+/// Reads what the script said. Every program asked for gets an entry, so that nobody asks again.
+fn read(text: &str, programs: &[&str]) -> Held {
+    let mut held: Held = programs.iter().map(|p| ((*p).to_owned(), Vec::new())).collect();
+    for part in text.split("@ ").skip(1) {
+        let (head, said) = part.split_once('\n').unwrap_or((part, ""));
+        let Some((program, path)) = head.trim().split_once(' ') else { continue };
+        let Some(found) = held.get_mut(program) else { continue };
+        let version = version::parse(said).unwrap_or_default();
+        let path = PathBuf::from(path);
+        // `/bin` and `/usr/bin` are one folder in most images.
+        if !found.iter().any(|(p, v)| *p == path || (*v == version && !v.is_empty())) {
+            found.push((path, version));
+        }
+    }
+    held
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_image_holds_is_read_with_the_newest_first_and_nothing_twice() {
+        let said = "@ redis-server /usr/bin/redis-server\nRedis server v=8.0.2 sha=0\n\
+                    @ redis-server /bin/redis-server\nRedis server v=8.0.2 sha=0\n\
+                    @ redis-server /opt/old/bin/redis-server\nRedis server v=7.2.4\n";
+        let held = read(said, &["redis-server", "haproxy"]);
+        let found = software_of(&held, "redis-server");
+        let versions: Vec<&str> = found.iter().map(|s| s.version.as_str()).collect();
+        assert_eq!(versions, ["8.0.2", "7.2.4"]);
+        assert_eq!(found[0].path, PathBuf::from("/usr/bin/redis-server"));
+        assert_eq!(held["haproxy"], [], "asked for, and not there");
+    }
+
+    #[test]
+    fn an_image_without_a_host_comes_from_the_public_registry() {
+        assert_eq!(registry_of("redis:8.0"), "registry-1.docker.io");
+        assert_eq!(registry_of("docker.io/library/redis:8.0"), "registry-1.docker.io");
+        assert_eq!(registry_of("valkey/valkey:8"), "registry-1.docker.io");
+        assert_eq!(registry_of("127.0.0.1:5000/redis:8"), "127.0.0.1:5000");
+        assert_eq!(registry_of("ghcr.io/x/y"), "ghcr.io");
+    }
+}

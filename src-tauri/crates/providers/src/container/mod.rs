@@ -1,0 +1,343 @@
+//! Containers as machines, through the API that Docker and Podman share. A machine is a pod of our own making: one container
+//! holds its address and its files, and every unit is a container that joins it, so that each has limits, a log and an end
+//! of its own. Servers outlive the app, and the engine's client.
+//!
+//! An engine is usable when the addresses it gives can be reached from here: one that runs as root on this computer. Of the
+//! others `check` says what they are and why not.
+
+mod capacity;
+mod config;
+mod engines;
+mod exec;
+mod failure;
+mod files;
+mod images;
+mod machine;
+mod network;
+mod plans;
+mod raw;
+mod shared;
+mod unit;
+
+use crate::disk::{self, off_thread};
+use async_trait::async_trait;
+use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder};
+use clusterdeck_domain::{
+    Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId, REGION_LOCAL,
+};
+use clusterdeck_driver::{
+    DriverError, Machine, MachineRequest, Needs, Progress, Provider, ProviderCheck, Region, Result,
+};
+use config::MachineNote;
+use engines::{Engine, Engines, Found};
+use failure::{ACTS_WITHIN, ANSWERS_WITHIN, asked, or_gone};
+use images::Images;
+use machine::ContainerMachine;
+use shared::Shared;
+use std::{
+    collections::{BTreeSet, HashSet},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// A machine that was seen running counts as there for so long: it is asked for several times in each round.
+const ALIVE_FRESH: Duration = Duration::from_secs(5);
+/// A container without a machine that is older than this was left behind by somebody who was killed.
+const ORPHAN_AFTER: Duration = Duration::from_secs(300);
+
+/// The provider `container`: machines on the container engines of this computer.
+pub struct Container {
+    home: PathBuf,
+    engines: Engines,
+    images: Arc<Images>,
+    shared: Mutex<Option<Arc<Shared>>>,
+}
+
+impl Container {
+    /// For the machines of this home. Nothing is made or started, and no engine is asked yet.
+    pub fn new(home: PathBuf) -> Self {
+        let home = std::path::absolute(&home).unwrap_or(home);
+        let images = Arc::new(Images::new(&home));
+        Self { home, engines: Engines::default(), images, shared: Mutex::default() }
+    }
+
+    /// What machines share, for a home that has or had some.
+    async fn shared(&self) -> Result<Option<Arc<Shared>>> {
+        if let Some(shared) = self.known() {
+            return Ok(Some(shared));
+        }
+        let home = self.home.clone();
+        let id = off_thread(move || config::home_id(&home)).await?;
+        Ok(id.map(|id| self.keep(id)))
+    }
+    /// The same; a home that has none gets its id.
+    async fn ensure_shared(&self) -> Result<Arc<Shared>> {
+        if let Some(shared) = self.known() {
+            return Ok(shared);
+        }
+        let home = self.home.clone();
+        let id = off_thread(move || config::ensure_home_id(&home)).await?;
+        Ok(self.keep(id))
+    }
+    fn known(&self) -> Option<Arc<Shared>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    fn keep(&self, id: String) -> Arc<Shared> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = || Arc::new(Shared::new(self.home.clone(), id, self.images.clone()));
+        shared.get_or_insert_with(fresh).clone()
+    }
+
+    /// The engine of a region; the first usable one where none is named.
+    async fn engine(&self, region: Option<&str>) -> Result<Arc<Engine>> {
+        match region.filter(|r| !r.is_empty() && *r != REGION_LOCAL) {
+            Some(id) => self.engines.get(id).await,
+            None => self.engines.ready().await.into_iter().next().ok_or_else(|| {
+                DriverError::rejected(
+                    "no container engine that can be used was found",
+                    "`clusterdeck provider check container` says what was found and what to do",
+                )
+            }),
+        }
+    }
+
+    /// The note of a machine; found again through its volume when the note was lost.
+    async fn note(&self, shared: &Shared, id: &MachineId) -> Result<Option<MachineNote>> {
+        let path = config::machine_note(&self.home, id);
+        let at = path.clone();
+        if let Some(note) = off_thread(move || disk::load::<MachineNote>(&at)).await? {
+            return Ok(Some(note));
+        }
+        for engine in self.engines.ready().await {
+            let name = config::machine_name(id);
+            let what = "looking for the volume";
+            let volume = match asked(what, ANSWERS_WITHIN, engine.docker.inspect_volume(&name)).await {
+                Ok(volume) => volume,
+                Err(DriverError::Gone { .. }) => continue,
+                Err(e) => return Err(e),
+            };
+            if volume.labels.get(config::HOME) != Some(&shared.home_id) {
+                continue;
+            }
+            let text = volume.labels.get(config::REQUEST).map(String::as_str).unwrap_or_default();
+            let Ok(note) = serde_json::from_str::<MachineNote>(text) else { continue };
+            let note = MachineNote { engine: engine.id.clone(), ..note };
+            save(&self.home, &note).await?;
+            return Ok(Some(note));
+        }
+        Ok(None)
+    }
+
+    /// Takes networks away that have no machine any more, and containers that never belonged to one.
+    async fn sweep(&self, shared: &Shared, engine: &Engine) -> Result<()> {
+        // Networks first: one that is being made now has its volume already, and so shows among those listed after.
+        let networks = network::all(engine, &shared.home_id).await?;
+        let clusters: HashSet<String> = volumes(engine, &shared.home_id)
+            .await?
+            .into_iter()
+            .filter_map(|mut labels| labels.remove(config::CLUSTER))
+            .collect();
+        for (name, _) in networks.iter().filter(|(_, cluster)| !clusters.contains(cluster)) {
+            network::remove(engine, name).await?;
+        }
+        let filter = config::only(&shared.home_id, &[]);
+        let all = raw::containers(engine, &filter).await?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        for one in all {
+            let machine = one.labels.as_ref().is_some_and(|labels| labels.contains_key(config::MACHINE));
+            let made = Duration::from_secs(u64::try_from(one.created).unwrap_or(0));
+            if !machine && now.saturating_sub(made) > ORPHAN_AFTER {
+                unit::remove_container(engine, &one.id).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn save(home: &std::path::Path, note: &MachineNote) -> Result<()> {
+    let (home, note) = (home.to_owned(), note.clone());
+    off_thread(move || {
+        let dir = config::units_dir(&home, &note.spec.id);
+        disk::create_dirs(&dir).map_err(|e| disk::broken(format!("making {}", dir.display()), &e))?;
+        disk::save(&config::machine_note(&home, &note.spec.id), &note)
+    })
+    .await
+}
+
+/// The labels of this home's volumes on an engine.
+async fn volumes(engine: &Engine, home_id: &str) -> Result<Vec<std::collections::HashMap<String, String>>> {
+    let options = ListVolumesOptionsBuilder::default().filters(&config::only(home_id, &[])).build();
+    let listed = asked("listing volumes", ANSWERS_WITHIN, engine.docker.list_volumes(Some(options))).await?;
+    Ok(listed.volumes.into_iter().flatten().map(|volume| volume.labels).collect())
+}
+
+async fn remove_volume(engine: &Engine, name: &str) -> Result<()> {
+    let options = RemoveVolumeOptionsBuilder::default().force(true).build();
+    or_gone(asked("removing the volume", ACTS_WITHIN, engine.docker.remove_volume(name, Some(options))).await)
+}
+
+#[async_trait]
+impl Provider for Container {
+    fn id(&self) -> ProviderId {
+        ProviderId("container".to_owned())
+    }
+    fn name(&self) -> &'static str {
+        "Containers"
+    }
+    async fn regions(&self) -> Result<Vec<Region>> {
+        let ready = self.engines.ready().await;
+        Ok(ready.iter().map(|e| Region { id: e.id.clone(), name: e.name.clone() }).collect())
+    }
+    async fn plans(&self, region: &str) -> Result<Vec<Plan>> {
+        let known = region.is_empty()
+            || region == REGION_LOCAL
+            || self.engines.all().await.iter().any(|found| match found {
+                Found::Ready(engine) => engine.id == region,
+                Found::Unusable { id, .. } => id == region,
+            });
+        if known { Ok(plans::plans()) } else { Err(DriverError::Gone { what: format!("region {region}") }) }
+    }
+
+    async fn check(&self, _programs: &[(&str, &str)]) -> Result<ProviderCheck> {
+        let found = self.engines.all().await;
+        let mut notes = Vec::new();
+        let mut usable = false;
+        for one in found.iter() {
+            match one {
+                Found::Ready(engine) => {
+                    usable = true;
+                    notes.push(format!("{} can be used (region {}).", engine.name, engine.id));
+                    if !engine.unlimited.is_empty() {
+                        let what = engine.unlimited.join(", ");
+                        notes.push(format!("{} cannot limit: {what}.", engine.name));
+                    }
+                }
+                Found::Unusable { id, name, why } => {
+                    notes.push(format!("{name} (region {id}) cannot be used: {why}."));
+                }
+            }
+        }
+        if found.is_empty() {
+            notes.push("No container engine was found: no socket of Docker or Podman is there.".to_owned());
+        }
+        let missing = if usable { Vec::new() } else { vec![no_engine()] };
+        Ok(ProviderCheck { usable, notes, missing })
+    }
+
+    async fn capacity(&self, needs: &Needs<'_>) -> Result<Capacity> {
+        let Ok(engine) = self.engine(needs.region).await else {
+            return Ok(Capacity { missing: vec![no_engine()], ..Capacity::default() });
+        };
+        let shared = self.ensure_shared().await?;
+        capacity::of(&shared, &engine, needs).await
+    }
+
+    async fn allocate_network(&self, _: &ClusterId, region: &str, used: &[Network]) -> Result<Network> {
+        let engine = self.engine(Some(region)).await?;
+        let shared = self.ensure_shared().await?;
+        network::allocate(&engine, &shared.home_id, used).await
+    }
+
+    fn machine_spec(&self, request: &MachineRequest) -> Result<MachineSpec> {
+        network::machine_spec(request)
+    }
+
+    async fn ensure_machine(
+        &self,
+        request: &MachineRequest,
+        progress: &Progress,
+    ) -> Result<Arc<dyn Machine>> {
+        let engine = self.engine(Some(network::engine_of(&request.network)?)).await?;
+        let spec = self.machine_spec(request)?;
+        let note = MachineNote { request: request.clone(), spec, engine: engine.id.clone() };
+        let shared = self.ensure_shared().await?;
+        if let Some(there) = self.note(&shared, &request.id).await?
+            && (there.spec != note.spec
+                || there.request.cluster != note.request.cluster
+                || there.engine != note.engine)
+        {
+            return Err(DriverError::broken(format!(
+                "the machine {} is there already, for another cluster, with another address or on another engine",
+                request.id
+            )));
+        }
+        let image = match machine::standing(&engine, &shared.home_id, &request.id).await? {
+            Some(there) => there.image,
+            None => {
+                let reference = request.image.as_deref().ok_or_else(|| {
+                    DriverError::rejected(
+                        format!("no image is known for {}", request.name),
+                        "name an image of your own in the settings",
+                    )
+                })?;
+                self.images.ensure(&engine, reference, progress).await?
+            }
+        };
+        // Before anything is made: a kill in between leaves a machine that is found, and taken away.
+        save(&self.home, &note).await?;
+        let machine = ContainerMachine { shared, engine, note, image };
+        machine.make().await?;
+        Ok(Arc::new(machine))
+    }
+
+    async fn machine(&self, spec: &MachineSpec) -> Result<Arc<dyn Machine>> {
+        let gone = || DriverError::Gone { what: format!("the machine {}", spec.id) };
+        let shared = self.shared().await?.ok_or_else(gone)?;
+        let note = self.note(&shared, &spec.id).await?.ok_or_else(gone)?;
+        if note.spec != *spec {
+            return Err(DriverError::broken(format!(
+                "the machine {} has the address {}, not {}",
+                spec.id, note.spec.address, spec.address
+            )));
+        }
+        let engine = self.engines.get(&note.engine).await?;
+        if let Some(image) = shared.alive(&spec.id, ALIVE_FRESH) {
+            return Ok(Arc::new(ContainerMachine { shared, engine, note, image }));
+        }
+        let found = machine::standing(&engine, &shared.home_id, &spec.id).await?.ok_or_else(gone)?;
+        let machine = ContainerMachine { shared, engine, note, image: found.image };
+        if !found.running {
+            tracing::info!(machine = %spec.id, "its container does not run, as after a restart of the engine: starting it");
+            machine.bring_up().await?;
+        }
+        machine.shared.remember_alive(&spec.id, machine.image.clone());
+        Ok(Arc::new(machine))
+    }
+
+    async fn remove_machine(&self, spec: &MachineSpec) -> Result<()> {
+        let Some(shared) = self.shared().await? else { return Ok(()) };
+        shared.forget(&spec.id);
+        let Some(note) = self.note(&shared, &spec.id).await? else { return Ok(()) };
+        let engine = self.engines.get(&note.engine).await?;
+        let machine =
+            ContainerMachine { shared: shared.clone(), engine: engine.clone(), note, image: String::new() };
+        machine.unmake().await?;
+        shared.forget(&spec.id);
+        self.sweep(&shared, &engine).await?;
+        // The note goes last: while it is there the machine is not gone.
+        let dir = config::machine_dir(&self.home, &spec.id);
+        off_thread(move || disk::remove(&dir)).await
+    }
+
+    async fn machines(&self) -> Result<Vec<MachineId>> {
+        let Some(shared) = self.shared().await? else { return Ok(Vec::new()) };
+        let home = self.home.clone();
+        let mut ids: BTreeSet<MachineId> =
+            off_thread(move || config::machine_ids(&home)).await?.into_iter().collect();
+        for engine in self.engines.ready().await {
+            self.sweep(&shared, &engine).await?;
+            let labels = volumes(&engine, &shared.home_id).await?;
+            ids.extend(labels.iter().filter_map(|l| MachineId::parse(l.get(config::MACHINE)?).ok()));
+        }
+        Ok(ids.into_iter().collect())
+    }
+}
+
+fn no_engine() -> MissingSoftware {
+    MissingSoftware {
+        program: "podman".to_owned(),
+        purpose: "runs the containers; Docker will do as well".to_owned(),
+        install: crate::local::install_command("podman"),
+    }
+}

@@ -1,0 +1,40 @@
+//! Versions as programs tell them.
+
+/// What a program is asked with. HAProxy knows only the short form, and takes the long one for a wrong option.
+pub(crate) fn option(program: &str) -> &'static str {
+    if program.starts_with("haproxy") { "-v" } else { "--version" }
+}
+
+/// The first `1.2` or `1.2.3` in a text.
+pub(crate) fn parse(text: &str) -> Option<String> {
+    text.split(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .map(|word| word.trim_matches('.'))
+        .find(|word| word.contains('.') && word.split('.').all(|n| !n.is_empty()))
+        .map(|word| word.split('.').take(3).collect::<Vec<_>>().join("."))
+}
+
+/// For comparing: `10.0` is newer than `9.1`.
+pub(crate) fn numbers(version: &str) -> Vec<u64> {
+    version.split('.').filter_map(|n| n.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_what_programs_really_say() {
+        let redis =
+            "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=d81ef8a05a1ca2cb";
+        assert_eq!(parse(redis).as_deref(), Some("7.0.15"));
+        assert_eq!(parse("HAProxy version 2.6.12-1+deb12u2 2025/04/23").as_deref(), Some("2.6.12"));
+        assert_eq!(parse("postgres (PostgreSQL) 15.18 (Debian 15.18-0)").as_deref(), Some("15.18"));
+        assert_eq!(parse("no number here..."), None);
+    }
+
+    #[test]
+    fn ten_is_newer_than_nine() {
+        assert!(numbers("10.0") > numbers("9.1.2"));
+        assert!(numbers("7.0.15") > numbers("7.0.9"));
+    }
+}

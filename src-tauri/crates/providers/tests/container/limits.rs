@@ -1,0 +1,57 @@
+//! The plan's limits, as the kernel has them.
+
+use crate::support::{Home, container, crashed, pid_of, script, sleeper};
+use std::fs;
+
+#[tokio::test]
+async fn a_unit_gets_the_memory_the_cores_and_the_processes_of_its_plan_and_no_rights() {
+    let Some(home) = Home::enter().await else { return };
+    let machine = home.machine().await;
+    machine.start(&sleeper()).await.unwrap();
+    let name = container("sleeper");
+    assert_eq!(home.inspect(&name, ".HostConfig.Memory"), (256 << 20).to_string());
+    assert_eq!(home.inspect(&name, ".HostConfig.NanoCpus"), "1000000000");
+    assert_eq!(home.inspect(&name, ".HostConfig.PidsLimit"), "512");
+    let pid = pid_of(&*machine, "sleeper").await;
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    if let Some(group) = groups.lines().find_map(|l| l.split_once(":memory:").map(|(_, group)| group)) {
+        let limit =
+            fs::read_to_string(format!("/sys/fs/cgroup/memory{group}/memory.limit_in_bytes")).unwrap();
+        assert_eq!(limit.trim(), (256 << 20).to_string(), "the kernel knows it");
+    }
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = |name: &str| status.lines().find(|l| l.starts_with(name)).unwrap().to_owned();
+    assert!(
+        line("CapEff").ends_with("0000000000000000") && line("CapBnd").ends_with("0000000000000000"),
+        "{status}"
+    );
+    assert!(line("NoNewPrivs").ends_with('1'), "{status}");
+    assert!(line("Uid").contains("65534"), "{status}");
+    assert!(["cgroup-v1", "cgroup-v2"].contains(&machine.limited_by()), "{}", machine.limited_by());
+}
+
+#[tokio::test]
+async fn a_server_that_takes_more_memory_than_its_plan_is_ended_and_its_neighbour_is_not() {
+    let Some(home) = Home::enter().await else { return };
+    let machine = home.machine().await;
+    machine.start(&sleeper()).await.unwrap();
+    // Keeps everything it reads.
+    let glutton = r"x=$(head -c 400000000 /dev/zero | tr '\0' x); exec sleep 1000";
+    machine.start(&script("glutton", glutton)).await.unwrap();
+    let (detail, _) = crashed(&*machine, "glutton").await;
+    assert!(detail.contains("memory") || detail.contains("signal 9"), "{detail}");
+    assert!(machine.state("sleeper").await.unwrap().is_running());
+}
+
+#[tokio::test]
+async fn a_server_may_write_to_its_machine_and_to_nothing_else() {
+    let Some(home) = Home::enter().await else { return };
+    let machine = home.machine().await;
+    let text = "touch /usr/x 2>/dev/null && echo wrote; touch /tmp/x && touch /clusterdeck/x && echo fine; exec sleep 100";
+    machine.start(&script("writer", text)).await.unwrap();
+    crate::support::until("it has tried", async || {
+        !machine.log("writer", 9, None).await.unwrap().0.is_empty()
+    })
+    .await;
+    assert_eq!(machine.log("writer", 9, None).await.unwrap().0, ["fine"]);
+}

@@ -1,0 +1,330 @@
+//! A container engine for one test: a Podman of its own in namespaces of its own (network, processes, mounts), so that
+//! nothing of this computer is touched and everything is gone with the test, also when it is killed.
+//!
+//! A test calls [`Ground::enter`] first. Outside it starts itself again inside, and returns `None` when that has ended well;
+//! inside it goes on. Images are built once from Debian's packages and kept in the target folder; no registry is asked.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// Says that we are inside, and where the folder of the test is.
+const INSIDE: &str = "CLUSTERDECK_TEST_CONTAINERS";
+/// Where images are kept.
+const STORE: &str = "CLUSTERDECK_TEST_IMAGES";
+/// Where the provider looks for engines.
+const ENGINES: &str = "CLUSTERDECK_CONTAINER_ENGINES";
+/// Building images downloads some hundred megabytes.
+const BUILDS_WITHIN: Duration = Duration::from_secs(1200);
+
+/// A root file system and the images that are made of it.
+struct Rootfs {
+    name: &'static str,
+    packages: &'static str,
+    images: &'static [&'static str],
+}
+
+/// Debian 13 is the nearest thing to the makers' images that can be had without a registry.
+const MEMORY: Rootfs = Rootfs {
+    name: "memory",
+    packages: "redis-server,valkey-server,haproxy",
+    images: &["docker.io/library/redis:8.0", "docker.io/valkey/valkey:8.1", "docker.io/library/haproxy:3.0"],
+};
+/// What nobody's public image holds together: somebody's own, as the settings would name it.
+const RELATIONAL: Rootfs = Rootfs {
+    name: "relational",
+    packages: "postgresql-17,postgresql-17-timescaledb,patroni,etcd-server,python3-psycopg2,python3-etcd,procps",
+    images: &[POSTGRES],
+};
+/// PostgreSQL 17 with TimescaleDB, Patroni and etcd; there only after [`Ground::enter_with_postgres`].
+pub const POSTGRES: &str = "clusterdeck.test/postgres-patroni:17";
+/// Where [`Ground::registry`] listens, in the network of its test.
+pub const REGISTRY: &str = "127.0.0.1:5000";
+const SUITE: &str = "trixie";
+const MIRROR: &str = "http://deb.debian.org/debian";
+const LEFT_OUT: [&str; 3] = ["man", "doc", "locale"];
+
+/// Runs as the first process inside: a network with loopback, an engine, then the test.
+const INSIDE_SCRIPT: &str = r#"
+set -e
+dir="$1"; shift
+mount -t tmpfs tmpfs /run
+ip link set lo up
+if [ "$CLUSTERDECK_TEST_ENGINE" = docker ]; then
+  dockerd --data-root "$dir/graph" --exec-root "$dir/run" --pidfile "$dir/dockerd.pid" -H "unix://$dir/engine.sock" \
+    > "$dir/engine.log" 2>&1 &
+else
+  podman system service --time=0 "unix://$dir/engine.sock" > "$dir/engine.log" 2>&1 &
+fi
+exec "$@"
+"#;
+/// Which engine: `docker`, or Podman. Docker needs its package, which brings a service of its own, so it is for those who
+/// ask: `CLUSTERDECK_TEST_ENGINE=docker cargo nextest run -p clusterdeck-providers --test container`.
+const ENGINE: &str = "CLUSTERDECK_TEST_ENGINE";
+
+/// See the module.
+pub struct Ground {
+    dir: PathBuf,
+    docker: bool,
+}
+
+impl Ground {
+    /// Goes inside. `None`: outside, and all is done; the test returns.
+    ///
+    /// # Panics
+    /// When the test fails inside, or when what it needs is not installed.
+    #[must_use]
+    pub fn enter() -> Option<Self> {
+        Self::enter_with(&[MEMORY])
+    }
+
+    /// The same with [`POSTGRES`], which takes two more minutes to build, once.
+    ///
+    /// # Panics
+    /// As [`Ground::enter`].
+    #[must_use]
+    pub fn enter_with_postgres() -> Option<Self> {
+        Self::enter_with(&[MEMORY, RELATIONAL])
+    }
+
+    fn enter_with(roots: &[Rootfs]) -> Option<Self> {
+        if let Some(dir) = std::env::var_os(INSIDE) {
+            let ground = Self { dir: dir.into(), docker: std::env::var(ENGINE).is_ok_and(|e| e == "docker") };
+            ground.wait_for_engine();
+            ground.load_images(roots);
+            return Some(ground);
+        }
+        for program in ["podman", "unshare", "catatonit", "netavark", "iptables", "mmdebstrap"] {
+            let found = ["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/lib/podman"]
+                .iter()
+                .any(|dir| Path::new(dir).join(program).exists());
+            assert!(found, "{program} is not installed; `cargo xtask setup` installs it");
+        }
+        let store = store();
+        ensure_images(&store, roots);
+        let dir = tempfile::Builder::new().prefix("cd-c-").tempdir().expect("a folder");
+        configure(dir.path(), &store);
+        let test = std::thread::current().name().expect("a test's thread has its name").to_owned();
+        let inside = Command::new("unshare")
+            .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            // Reaps what nobody waits for: engines leave their watchers to the first process.
+            .args(["catatonit", "--", "sh", "-c", INSIDE_SCRIPT, "sh"])
+            .arg(dir.path())
+            .arg(std::env::current_exe().expect("a program"))
+            .args(["--exact", &test, "--nocapture"])
+            .envs(variables(dir.path()))
+            .env(INSIDE, dir.path())
+            .env(STORE, &store)
+            .env(ENGINES, format!("unix://{}/engine.sock", dir.path().display()))
+            .stdin(Stdio::null())
+            .status()
+            .expect("unshare starts");
+        if !inside.success() {
+            let log = fs::read_to_string(dir.path().join("engine.log")).unwrap_or_default();
+            let from = log.len().saturating_sub(4000);
+            panic!("{test} failed inside; the engine's log ends:\n{}", log.get(from..).unwrap_or_default());
+        }
+        None
+    }
+
+    fn wait_for_engine(&self) {
+        let socket = self.dir.join("engine.sock");
+        let begun = Instant::now();
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "the engine must start: {}",
+                self.engine_log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What the engine wrote.
+    pub fn engine_log(&self) -> String {
+        fs::read_to_string(self.dir.join("engine.log")).unwrap_or_default()
+    }
+
+    /// The folder of this test.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Docker has no store that others can read from.
+    fn load_images(&self, roots: &[Rootfs]) {
+        let built = PathBuf::from(std::env::var_os(STORE).expect("where images are"));
+        for root in roots.iter().filter(|_| self.docker) {
+            let (first, rest) = root.images.split_first().expect("an image");
+            self.podman(&["import", &built.join(format!("{}.tar", root.name)).to_string_lossy(), first]);
+            for image in rest {
+                self.podman(&["tag", first, image]);
+            }
+        }
+    }
+
+    /// What the engine's own client says to these arguments; a look that does not go through the code under test.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub fn podman(&self, args: &[&str]) -> String {
+        let client = if self.docker { "docker" } else { "podman" };
+        let said = Command::new(client)
+            .env("DOCKER_HOST", format!("unix://{}/engine.sock", self.dir.display()))
+            .args(args)
+            .output()
+            .expect("a client starts");
+        let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        assert!(said.status.success(), "podman {args:?}: {out}{err}");
+        out.trim().to_owned()
+    }
+
+    /// Starts a registry of images at [`REGISTRY`] that holds `image` under the name that is given back.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn registry(&self, image: &str) -> String {
+        let config = self.dir.join("registry.yml");
+        let data = self.dir.join("registry").display().to_string();
+        let text = format!(
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {data}\nhttp:\n  addr: {REGISTRY}\n"
+        );
+        fs::write(&config, text).expect("a file");
+        // Ends with everything else in here.
+        Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("`cargo xtask setup` installs docker-registry");
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(REGISTRY).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the registry must start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let name = format!("{REGISTRY}/{}", image.rsplit('/').next().unwrap_or(image));
+        self.podman(&["tag", image, &name]);
+        self.podman(&["push", &name]);
+        self.podman(&["rmi", &name]);
+        name
+    }
+
+    /// Every container, volume and network there is, the engine's own network apart.
+    pub fn everything(&self) -> Vec<String> {
+        let list = |args: &[&str], kind: &str| -> Vec<String> {
+            let said = self.podman(args);
+            said.lines().filter(|l| !l.is_empty()).map(|l| format!("{kind} {l}")).collect()
+        };
+        let mut all = list(&["ps", "-a", "--format", "{{.Names}}"], "container");
+        all.extend(list(&["volume", "ls", "--format", "{{.Name}}"], "volume"));
+        let networks = list(&["network", "ls", "--format", "{{.Name}}"], "network");
+        let own = ["network podman", "network bridge", "network host", "network none"];
+        all.extend(networks.into_iter().filter(|n| !own.contains(&n.as_str())));
+        all
+    }
+}
+
+/// Where images are kept: the target folder that this test was built into.
+fn store() -> PathBuf {
+    let program = std::env::current_exe().expect("a program");
+    let target = program.ancestors().find(|p| p.join("CACHEDIR.TAG").exists());
+    target.expect("tests are built into a target folder").join("containers")
+}
+
+fn variables(dir: &Path) -> [(&'static str, PathBuf); 3] {
+    [
+        ("CONTAINERS_CONF", dir.join("containers.conf")),
+        ("CONTAINERS_STORAGE_CONF", dir.join("storage.conf")),
+        ("CONTAINERS_REGISTRIES_CONF", dir.join("registries.conf")),
+    ]
+}
+
+/// Writes an engine's configuration. `runc` and `cgroupfs`, because `crun` refuses cgroups of both versions side by side,
+/// and there may be no systemd.
+fn configure(dir: &Path, store: &Path) {
+    let write = |name: &str, text: String| fs::write(dir.join(name), text).expect("a file");
+    let dir = dir.display();
+    write(
+        "containers.conf",
+        format!(
+            "[engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n\
+             tmp_dir = \"{dir}/tmp\"\nvolume_path = \"{dir}/volumes\"\n\
+             [network]\nnetwork_backend = \"netavark\"\nnetwork_config_dir = \"{dir}/networks\"\n"
+        ),
+    );
+    write("registries.conf", format!("[[registry]]\nlocation = \"{REGISTRY}\"\ninsecure = true\n"));
+    write(
+        "storage.conf",
+        format!(
+            "[storage]\ndriver = \"overlay\"\ngraphroot = \"{dir}/graph\"\nrunroot = \"{dir}/run\"\n\
+             [storage.options]\nadditionalimagestores = [\"{}/images\"]\n",
+            store.display()
+        ),
+    );
+}
+
+/// Builds what is not there. A file tells what was built; a list that changed is built anew.
+fn ensure_images(store: &Path, roots: &[Rootfs]) {
+    fs::create_dir_all(store).expect("a folder");
+    let lock = fs::File::create(store.join("lock")).expect("a lock");
+    lock.lock().expect("a lock");
+    let own = store.join("build");
+    fs::create_dir_all(&own).expect("a folder");
+    configure(&own, store);
+    let images = "[storage]\ndriver = \"overlay\"\n";
+    let text =
+        format!("{images}graphroot = \"{s}/images\"\nrunroot = \"{s}/images-run\"\n", s = store.display());
+    fs::write(own.join("storage.conf"), text).expect("a file");
+    for root in roots {
+        let stamp = store.join(format!("{}.built", root.name));
+        let wanted = format!("{SUITE} {} {}", root.packages, root.images.join(" "));
+        if fs::read_to_string(&stamp).is_ok_and(|built| built == wanted) {
+            continue;
+        }
+        let begun = Instant::now();
+        eprintln!("building {} from Debian's packages, once", root.images.join(", "));
+        let tar = store.join(format!("{}.tar", root.name));
+        let mut build = Command::new("mmdebstrap");
+        build.arg("--variant=minbase").arg(format!("--include={}", root.packages));
+        for folder in LEFT_OUT {
+            build.arg(format!("--dpkgopt=path-exclude=/usr/share/{folder}/*"));
+        }
+        run(build.arg(SUITE).arg(&tar).arg(MIRROR));
+        let podman = |args: &[&str]| run(Command::new("podman").envs(variables(&own)).args(args));
+        let (first, rest) = root.images.split_first().expect("an image");
+        podman(&["import", "--quiet", &tar.to_string_lossy(), first]);
+        for image in rest {
+            podman(&["tag", first, image]);
+        }
+        fs::write(&stamp, wanted).expect("a file");
+        eprintln!("built in {:.0} s", begun.elapsed().as_secs_f64());
+    }
+}
+
+fn run(command: &mut Command) {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("it starts");
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            assert!(status.success(), "{command:?}: {status}");
+            return;
+        }
+        if begun.elapsed() > BUILDS_WITHIN {
+            drop(child.kill());
+            panic!("{command:?} takes too long");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        // Takes the groups of processes away that the kernel keeps for containers; the rest goes with the namespaces.
+        if !self.docker {
+            drop(Command::new("podman").args(["rm", "-af", "-t", "0"]).stdout(Stdio::null()).status());
+        }
+    }
+}

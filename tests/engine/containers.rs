@@ -1,0 +1,76 @@
+//! The same lives with machines in containers, on an engine of the test's own: nothing else may differ.
+
+use crate::{
+    home::Home,
+    life::{dead_primary, whole_life},
+};
+use clusterdeck_domain::{Change, OperationState, ServiceKind, Topology};
+use std::time::{Duration, Instant};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_redis_in_a_container_is_created_used_closed_opened_and_deleted() {
+    let Some(mut home) = Home::in_containers().await else { return };
+    let begun = Instant::now();
+    let created = home.create(ServiceKind::Redis, Topology::Single, 1, 0).await;
+    println!("a single Redis is created in {:?}", begun.elapsed());
+    for step in &created.steps {
+        let took = step.ended_at.zip(step.started_at).map(|(end, start)| end.duration_since(start));
+        println!("  {}: {took:?}", step.name);
+    }
+    home.until_healthy().await;
+    let cluster = home.cluster().await;
+    assert_eq!(cluster.spec.provider.0, "container");
+    assert!(cluster.spec.version.starts_with("8.0"), "{}", cluster.spec.version);
+    let before = home.pid("demo-1", "redis").await;
+    home.reopen().await;
+    home.until_healthy().await;
+    assert_eq!(home.pid("demo-1", "redis").await, before, "it outlives the app and is not started twice");
+    let begun = Instant::now();
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+    println!("and deleted in {:?}", begun.elapsed());
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_8_cluster_in_containers_lives_its_whole_life_without_losing_a_write() {
+    let Some(home) = Home::in_containers().await else { return };
+    whole_life(&home, ServiceKind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_valkey_8_cluster_in_containers_lives_its_whole_life_without_losing_a_write() {
+    let Some(home) = Home::in_containers().await else { return };
+    whole_life(&home, ServiceKind::Valkey).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_primary_in_a_container_is_replaced_noticed_and_comes_back_as_a_replica() {
+    let Some(home) = Home::in_containers().await else { return };
+    dead_primary(&home).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_moment_of_making_and_deleting_containers_it_ends_well_and_leaves_nothing() {
+    let Some(mut home) = Home::in_containers().await else { return };
+    for moment in [100, 400, 700, 1_000, 1_500, 2_000, 3_000] {
+        let moment = Duration::from_millis(moment);
+        let wish = home.wish(ServiceKind::Redis, Topology::PrimaryReplica, 2, 0);
+        let creating = home.begin(wish).await;
+        tokio::time::sleep(moment).await;
+        home.crash().await;
+        let created = home.engine.wait(&creating.id).await.unwrap();
+        assert_eq!(created.state, OperationState::Succeeded, "killed after {moment:?}: {created:#?}");
+        home.until_healthy().await;
+        // Two servers, three voters, one endpoint, and the four machines they are on.
+        let made = home.ground.as_ref().unwrap().everything();
+        let containers = made.iter().filter(|what| what.starts_with("container")).count();
+        assert_eq!(containers, 2 + 3 + 1 + 4, "killed after {moment:?}: {made:?}");
+        let delete = Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true };
+        let deleting = home.begin(delete).await;
+        tokio::time::sleep(moment / 4).await;
+        home.crash().await;
+        let deleted = home.engine.wait(&deleting.id).await.unwrap();
+        assert_eq!(deleted.state, OperationState::Succeeded, "killed after {:?}: {deleted:#?}", moment / 4);
+        assert_eq!(home.left_behind().await, Vec::<String>::new(), "killed after {:?}", moment / 4);
+    }
+}
