@@ -7,7 +7,7 @@ use super::{
 };
 use crate::wait::{Look, until};
 use clusterdeck_domain::{NodeId, NodeSpec, Topology};
-use clusterdeck_driver::{ClusterContext, DriverError, HandOver, Progress, Result, Switch};
+use clusterdeck_driver::{ClusterContext, DriverError, HandOver, Result, Switch};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -212,20 +212,6 @@ async fn committed(cx: &ClusterContext, node: &NodeSpec) -> Result<Instant> {
         session.row("SELECT pg_logical_emit_message(true, 'clusterdeck', 'first write')::text", &[]).await?;
     }
     Ok(Instant::now())
-}
-
-/// Throws a replica's data away and copies everything again.
-pub(crate) async fn resync(cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
-    let client = Client::new(cx)?;
-    if client.members().await?.leader() == Some(node.name.as_str()) {
-        return Err(DriverError::rejected(
-            format!("{} takes the writes", node.name),
-            "promote another node first",
-        ));
-    }
-    client.reinitialize(&node.name).await?;
-    progress.note(&format!("{} copies everything again", node.name));
-    form::caught_up(cx, node, progress).await
 }
 
 /// Gives every role its next password. A role has one password at a time: open connections stay, new ones need the new.

@@ -12,6 +12,7 @@ mod observe;
 mod parameters;
 mod patroni;
 mod readiness;
+mod resync;
 mod sessions;
 mod sql;
 
@@ -124,7 +125,7 @@ impl ServiceDriver for Postgres {
         node: &NodeSpec,
         progress: &Progress,
     ) -> Result<Option<String>> {
-        change::resync(cx, node, progress).await.map(|()| None)
+        resync::resync(cx, node, progress).await
     }
     async fn add_shard(&self, _cx: &ClusterContext, _shard: u16, _progress: &Progress) -> Result<()> {
         Err(no_shards())

@@ -382,10 +382,4 @@ impl Client {
         let url = format!("{}/restart", self.url(name)?);
         self.one(reqwest::Method::POST, name, &url, Some(&json!({}))).await.map(drop)
     }
-
-    /// Throws a replica's data away and copies everything again.
-    pub(crate) async fn reinitialize(&self, name: &str) -> Result<()> {
-        let url = format!("{}/reinitialize", self.url(name)?);
-        self.one(reqwest::Method::POST, name, &url, Some(&json!({ "force": true }))).await.map(drop)
-    }
 }
