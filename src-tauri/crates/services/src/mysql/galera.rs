@@ -121,6 +121,8 @@ pub(crate) async fn take_part(cx: &ClusterContext, node: &NodeSpec, start_as: &S
 struct Says {
     state: u64,
     ready: bool,
+    /// It is cut off from the majority.
+    alone: bool,
     size: u64,
     committed: u64,
 }
@@ -137,14 +139,16 @@ async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Says> {
     let rows = session
         .rows(
             "SHOW GLOBAL STATUS WHERE Variable_name IN \
-             ('wsrep_local_state', 'wsrep_ready', 'wsrep_cluster_size', 'wsrep_last_committed')",
+             ('wsrep_local_state', 'wsrep_ready', 'wsrep_cluster_size', 'wsrep_last_committed', 'wsrep_cluster_status')",
         )
         .await?;
     let row = |name: &str| rows.iter().find(|row| text(row, 0).as_deref() == Some(name));
     let value = |name: &str| row(name).and_then(|row| number(row, 1)).unwrap_or(0);
+    let word = |name: &str| row(name).and_then(|row| text(row, 1)).unwrap_or_default();
     Ok(Says {
         state: value("wsrep_local_state"),
-        ready: row("wsrep_ready").and_then(|row| text(row, 1)).as_deref() == Some("ON"),
+        ready: word("wsrep_ready") == "ON",
+        alone: word("wsrep_cluster_status").eq_ignore_ascii_case("non-primary"),
         size: value("wsrep_cluster_size"),
         committed: value("wsrep_last_committed"),
     })
@@ -248,6 +252,38 @@ pub(crate) async fn use_newest(cx: &ClusterContext) -> Result<()> {
     Ok(())
 }
 
+/// Members that lost each other for a moment and found each other again may all stay without a group (seen with two on a
+/// computer that was too busy to let them talk for a second). When every member in service answers, and none is in a group,
+/// there is no group: the one that has most is it, and the others join.
+pub(crate) async fn heal(cx: &ClusterContext) -> Result<()> {
+    let members = all(cx).await;
+    let mut best: Option<(&NodeSpec, u64)> = None;
+    for (node, says) in &members {
+        match says {
+            Ok(says) if !says.ready && says.alone => {
+                if best.is_none_or(|(_, most)| says.committed > most) {
+                    best = Some((node, says.committed));
+                }
+            }
+            // In a group, or on the way into one.
+            Ok(_) => return Ok(()),
+            // Not known: whoever is stopped is started first.
+            Err(_) => return Ok(()),
+        }
+    }
+    match best {
+        Some((best, _)) => begin_with(cx, best).await,
+        None => Ok(()),
+    }
+}
+
+/// Tells a member that runs without a group that it is the group.
+async fn begin_with(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+    tracing::warn!(node = %node.name, "no group is left; the member that has most is told to be it");
+    let mut session = Session::open(cx, node, As::Operator, ANSWER).await?;
+    session.run("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'").await
+}
+
 /// How far a member that is in no group has come.
 enum Known<'a> {
     /// It runs alone, refuses everything, and has this much.
@@ -323,9 +359,7 @@ pub(crate) async fn restart_as(cx: &ClusterContext, node: &NodeSpec) -> Result<S
             Err(DriverError::transient(format!("{} has most and begins the group again first", best.name)))
         }
         Some(Known::Alone(best, _)) => {
-            tracing::warn!(node = %best.name, "the others are gone; the member that is left and has most is the group");
-            let mut session = Session::open(cx, best, As::Operator, ANSWER).await?;
-            session.run("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'").await?;
+            begin_with(cx, best).await?;
             Ok(StartAs::Member)
         }
         None => Ok(StartAs::Member),
