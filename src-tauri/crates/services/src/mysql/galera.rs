@@ -253,25 +253,18 @@ pub(crate) async fn use_newest(cx: &ClusterContext) -> Result<()> {
 }
 
 /// Members that lost each other for a moment and found each other again may all stay without a group (seen with two on a
-/// computer that was too busy to let them talk for a second). When every member in service answers, and none is in a group,
-/// there is no group: the one that has most is it, and the others join.
+/// computer that was too busy to let them talk for a second). When every member in service answers, sees all others, and
+/// none is in a group, there is no group and nobody left who could become one: so they are it.
 pub(crate) async fn heal(cx: &ClusterContext) -> Result<()> {
     let members = all(cx).await;
-    let mut best: Option<(&NodeSpec, u64)> = None;
-    for (node, says) in &members {
-        match says {
-            Ok(says) if !says.ready && says.alone => {
-                if best.is_none_or(|(_, most)| says.committed > most) {
-                    best = Some((node, says.committed));
-                }
-            }
-            // In a group, or on the way into one.
-            Ok(_) => return Ok(()),
-            // Not known: whoever is stopped is started first.
-            Err(_) => return Ok(()),
-        }
+    let count = members.len() as u64;
+    let together = |says: &Says| !says.ready && says.alone && says.size == count;
+    // Who does not answer is not known: it is started first, or may be in a group.
+    if !members.iter().all(|(_, says)| says.as_ref().is_ok_and(together)) {
+        return Ok(());
     }
-    match best {
+    let committed = |says: &Result<Says>| says.as_ref().map_or(0, |s| s.committed);
+    match members.iter().max_by_key(|(_, says)| committed(says)) {
         Some((best, _)) => begin_with(cx, best).await,
         None => Ok(()),
     }
@@ -281,7 +274,13 @@ pub(crate) async fn heal(cx: &ClusterContext) -> Result<()> {
 async fn begin_with(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
     tracing::warn!(node = %node.name, "no group is left; the member that has most is told to be it");
     let mut session = Session::open(cx, node, As::Operator, ANSWER).await?;
-    session.run("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'").await
+    match session.run("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'").await {
+        // Not while members are finding each other.
+        Err(DriverError::Rejected { what, .. }) if what.contains("(1210)") => Err(DriverError::transient(
+            format!("the members around {} are still finding each other", node.name),
+        )),
+        done => done,
+    }
 }
 
 /// How far a member that is in no group has come.
@@ -335,6 +334,11 @@ pub(crate) async fn restart_as(cx: &ClusterContext, node: &NodeSpec) -> Result<S
         return Ok(StartAs::Member);
     }
     let mut known = Vec::new();
+    let answering = members.iter().filter(|(_, says)| says.is_ok()).count() as u64;
+    if members.iter().any(|(_, says)| says.as_ref().is_ok_and(|s| s.size != answering)) {
+        // Two that run apart from each other: either may still become the group.
+        return Err(DriverError::transient("the members that are left have not found each other"));
+    }
     for (member, says) in &members {
         known.push(match says {
             Ok(says) => Known::Alone(member, says.committed),
