@@ -24,10 +24,10 @@ async fn watch_until_healthy(ground: &Ground) -> Duration {
             }
         }
         let seen = ground.driver.observe(&ground.cx).await;
-        if !seen.nodes.iter().any(|n| n.health == Health::Healthy) {
-            if let Err(e) = ground.driver.heal(&ground.cx).await {
-                assert!(e.is_transient(), "{e}");
-            }
+        if !seen.nodes.iter().any(|n| n.health == Health::Healthy)
+            && let Err(e) = ground.driver.heal(&ground.cx).await
+        {
+            assert!(e.is_transient(), "{e}");
         }
         if seen.nodes.iter().all(|n| n.health == Health::Healthy) && seen.endpoint_up == Some(true) {
             return begun.elapsed();
