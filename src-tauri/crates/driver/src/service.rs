@@ -220,6 +220,11 @@ pub trait ServiceDriver: Send + Sync {
     async fn step_back(&self, _cx: &ClusterContext) -> Result<Option<NodeId>> {
         Ok(None)
     }
+    /// Puts right what the servers cannot by themselves although all of them are there: asked in each round in which nobody
+    /// takes writes. Decides nothing that is not known for certain; does nothing where the servers decide.
+    async fn heal(&self, _cx: &ClusterContext) -> Result<()> {
+        Ok(())
+    }
     /// Opens a connection as people do through this address and does a harmless write-and-read; proves an endpoint.
     async fn probe(&self, cx: &ClusterContext) -> Result<()>;
 }

@@ -2,7 +2,7 @@
 //! Ends a second primary that those who decide have replaced.
 
 use crate::engine::Shared;
-use clusterdeck_domain::{ClusterId, ClusterObserved, NodeKind, Role};
+use clusterdeck_domain::{ClusterId, ClusterObserved, Health, NodeKind, NodeObserved, Role};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, ServiceDriver, UnitState};
 use std::sync::Arc;
 
@@ -26,6 +26,13 @@ pub(super) async fn repair(shared: &Arc<Shared>, id: &ClusterId, seen: &ClusterO
         && let Err(error) = one_primary(shared, &context, driver.as_ref()).await
     {
         tracing::warn!(cluster = %context.spec.name, %error, "two nodes say they are primary");
+    }
+    let takes_writes =
+        |n: &NodeObserved| n.role.is_some_and(Role::takes_writes) && n.health == Health::Healthy;
+    if !seen.nodes.iter().any(takes_writes)
+        && let Err(error) = driver.heal(&context).await
+    {
+        tracing::warn!(cluster = %context.spec.name, %error, "nobody takes writes, and that could not be put right");
     }
     for node in context.spec.nodes.iter().filter(|n| n.kind == NodeKind::Data && !n.drained) {
         if let Err(error) = restart_server(&context, driver.as_ref(), node).await {

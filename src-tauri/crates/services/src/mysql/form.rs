@@ -320,6 +320,29 @@ pub(crate) async fn settle(cx: &ClusterContext) -> Result<()> {
     Ok(())
 }
 
+/// Nobody takes writes: a primary that came back by itself is told to lead again, members that lost each other and found
+/// each other again are told that they are the group.
+pub(crate) async fn heal(cx: &ClusterContext) -> Result<()> {
+    match cx.spec.topology {
+        Topology::MultiMaster => return galera::heal(cx).await,
+        Topology::PrimaryReplica | Topology::Single => {}
+        Topology::Sharded => return Ok(()),
+    }
+    let note = note::agreed(cx).await?;
+    let answers = survey::all(cx).await;
+    let leader = answers.iter().find(|a| a.node.id == note.leader);
+    let waits = |a: &&survey::Answer<'_>| {
+        !a.node.drained && a.place.as_ref().is_ok_and(|p| !p.writable && p.follows.is_none())
+    };
+    match leader.filter(waits) {
+        Some(leader) if survey::writers(&answers).is_empty() => {
+            tracing::warn!(node = %leader.node.name, "came back by itself; it is told to lead again");
+            open(cx, leader.node).await
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Lets a server take writes.
 pub(crate) async fn open(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
     Session::open(cx, node, As::Operator, ANSWER).await?.run("SET GLOBAL read_only = OFF").await

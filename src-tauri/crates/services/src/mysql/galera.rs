@@ -121,6 +121,8 @@ pub(crate) async fn take_part(cx: &ClusterContext, node: &NodeSpec, start_as: &S
 struct Says {
     state: u64,
     ready: bool,
+    /// It is cut off from the majority.
+    alone: bool,
     size: u64,
     committed: u64,
 }
@@ -137,14 +139,16 @@ async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Says> {
     let rows = session
         .rows(
             "SHOW GLOBAL STATUS WHERE Variable_name IN \
-             ('wsrep_local_state', 'wsrep_ready', 'wsrep_cluster_size', 'wsrep_last_committed')",
+             ('wsrep_local_state', 'wsrep_ready', 'wsrep_cluster_size', 'wsrep_last_committed', 'wsrep_cluster_status')",
         )
         .await?;
     let row = |name: &str| rows.iter().find(|row| text(row, 0).as_deref() == Some(name));
     let value = |name: &str| row(name).and_then(|row| number(row, 1)).unwrap_or(0);
+    let word = |name: &str| row(name).and_then(|row| text(row, 1)).unwrap_or_default();
     Ok(Says {
         state: value("wsrep_local_state"),
-        ready: row("wsrep_ready").and_then(|row| text(row, 1)).as_deref() == Some("ON"),
+        ready: word("wsrep_ready") == "ON",
+        alone: word("wsrep_cluster_status").eq_ignore_ascii_case("non-primary"),
         size: value("wsrep_cluster_size"),
         committed: value("wsrep_last_committed"),
     })
@@ -248,6 +252,37 @@ pub(crate) async fn use_newest(cx: &ClusterContext) -> Result<()> {
     Ok(())
 }
 
+/// Members that lost each other for a moment and found each other again may all stay without a group (seen with two on a
+/// computer that was too busy to let them talk for a second). When every member in service answers, sees all others, and
+/// none is in a group, there is no group and nobody left who could become one: so they are it.
+pub(crate) async fn heal(cx: &ClusterContext) -> Result<()> {
+    let members = all(cx).await;
+    let count = members.len() as u64;
+    let together = |says: &Says| !says.ready && says.alone && says.size == count;
+    // Who does not answer is not known: it is started first, or may be in a group.
+    if !members.iter().all(|(_, says)| says.as_ref().is_ok_and(together)) {
+        return Ok(());
+    }
+    let committed = |says: &Result<Says>| says.as_ref().map_or(0, |s| s.committed);
+    match members.iter().max_by_key(|(_, says)| committed(says)) {
+        Some((best, _)) => begin_with(cx, best).await,
+        None => Ok(()),
+    }
+}
+
+/// Tells a member that runs without a group that it is the group.
+async fn begin_with(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+    tracing::warn!(node = %node.name, "no group is left; the member that has most is told to be it");
+    let mut session = Session::open(cx, node, As::Operator, ANSWER).await?;
+    match session.run("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'").await {
+        // Not while members are finding each other.
+        Err(DriverError::Rejected { what, .. }) if what.contains("(1210)") => Err(DriverError::transient(
+            format!("the members around {} are still finding each other", node.name),
+        )),
+        done => done,
+    }
+}
+
 /// How far a member that is in no group has come.
 enum Known<'a> {
     /// It runs alone, refuses everything, and has this much.
@@ -299,6 +334,11 @@ pub(crate) async fn restart_as(cx: &ClusterContext, node: &NodeSpec) -> Result<S
         return Ok(StartAs::Member);
     }
     let mut known = Vec::new();
+    let answering = members.iter().filter(|(_, says)| says.is_ok()).count() as u64;
+    if members.iter().any(|(_, says)| says.as_ref().is_ok_and(|s| s.size != answering)) {
+        // Two that run apart from each other: either may still become the group.
+        return Err(DriverError::transient("the members that are left have not found each other"));
+    }
     for (member, says) in &members {
         known.push(match says {
             Ok(says) => Known::Alone(member, says.committed),
@@ -323,9 +363,7 @@ pub(crate) async fn restart_as(cx: &ClusterContext, node: &NodeSpec) -> Result<S
             Err(DriverError::transient(format!("{} has most and begins the group again first", best.name)))
         }
         Some(Known::Alone(best, _)) => {
-            tracing::warn!(node = %best.name, "the others are gone; the member that is left and has most is the group");
-            let mut session = Session::open(cx, best, As::Operator, ANSWER).await?;
-            session.run("SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES'").await?;
+            begin_with(cx, best).await?;
             Ok(StartAs::Member)
         }
         None => Ok(StartAs::Member),

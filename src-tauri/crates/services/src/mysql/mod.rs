@@ -158,6 +158,9 @@ impl ServiceDriver for Mysql {
     async fn step_back(&self, cx: &ClusterContext) -> Result<Option<NodeId>> {
         form::step_back(cx).await
     }
+    async fn heal(&self, cx: &ClusterContext) -> Result<()> {
+        form::heal(cx).await
+    }
     async fn probe(&self, cx: &ClusterContext) -> Result<()> {
         form::probe(cx).await
     }

@@ -24,6 +24,11 @@ async fn watch_until_healthy(ground: &Ground) -> Duration {
             }
         }
         let seen = ground.driver.observe(&ground.cx).await;
+        if !seen.nodes.iter().any(|n| n.health == Health::Healthy)
+            && let Err(e) = ground.driver.heal(&ground.cx).await
+        {
+            assert!(e.is_transient(), "{e}");
+        }
         if seen.nodes.iter().all(|n| n.health == Health::Healthy) && seen.endpoint_up == Some(true) {
             return begun.elapsed();
         }
@@ -144,5 +149,18 @@ async fn a_member_without_its_group_refuses_reads_and_writes() {
     assert!(seen.nodes.iter().all(|n| n.health != Health::Healthy), "{seen:#?}");
     ground.signal(2, rustix::process::Signal::CONT).await;
     ground.signal(3, rustix::process::Signal::CONT).await;
-    watch_until_healthy(&ground).await;
+    println!("together again after {:.1} s", watch_until_healthy(&ground).await.as_secs_f64());
+    // All of them lose each other at once.
+    for _ in 0..2 {
+        for ordinal in [1, 2, 3] {
+            ground.signal(ordinal, rustix::process::Signal::STOP).await;
+            sleep(400).await;
+        }
+        sleep(4000).await;
+        for ordinal in [3, 1, 2] {
+            ground.signal(ordinal, rustix::process::Signal::CONT).await;
+            sleep(1500).await;
+        }
+    }
+    println!("all hung: together again after {:.1} s", watch_until_healthy(&ground).await.as_secs_f64());
 }

@@ -102,7 +102,8 @@ pub(in crate::preview) fn quorum_without(
             if members < 3 || !counts(seen, node) {
                 return None;
             }
-            let well = spec.data_nodes().filter(|n| {
+            // One that was taken out of service is stopped, whatever is said of its health.
+            let well = spec.data_nodes().filter(|n| !n.drained).filter(|n| {
                 seen.node(&n.id).is_some_and(|n| matches!(n.health, Health::Healthy | Health::Degraded))
             });
             lost(size(well.count()), members / 2 + 1, "members")
