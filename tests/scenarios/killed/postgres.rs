@@ -1,7 +1,7 @@
 //! PostgreSQL: every act is killed after each of its steps.
 
 use super::{
-    Act, Story,
+    Story,
     nodes::{add, drain, promote, reboot_primary, reboot_replica, remove, undrain},
     switches::{arm, disarm},
     under_writes,
@@ -49,18 +49,28 @@ fn making_and_deleting_postgresql_can_be_killed_at_any_step() {
 }
 
 #[test]
-fn what_is_done_to_the_nodes_of_postgresql_can_be_killed_at_any_step() {
-    let groups: [&[Act]; 5] =
-        [&[add, remove], &[promote], &[drain, undrain], &[reboot_replica], &[reboot_primary]];
-    under_writes(story(), &THREE, &groups);
+fn postgresql_growing_shrinking_and_promoting_can_be_killed_at_any_step() {
+    under_writes(story(), &THREE, &[&[add, remove], &[promote]]);
 }
 
 #[test]
-fn what_is_done_to_all_of_postgresql_can_be_killed_at_any_step() {
+fn postgresql_drained_and_rebooted_can_be_killed_at_any_step() {
+    under_writes(story(), &THREE, &[&[drain, undrain], &[reboot_replica], &[reboot_primary]]);
+}
+
+#[test]
+fn new_passwords_and_copies_of_postgresql_can_be_killed_at_any_step() {
     let mut story = story();
     story.plainly(make);
     story.kill_everywhere(&[rotate]);
     story.kill_everywhere(&[resync]);
+    story.plainly(delete);
+}
+
+#[test]
+fn switches_and_parameters_of_postgresql_can_be_killed_at_any_step() {
+    let mut story = story();
+    story.plainly(make);
     story.kill_everywhere(&[disarm, arm]);
     story.kill_everywhere(&[synchronous, asynchronous]);
     story.kill_everywhere(&[tuned, plain]);

@@ -139,7 +139,14 @@ pub(crate) async fn hand_over(
     for node in [lead, target] {
         Session::open(cx, node, As::Operator, ANSWER).await?.run("CHECKPOINT").await?;
     }
-    let asked = client.switch_over(&lead.name, &target.name);
+    let asked = async {
+        client.switch_over(&lead.name, &target.name).await?;
+        if cx.spec.options.synchronous {
+            // The new leader would wait for the old one as well, which takes seconds to follow. [`arm`] sees to it again.
+            client.patch(&patroni::replication(cx)).await.ok();
+        }
+        Ok::<(), DriverError>(())
+    };
     let (asked, last, first) = tokio::join!(asked, writes_until(cx, lead), writes_from(cx, target));
     asked?;
     let (last, first) = (last?, first?);

@@ -32,10 +32,21 @@ run
 stopping=
 trap 'stopping=1; kill -TERM "$patroni" 2>/dev/null' TERM INT
 
-# Fifths of a second: how long nothing was heard, and how long that may last while this node leads.
-silent=0
+# Hundredths of a second since the computer started, the time it slept included. A clock that is set does not move it.
+now() {
+	if [ -r /proc/uptime ]; then
+		read -r uptime _ < /proc/uptime
+		now=$((10#${uptime/./}))
+	else
+		now=$((SECONDS * 100))
+	fi
+}
+
+# When it was last heard of, and how long its silence may last while this node leads.
+now
+heard=$now
 limit=
-promised=20
+promised=400
 while :; do
 	if ! kill -0 "$patroni" 2>/dev/null; then
 		wait "$patroni"
@@ -49,22 +60,23 @@ while :; do
 		fi
 		run
 	fi
-	if IFS= read -r -N 1 -t 0.2 -u 3 sign; then
-		silent=0
-		case $sign in
-			C) IFS= read -r -t 1 -u 3 line && promised=$((${line#timeout=} * 5)) ;;
-			V) limit= ;;
-			*) limit=$promised ;;
-		esac
-	elif [ -n "$limit" ] && [ -z "$stopping" ]; then
-		silent=$((silent + 1))
-		if [ "$silent" -ge "$limit" ]; then
-			echo "guard: no sign of life from Patroni for $((limit / 5)) s: PostgreSQL is ended" >&2
-			end_postgres
-			kill -KILL "$patroni" 2>/dev/null
-			exit 70
-		fi
+	sign=
+	IFS= read -r -N 1 -t 0.2 -u 3 sign
+	now
+	# Before a sign counts: whoever slept for too long, the guard with all others, wakes beside another leader.
+	if [ -n "$limit" ] && [ -z "$stopping" ] && [ $((now - heard)) -ge "$limit" ]; then
+		end_postgres
+		echo "guard: no sign of life from Patroni for $(((now - heard) / 100)) s: PostgreSQL is ended" >&2
+		kill -KILL "$patroni" 2>/dev/null
+		exit 70
 	fi
+	[ -z "$sign" ] || heard=$now
+	case $sign in
+		'') ;;
+		C) IFS= read -r -t 1 -u 3 line && promised=$((${line#timeout=} * 100)) ;;
+		V) limit= ;;
+		*) limit=$promised ;;
+	esac
 done
 # While the cluster is in maintenance Patroni leaves PostgreSQL running; a stop means both. SIGINT: a fast shutdown.
 if postmaster; then
