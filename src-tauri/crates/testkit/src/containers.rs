@@ -7,7 +7,8 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -69,6 +70,7 @@ const ENGINE: &str = "CLUSTERDECK_TEST_ENGINE";
 pub struct Ground {
     dir: PathBuf,
     docker: bool,
+    registries: Mutex<Vec<Child>>,
 }
 
 impl Ground {
@@ -92,7 +94,11 @@ impl Ground {
 
     fn enter_with(roots: &[Rootfs]) -> Option<Self> {
         if let Some(dir) = std::env::var_os(INSIDE) {
-            let ground = Self { dir: dir.into(), docker: std::env::var(ENGINE).is_ok_and(|e| e == "docker") };
+            let ground = Self {
+                dir: dir.into(),
+                docker: std::env::var(ENGINE).is_ok_and(|e| e == "docker"),
+                registries: Mutex::default(),
+            };
             ground.wait_for_engine();
             ground.load_images(roots);
             return Some(ground);
@@ -192,14 +198,14 @@ impl Ground {
             "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {data}\nhttp:\n  addr: {REGISTRY}\n"
         );
         fs::write(&config, text).expect("a file");
-        // Ends with everything else in here.
-        Command::new("docker-registry")
+        let started = Command::new("docker-registry")
             .arg("serve")
             .arg(&config)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("`cargo xtask setup` installs docker-registry");
+        self.registries.lock().unwrap_or_else(PoisonError::into_inner).push(started);
         let begun = Instant::now();
         while std::net::TcpStream::connect(REGISTRY).is_err() {
             assert!(begun.elapsed() < Duration::from_secs(20), "the registry must start");
@@ -322,6 +328,9 @@ fn run(command: &mut Command) {
 
 impl Drop for Ground {
     fn drop(&mut self) {
+        for registry in self.registries.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            drop(registry.kill().and_then(|()| registry.wait()));
+        }
         // Takes the groups of processes away that the kernel keeps for containers; the rest goes with the namespaces.
         if !self.docker {
             drop(Command::new("podman").args(["rm", "-af", "-t", "0"]).stdout(Stdio::null()).status());
