@@ -332,8 +332,8 @@ impl Drop for Ground {
             drop(registry.kill().and_then(|()| registry.wait()));
         }
         // Takes the groups of processes away that the kernel keeps for containers; the rest goes with the namespaces.
-        if !self.docker {
-            drop(Command::new("podman").args(["rm", "-af", "-t", "0"]).stdout(Stdio::null()).status());
-        }
+        let text = if self.docker { "docker ps -aq | xargs -r docker rm -f" } else { "podman rm -af -t 0" };
+        let socket = format!("unix://{}/engine.sock", self.dir.display());
+        drop(Command::new("sh").args(["-c", text]).env("DOCKER_HOST", socket).stdout(Stdio::null()).status());
     }
 }
