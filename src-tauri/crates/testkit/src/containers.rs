@@ -54,12 +54,16 @@ set -e
 dir="$1"; shift
 mount -t tmpfs tmpfs /run
 ip link set lo up
+here=$(pwd)
+# Watchers of containers write into the folder they are started from.
+cd "$dir"
 if [ "$CLUSTERDECK_TEST_ENGINE" = docker ]; then
   dockerd --data-root "$dir/graph" --exec-root "$dir/run" --pidfile "$dir/dockerd.pid" -H "unix://$dir/engine.sock" \
     > "$dir/engine.log" 2>&1 &
 else
   podman system service --time=0 "unix://$dir/engine.sock" > "$dir/engine.log" 2>&1 &
 fi
+cd "$here"
 exec "$@"
 "#;
 /// Which engine: `docker`, or Podman. Docker needs its package, which brings a service of its own, so it is for those who
