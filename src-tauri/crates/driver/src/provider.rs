@@ -90,7 +90,7 @@ pub trait Provider: Send + Sync {
     fn id(&self) -> ProviderId;
     /// Its name for people: *This computer*.
     fn name(&self) -> &'static str;
-    /// Its regions, at least one.
+    /// Its regions, at least one where it can be used at all.
     async fn regions(&self) -> Result<Vec<Region>>;
     /// Its plans, smallest first.
     async fn plans(&self, region: &str) -> Result<Vec<Plan>>;

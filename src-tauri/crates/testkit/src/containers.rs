@@ -7,7 +7,8 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -53,12 +54,16 @@ set -e
 dir="$1"; shift
 mount -t tmpfs tmpfs /run
 ip link set lo up
+here=$(pwd)
+# Watchers of containers write into the folder they are started from.
+cd "$dir"
 if [ "$CLUSTERDECK_TEST_ENGINE" = docker ]; then
   dockerd --data-root "$dir/graph" --exec-root "$dir/run" --pidfile "$dir/dockerd.pid" -H "unix://$dir/engine.sock" \
     > "$dir/engine.log" 2>&1 &
 else
   podman system service --time=0 "unix://$dir/engine.sock" > "$dir/engine.log" 2>&1 &
 fi
+cd "$here"
 exec "$@"
 "#;
 /// Which engine: `docker`, or Podman. Docker needs its package, which brings a service of its own, so it is for those who
@@ -69,6 +74,7 @@ const ENGINE: &str = "CLUSTERDECK_TEST_ENGINE";
 pub struct Ground {
     dir: PathBuf,
     docker: bool,
+    registries: Mutex<Vec<Child>>,
 }
 
 impl Ground {
@@ -92,7 +98,11 @@ impl Ground {
 
     fn enter_with(roots: &[Rootfs]) -> Option<Self> {
         if let Some(dir) = std::env::var_os(INSIDE) {
-            let ground = Self { dir: dir.into(), docker: std::env::var(ENGINE).is_ok_and(|e| e == "docker") };
+            let ground = Self {
+                dir: dir.into(),
+                docker: std::env::var(ENGINE).is_ok_and(|e| e == "docker"),
+                registries: Mutex::default(),
+            };
             ground.wait_for_engine();
             ground.load_images(roots);
             return Some(ground);
@@ -192,14 +202,14 @@ impl Ground {
             "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {data}\nhttp:\n  addr: {REGISTRY}\n"
         );
         fs::write(&config, text).expect("a file");
-        // Ends with everything else in here.
-        Command::new("docker-registry")
+        let started = Command::new("docker-registry")
             .arg("serve")
             .arg(&config)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("`cargo xtask setup` installs docker-registry");
+        self.registries.lock().unwrap_or_else(PoisonError::into_inner).push(started);
         let begun = Instant::now();
         while std::net::TcpStream::connect(REGISTRY).is_err() {
             assert!(begun.elapsed() < Duration::from_secs(20), "the registry must start");
@@ -322,9 +332,12 @@ fn run(command: &mut Command) {
 
 impl Drop for Ground {
     fn drop(&mut self) {
-        // Takes the groups of processes away that the kernel keeps for containers; the rest goes with the namespaces.
-        if !self.docker {
-            drop(Command::new("podman").args(["rm", "-af", "-t", "0"]).stdout(Stdio::null()).status());
+        for registry in self.registries.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            drop(registry.kill().and_then(|()| registry.wait()));
         }
+        // Takes the groups of processes away that the kernel keeps for containers; the rest goes with the namespaces.
+        let text = if self.docker { "docker ps -aq | xargs -r docker rm -f" } else { "podman rm -af -t 0" };
+        let socket = format!("unix://{}/engine.sock", self.dir.display());
+        drop(Command::new("sh").args(["-c", text]).env("DOCKER_HOST", socket).stdout(Stdio::null()).status());
     }
 }

@@ -90,7 +90,11 @@ impl ContainerMachine {
             }
             other => drop(other?),
         }
-        let network = network::ensure(&self.engine, home, request).await?;
+        let network = {
+            // The machines of a cluster are made at once; Docker would make two networks of one name, or refuse the second.
+            let _one = self.shared.lock(&config::network_name(&request.cluster)).await;
+            network::ensure(&self.engine, home, request).await?
+        };
         if standing(&self.engine, home, &request.id).await?.is_none() {
             let options = CreateContainerOptionsBuilder::default().name(&name).build();
             let made =

@@ -178,3 +178,15 @@ async fn an_image_that_is_not_here_is_fetched_once_with_progress() {
     let after = provider.capacity(&needs).await.unwrap();
     assert!(after.to_fetch.is_empty() && after.versions[0].starts_with("8.0."), "{after:?}");
 }
+
+#[tokio::test]
+async fn machines_of_a_cluster_made_at_once_share_one_network() {
+    let Some(home) = Home::enter().await else { return };
+    let provider = home.provider();
+    let begun = Instant::now();
+    futures::future::join_all((1..=4).map(|number| home.machine_of(&provider, number))).await;
+    println!("four machines at once are made in {:?}", begun.elapsed());
+    let made = home.ground.everything();
+    assert_eq!(made.iter().filter(|what| what.starts_with("network")).count(), 1, "{made:?}");
+    assert_eq!(made.len(), 4 + 4 + 1, "{made:?}");
+}
