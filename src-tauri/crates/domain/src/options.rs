@@ -47,6 +47,14 @@ impl ClusterOptions {
     /// With every switch off.
     pub const OFF: Self = Self { stop_writes_without_replica: false, synchronous: false };
 
+    /// As a service has them from the start in a cluster of so many data nodes.
+    pub fn from_start(offered: &[OptionEntry], nodes: usize) -> Self {
+        let mut options = Self::OFF;
+        for option in offered {
+            options.set(option.id, option.default_on && nodes >= usize::from(option.from_nodes));
+        }
+        options
+    }
     /// How a switch stands.
     pub const fn get(&self, option: ClusterOption) -> bool {
         match option {
@@ -86,13 +94,17 @@ pub struct OptionWish {
 
 impl OptionWish {
     /// Asks for one switch and leaves the others.
-    pub const fn only(option: ClusterOption, on: bool) -> Self {
+    pub fn only(option: ClusterOption, on: bool) -> Self {
+        Self::default().and(option, on)
+    }
+    /// Asks for another one as well.
+    #[must_use]
+    pub const fn and(mut self, option: ClusterOption, on: bool) -> Self {
         match option {
-            ClusterOption::StopWritesWithoutReplica => {
-                Self { stop_writes_without_replica: Some(on), synchronous: None }
-            }
-            ClusterOption::Synchronous => Self { stop_writes_without_replica: None, synchronous: Some(on) },
+            ClusterOption::StopWritesWithoutReplica => self.stop_writes_without_replica = Some(on),
+            ClusterOption::Synchronous => self.synchronous = Some(on),
         }
+        self
     }
     /// What is asked for a switch.
     pub const fn get(&self, option: ClusterOption) -> Option<bool> {
@@ -125,6 +137,11 @@ pub struct OptionEntry {
 }
 
 impl OptionEntry {
+    /// Why it cannot be on while another one is off, in a sentence.
+    pub fn means_nothing_without(&self, needed: ClusterOption, offered: &[Self]) -> String {
+        let other = offered.iter().find(|o| o.id == needed).map_or("another switch", |o| o.name);
+        format!("\u{201c}{}\u{201d} means nothing without \u{201c}{other}\u{201d}.", self.name)
+    }
     /// Whether it takes effect: it is on, what it needs is on, and enough nodes are in service.
     pub fn holds(&self, options: &ClusterOptions, in_service: usize) -> bool {
         options.get(self.id)

@@ -2,8 +2,8 @@
 //! run servers on them, a gateway gives a cluster its stable addresses. They meet only at [`Machine`].
 //!
 //! Every call *looks, then acts*: calling it twice is the same as calling it once, because the engine may have been
-//! killed between the act and the note of it. No concrete driver lives here, and no default bodies: a driver that
-//! lacks a method does not compile.
+//! killed between the act and the note of it. No concrete driver lives here. A method that every
+//! driver must have has no default body; one that a family may lack says nothing is there.
 
 mod context;
 mod error;

@@ -67,12 +67,24 @@ pub(super) async fn service(session: &Session, verb: ServiceVerb) -> Result<(), 
                 ("Here", standing(&service).to_owned()),
                 ("Installed", texts(&service["installed_versions"])),
                 ("Topologies", topologies.collect::<Vec<_>>().join(", ")),
+                ("Switches", switches(&service)),
                 ("Licence", text(&service["licence"])),
                 ("Caution", text(&service["caution"])),
                 ("Missing", installs(&missing).join("\n")),
             ]))
         }
     }
+}
+
+/// The switches of each topology that has some, as `cluster options` knows them.
+fn switches(service: &Value) -> String {
+    let named = |topology: &Value| {
+        let options = topology["options"].as_array()?.iter();
+        let names: Vec<String> = options.map(|o| format!("--{}", text(&o["id"]).replace('_', "-"))).collect();
+        (!names.is_empty()).then(|| format!("{}: {}", text(&topology["topology"]), names.join(", ")))
+    };
+    let topologies = service["topologies"].as_array().into_iter().flatten();
+    topologies.filter_map(named).collect::<Vec<_>>().join("\n")
 }
 
 /// What is missing, each with the command that installs it.

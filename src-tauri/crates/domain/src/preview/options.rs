@@ -81,18 +81,10 @@ fn replicas_now(spec: &ClusterSpec, seen: &ClusterObserved, entry: &OptionEntry,
 }
 
 fn needs(spec: &ClusterSpec, entry: &OptionEntry, needed: ClusterOption) -> Finding {
-    let other = spec.offered_options().iter().find(|o| o.id == needed).map_or("another switch", |o| o.name);
-    let mut both = OptionWish::only(entry.id, true);
-    match needed {
-        ClusterOption::Synchronous => both.synchronous = Some(true),
-        ClusterOption::StopWritesWithoutReplica => both.stop_writes_without_replica = Some(true),
-    }
-    Finding::new(
-        "option-needs-another",
-        format!("\u{201c}{}\u{201d} means nothing without \u{201c}{other}\u{201d}.", entry.name),
-    )
-    .at(entry.id.pointer())
-    .way_out("Turn both on", Change::SetOptions { cluster: spec.name.to_string(), options: both })
+    let options = OptionWish::only(entry.id, true).and(needed, true);
+    Finding::new("option-needs-another", entry.means_nothing_without(needed, spec.offered_options()))
+        .at(entry.id.pointer())
+        .way_out("Turn both on", Change::SetOptions { cluster: spec.name.to_string(), options })
 }
 
 /// Why a cluster does not have a switch.

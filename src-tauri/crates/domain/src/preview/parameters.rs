@@ -1,12 +1,10 @@
 //! Settings of the servers. What each takes comes from the servers themselves; how they must agree, from their driver.
 
+use super::reboot::RESTART_MS;
 use super::rules::{self, follows_a_leader, fresh, words};
 use super::{Facts, Finding, Preview, Subject};
 use crate::{Parameter, Parameters, Topology};
 use std::collections::BTreeMap;
-
-/// Stop and start of a server without data.
-const RESTART_MS: u64 = 2_000;
 
 /// What will be chosen when `wish` is done: a name without a value goes back to its default.
 pub fn chosen_parameters(now: &Parameters, wish: &BTreeMap<String, Option<String>>) -> Parameters {

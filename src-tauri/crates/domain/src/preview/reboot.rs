@@ -6,7 +6,7 @@ use super::{Facts, Finding, Preview, Subject};
 use crate::{ClusterObserved, NodeKind, NodeSpec, Topology};
 
 /// Stop and start of a server without data.
-const RESTART_MS: u64 = 2_000;
+pub(super) const RESTART_MS: u64 = 2_000;
 /// What a server is reckoned to load from its disk in a second; cautious.
 const LOADED_PER_SECOND: u64 = 100 << 20;
 

@@ -229,11 +229,7 @@ fn version(wanted: Option<&str>, found: &[String]) -> Option<String> {
 /// The switches of the topology: as asked for, else as the service has them from the start.
 fn options(wish: &CreateCluster, chosen: &TopologyEntry, nodes: u16) -> Result<ClusterOptions, Vec<Finding>> {
     let wish = wish.options.unwrap_or_default();
-    let mut from_start = ClusterOptions::OFF;
-    for option in chosen.options {
-        from_start.set(option.id, option.default_on && nodes >= option.from_nodes);
-    }
-    let made = from_start.with(&wish, chosen.options);
+    let made = ClusterOptions::from_start(chosen.options, usize::from(nodes)).with(&wish, chosen.options);
     let wrong = |option: &ClusterOption| {
         let offered = chosen.option(*option);
         let text = match (made.get(*option), offered) {
@@ -241,8 +237,7 @@ fn options(wish: &CreateCluster, chosen: &TopologyEntry, nodes: u16) -> Result<C
             (true, None) => format!("A {} cluster of this service has no such switch.", chosen.topology.id()),
             (true, Some(entry)) => {
                 let needed = entry.needs.filter(|needed| !made.get(*needed))?;
-                let other = chosen.option(needed).map_or("another switch", |o| o.name);
-                format!("\u{201c}{}\u{201d} means nothing without \u{201c}{other}\u{201d}.", entry.name)
+                entry.means_nothing_without(needed, chosen.options)
             }
         };
         let code = if offered.is_some() { "option-needs-another" } else { "no-effect" };

@@ -5,7 +5,7 @@ use crate::{
     operations::create_cluster::{ensure_machines, machines_title},
     step::{Step, StepContext, step},
 };
-use clusterdeck_domain::{ClusterOptions, ClusterSpec, NodeId, NodeSpec, Topology};
+use clusterdeck_domain::{ClusterOptions, NodeId, NodeSpec, Topology};
 use clusterdeck_driver::{DriverError, MachineRequest, StartAs};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -68,7 +68,7 @@ async fn reserve(cx: StepContext, plan: Plan) -> Result<()> {
         cx.update_spec(move |spec| {
             if spec.topology == Topology::Single {
                 (spec.topology, spec.auto_failover) = (spec.grown(), spec.votes_when_grown());
-                spec.options = first_options(spec, nodes);
+                spec.options = ClusterOptions::from_start(spec.offered_options(), nodes);
             }
         })
         .await?;
@@ -86,15 +86,6 @@ async fn release(cx: StepContext, plan: Plan) -> Result<()> {
         .await?;
     }
     take_from_spec(cx, plan.nodes).await
-}
-
-/// The switches as the service has them from the start in a cluster of so many data nodes.
-fn first_options(spec: &ClusterSpec, nodes: usize) -> ClusterOptions {
-    let mut options = ClusterOptions::OFF;
-    for option in spec.offered_options() {
-        options.set(option.id, option.default_on && nodes >= usize::from(option.from_nodes));
-    }
-    options
 }
 
 /// Adds nodes to the cluster's row.

@@ -8,9 +8,10 @@ use clusterdeck_domain::{MachineSpec, Network};
 use clusterdeck_driver::{DriverError, MachineRequest, Result};
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
 };
+use tokio::net::TcpSocket;
 
 /// Second numbers of the networks. 127.0 to 127.19 is left to others (Debian's 127.0.1.1, systemd's 127.0.0.53).
 const FIRST: u32 = 20;
@@ -119,14 +120,21 @@ pub(super) fn ports_taken(ports: &[u16]) -> Vec<String> {
     let listeners = host::listeners();
     ports
         .iter()
-        .filter(|port| {
-            TcpListener::bind((probe, **port)).is_err_and(|e| e.kind() == std::io::ErrorKind::AddrInUse)
-        })
+        .filter(|port| is_taken(SocketAddr::from((probe, **port))))
         .map(|port| {
             let who = listeners.iter().find(|l| l.port() == *port && l.ip().is_unspecified());
             who.map_or_else(|| format!("{probe}:{port}"), ToString::to_string)
         })
         .collect()
+}
+
+/// Whether somebody listens there. It is bound and not listened on: two who ask at once are not in each other's way.
+fn is_taken(address: SocketAddr) -> bool {
+    let asked = TcpSocket::new_v4().and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)
+    });
+    asked.is_err_and(|e| e.kind() == std::io::ErrorKind::AddrInUse)
 }
 
 /// Where the search begins: 127.20.1 for the home that people have, elsewhere for any other, so that two homes on one
@@ -214,5 +222,15 @@ mod tests {
         assert_eq!(ports_taken(&[port]), [format!("0.0.0.0:{port}")]);
         drop(everywhere);
         assert!(ports_taken(&[port]).is_empty(), "free again");
+    }
+
+    #[test]
+    fn those_who_ask_at_once_are_not_in_each_others_way() {
+        let free = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap().local_addr().unwrap().port();
+        let ask = || (0..5000).any(|_| is_taken(SocketAddr::from((Ipv4Addr::new(127, 19, 255, 254), free))));
+        std::thread::scope(|s| {
+            let askers = [s.spawn(ask), s.spawn(ask), s.spawn(ask)];
+            assert!(!askers.into_iter().any(|a| a.join().unwrap()), "nobody listens on {free}");
+        });
     }
 }

@@ -101,10 +101,9 @@ async fn anybody_runs(cx: &ClusterContext) -> bool {
     for node in cx.spec.data_nodes() {
         let Ok(machine) = cx.machine(node) else { continue };
         // One that cannot be looked at may run.
-        if machine.state(patroni::UNIT).await.is_ok_and(|state| !state.is_running()) {
-            continue;
+        if machine.state(patroni::UNIT).await.map_or(true, |state| state.is_running()) {
+            return true;
         }
-        return true;
     }
     false
 }

@@ -10,7 +10,7 @@ use clusterdeck_driver::{ClusterContext, DriverError, Result};
 use serde_json::json;
 use std::time::Duration;
 
-/// Patroni reads a new configuration within one round.
+/// Patroni reads a new configuration in its next round, and PostgreSQL a moment after: two rounds, and so much.
 const FOLLOWS_WITHIN: Duration = Duration::from_millis(500);
 
 /// What nobody sets here, and why.

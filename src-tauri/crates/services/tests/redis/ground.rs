@@ -317,7 +317,9 @@ impl Ground {
                 runtime.block_on(async {
                     for machine in cx.machines.values() {
                         for unit in machine.units().await.unwrap_or_default() {
-                            if let Ok((lines, _)) = machine.log(&unit, 25, None).await {
+                            if let Ok((mut lines, _)) = machine.log(&unit, 25, None).await {
+                                // Thousands of slots that move would hide what went wrong.
+                                lines.retain(|line| !line.contains(" slot "));
                                 eprintln!("--- {unit} at {}\n{}", machine.address(), lines.join("\n"));
                             }
                         }

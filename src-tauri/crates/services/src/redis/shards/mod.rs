@@ -270,11 +270,10 @@ pub(crate) async fn join(cx: &ClusterContext, node: &NodeSpec, progress: &Progre
     take_place(cx, node, progress).await
 }
 
-/// Takes a node out of the membership: every other member forgets it. It may be dead.
-pub(crate) async fn leave(cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
-    let at = place(cx, node)?;
+/// The other members that answer, when none of them believes that a node holds slots.
+async fn who_will_forget<'a>(cx: &'a ClusterContext, node: &NodeSpec) -> Result<Look<Vec<Asked<'a>>>> {
     let others: Vec<_> = in_service(cx).filter(|n| n.id != node.id).collect();
-    let mut asked: Vec<_> = Vec::new();
+    let mut asked = Vec::new();
     for found in join_all(others.iter().map(|n| ask_all(cx, std::iter::once(*n)))).await {
         match found {
             Ok(found) => asked.extend(found),
@@ -283,11 +282,30 @@ pub(crate) async fn leave(cx: &ClusterContext, node: &NodeSpec, progress: &Progr
             }
         }
     }
-    let holds = asked.iter().filter_map(|a| a.knows.at(at)).any(|m| m.slot_count() > 0 && m.primary);
-    if holds {
-        let what = format!("{} leads its shard", node.name);
-        return Err(DriverError::rejected(what, "promote its replica first, or move the shard's slots away"));
+    let at = place(cx, node)?;
+    let holder = |m: &members::Member| m.primary && m.slot_count() > 0;
+    let Some(believer) = asked.iter().find(|a| a.knows.at(at).is_some_and(holder)) else {
+        return Ok(Look::Done(asked));
+    };
+    // The node itself knows first that its slots have gone; the others hear of it by gossip.
+    let own = tokio::time::timeout(survey::GLANCE, ask_all(cx, std::iter::once(node))).await;
+    match own.ok().and_then(Result::ok).and_then(|own| own.first().and_then(|a| a.knows.myself().map(holder)))
+    {
+        Some(false) => Ok(Look::NotYet(format!(
+            "{} has not heard yet that {}'s slots moved",
+            believer.node.name, node.name
+        ))),
+        Some(true) | None => {
+            let what = format!("{} leads its shard", node.name);
+            Err(DriverError::rejected(what, "promote its replica first, or move the shard's slots away"))
+        }
     }
+}
+
+/// Takes a node out of the membership: every other member forgets it. It may be dead.
+pub(crate) async fn leave(cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
+    let at = place(cx, node)?;
+    let mut asked = until!(AGREE_WITHIN, who_will_forget(cx, node))?;
     progress.note(&format!("the members forget {}", node.name));
     // It goes first: a living node would tell the others about itself again.
     if let Ok(mut session) = Session::open_within(cx, node, survey::GLANCE).await
