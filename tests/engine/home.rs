@@ -6,12 +6,15 @@ use clusterdeck_domain::{
 };
 use clusterdeck_engine::{ClusterReport, Engine};
 use clusterdeck_testkit::containers::Ground;
-use clusterdeck_tests::client::Written;
+use clusterdeck_tests::{
+    client::Written,
+    proofs::{Proofs, Seen, Subject},
+};
 use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -20,6 +23,7 @@ pub(crate) struct Home {
     pub(crate) dir: tempfile::TempDir,
     /// The engine of containers that its machines are on; `None` where they are folders of this computer.
     pub(crate) ground: Option<Ground>,
+    proofs: Mutex<Proofs>,
 }
 
 /// Longest wait for anything in these tests.
@@ -29,14 +33,14 @@ impl Home {
     pub(crate) async fn open() -> Self {
         let dir = tempfile::Builder::new().prefix("cd-").tempdir().unwrap();
         let engine = start(dir.path()).await;
-        Self { engine, dir, ground: None }
+        Self { engine, dir, ground: None, proofs: Mutex::default() }
     }
     /// The same with machines in containers; `None`: outside, and the test is done.
     pub(crate) async fn in_containers() -> Option<Self> {
         let ground = Ground::enter()?;
         let dir = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
         let engine = start(dir.path()).await;
-        Some(Self { engine, dir, ground: Some(ground) })
+        Some(Self { engine, dir, ground: Some(ground), proofs: Mutex::default() })
     }
     /// Lets the engine go and starts another, as closing and opening the app does.
     pub(crate) async fn reopen(&mut self) {
@@ -76,9 +80,28 @@ impl Home {
     }
     /// Confirms a change and expects it to succeed.
     pub(crate) async fn done(&self, change: Change) -> Operation {
+        let before = self.subject().await;
         let operation = self.run(change.clone()).await;
         assert_eq!(operation.state, OperationState::Succeeded, "{change:?}: {:#?}", operation);
+        let subject = if before.is_some() { before } else { self.subject().await };
+        if let Some(subject) = subject {
+            self.proofs.lock().unwrap().note(&subject, operation.kind.id(), Seen::Ran);
+        }
         operation
+    }
+    /// A dead primary was replaced by itself.
+    pub(crate) async fn failed_over(&self) {
+        let subject = self.subject().await.expect("a cluster");
+        self.proofs.lock().unwrap().note(&subject, "failover", Seen::Ran);
+    }
+    async fn subject(&self) -> Option<Subject> {
+        let spec = self.engine.cluster("demo").await.ok()?.spec;
+        Some(Subject {
+            service: spec.service.to_string(),
+            version: spec.version.clone(),
+            topology: spec.topology.to_string(),
+            provider: spec.provider.0.clone(),
+        })
     }
     /// Confirms a change as a person would and waits for its end.
     pub(crate) async fn run(&self, change: Change) -> Operation {

@@ -1,7 +1,9 @@
 //! The whole life of a primary/replica cluster while a client writes.
 
 use crate::home::{Home, missing, signal};
-use clusterdeck_domain::{Change, ClusterOption, NodeState, OptionWish, Role, ServiceKind, Topology};
+use clusterdeck_domain::{
+    Change, ClusterOption, Failover, NodeState, OptionWish, Role, ServiceKind, Topology,
+};
 use clusterdeck_tests::client::{Writer, connect};
 use std::time::Duration;
 
@@ -47,11 +49,19 @@ pub(crate) async fn whole_life(home: &Home, service: ServiceKind) {
     assert_eq!(home.primary().await, "demo-2", "a reboot is no failover");
     home.done(Change::RemoveNode { node: "demo-3".to_owned() }).await;
     home.done(Change::ResyncCluster { cluster: demo() }).await;
-    home.done(Change::SetAutoFailover { cluster: demo(), enabled: false }).await;
-    assert!(!home.cluster().await.observed.unwrap().failover.ready, "off is not ready");
-    home.done(Change::SetAutoFailover { cluster: demo(), enabled: true }).await;
-    let options = OptionWish::only(ClusterOption::StopWritesWithoutReplica, false);
-    home.done(Change::SetOptions { cluster: demo(), options }).await;
+    let spec = home.cluster().await.spec;
+    if clusterdeck_domain::service(spec.service)
+        .offer(&spec.version, spec.topology)
+        .is_some_and(|t| t.failover == Failover::ByVote)
+    {
+        home.done(Change::SetAutoFailover { cluster: demo(), enabled: false }).await;
+        assert!(!home.cluster().await.observed.unwrap().failover.ready, "off is not ready");
+        home.done(Change::SetAutoFailover { cluster: demo(), enabled: true }).await;
+    }
+    if spec.offered_options().iter().any(|o| o.id == ClusterOption::StopWritesWithoutReplica) {
+        let options = OptionWish::only(ClusterOption::StopWritesWithoutReplica, false);
+        home.done(Change::SetOptions { cluster: demo(), options }).await;
+    }
 
     let (old_url, writer) = (home.url().await, Writer::start(home.url().await, false));
     home.done(Change::RotateCredentials { cluster: demo() }).await;
@@ -78,6 +88,11 @@ async fn a_valkey_cluster_lives_its_whole_life_without_losing_a_write() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgresql_cluster_lives_its_whole_life_without_losing_a_write() {
     whole_life(&Home::open().await, ServiceKind::Postgresql).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mariadb_cluster_lives_its_whole_life_without_losing_a_write() {
+    whole_life(&Home::open().await, ServiceKind::Mysql).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,6 +132,7 @@ pub(crate) async fn dead_primary(home: &Home) {
         .await
         .unwrap();
     assert!(audit.iter().any(|e| e.action == "failover-noticed"), "the failover is in the audit trail");
+    home.failed_over().await;
     home.done(Change::DeleteCluster { cluster: demo(), discard_backups: true }).await;
     assert_eq!(home.left_behind().await, Vec::<String>::new());
 }
@@ -148,13 +164,18 @@ async fn grows(service: ServiceKind) {
     home.done(Change::AddNode { cluster: demo(), count: None, plan: None }).await;
     home.until_healthy().await;
     let written = writer.stop();
-    println!("{service}: one node became three, the client waited {:?}", written.longest_gap);
     let cluster = home.cluster().await;
-    assert_eq!((cluster.spec.topology, cluster.spec.data_nodes().count()), (Topology::PrimaryReplica, 3));
+    assert_eq!(cluster.spec.topology, Topology::PrimaryReplica);
+    // Three can vote; where nobody votes, a second one is what makes it a cluster.
+    let nodes = if cluster.spec.auto_failover { 3 } else { 2 };
+    assert_eq!(cluster.spec.data_nodes().count(), nodes);
+    println!("{service}: one node became {nodes}, the client waited {:?}", written.longest_gap);
     assert_eq!(home.url().await, url, "clients find it where it was");
     assert_eq!(missing(&url, &written), Vec::<u64>::new(), "nothing is lost");
-    home.until("it can fail over now", |c| c.observed.as_ref().is_some_and(|o| o.failover.ready)).await;
-    home.done(Change::PromoteNode { node: "demo-3".to_owned() }).await;
+    if cluster.spec.auto_failover {
+        home.until("it can fail over now", |c| c.observed.as_ref().is_some_and(|o| o.failover.ready)).await;
+    }
+    home.done(Change::PromoteNode { node: format!("demo-{nodes}") }).await;
     assert_eq!(missing(&url, &written), Vec::<u64>::new(), "the new primary has everything");
     home.done(Change::DeleteCluster { cluster: demo(), discard_backups: true }).await;
     assert_eq!(home.left_behind().await, Vec::<String>::new());
@@ -168,4 +189,46 @@ async fn a_single_redis_grows_into_a_cluster_while_a_client_writes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_single_postgresql_grows_into_a_cluster_while_a_client_writes() {
     grows(ServiceKind::Postgresql).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_mariadb_grows_into_a_cluster_while_a_client_writes() {
+    grows(ServiceKind::Mysql).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_of_galera_come_go_and_die_while_a_client_writes() {
+    let home = Home::open().await;
+    home.create(ServiceKind::Mysql, Topology::MultiMaster, 3, 0).await;
+    home.until_healthy().await;
+    let url = home.url().await;
+    let writer = Writer::start(url.clone(), false);
+    home.done(Change::AddNode { cluster: demo(), count: Some(1), plan: None }).await;
+    home.until_healthy().await;
+    home.done(Change::DrainNode { node: "demo-3".to_owned() }).await;
+    home.done(Change::UndrainNode { node: "demo-3".to_owned() }).await;
+    home.done(Change::RebootNode { node: "demo-2".to_owned() }).await;
+    home.done(Change::RemoveNode { node: "demo-4".to_owned() }).await;
+    home.until_healthy().await;
+    let written = writer.stop();
+    println!("members come and go: the client waited {:?}, {} errors", written.longest_gap, written.errors);
+    assert_eq!(missing(&url, &written), Vec::<u64>::new(), "nothing is lost");
+
+    // The one that the endpoint sends the writes to is among them.
+    for victim in ["demo-1", "demo-2", "demo-3"] {
+        let writer = Writer::start(url.clone(), false);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        signal(home.pid(victim, "mysql").await, "-9");
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        home.until_healthy().await;
+        let written = writer.stop();
+        println!("{victim} killed: the client waited {:?}", written.longest_gap);
+        assert!(written.longest_gap < Duration::from_secs(4), "{victim}: {:?}", written.longest_gap);
+        assert_eq!(missing(&url, &written), Vec::<u64>::new(), "{victim}: nothing is lost");
+    }
+    home.failed_over().await;
+    home.done(Change::RotateCredentials { cluster: demo() }).await;
+    assert!(tokio::task::block_in_place(|| connect(&url, false)).is_err(), "the old password is refused");
+    home.done(Change::DeleteCluster { cluster: demo(), discard_backups: true }).await;
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
 }

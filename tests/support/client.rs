@@ -1,6 +1,7 @@
 //! A client of a cluster that remembers what was acknowledged. It speaks what the address says: `redis://`,
-//! `postgresql://`. Blocking: inside a runtime call it through `tokio::task::block_in_place`.
+//! `postgresql://`, `mysql://`. Blocking: inside a runtime call it through `tokio::task::block_in_place`.
 
+mod mysql;
 mod postgres;
 mod redis;
 
@@ -43,6 +44,9 @@ pub trait Numbers: Send {
 pub fn connect(url: &str, sharded: bool) -> Result<Box<dyn Numbers>> {
     if url.starts_with("postgresql:") {
         return Ok(Box::new(postgres::Postgres::connect(url)?));
+    }
+    if url.starts_with("mysql:") {
+        return Ok(Box::new(mysql::Mysql::connect(url)?));
     }
     redis::connect(url, sharded)
 }

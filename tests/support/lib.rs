@@ -6,6 +6,7 @@
 pub mod client;
 pub mod desk;
 pub mod places;
+pub mod proofs;
 pub mod window;
 
 pub use desk::Desk;

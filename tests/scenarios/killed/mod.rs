@@ -4,6 +4,7 @@
 //! Debug builds of the program end themselves where `CLUSTERDECK_FAULT` says, as by a power cut: `after` a step (it has
 //! acted, the journal does not know) and once it is `noted`; `before` for the first.
 
+mod mysql;
 mod nodes;
 mod postgres;
 mod sharded;
@@ -12,7 +13,10 @@ mod unwinding;
 mod whole;
 
 use crate::home::{Ended, Home, LOOK, PATIENCE};
-use clusterdeck_tests::client::{Ledger, Writer};
+use clusterdeck_tests::{
+    client::{Ledger, Writer},
+    proofs::{Proofs, Seen, Subject},
+};
 use serde_json::Value;
 use std::{collections::VecDeque, time::Instant};
 
@@ -43,6 +47,7 @@ pub(super) struct Story {
     only_after: bool,
     /// Writes to clusters that are gone by now.
     before: usize,
+    proofs: Proofs,
 }
 
 impl Story {
@@ -60,6 +65,7 @@ impl Story {
             kills: 0,
             only_after: false,
             before: 0,
+            proofs: Proofs::default(),
         }
     }
 
@@ -86,13 +92,16 @@ impl Story {
     /// Lets an act run to its end.
     pub(super) fn plainly(&mut self, act: Act) -> Value {
         let words = act(&self.home);
+        let before = self.home.cluster();
         let operation = self.home.change(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        self.note(before, &operation, Seen::Ran);
         self.is_whole("after it ran to its end");
         operation
     }
 
     /// Kills an act at this point; the next command must bring it to its end.
     pub(super) fn kill(&mut self, act: Act, point: &Point) {
+        let before = self.home.cluster();
         let begun = Instant::now();
         self.abort(act, point);
         let killed = begun.elapsed();
@@ -100,11 +109,21 @@ impl Story {
         assert_eq!(operation["state"], "succeeded", "{when}: {operation:#}");
         let taken = begun.elapsed();
         self.is_whole(&when);
+        self.note(before, &operation, Seen::Killed);
         println!(
             "{when}: {killed:?} to the kill, taken up in {:?}, whole in {:?}",
             taken - killed,
             begun.elapsed() - taken
         );
+    }
+
+    /// Notes an act as seen to work, on the cluster as it was before, or on the one that came of it.
+    fn note(&mut self, before: Option<Value>, operation: &Value, seen: Seen) {
+        if let (Some(cluster), Some(kind)) =
+            (before.or_else(|| self.home.cluster()), operation["kind"].as_str())
+        {
+            self.proofs.note(&Subject::of(&cluster), kind, seen);
+        }
     }
 
     /// Starts an act that is killed at this point, and sees that it was.

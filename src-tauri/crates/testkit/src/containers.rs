@@ -341,3 +341,19 @@ impl Drop for Ground {
         drop(Command::new("sh").args(["-c", text]).env("DOCKER_HOST", socket).stdout(Stdio::null()).status());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: &[Rootfs] = &[MEMORY, RELATIONAL];
+
+    /// `cargo xtask test` runs this before all others, so that no test's own limit holds the minutes it takes.
+    #[test]
+    fn every_image_that_tests_need_is_built() {
+        ensure_images(&store(), ALL);
+        for root in ALL {
+            assert!(store().join(format!("{}.built", root.name)).exists(), "{}", root.name);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Nothing here is shipped, and no other crate may depend on it. What is done is told first; what fails says what to do.
 
+mod acts;
 mod app;
 mod bench;
 mod check;
@@ -35,6 +36,8 @@ enum Task {
     Test(test::Args),
     /// Write the OpenAPI document and the TypeScript client from the code.
     Gen(generate::Args),
+    /// Print which acts the tests that ran last saw to work, on what and where.
+    Acts(acts::Args),
     /// Measure, and print a table.
     Bench(bench::Args),
     /// Build the packages people install (.deb and .rpm).
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Task::Check => check::run(),
         Task::Test(args) => test::run(&args),
         Task::Gen(args) => generate::run(&args),
+        Task::Acts(args) => acts::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Dist => dist::run(),
         Task::Icons => icons::run(),

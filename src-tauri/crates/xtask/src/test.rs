@@ -1,7 +1,7 @@
 //! Every test there is, and an honest sum as the last line.
 
 use crate::stages::{Stages, Tally};
-use crate::{check, generate, host, setup};
+use crate::{acts, check, generate, host, setup};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use std::path::Path;
@@ -38,9 +38,24 @@ fn everything(stages: &mut Stages) {
     });
     if built {
         stages.stage("generated files fresh", generate::check_built);
-        stages.tests("rust tests", || rust(&["--all-targets"]));
+        stages.stage("container images", images);
+        stages.stage("notes of acts emptied", acts::forget);
+        if stages.tests("rust tests", || rust(&["--all-targets"])) {
+            stages.stage("acts as in the README", || acts::run(&acts::Args::check()));
+        }
         stages.tests("browser tests", || node("playwright", &["run", "test:browser", "--"]));
     }
+}
+
+/// Builds the images that tests run machines from, where that was not done yet: a test's own limit is too short for it.
+fn images() -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    // The same choice of targets as below, so that nothing is built twice.
+    let run: &[&str] = if host::has("cargo-nextest") { &["nextest", "run"] } else { &["test"] };
+    let test = ["--workspace", "--all-targets", "--locked", "every_image_that_tests_need_is_built"];
+    host::run(host::cargo(run).args(test))
 }
 
 /// Rust tests of the whole workspace, by nextest where it is installed.

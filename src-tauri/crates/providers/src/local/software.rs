@@ -1,9 +1,13 @@
 //! Server software as it is installed on this computer, several versions side by side.
 
-use crate::version::{numbers, option, parse};
+use crate::{
+    disk,
+    version::{numbers, option, parse},
+};
 use clusterdeck_driver::Software;
+use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -13,8 +17,13 @@ use std::{
 };
 use tokio::{io::AsyncReadExt, process::Command};
 
-/// A program that does not tell its version within this time has none.
-const ASK_LIMIT: Duration = Duration::from_secs(2);
+/// A program that does not tell its version within this time has none for the moment: a busy computer takes seconds to
+/// start an interpreter.
+const ASK_LIMIT: Duration = Duration::from_secs(5);
+/// For so long one that did not tell is not asked again.
+const SILENCE_FRESH: Duration = Duration::from_secs(30);
+/// What was told, in the home: every command is a process of its own, and asking Patroni costs each 0.3 s.
+const NOTE: &str = "versions.json";
 /// What a program says of itself is on its first lines.
 const ANSWER_BYTES: u64 = 4096;
 /// How long the list of folders counts as known: what was installed is found a moment later, and a request that asks for many
@@ -43,7 +52,16 @@ const PLACES: [&str; 11] = [
 pub(super) struct Finder {
     patterns: Vec<String>,
     folders: Mutex<Option<(Instant, Arc<[PathBuf]>)>>,
-    known: Mutex<HashMap<PathBuf, (SystemTime, String)>>,
+    known: Mutex<Option<BTreeMap<PathBuf, Told>>>,
+    silent: Mutex<BTreeMap<PathBuf, Instant>>,
+    note: PathBuf,
+}
+
+/// What a program said, and when its file had changed last: another file is asked anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Told {
+    changed: SystemTime,
+    version: String,
 }
 
 impl Finder {
@@ -59,7 +77,13 @@ impl Finder {
         patterns.push(format!("{}/software/*/bin", home.display()));
         patterns.extend(variable("PATH"));
         patterns.extend(PLACES.map(str::to_owned));
-        Self { patterns, folders: Mutex::default(), known: Mutex::default() }
+        Self {
+            patterns,
+            folders: Mutex::default(),
+            known: Mutex::default(),
+            silent: Mutex::default(),
+            note: home.join(NOTE),
+        }
     }
 
     /// The versions of a program, newest first; of equal ones the first found.
@@ -115,18 +139,42 @@ impl Finder {
 
     async fn version(&self, program: &str, path: &Path) -> String {
         let changed = fs::metadata(path).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-        if let Some((at, version)) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(path)
-            && *at == changed
-        {
-            return version.clone();
+        if let Some(version) = self.remembered(path, changed) {
+            return version;
         }
-        let version = ask(path, option(program)).await.as_deref().and_then(parse).unwrap_or_default();
+        let version = ask(path, option(program)).await.as_deref().and_then(parse);
+        self.remember(path, changed, version.clone());
+        version.unwrap_or_default()
+    }
+
+    fn remembered(&self, path: &Path, changed: SystemTime) -> Option<String> {
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        if silent.get(path).is_some_and(|since| since.elapsed() < SILENCE_FRESH) {
+            return Some(String::new());
+        }
+        drop(silent);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // A note that cannot be read is as good as none.
+        let known = known.get_or_insert_with(|| disk::load(&self.note).ok().flatten().unwrap_or_default());
+        known.get(path).filter(|told| told.changed == changed).map(|told| told.version.clone())
+    }
+
+    fn remember(&self, path: &Path, changed: SystemTime, version: Option<String>) {
+        let Some(version) = version else {
+            let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+            silent.retain(|_, since| since.elapsed() < SILENCE_FRESH);
+            silent.insert(path.to_path_buf(), Instant::now());
+            return;
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.get_or_insert_default();
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        known.insert(path.to_path_buf(), (changed, version.clone()));
-        version
+        known.insert(path.to_path_buf(), Told { changed, version });
+        if let Err(error) = disk::save(&self.note, known) {
+            tracing::debug!(%error, "versions of programs are asked for again next time");
+        }
     }
 }
 

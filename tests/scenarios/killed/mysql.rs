@@ -1,0 +1,80 @@
+//! MariaDB: every act is killed after each of its steps; a primary with replicas, and members that all take writes.
+
+use super::{
+    Story,
+    nodes::{add, drain, promote, reboot_primary, reboot_replica, remove, undrain},
+    under_writes,
+    whole::{delete, resync, rotate},
+    words,
+};
+use crate::home::{Home, create};
+
+const THREE: [&str; 6] = ["--service", "mysql", "--topology", "primary-replica", "--nodes", "3"];
+const PAIR: [&str; 6] = ["--service", "mysql", "--topology", "primary-replica", "--nodes", "2"];
+const MEMBERS: [&str; 6] = ["--service", "mysql", "--topology", "multi-master", "--nodes", "3"];
+
+fn story() -> Story {
+    let mut story = Story::begin(false);
+    story.only_after = true;
+    story
+}
+
+fn make(_: &Home) -> Vec<String> {
+    words(&create(&PAIR))
+}
+
+fn make_members(_: &Home) -> Vec<String> {
+    words(&create(&MEMBERS))
+}
+
+/// The newest member; all of them lead.
+fn last(home: &Home) -> String {
+    home.nodes("member").pop().unwrap()
+}
+
+fn remove_member(home: &Home) -> Vec<String> {
+    let node = last(home);
+    words(&["node", "remove", &node, "--yes", "--confirm", &node])
+}
+
+fn drain_member(home: &Home) -> Vec<String> {
+    words(&["node", "drain", &last(home), "--yes"])
+}
+
+fn reboot_member(home: &Home) -> Vec<String> {
+    words(&["node", "reboot", &last(home), "--yes"])
+}
+
+#[test]
+fn making_changing_and_deleting_mariadb_can_be_killed_at_any_step() {
+    let mut story = story();
+    story.kill_everywhere(&[make, delete]);
+    story.plainly(make);
+    story.kill_everywhere(&[rotate]);
+    story.kill_everywhere(&[resync]);
+    story.plainly(delete);
+}
+
+#[test]
+fn mariadb_growing_shrinking_and_promoting_can_be_killed_at_any_step() {
+    under_writes(story(), &THREE, &[&[add, remove], &[promote]]);
+}
+
+#[test]
+fn mariadb_drained_and_rebooted_can_be_killed_at_any_step() {
+    under_writes(story(), &THREE, &[&[drain, undrain], &[reboot_replica], &[reboot_primary]]);
+}
+
+#[test]
+fn making_changing_and_deleting_members_of_galera_can_be_killed_at_any_step() {
+    let mut story = story();
+    story.kill_everywhere(&[make_members, delete]);
+    story.plainly(make_members);
+    story.kill_everywhere(&[rotate]);
+    story.plainly(delete);
+}
+
+#[test]
+fn members_of_galera_that_come_go_and_rest_can_be_killed_at_any_step() {
+    under_writes(story(), &MEMBERS, &[&[add, remove_member], &[drain_member, undrain], &[reboot_member]]);
+}

@@ -1,0 +1,68 @@
+//! Numbers as rows of MySQL and MariaDB.
+
+use super::{ANSWER, Numbers, Result};
+use mysql_async::{Conn, Opts, OptsBuilder, prelude::Queryable as _};
+use std::{collections::BTreeSet, time::Duration};
+use tokio::{runtime::Runtime, time::timeout};
+
+/// A write waits while the members of a group find out which of them is gone.
+const WRITTEN: Duration = Duration::from_secs(5);
+
+pub(super) struct Mysql {
+    runtime: Runtime,
+    // Gone before its runtime is.
+    open: Option<Conn>,
+}
+
+/// What came of it, or that nobody answered in time.
+async fn within<T>(limit: Duration, ask: impl Future<Output = mysql_async::Result<T>>) -> Result<T> {
+    match timeout(limit, ask).await {
+        Ok(answer) => answer.map_err(|e| e.to_string()),
+        Err(_) => Err("silent".to_owned()),
+    }
+}
+
+impl Mysql {
+    pub(super) fn connect(url: &str) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| e.to_string())?;
+        let options = Opts::from_url(url).map_err(|e| e.to_string())?;
+        // Told here, so that they are not asked for: two questions less for each new connection.
+        let options = OptsBuilder::from_opts(options)
+            .prefer_socket(false)
+            .max_allowed_packet(Some(1 << 20))
+            .wait_timeout(Some(60));
+        let open = runtime.block_on(async {
+            let mut open = within(ANSWER, Conn::new(options)).await?;
+            let table = "CREATE TABLE IF NOT EXISTS w (n BIGINT UNSIGNED PRIMARY KEY) ENGINE=InnoDB";
+            within(WRITTEN, open.query_drop(table)).await?;
+            Ok::<_, String>(open)
+        })?;
+        Ok(Self { runtime, open: Some(open) })
+    }
+    fn open(&mut self) -> Result<(&Runtime, &mut Conn)> {
+        Ok((&self.runtime, self.open.as_mut().ok_or("closed")?))
+    }
+}
+
+impl Drop for Mysql {
+    fn drop(&mut self) {
+        // Letting go of a connection that somebody may have cut says goodbye in the background; nobody waits for that.
+        let open = self.open.take();
+        self.runtime.block_on(async { drop(open) });
+    }
+}
+
+impl Numbers for Mysql {
+    fn put(&mut self, number: u64) -> Result<()> {
+        let (runtime, open) = self.open()?;
+        let put = open.query_drop(format!("INSERT IGNORE INTO w VALUES ({number})"));
+        runtime.block_on(within(WRITTEN, put))
+    }
+    fn lacks(&mut self, numbers: &[u64]) -> Result<Vec<u64>> {
+        let (runtime, open) = self.open()?;
+        let there: Vec<u64> = runtime.block_on(within(10 * ANSWER, open.query("SELECT n FROM w")))?;
+        let there: BTreeSet<u64> = there.into_iter().collect();
+        Ok(numbers.iter().filter(|n| !there.contains(n)).copied().collect())
+    }
+}
