@@ -214,7 +214,7 @@ async fn members_of_galera_come_go_and_die_while_a_client_writes() {
     println!("members come and go: the client waited {:?}, {} errors", written.longest_gap, written.errors);
     assert_eq!(missing(&url, &written), Vec::<u64>::new(), "nothing is lost");
 
-    // The one that the endpoint sends the writes to is among them.
+    // The one that the client writes to is among them.
     for victim in ["demo-1", "demo-2", "demo-3"] {
         let writer = Writer::start(url.clone(), false);
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -223,7 +223,8 @@ async fn members_of_galera_come_go_and_die_while_a_client_writes() {
         home.until_healthy().await;
         let written = writer.stop();
         println!("{victim} killed: the client waited {:?}", written.longest_gap);
-        assert!(written.longest_gap < Duration::from_secs(4), "{victim}: {:?}", written.longest_gap);
+        // Some 2 s, which the driver's own test holds it to; here the watcher and the client take their share.
+        assert!(written.longest_gap < Duration::from_secs(8), "{victim}: {:?}", written.longest_gap);
         assert_eq!(missing(&url, &written), Vec::<u64>::new(), "{victim}: nothing is lost");
     }
     home.failed_over().await;
