@@ -19,9 +19,9 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Compares with the README.
-    pub(crate) const fn check() -> Self {
-        Self { write: false, check: true }
+    /// Only prints it.
+    pub(crate) const fn print() -> Self {
+        Self { write: false, check: false }
     }
 }
 
