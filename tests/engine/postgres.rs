@@ -350,6 +350,7 @@ async fn a_replica_that_is_far_behind_is_not_promoted_by_anybody_and_catches_up(
     ground.one_timeline("a replica that was far behind").await;
     watch.stop("a replica that was far behind");
     let written = writer.stop();
+    ground.home.failed_over().await;
     let lost = missing(&ground.url, &written);
     println!(
         "one replica far behind, the primary killed: replaced after {took:?}, client waited {:?}, {} lost",
