@@ -8,7 +8,7 @@ use crate::{
 use clusterdeck_domain::{Link, NodeId, NodeState, Role};
 use clusterdeck_driver::{ClusterContext, DriverError, Switch};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
@@ -29,7 +29,8 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     vec![
         step("check", format!("See that {} has caught up", plan.name), move |cx| {
             has_caught_up(cx, check.clone())
-        }),
+        })
+        .within(Duration::from_secs(10)),
         step("stand-aside", "Let the voters stand aside", stand_aside)
             .undo(|cx| async move { cx.arm_failover().await }),
         step("hand-over", format!("Hand the writes over to {}", plan.name), move |cx| {
@@ -70,22 +71,24 @@ fn tell_of(cx: &StepContext, dead: &NodeId) -> Result<()> {
     Ok(())
 }
 
+/// The preview saw it close behind. One look that did not see that again is no reason to give up what was confirmed: a
+/// replica may be connecting anew just then.
 async fn has_caught_up(cx: StepContext, plan: Plan) -> Result<()> {
     let seen = crate::watch::look(&cx.shared, &cx.cluster).await?;
     let node = seen.node(&plan.target).ok_or_else(|| DriverError::Gone { what: plan.name.clone() })?;
     if node.role.is_some_and(Role::takes_writes) {
         return Ok(());
     }
-    let refused = |what: String| Err(DriverError::rejected(what, "Nothing was changed.").into());
+    let not_yet = |what: String| Err(DriverError::transient(what).into());
     match (node.state, node.link, node.lag_bytes) {
         (NodeState::Running, Some(Link::Up), Some(lag)) if lag <= plan.max_lag_bytes => Ok(()),
         (NodeState::Running, Some(Link::Up), Some(lag)) => {
-            refused(format!("{} is {lag} bytes behind", plan.name))
+            not_yet(format!("{} is {lag} bytes behind", plan.name))
         }
         (NodeState::Running, Some(Link::Up), None) => {
-            refused(format!("it is not known how far {} is behind", plan.name))
+            not_yet(format!("it is not known how far {} is behind", plan.name))
         }
-        _ => refused(format!("{} is not following its primary", plan.name)),
+        _ => not_yet(format!("{} is not following its primary", plan.name)),
     }
 }
 

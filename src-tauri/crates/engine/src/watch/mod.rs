@@ -5,6 +5,7 @@ mod notice;
 mod repair;
 
 pub(crate) use notice::leaders;
+pub(crate) use repair::heal;
 
 use crate::{engine::Shared, facade::Result, repository::SampleRow};
 use clusterdeck_domain::{

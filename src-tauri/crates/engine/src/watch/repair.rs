@@ -27,17 +27,22 @@ pub(super) async fn repair(shared: &Arc<Shared>, id: &ClusterId, seen: &ClusterO
     {
         tracing::warn!(cluster = %context.spec.name, %error, "two nodes say they are primary");
     }
-    let takes_writes =
-        |n: &NodeObserved| n.role.is_some_and(Role::takes_writes) && n.health == Health::Healthy;
-    if !seen.nodes.iter().any(takes_writes)
-        && let Err(error) = driver.heal(&context).await
-    {
-        tracing::warn!(cluster = %context.spec.name, %error, "nobody takes writes, and that could not be put right");
-    }
+    heal(&context, driver.as_ref(), seen).await;
     for node in context.spec.nodes.iter().filter(|n| n.kind == NodeKind::Data && !n.drained) {
         if let Err(error) = restart_server(&context, driver.as_ref(), node).await {
             tracing::warn!(node = %node.name, %error, "a crashed server could not be started again");
         }
+    }
+}
+
+/// Lets the driver put right what the servers cannot by themselves, when nobody takes writes.
+pub(crate) async fn heal(context: &ClusterContext, driver: &dyn ServiceDriver, seen: &ClusterObserved) {
+    let takes_writes =
+        |n: &NodeObserved| n.role.is_some_and(Role::takes_writes) && n.health == Health::Healthy;
+    if !seen.nodes.iter().any(takes_writes)
+        && let Err(error) = driver.heal(context).await
+    {
+        tracing::warn!(cluster = %context.spec.name, %error, "nobody takes writes, and that could not be put right");
     }
 }
 
