@@ -62,6 +62,9 @@ pub(crate) async fn run(args: &Args, output: &Output) -> Result<(), Failure> {
         }
     };
     if let Some(front) = &front {
+        // While it starts, a window is shown what was seen last; here that would be yesterday's finding. Where it cannot
+        // start, the questions below say why.
+        let _started = front.hosted_engine().await.is_ok();
         match Real.open(front.home()).await {
             Ok(kept) => kept_things(&mut report, front.home(), &kept).await,
             Err(problem) => report.problem("state", &problem),
