@@ -75,8 +75,9 @@ pub fn servers(home: &Path) -> Result<Vec<(u32, String)>> {
 
 /// Prints how the logs in a home end, when its test fails: the folder is gone a moment later.
 pub fn tell_logs_of_a_failure(home: &Path) {
-    /// Lines of each.
-    const LINES: usize = 60;
+    /// Lines of each, and characters of a line: what failed must not drown in them.
+    const LINES: usize = 30;
+    const WIDTH: usize = 240;
     if !std::thread::panicking() {
         return;
     }
@@ -85,7 +86,10 @@ pub fn tell_logs_of_a_failure(home: &Path) {
     for log in machines.filter(|log| log.extension().is_some_and(|e| e == "log")) {
         let text = std::fs::read(&log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<_> = text.lines().collect();
+        // etcd tells of each of its connections, twice.
+        let told =
+            text.lines().filter(|line| !line.contains("rafthttp/")).map(|line| line.chars().take(WIDTH));
+        let lines: Vec<String> = told.map(Iterator::collect).collect();
         println!("--- {}", log.display());
         println!("{}", lines[lines.len().saturating_sub(LINES)..].join("\n"));
     }

@@ -8,7 +8,7 @@ const BEGIN: &str = "<!-- acts: printed by `cargo xtask acts` -->\n";
 const END: &str = "<!-- /acts -->";
 
 /// What to do with it.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// Writes it into the README.
     #[arg(long)]
@@ -16,13 +16,6 @@ pub(crate) struct Args {
     /// Fails when the README has another one.
     #[arg(long, conflicts_with = "write")]
     check: bool,
-}
-
-impl Args {
-    /// Only prints it.
-    pub(crate) const fn print() -> Self {
-        Self { write: false, check: false }
-    }
 }
 
 /// Prints the table, and writes or checks the README's copy.

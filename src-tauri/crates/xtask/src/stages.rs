@@ -25,6 +25,16 @@ impl Tally {
     }
 }
 
+/// What became of a program that ran tests.
+pub(crate) struct Ran {
+    /// What it counted.
+    pub tally: Tally,
+    /// Whether it ended well.
+    pub success: bool,
+    /// What failed and why, in its words.
+    pub failures: Vec<String>,
+}
+
 struct Ended {
     name: String,
     took: Duration,
@@ -36,12 +46,14 @@ struct Ended {
 pub(crate) struct Stages {
     began: Instant,
     ended: Vec<Ended>,
+    /// What failed and why, told once more at the end: above it stands all that servers printed.
+    failures: Vec<String>,
 }
 
 impl Stages {
     /// None yet.
     pub(crate) fn new() -> Self {
-        Self { began: Instant::now(), ended: Vec::new() }
+        Self { began: Instant::now(), ended: Vec::new(), failures: Vec::new() }
     }
 
     /// Runs a stage that only succeeds or fails. Says which.
@@ -51,9 +63,11 @@ impl Stages {
 
     /// Runs a stage that counts tests. One that fails without a failed test (it did not build, it crashed) counts as one
     /// failed test, and so does one in which no test ran at all: nothing tested is not a success.
-    pub(crate) fn tests(&mut self, name: &str, work: impl FnOnce() -> Result<(Tally, bool)>) -> bool {
-        self.keep(name, || {
-            let (mut tally, success) = work()?;
+    pub(crate) fn tests(&mut self, name: &str, work: impl FnOnce() -> Result<Ran>) -> bool {
+        let mut told = Vec::new();
+        let well = self.keep(name, || {
+            let Ran { mut tally, success, failures } = work()?;
+            told = failures;
             if tally.passed + tally.failed == 0 {
                 bail!("no test ran");
             }
@@ -61,7 +75,9 @@ impl Stages {
                 tally.failed = 1;
             }
             Ok(Some(tally))
-        })
+        });
+        self.failures.extend(told);
+        well
     }
 
     fn keep(&mut self, name: &str, work: impl FnOnce() -> Result<Option<Tally>>) -> bool {
@@ -89,7 +105,7 @@ impl Stages {
         })
     }
 
-    /// Prints what each stage took.
+    /// Prints what each stage took, and what failed.
     ///
     /// # Errors
     /// When a stage failed.
@@ -108,6 +124,9 @@ impl Stages {
             println!("  {:<widest$}  {:>8}  {what}", stage.name, seconds(stage.took));
         }
         println!("  {:<widest$}  {:>8}", "together", seconds(self.began.elapsed()));
+        if !self.failures.is_empty() {
+            println!("\nwhat failed, and why\n{}", self.failures.concat());
+        }
         if self.sum().failed > 0 { bail!("not everything is well, see above") } else { Ok(()) }
     }
 }
@@ -122,13 +141,17 @@ pub(crate) fn seconds(took: Duration) -> String {
 mod tests {
     use super::*;
 
+    fn ran(tally: Tally, success: bool) -> Ran {
+        Ran { tally, success, failures: Vec::new() }
+    }
+
     #[test]
     fn a_stage_that_breaks_counts_as_one_failure_and_later_stages_still_run() {
         let mut stages = Stages::new();
         assert!(stages.stage("fine", || Ok(())), "a stage that works");
         assert!(!stages.stage("broken", || bail!("did not build")), "a stage that does not");
         let counted = Tally { passed: 3, failed: 0, skipped: 1 };
-        assert!(stages.tests("tests", || Ok((counted, true))), "tests that pass");
+        assert!(stages.tests("tests", || Ok(ran(counted, true))), "tests that pass");
         assert_eq!(
             stages.sum(),
             Tally { passed: 3, failed: 1, skipped: 1 },
@@ -140,7 +163,7 @@ mod tests {
     #[test]
     fn a_test_stage_in_which_nothing_ran_is_a_failure() {
         let mut stages = Stages::new();
-        assert!(!stages.tests("none", || Ok((Tally::default(), true))), "nothing tested is not a success");
+        assert!(!stages.tests("none", || Ok(ran(Tally::default(), true))), "nothing tested is not a success");
         assert_eq!(stages.sum().failed, 1, "it counts");
     }
 
@@ -148,7 +171,7 @@ mod tests {
     fn a_runner_that_crashed_after_its_tests_passed_is_a_failure() {
         let mut stages = Stages::new();
         let counted = Tally { passed: 2, failed: 0, skipped: 0 };
-        assert!(!stages.tests("crash", || Ok((counted, false))), "the exit status counts");
+        assert!(!stages.tests("crash", || Ok(ran(counted, false))), "the exit status counts");
         assert_eq!(stages.sum().failed, 1, "as one failure");
     }
 }

@@ -1,6 +1,6 @@
 //! Every test there is, and an honest sum as the last line.
 
-use crate::stages::{Stages, Tally};
+use crate::stages::{Ran, Stages, Tally};
 use crate::{acts, check, generate, host, setup};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -41,7 +41,7 @@ fn everything(stages: &mut Stages) {
         stages.stage("container images", images);
         stages.stage("notes of acts emptied", acts::forget);
         if stages.tests("rust tests", || rust(&["--all-targets"])) {
-            stages.stage("acts they saw", || acts::run(&acts::Args::print()));
+            stages.stage("acts they saw", || acts::run(&acts::Args::default()));
         }
         stages.tests("browser tests", || node("playwright", &["run", "test:browser", "--"]));
     }
@@ -59,7 +59,7 @@ fn images() -> Result<()> {
 }
 
 /// Rust tests of the whole workspace, by nextest where it is installed.
-pub(crate) fn rust(choice: &[&str]) -> Result<(Tally, bool)> {
+pub(crate) fn rust(choice: &[&str]) -> Result<Ran> {
     let nextest = host::has("cargo-nextest");
     let words: &[&str] = if nextest {
         &["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--status-level", "slow"]
@@ -67,15 +67,58 @@ pub(crate) fn rust(choice: &[&str]) -> Result<(Tally, bool)> {
         &["test", "--workspace", "--locked", "--no-fail-fast", "--quiet"]
     };
     let mut tally = Tally::default();
+    let mut seen = Failures::default();
     let success = host::run_seen(
         host::cargo(words).args(choice).env("CARGO_TERM_COLOR", "never").env("RUST_TEST_THREADS", "1"),
         |line| {
+            seen.read(line);
             if let Some(found) = if nextest { nextest_sum(line) } else { libtest_sum(line) } {
                 tally = tally.plus(found);
             }
         },
     )?;
-    Ok((tally, success))
+    Ok(Ran { tally, success, failures: seen.told })
+}
+
+/// What made tests fail, out of all that they and their servers printed.
+#[derive(Default)]
+struct Failures {
+    told: Vec<String>,
+    /// Lines of the message that is being read, still to be taken.
+    left: usize,
+}
+
+impl Failures {
+    /// Lines of one message, and characters of one line.
+    const LINES: usize = 14;
+    const WIDTH: usize = 400;
+    /// More than these are not told one by one.
+    const MOST: usize = 20;
+
+    /// Takes the lines that name a failed test, and each message of a panic.
+    fn read(&mut self, line: &str) {
+        let text = line.trim_start();
+        let named = text
+            .strip_prefix("FAIL [")
+            .or_else(|| text.strip_prefix("TIMEOUT ["))
+            .or_else(|| text.strip_prefix("SIG").filter(|rest| rest.contains(" [")));
+        let panicked = text.starts_with("thread '") && text.contains(" panicked at ");
+        if named.is_some() || panicked {
+            if self.told.len() == Self::MOST {
+                return;
+            }
+            self.told.push(String::new());
+            self.left = if panicked { Self::LINES } else { 1 };
+        }
+        if text.starts_with("stack backtrace:") || text.starts_with("note: run with") {
+            self.left = 0;
+        }
+        if let (Some(last), true) = (self.told.last_mut(), self.left > 0) {
+            last.extend(line.chars().take(Self::WIDTH));
+            last.push('\n');
+            self.left -= 1;
+        }
+    }
 }
 
 /// Reads `Summary [ 1.0s] 12 tests run: 10 passed (1 slow), 1 failed, 1 timed out, 3 skipped`.
@@ -107,12 +150,12 @@ fn counted(part: &str) -> Tally {
 }
 
 /// The window's own tests, which need neither a browser nor an engine.
-pub(crate) fn window() -> Result<(Tally, bool)> {
+pub(crate) fn window() -> Result<Ran> {
     node("vitest", &["run", "test", "--"])
 }
 
 /// Runs an npm script of the window whose runner (vitest or playwright) can write its result as JSON.
-fn node(runner: &str, script: &[&str]) -> Result<(Tally, bool)> {
+fn node(runner: &str, script: &[&str]) -> Result<Ran> {
     let file = host::target().join(format!("{runner}.json"));
     if file.exists() {
         std::fs::remove_file(&file).with_context(|| format!("{} cannot be removed", file.display()))?;
@@ -128,7 +171,7 @@ fn node(runner: &str, script: &[&str]) -> Result<(Tally, bool)> {
         }
     }
     let success = host::run_seen(&mut command, |_| ())?;
-    Ok((read_result(&file)?, success))
+    Ok(Ran { tally: read_result(&file)?, success, failures: Vec::new() })
 }
 
 fn read_result(file: &Path) -> Result<Tally> {
@@ -167,6 +210,23 @@ mod tests {
             nextest_sum(cut),
             Some(Tally { passed: 3, failed: 1, skipped: 12 }),
             "also when it stopped early"
+        );
+    }
+
+    #[test]
+    fn what_failed_is_found_among_what_servers_printed() {
+        let printed = "        SLOW [> 60.000s] a::b\n        FAIL [ 181.7s] (620/658) tests::killed a::b\n  stdout ---\n\
+                       --- etcd.log\n    warn\n    thread 'a::b' (77) panicked at tests/a.rs:1:9:\n    left: 1\n\
+                       right: 2\n    stack backtrace:\n       0: begin_unwind";
+        let mut failures = Failures::default();
+        printed.lines().for_each(|line| failures.read(line));
+        let told = failures.told.concat();
+        let lines: Vec<&str> = told.lines().map(str::trim).collect();
+        let panic = "thread 'a::b' (77) panicked at tests/a.rs:1:9:";
+        assert_eq!(
+            lines,
+            ["FAIL [ 181.7s] (620/658) tests::killed a::b", panic, "left: 1", "right: 2"],
+            "and no more"
         );
     }
 
