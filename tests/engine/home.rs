@@ -27,7 +27,7 @@ pub(crate) struct Home {
 }
 
 /// Longest wait for anything in these tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Home {
     pub(crate) async fn open() -> Self {
@@ -136,10 +136,16 @@ impl Home {
     /// Waits until what is seen of the cluster is as wanted; how long that took.
     pub(crate) async fn until(&self, what: &str, fits: impl Fn(&ClusterReport) -> bool) -> Duration {
         let started = Instant::now();
+        self.found(what, |cluster| fits(cluster).then_some(())).await;
+        started.elapsed()
+    }
+    /// The same for something that is looked for in what was seen.
+    pub(crate) async fn found<T>(&self, what: &str, find: impl Fn(&ClusterReport) -> Option<T>) -> T {
+        let started = Instant::now();
         loop {
             let cluster = self.cluster().await;
-            if fits(&cluster) {
-                return started.elapsed();
+            if let Some(found) = find(&cluster) {
+                return found;
             }
             assert!(started.elapsed() < PATIENCE, "{what}: {:#?}", cluster.observed);
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -150,12 +156,11 @@ impl Home {
     }
     /// Name of the node that takes the writes, once somebody does.
     pub(crate) async fn primary(&self) -> String {
-        let leads = |c: &ClusterReport| {
+        self.found("somebody must be primary", |c| {
             let seen = c.observed.as_ref().and_then(|o| o.primary())?;
             c.spec.node(&seen.node).map(|n| n.name.clone())
-        };
-        self.until("somebody must be primary", |c| leads(c).is_some()).await;
-        leads(&self.cluster().await).expect("somebody must be primary")
+        })
+        .await
     }
     /// An address with password, ready to connect.
     pub(crate) async fn url(&self) -> String {

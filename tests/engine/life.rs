@@ -1,9 +1,7 @@
 //! The whole life of a primary/replica cluster while a client writes.
 
 use crate::home::{Home, missing, signal};
-use clusterdeck_domain::{
-    Change, ClusterOption, Failover, NodeState, OptionWish, Role, ServiceKind, Topology,
-};
+use clusterdeck_domain::{Change, ClusterOption, NodeState, OptionWish, Role, ServiceKind, Topology};
 use clusterdeck_tests::client::{Writer, connect};
 use std::time::Duration;
 
@@ -50,10 +48,7 @@ pub(crate) async fn whole_life(home: &Home, service: ServiceKind) {
     home.done(Change::RemoveNode { node: "demo-3".to_owned() }).await;
     home.done(Change::ResyncCluster { cluster: demo() }).await;
     let spec = home.cluster().await.spec;
-    if clusterdeck_domain::service(spec.service)
-        .offer(&spec.version, spec.topology)
-        .is_some_and(|t| t.failover == Failover::ByVote)
-    {
+    if spec.auto_failover {
         home.done(Change::SetAutoFailover { cluster: demo(), enabled: false }).await;
         assert!(!home.cluster().await.observed.unwrap().failover.ready, "off is not ready");
         home.done(Change::SetAutoFailover { cluster: demo(), enabled: true }).await;

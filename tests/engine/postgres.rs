@@ -32,17 +32,25 @@ impl Watch {
                 let mut nodes: Vec<Node> = urls.into_iter().map(Node::new).collect();
                 // Of two looks in a row: within one the nodes are not asked in the same instant.
                 let mut before = 0;
+                let (mut longest, mut both) = (Duration::ZERO, None);
                 while !end.load(Ordering::Relaxed) {
-                    let asked = nodes.iter_mut().map(Node::takes_writes);
-                    let answers: Vec<bool> = futures::future::join_all(asked).await;
-                    let writable = answers.iter().filter(|w| **w).count();
+                    let asked = nodes.iter_mut().map(Node::answer);
+                    let answers: Vec<Answer> = futures::future::join_all(asked).await;
+                    let writable = answers.iter().filter(|a| **a == Answer::Acknowledged).count();
                     if writable.min(before) > 1 {
                         return Some(format!("two nodes take writes: {answers:?}"));
                     }
                     before = writable;
+                    if answers.iter().filter(|a| **a != Answer::Follows).count() > 1 {
+                        let since: &mut Instant = both.get_or_insert_with(Instant::now);
+                        longest = longest.max(since.elapsed());
+                    } else {
+                        both = None;
+                    }
                     count.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
+                println!("two said that they lead for {longest:?}");
                 None
             })
         });
@@ -56,6 +64,17 @@ impl Watch {
     }
 }
 
+/// What a node said when it was asked to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// It follows, or does not answer.
+    Follows,
+    /// It says that it leads, and acknowledged nothing.
+    Leads,
+    /// It acknowledged a write.
+    Acknowledged,
+}
+
 /// A node as people reach it past the endpoint. The connection is kept: signing in anew each time would take too long.
 struct Node {
     url: String,
@@ -66,15 +85,17 @@ impl Node {
     fn new(url: String) -> Self {
         Self { url, open: None }
     }
-    async fn takes_writes(&mut self) -> bool {
-        let asked = tokio::time::timeout(Duration::from_millis(800), self.ask()).await;
-        let answer = asked.ok().flatten();
-        if answer.is_none() {
+    async fn answer(&mut self) -> Answer {
+        let mut answer = Answer::Follows;
+        let asked = tokio::time::timeout(Duration::from_millis(800), self.ask(&mut answer)).await;
+        if asked.ok().flatten().is_none() {
             self.open.take().inspect(|(_, connection)| connection.abort());
         }
-        answer == Some(true)
+        answer
     }
-    async fn ask(&mut self) -> Option<bool> {
+    /// Writes, as a person would. A node that wakes beside a newer primary may say that it leads until it is ended; what
+    /// counts is what it acknowledges.
+    async fn ask(&mut self, answer: &mut Answer) -> Option<()> {
         if self.open.is_none() {
             let (client, connection) =
                 tokio_postgres::connect(&self.url, tokio_postgres::NoTls).await.ok()?;
@@ -82,7 +103,13 @@ impl Node {
         }
         let (client, _) = self.open.as_ref()?;
         let row = client.query_one("SELECT pg_is_in_recovery()", &[]).await.ok()?;
-        Some(!row.get::<_, bool>(0))
+        if !row.get::<_, bool>(0) {
+            *answer = Answer::Leads;
+            let write = "CREATE TABLE IF NOT EXISTS watched (n int); INSERT INTO watched VALUES (1)";
+            client.batch_execute(write).await.ok()?;
+            *answer = Answer::Acknowledged;
+        }
+        Some(())
     }
 }
 
@@ -253,16 +280,15 @@ async fn no_failure_makes_two_writers_or_loses_a_synchronous_write() {
     let node = ground.pids(&primary, |_| true).await;
     ground.drill("everything on the primary hangs for 12 s", node, true, Duration::from_secs(12)).await;
 
-    // A promotion to the one that is not the synchronous replica.
-    let seen = ground.home.cluster().await;
-    let seen = seen.observed.as_ref().unwrap();
-    let asynchronous = seen
-        .nodes
-        .iter()
-        .find(|n| n.facts.iter().any(|f| f.id == "replication" && f.value == "asynchronous"))
-        .map(|n| n.node.clone())
-        .expect("one of two replicas is synchronous");
-    let name = cluster.spec.node(&asynchronous).unwrap().name.clone();
+    // A promotion to the one that is not the synchronous replica. Patroni chooses that one anew when a member comes back.
+    let asynchronous = |c: &clusterdeck_engine::ClusterReport| {
+        let nodes = &c.observed.as_ref()?.nodes;
+        let found = nodes
+            .iter()
+            .find(|n| n.facts.iter().any(|f| f.id == "replication" && f.value == "asynchronous"))?;
+        c.spec.node(&found.node).map(|n| n.name.clone())
+    };
+    let name = ground.home.found("one of two replicas is asynchronous", asynchronous).await;
     let writer = Writer::start(ground.url.clone(), false);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let promoted = ground.home.done(Change::PromoteNode { node: name.clone() }).await;

@@ -13,7 +13,7 @@ use std::{
 /// Longer than any command takes on a busy machine; only a hang gets there.
 pub(crate) const WORN: Duration = Duration::from_secs(90);
 /// Longest wait for something to become true.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Between two looks at what tells nobody when it changes.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
 /// A cluster with everything in it and as few processes as that takes: two data nodes and a witness.
@@ -139,12 +139,6 @@ impl Home {
     pub(crate) fn until_healthy(&self) -> Value {
         self.until("the cluster must be healthy", |c| c["health"] == "healthy" && c["state"] == "running")
     }
-    /// Names of the nodes with this role, in the order of their making.
-    pub(crate) fn nodes(&self, role: &str) -> Vec<String> {
-        let listed = self.ask(&["node", "list", "demo"]);
-        let nodes = listed["items"].as_array().unwrap().iter().filter(|n| n["role"] == role);
-        nodes.map(|n| n["name"].as_str().unwrap().to_owned()).collect()
-    }
     /// An address with password, ready to connect.
     pub(crate) fn url(&self) -> String {
         let revealed = self.ask(&["cluster", "credentials", "demo", "--reveal"]);
@@ -212,6 +206,7 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
+        places::tell_logs_of_a_failure(&self.path);
         // Servers outlive the program by design; a test ends those it started, and only those.
         for (pid, _) in self.servers() {
             drop(Command::new("kill").args(["-KILL", &pid.to_string()]).status());

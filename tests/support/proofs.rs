@@ -73,13 +73,14 @@ impl Subject {
             serde_json::from_value(of(&self.topology)).ok()?,
         ))
     }
-    /// *MariaDB 10.11*.
+    /// *MariaDB 10.11*, *PostgreSQL 15*: the rest of a version changes with every update of the machine.
     pub fn name(&self) -> String {
-        let name =
-            self.known().map_or(self.service.as_str(), |(kind, _)| service(kind).name_of(&self.version));
-        // Debian's suffix and the last number change with every update of the machine.
-        let release: Vec<&str> = self.version.split('.').take(2).collect();
-        format!("{name} {}", release.join("."))
+        let known = self.known().map(|(kind, _)| service(kind));
+        let name = known.map_or(self.service.as_str(), |service| service.name_of(&self.version));
+        let release = |v: &&&str| self.version.strip_prefix(**v).is_some_and(|rest| rest.starts_with('.'));
+        let told = known.and_then(|service| service.versions.iter().find(release));
+        let two = || self.version.split('.').take(2).collect::<Vec<_>>().join(".");
+        format!("{name} {}", told.map_or_else(two, |v| (*v).to_owned()))
     }
 }
 

@@ -47,6 +47,8 @@ pub(super) struct Story {
     only_after: bool,
     /// Writes to clusters that are gone by now.
     before: usize,
+    /// The cluster as it was when it was last seen whole.
+    subject: Option<Subject>,
     proofs: Proofs,
 }
 
@@ -65,18 +67,27 @@ impl Story {
             kills: 0,
             only_after: false,
             before: 0,
+            subject: None,
             proofs: Proofs::default(),
         }
+    }
+
+    /// One that is killed only after each step, when it has acted and the journal does not know.
+    pub(super) fn only_after() -> Self {
+        Self { only_after: true, ..Self::begin(false) }
     }
 
     /// Runs acts that lead back to where they began, in turn, until each was killed everywhere.
     pub(super) fn kill_everywhere(&mut self, acts: &[Act]) {
         let mut due: Vec<VecDeque<Point>> = Vec::new();
+        let mut done = Vec::new();
         for act in acts {
+            let before = self.subject.clone();
             let operation = self.plainly(*act);
             let mut points = points(&operation);
             points.retain(|p| p.point == "after" || !self.only_after);
             due.push(points.into());
+            done.push((before, operation));
         }
         while due.iter().any(|points| !points.is_empty()) {
             for (act, points) in acts.iter().zip(&mut due) {
@@ -86,22 +97,22 @@ impl Story {
                 }
             }
         }
+        done.into_iter().for_each(|(before, operation)| self.note(before, &operation, Seen::Killed));
         println!("{} kills, {} writes acknowledged, none lost", self.kills, self.before + self.ledger.len());
     }
 
     /// Lets an act run to its end.
     pub(super) fn plainly(&mut self, act: Act) -> Value {
         let words = act(&self.home);
-        let before = self.home.cluster();
+        let before = self.subject.clone();
         let operation = self.home.change(&words.iter().map(String::as_str).collect::<Vec<_>>());
-        self.note(before, &operation, Seen::Ran);
         self.is_whole("after it ran to its end");
+        self.note(before, &operation, Seen::Ran);
         operation
     }
 
     /// Kills an act at this point; the next command must bring it to its end.
     pub(super) fn kill(&mut self, act: Act, point: &Point) {
-        let before = self.home.cluster();
         let begun = Instant::now();
         self.abort(act, point);
         let killed = begun.elapsed();
@@ -109,7 +120,6 @@ impl Story {
         assert_eq!(operation["state"], "succeeded", "{when}: {operation:#}");
         let taken = begun.elapsed();
         self.is_whole(&when);
-        self.note(before, &operation, Seen::Killed);
         println!(
             "{when}: {killed:?} to the kill, taken up in {:?}, whole in {:?}",
             taken - killed,
@@ -118,11 +128,11 @@ impl Story {
     }
 
     /// Notes an act as seen to work, on the cluster as it was before, or on the one that came of it.
-    fn note(&mut self, before: Option<Value>, operation: &Value, seen: Seen) {
-        if let (Some(cluster), Some(kind)) =
-            (before.or_else(|| self.home.cluster()), operation["kind"].as_str())
+    fn note(&mut self, before: Option<Subject>, operation: &Value, seen: Seen) {
+        if let (Some(subject), Some(kind)) =
+            (before.or_else(|| self.subject.clone()), operation["kind"].as_str())
         {
-            self.proofs.note(&Subject::of(&cluster), kind, seen);
+            self.proofs.note(&subject, kind, seen);
         }
     }
 
@@ -170,7 +180,10 @@ impl Story {
         let wrong = loop {
             let wrong = match self.home.cluster() {
                 None => return self.is_gone(when),
-                Some(cluster) => wrong_with(&cluster),
+                Some(cluster) => {
+                    self.subject = Some(Subject::of(&cluster));
+                    wrong_with(&cluster)
+                }
             };
             if wrong.is_none() || begun.elapsed() > PATIENCE {
                 break wrong;
@@ -187,6 +200,7 @@ impl Story {
     pub(super) fn is_gone(&mut self, when: &str) {
         assert_eq!(self.home.left_behind(), Vec::<String>::new(), "{when}");
         assert_eq!(self.home.vault_size(), self.empty_vault, "{when}: a password is left in the vault");
+        self.subject = None;
         self.before += self.ledger.len();
         self.ledger = Ledger::new(self.sharded);
     }

@@ -2,15 +2,29 @@
 
 use super::{killed_under_writes, words};
 use crate::home::Home;
+use serde_json::Value;
 
 const THREE: [&str; 4] = ["--topology", "primary-replica", "--nodes", "3"];
 
+/// The newest node of the first of these roles that any node has. The roles of a busy computer's nodes may be unknown at
+/// a first look.
+fn newest(home: &Home, roles: &[&str]) -> String {
+    let of = |cluster: &Value, role: &str| {
+        let nodes = cluster["nodes"].as_array().unwrap().iter().rfind(|n| n["role"] == role);
+        nodes.map(|n| n["name"].as_str().unwrap().to_owned())
+    };
+    let find = |cluster: &Value| roles.iter().find_map(|role| of(cluster, role));
+    let cluster = home.until(&format!("one of {roles:?}"), |cluster| find(cluster).is_some());
+    find(&cluster).unwrap()
+}
+
+/// One that does not lead, or where all of them do, any.
 fn last_replica(home: &Home) -> String {
-    home.nodes("replica").pop().unwrap()
+    newest(home, &["replica", "member"])
 }
 
 fn primary(home: &Home) -> String {
-    home.nodes("primary").pop().unwrap()
+    newest(home, &["primary"])
 }
 
 pub(super) fn add(_: &Home) -> Vec<String> {

@@ -13,12 +13,6 @@ use crate::home::{Home, create};
 const THREE: [&str; 6] = ["--service", "postgresql", "--topology", "primary-replica", "--nodes", "3"];
 const PAIR: [&str; 6] = ["--service", "postgresql", "--topology", "primary-replica", "--nodes", "2"];
 
-fn story() -> Story {
-    let mut story = Story::begin(false);
-    story.only_after = true;
-    story
-}
-
 fn make(_: &Home) -> Vec<String> {
     words(&create(&PAIR))
 }
@@ -45,22 +39,22 @@ fn asynchronous(_: &Home) -> Vec<String> {
 
 #[test]
 fn making_and_deleting_postgresql_can_be_killed_at_any_step() {
-    story().kill_everywhere(&[make, delete]);
+    Story::only_after().kill_everywhere(&[make, delete]);
 }
 
 #[test]
 fn postgresql_growing_shrinking_and_promoting_can_be_killed_at_any_step() {
-    under_writes(story(), &THREE, &[&[add, remove], &[promote]]);
+    under_writes(Story::only_after(), &THREE, &[&[add, remove], &[promote]]);
 }
 
 #[test]
 fn postgresql_drained_and_rebooted_can_be_killed_at_any_step() {
-    under_writes(story(), &THREE, &[&[drain, undrain], &[reboot_replica], &[reboot_primary]]);
+    under_writes(Story::only_after(), &THREE, &[&[drain, undrain], &[reboot_replica], &[reboot_primary]]);
 }
 
 #[test]
 fn new_passwords_and_copies_of_postgresql_can_be_killed_at_any_step() {
-    let mut story = story();
+    let mut story = Story::only_after();
     story.plainly(make);
     story.kill_everywhere(&[rotate]);
     story.kill_everywhere(&[resync]);
@@ -69,7 +63,7 @@ fn new_passwords_and_copies_of_postgresql_can_be_killed_at_any_step() {
 
 #[test]
 fn switches_and_parameters_of_postgresql_can_be_killed_at_any_step() {
-    let mut story = story();
+    let mut story = Story::only_after();
     story.plainly(make);
     story.kill_everywhere(&[disarm, arm]);
     story.kill_everywhere(&[synchronous, asynchronous]);

@@ -117,10 +117,10 @@ pub(super) fn own_addresses() -> bool {
 pub(super) fn ports_taken(ports: &[u16]) -> Vec<String> {
     // An address that no network of ours contains, so that our own servers are not in the way.
     let probe = if own_addresses() { Ipv4Addr::new(127, 19, 255, 254) } else { return Vec::new() };
-    let listeners = host::listeners();
-    ports
-        .iter()
-        .filter(|port| is_taken(SocketAddr::from((probe, **port))))
+    let mut taken = ports.iter().filter(|port| is_taken(SocketAddr::from((probe, **port)))).peekable();
+    // Who it is takes a reading of the kernel's whole table, and mostly nobody does.
+    let listeners = if taken.peek().is_some() { host::listeners() } else { Vec::new() };
+    taken
         .map(|port| {
             let who = listeners.iter().find(|l| l.port() == *port && l.ip().is_unspecified());
             who.map_or_else(|| format!("{probe}:{port}"), ToString::to_string)
