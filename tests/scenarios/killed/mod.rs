@@ -87,7 +87,7 @@ impl Story {
             let mut points = points(&operation);
             points.retain(|p| p.point == "after" || !self.only_after);
             due.push(points.into());
-            done.push((before, operation));
+            done.push((before.or_else(|| self.subject.clone()), operation));
         }
         while due.iter().any(|points| !points.is_empty()) {
             for (act, points) in acts.iter().zip(&mut due) {

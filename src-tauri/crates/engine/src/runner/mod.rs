@@ -58,7 +58,7 @@ pub(crate) fn launch(shared: &Arc<Shared>, row: OperationRow) {
             Some((operation.id.clone(), Busy { kind: operation.kind, title: operation.title.clone() }));
     }
     let id = operation.id.clone();
-    let owner = shared.clone();
+    let (owner, ours) = (shared.clone(), ended.subscribe());
     shared.tasks.spawn(async move {
         let run = Run { shared: owner.clone(), record, cancel, unwritten: Mutex::default() };
         tokio::select! {
@@ -68,7 +68,11 @@ pub(crate) fn launch(shared: &Arc<Shared>, row: OperationRow) {
                 // Whoever waits hears it now, also when it cannot be written down.
                 ended.send_replace(true);
                 run.written().await;
-                owner.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                let mut running = owner.running.lock().unwrap_or_else(PoisonError::into_inner);
+                // Whoever heard of the end may have taken the operation up again by now.
+                if running.get(&id).is_some_and(|r| r.ended.same_channel(&ours)) {
+                    running.remove(&id);
+                }
             } => {}
         }
         ended.send_replace(true);
