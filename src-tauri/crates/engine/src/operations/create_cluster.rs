@@ -105,15 +105,15 @@ async fn prove(cx: StepContext) -> Result<()> {
     Ok(())
 }
 
-/// Looks at the cluster: transient until every node that should serve is healthy. Nobody else puts anything right while a
-/// change is under way.
+/// Looks at the cluster: transient until every node that should serve is healthy. While it is not, what can be put right
+/// is: nobody else does while a change is under way.
 pub(super) async fn expect_healthy(cx: &StepContext) -> Result<()> {
     let seen = crate::watch::look(&cx.shared, &cx.cluster).await?;
-    crate::watch::heal(&cx.context().await?, cx.driver()?.as_ref(), &seen).await;
     let spec = cx.spec()?;
     for node in spec.nodes.iter().filter(|n| !n.drained) {
         let found = seen.node(&node.id);
         if found.is_none_or(|n| n.health != Health::Healthy) {
+            crate::watch::heal(&cx.context().await?, cx.driver()?.as_ref(), &seen).await;
             let why = found
                 .and_then(|n| n.detail.clone())
                 .unwrap_or_else(|| "it is not known how it is".to_owned());
