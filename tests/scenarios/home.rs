@@ -150,6 +150,11 @@ impl Home {
     }
     /// The process of a node's unit (`redis`, `sentinel`, `haproxy`), from the machine's own note.
     pub(crate) fn pid(&self, node: Option<&str>, unit: &str) -> u32 {
+        self.find_pid(node, unit)
+            .unwrap_or_else(|| panic!("no unit {unit} of {node:?} is noted in {}", self.path.display()))
+    }
+    /// Nothing between a unit's death and its next start.
+    pub(crate) fn find_pid(&self, node: Option<&str>, unit: &str) -> Option<u32> {
         let machines = std::fs::read_dir(self.path.join("machines")).unwrap().flatten();
         for machine in machines.map(|e| e.path()) {
             let note = |file: &str| -> Option<Value> {
@@ -160,10 +165,10 @@ impl Home {
             if let Some(pid) =
                 note(&format!("units/{unit}.json")).filter(|_| of_node()).as_ref().and_then(pid_in)
             {
-                return pid;
+                return Some(pid);
             }
         }
-        panic!("no unit {unit} of {node:?} is noted in {}", self.path.display());
+        None
     }
     /// All that a home without clusters must not have.
     pub(crate) fn left_behind(&self) -> Vec<String> {

@@ -18,10 +18,10 @@ pub(crate) const PROGRAM: &str = "patroni";
 pub(crate) const PORT: u16 = 8008;
 pub(crate) const FOLDER: &str = "patroni";
 const CONF: &str = "patroni/patroni.yml";
-const GUARD: &str = "patroni/guard.sh";
+const GUARD: &str = "patroni/guard.py";
 const LAUNCH: &str = "patroni/launch.py";
 const PIPE: &str = "patroni/life";
-const GUARD_TEXT: &str = include_str!("guard.sh");
+const GUARD_TEXT: &str = include_str!("guard.py");
 const LAUNCH_TEXT: &str = include_str!("launch.py");
 
 /// The election's timings, in seconds. `loop_wait + 2·retry ≤ ttl`.
@@ -234,12 +234,14 @@ pub(crate) async fn start(cx: &ClusterContext, node: &NodeSpec, part: Part) -> R
     }
     let software = write(cx, node, part).await?;
     let text = |path: &str| machine.path(path).to_string_lossy().into_owned();
+    // Isolated: what a person set for their own Python is not for this one.
+    let python = ["python3", "-I", "-S"].map(str::to_owned);
     let args = [text(GUARD), text(PIPE), text(config::DATA), software.patroni, text(LAUNCH), text(CONF)];
     machine
         .start(&UnitSpec {
             name: UNIT.to_owned(),
-            program: "/bin/bash".into(),
-            args: args.into(),
+            program: "/usr/bin/env".into(),
+            args: python.into_iter().chain(args).collect(),
             memory_bytes: Some(machine.plan().memory_bytes),
             stop_grace: STOP_GRACE,
             restart: true,

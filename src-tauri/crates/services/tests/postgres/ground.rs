@@ -247,7 +247,7 @@ impl Ground {
     /// Sends a signal to Patroni itself, not to its guard.
     pub(crate) fn signal_patroni(&self, ordinal: u16, signal: Signal) {
         Self::signal(
-            self.pids(ordinal, |line| line.contains("launch.py") && !line.contains("guard.sh")),
+            self.pids(ordinal, |line| line.contains("launch.py") && !line.contains("guard.py")),
             signal,
         );
     }
