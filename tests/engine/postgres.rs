@@ -164,8 +164,7 @@ impl Ground {
             for node in nodes {
                 found.extend(self.pids(node, &fits).await);
             }
-            found.retain(|pid| !met.contains(pid));
-            found.retain(|pid| kill(signal, *pid));
+            found.retain(|pid| !met.contains(pid) && kill(signal, *pid));
             let all = found.is_empty() || matches!(harm, Harm::Killed);
             met.extend(found);
             if all {

@@ -20,7 +20,11 @@ def now():
 
 
 def say(text):
-    print('guard: ' + text, file=sys.stderr, flush=True)
+    """A log that cannot be written, on a full disk, ends nothing; nor does one that is written just when a signal comes."""
+    try:
+        os.write(2, ('guard: %s\n' % text).encode())
+    except OSError:
+        pass
 
 
 def send(pid, sign):
@@ -28,6 +32,19 @@ def send(pid, sign):
         os.kill(pid, sign)
     except ProcessLookupError:
         pass
+
+
+def children(pid):
+    """Their numbers; empty where they cannot be found out: then they notice by themselves that they are alone."""
+    try:
+        with open('/proc/%d/task/%d/children' % (pid, pid)) as file:
+            found = file.read()
+    except OSError:
+        try:
+            found = subprocess.run(['pgrep', '-P', str(pid)], stdout=subprocess.PIPE, text=True, timeout=2).stdout
+        except (OSError, subprocess.SubprocessError):
+            found = ''
+    return [int(child) for child in found.split()]
 
 
 class Guard:
@@ -68,13 +85,8 @@ class Guard:
             return
         # Stopped it starts no more, and the numbers of those that ended stay theirs.
         send(pid, signal.SIGSTOP)
-        try:
-            with open('/proc/%d/task/%d/children' % (pid, pid)) as file:
-                children = file.read()
-        except OSError:
-            children = subprocess.run(['pgrep', '-P', str(pid)], stdout=subprocess.PIPE, text=True).stdout
-        for child in children.split():
-            send(int(child), signal.SIGKILL)
+        for child in children(pid):
+            send(child, signal.SIGKILL)
         send(pid, signal.SIGKILL)
 
     def look(self, *_signal):
