@@ -1,6 +1,7 @@
 //! The services room: one folder per family, the same file names in each. A family knows how its servers are
 //! configured, formed into a cluster, watched and changed; it never learns who provides the machines.
 
+mod aside;
 pub mod haproxy;
 mod measure;
 pub mod mysql;

@@ -4,7 +4,7 @@ use crate::{
     facade::Result,
     step::{Step, StepContext, step},
 };
-use clusterdeck_domain::NodeId;
+use clusterdeck_domain::{NodeId, Role};
 use clusterdeck_driver::DriverError;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -23,7 +23,11 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     let [out, back, wait, mark, unmark, halt] = std::array::from_fn(|_| plan.node.clone());
     vec![
         step("leave-service", format!("Send nothing new to {name}"), move |cx| {
-            leave_service(cx, out.clone())
+            let node = out.clone();
+            async move {
+                leave_service(cx.clone(), node.clone()).await?;
+                still_follows(&cx, &node).await
+            }
         })
         .undo(move |cx| enter_service(cx, back.clone())),
         step("wait", "Wait for open connections", move |cx| wait_for_connections(cx, wait.clone()))
@@ -44,6 +48,17 @@ pub(super) async fn leave_service(cx: StepContext, node: NodeId) -> Result<()> {
         Err(error) => return Err(error.into()),
     }
     Ok(cx.shared.gateway.drain(&context, &node).await?)
+}
+
+/// It may have been elected since the preview. Asked when it is no candidate any more, so the answer stays true.
+pub(super) async fn still_follows(cx: &StepContext, node: &NodeId) -> Result<()> {
+    let seen = crate::watch::look(&cx.shared, &cx.cluster).await?;
+    if !matches!(seen.node(node).and_then(|n| n.role), Some(Role::Primary | Role::ShardPrimary)) {
+        return Ok(());
+    }
+    let context = cx.context().await?;
+    let what = format!("{} leads by now", context.node(node)?.name);
+    Err(DriverError::rejected(what, "nothing was stopped; promote another node first").into())
 }
 
 pub(super) async fn enter_service(cx: StepContext, node: NodeId) -> Result<()> {

@@ -4,7 +4,7 @@
 use crate::{
     facade::Result,
     operations::{
-        drain_node::{enter_service, leave_service, stop, wait_for_connections},
+        drain_node::{enter_service, leave_service, still_follows, stop, wait_for_connections},
         undrain_node::catch_up,
     },
     step::{Step, StepContext, step},
@@ -66,6 +66,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     }
     let [out, back, wait, end, join, enter] = std::array::from_fn(|_| plan.node.clone());
     let (start, up) = (plan.clone(), plan.clone());
+    let follows = plan.role == Part::Replica;
     let mut steps = Vec::new();
     if plan.role == Part::Primary {
         steps.push(
@@ -84,7 +85,8 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
                 let node = out.clone();
                 async move {
                     can_start_again(&cx, &node).await?;
-                    leave_service(cx, node).await
+                    leave_service(cx.clone(), node.clone()).await?;
+                    if follows { still_follows(&cx, &node).await } else { Ok(()) }
                 }
             })
             .undo(move |cx| enter_service(cx, back.clone())),
@@ -130,21 +132,32 @@ async fn aside(cx: StepContext) -> Result<()> {
     Ok(cx.driver()?.disarm_failover(&context).await?)
 }
 
-/// A large data set takes its time to load: there is no measure of it, so the deadline of the step is all there is.
+/// A large data set takes its time to load: there is no measure of it, so the deadline of the step is all there is. A server
+/// that has ended will not answer, however long we wait.
 async fn leads_again(cx: StepContext, node: NodeId) -> Result<()> {
     let seen = crate::watch::look(&cx.shared, &cx.cluster).await?;
-    let found = seen.node(&node).filter(|n| n.state == NodeState::Running);
-    match found.and_then(|n| n.role) {
+    let found = seen.node(&node);
+    if let Some(ended) = found.filter(|n| n.state == NodeState::Crashed) {
+        let why = ended.detail.clone().unwrap_or_else(|| "the log of its unit says why".to_owned());
+        return Err(DriverError::rejected("its server ended instead of taking writes", why).into());
+    }
+    match found.filter(|n| n.state == NodeState::Running).and_then(|n| n.role) {
         Some(role) if role.takes_writes() => Ok(()),
         _ => Err(DriverError::transient("it does not take writes yet").into()),
     }
 }
 
+/// As what it was, unless somebody else leads by now.
 async fn start_again(cx: StepContext, plan: Plan) -> Result<()> {
     let context = cx.context().await?;
-    let start_as = match (plan.role, plan.follows) {
-        (Part::Primary, _) => StartAs::Primary,
-        (Part::Replica, Some(primary)) if context.spec.shards == 0 => StartAs::ReplicaOf(primary),
+    let seen = crate::watch::look(&cx.shared, &cx.cluster).await?;
+    let leads = seen.primary().map(|n| n.node.clone()).filter(|leader| *leader != plan.node);
+    let start_as = match (plan.role, leads, plan.follows) {
+        _ if context.spec.shards > 0 => StartAs::Member,
+        (Part::Primary, None, _) => StartAs::Primary,
+        (Part::Primary | Part::Replica, Some(primary), _) | (Part::Replica, None, Some(primary)) => {
+            StartAs::ReplicaOf(primary)
+        }
         _ => StartAs::Member,
     };
     Ok(cx.driver()?.start_node(&context, context.node(&plan.node)?, &start_as).await?)

@@ -8,15 +8,16 @@ use super::{
     survey,
     unit::{UNIT, write_watch_conf},
 };
-use crate::wait::{Look, until};
+use crate::{
+    aside::{Aside, Held},
+    wait::{Look, until},
+};
 use clusterdeck_domain::{NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs, Traffic};
 use std::time::Duration;
 
-/// Where a replica's data waits until its fresh copy follows.
-const WAITING: &str = "mysql/data.before-copy";
-/// Where data lies that holds transactions nobody else has, until the next resync.
-pub(crate) const SET_ASIDE: &str = "mysql/data.old";
+const ASIDE: Aside =
+    Aside { data: config::DATA, waiting: "mysql/data.before-copy", kept: &["mysql/data.old"] };
 /// Until every replica has the accounts as they are now.
 const ACCOUNTS_ARRIVE_WITHIN: Duration = Duration::from_secs(20);
 
@@ -48,35 +49,19 @@ pub(crate) async fn resync(
     let machine = cx.machine(node)?;
     let place =
         |of: &NodeSpec| answers.iter().find(|a| a.node.id == of.id).and_then(|a| a.place.as_ref().ok());
-    let diverged = place(node).is_some_and(|p| p.diverged(place(primary)));
+    let held = Held::of(place(node).map(|p| p.diverged(place(primary))));
     // What cannot be started again is not stopped.
     flavour::software(&cx.spec, machine.as_ref()).await?;
     progress.note(&format!("stopping {}", node.name));
     copy::end(cx, node).await?;
     machine.stop(UNIT).await?;
-    if machine.exists(WAITING).await? {
-        // An earlier attempt came this far.
+    if ASIDE.put_away(machine.as_ref(), held, &primary.name).await? {
         machine.remove(config::DATA).await?;
-    } else if machine.exists(config::DATA).await? {
-        if diverged {
-            machine.remove(SET_ASIDE).await?;
-        }
-        machine.rename(config::DATA, if diverged { SET_ASIDE } else { WAITING }).await?;
     }
     start_node(cx, node, &StartAs::ReplicaOf(primary.id.clone())).await?;
     caught_up(cx, node, primary, progress).await?;
     note::write(cx, node, &note::agreed(cx).await?).await?;
-    machine.remove(WAITING).await?;
-    if diverged {
-        let at = machine.path(SET_ASIDE);
-        return Ok(Some(format!(
-            "It held transactions that {} lacks. Its old data is kept in {} until the next resync.",
-            primary.name,
-            at.display()
-        )));
-    }
-    machine.remove(SET_ASIDE).await?;
-    Ok(None)
+    ASIDE.done(machine.as_ref()).await
 }
 
 /// Writes the accounts as `cx.secrets` wants them and waits until every server has them.

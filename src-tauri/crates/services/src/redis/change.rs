@@ -3,17 +3,15 @@
 use super::{
     config::{self, ACL, DATA},
     flavour,
-    form::{SET_ASIDE, UNIT, answering, caught_up, edit, set_aside, start_node},
+    form::{ASIDE, UNIT, answering, caught_up, edit, start_node},
     sentinel,
     session::{Session, command},
     shards, survey,
 };
+use crate::aside::Held;
 use clusterdeck_domain::{NodeKind, NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs};
 use futures::future::join_all;
-
-/// Where a replica's data waits until its fresh copy streams.
-const WAITING: &str = "redis/data.before-copy";
 
 /// Sets one directive, running and on disk. A server that does not answer reads it when it starts.
 async fn set(cx: &ClusterContext, node: &NodeSpec, name: &str, value: &str) -> Result<()> {
@@ -98,41 +96,25 @@ pub(crate) async fn resync(
     }
     let machine = cx.machine(node)?;
     let lead = survey::ask(cx, primary).await?;
-    let diverged = survey::ask(cx, node).await.is_ok_and(|place| place.keys > 0 && !place.is_part_of(&lead));
+    let own = survey::ask(cx, node).await.ok();
+    let held = Held::of(own.map(|place| place.keys > 0 && !place.is_part_of(&lead)));
     // What cannot be started again is not stopped.
     flavour::software(&cx.spec, machine.as_ref()).await?;
     progress.note(&format!("stopping {}", node.name));
     machine.stop(UNIT).await?;
-    if machine.exists(WAITING).await? {
-        // An earlier attempt came this far: what lies in the data folder is a part of a copy.
+    if ASIDE.put_away(machine.as_ref(), held, &primary.name).await? {
         machine.remove(DATA).await?;
-    } else if diverged {
-        set_aside(machine.as_ref()).await?;
-    } else if machine.exists(DATA).await? {
-        machine.rename(DATA, WAITING).await?;
     }
     if cx.spec.topology == Topology::Sharded {
         // Its name in the cluster and its place in it are no data.
-        for from in [WAITING, SET_ASIDE[0]] {
+        for from in [ASIDE.waiting, ASIDE.kept[0]] {
             keep_membership(cx, node, from).await?;
         }
     }
     start_node(cx, node, &start_as).await?;
     answering(cx, node).await?;
     caught_up(cx, node, primary, progress).await?;
-    machine.remove(WAITING).await?;
-    if diverged {
-        let at = machine.path(SET_ASIDE[0]);
-        return Ok(Some(format!(
-            "It held writes that {} lacks. Its old data is kept in {} until the next resync.",
-            primary.name,
-            at.display()
-        )));
-    }
-    for old in SET_ASIDE {
-        machine.remove(old).await?;
-    }
-    Ok(None)
+    ASIDE.done(machine.as_ref()).await
 }
 
 async fn keep_membership(cx: &ClusterContext, node: &NodeSpec, from: &str) -> Result<()> {

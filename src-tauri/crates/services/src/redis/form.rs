@@ -7,7 +7,10 @@ use super::{
     session::{Session, address},
     shards, survey,
 };
-use crate::wait::{Look, until};
+use crate::{
+    aside::Aside,
+    wait::{Look, until},
+};
 use clusterdeck_domain::{NodeId, NodeKind, NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, Progress, Result, StartAs, UnitSpec};
 use futures::future::join_all;
@@ -19,9 +22,9 @@ use tokio::{
 
 /// The unit.
 pub(crate) const UNIT: &str = "redis";
-/// Where data lies that may hold writes nobody else has, newest first, until the next resync. A third one would fill the
-/// disk, so the oldest goes.
-pub(crate) const SET_ASIDE: [&str; 2] = ["redis/data.old-1", "redis/data.old-2"];
+/// Two copies may stay; a third one would fill the disk.
+pub(crate) const ASIDE: Aside =
+    Aside { data: DATA, waiting: "redis/data.before-copy", kept: &["redis/data.old-1", "redis/data.old-2"] };
 /// The voters need some 2.6 s to replace a dead primary, a hung one 3.1 s. It must not come back by itself before.
 const FAILOVER_FIRST: Duration = Duration::from_secs(8);
 /// A server that is asked to end writes its snapshot first.
@@ -92,17 +95,7 @@ async fn set_aside_what_nobody_else_may_have(cx: &ClusterContext, node: &NodeSpe
     if !was_primary || !machine.exists(DATA).await? {
         return Ok(());
     }
-    set_aside(machine.as_ref()).await
-}
-
-/// Moves the data out of the way of a fresh copy.
-pub(crate) async fn set_aside(machine: &dyn Machine) -> Result<()> {
-    let [newest, older] = SET_ASIDE;
-    if machine.exists(newest).await? {
-        machine.remove(older).await?;
-        machine.rename(newest, older).await?;
-    }
-    machine.rename(DATA, newest).await
+    ASIDE.keep(machine.as_ref()).await
 }
 
 /// Stops a node's server; it writes its data to disk first.

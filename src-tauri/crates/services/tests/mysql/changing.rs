@@ -148,8 +148,23 @@ async fn a_replica_that_wrote_by_itself_is_not_promoted_and_a_resync_sets_its_da
     ground.seen("it must be seen again", |seen| seen.nodes[1].diverged).await;
     let joined = ground.driver.join(&ground.cx, ground.node(2), &Progress::silent()).await;
     assert!(joined.unwrap_err().to_string().contains("lacks"), "it does not join");
+    // Cut off as soon as its data is out of the way, and again later: what comes after does not take the copy for its data.
+    for later in [0, 300] {
+        let put_away = async {
+            while !ground.machine(2).exists("mysql/data.before-copy/why").await.unwrap() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(later)).await;
+        };
+        let silent = Progress::silent();
+        tokio::select! {
+            done = ground.driver.resync(&ground.cx, ground.node(2), &silent) => panic!("not cut off: {done:?}"),
+            () = put_away => {}
+        }
+    }
     let note = ground.driver.resync(&ground.cx, ground.node(2), &Progress::silent()).await.unwrap();
     assert!(note.is_some_and(|note| note.contains("data.old")), "its data is kept");
+    assert!(ground.machine(2).exists("mysql/data.old/errant").await.unwrap(), "with what it wrote");
     let seen = ground.healthy().await;
     assert!(!seen.nodes[1].diverged);
     assert_eq!(ground.count(2, "t").await, 11);

@@ -83,8 +83,21 @@ async fn a_replica_copies_everything_again_and_diverged_data_is_kept() {
         crate::ground::say(&mut alone, "REPLICAOF 127.0.0.1 1").await.unwrap();
         let diverged = ground.observe().await;
         assert!(diverged.nodes[1].diverged, "{:?}", diverged.nodes[1]);
+        // Cut off as soon as its data is out of the way: the next attempt does not take a part of a copy for its data.
+        let put_away = async {
+            while !ground.machine(2).exists("redis/data.before-copy/why").await.unwrap() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let silent = Progress::silent();
+        tokio::select! {
+            done = ground.driver.resync(&ground.cx, ground.node(2), &silent) => panic!("not cut off: {done:?}"),
+            () = put_away => {}
+        }
+        ground.machine(2).create_dir("redis/data/appendonlydir").await.unwrap();
         let note = ground.driver.resync(&ground.cx, ground.node(2), &Progress::silent()).await.unwrap();
         assert!(note.is_some_and(|n| n.contains("data.old-1")), "where its own data is kept is told");
+        assert!(!ground.machine(2).exists("redis/data.old-2").await.unwrap(), "and only once");
         assert!(ground.machine(2).exists("redis/data.old-1/appendonlydir").await.unwrap());
         ground.driver.arm_failover(&ground.cx, None).await.unwrap();
         ground.healthy().await;
