@@ -93,3 +93,24 @@ async fn a_cancelled_operation_is_taken_back() {
     }
     assert_eq!(lab.complaints().await, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_replica_that_leads_by_the_time_it_would_be_stopped_goes_on() {
+    for change in
+        [Change::DrainNode { node: "demo-2".to_owned() }, Change::RebootNode { node: "demo-2".to_owned() }]
+    {
+        let before = vec![create(Topology::PrimaryReplica, 2, 0)];
+        let mut lab = set_the_stage(&Story { name: "elected", before, change: change.clone() }).await;
+        lab.kill_at(Some(Kill::Before(2)));
+        let operation = lab.begin(change.clone()).await.unwrap();
+        lab.until_killed_or_done().await;
+        assert!(!lab.world.log().contains(&"stop_node".to_owned()), "it was not stopped yet");
+        lab.world.fail_over();
+        lab.restart().await;
+        lab.settle().await;
+        let ended = lab.engine.operation(&operation.id).await.unwrap();
+        assert_eq!(ended.state, OperationState::Failed, "{change:?}: {ended:#?}");
+        assert!(!lab.world.log().contains(&"stop_node".to_owned()), "{change:?}: {:?}", lab.world.log());
+        assert_eq!(lab.complaints().await, Vec::<String>::new(), "{change:?}");
+    }
+}
