@@ -72,6 +72,10 @@ pub(crate) fn local_parameters(cx: &ClusterContext, machine: &dyn Machine) -> Va
         // A replica that lost its primary looks for the next one so often; the server's own 5 s would make a primary that
         // waits for a synchronous replica wait that much longer.
         "wal_retrieve_retry_interval": "500ms",
+        // A synchronous replica that fell silent holds up all writes until the primary notices, and only then another one is
+        // waited for. The server's own 60 s were what a cut between the two cost.
+        "wal_sender_timeout": "5s",
+        "wal_receiver_timeout": "5s",
         // A client that went away without a word keeps its locks until somebody notices.
         "tcp_keepalives_idle": 30,
         "tcp_keepalives_interval": 10,

@@ -29,7 +29,7 @@ pub(crate) struct Ground {
     provider: Box<dyn Provider>,
     /// The image its machines are made from, where they are made from one.
     image: Option<&'static str>,
-    _engine: Option<containers::Ground>,
+    engine: Option<containers::Ground>,
     pub(crate) driver: Postgres,
     pub(crate) gateway: Haproxy,
     pub(crate) cx: ClusterContext,
@@ -107,7 +107,7 @@ impl Ground {
         let secrets = Secrets { current: current.collect(), next: None };
         let cx = ClusterContext { spec, machines: BTreeMap::new(), secrets };
         let gateway = Haproxy::new();
-        let mut ground = Self { provider, image, _engine: engine, driver, gateway, cx, home };
+        let mut ground = Self { provider, image, engine: engine, driver, gateway, cx, home };
         let mut gateway = ground.request("demo-gateway", 0);
         gateway.image = Some("docker.io/library/haproxy:3.0".to_owned());
         ground.cx.spec.gateway = Some(ground.machine_for(&gateway).await);
@@ -120,6 +120,10 @@ impl Ground {
         ground
     }
 
+    /// What the engine of containers says.
+    pub(crate) fn podman(&self, args: &[&str]) -> String {
+        self.engine.as_ref().expect("it is in containers").podman(args)
+    }
     fn request(&self, name: &str, slot: u16) -> MachineRequest {
         MachineRequest {
             id: MachineId::new(id()),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cut;
 mod fencing;
 mod ground;
 mod life;
