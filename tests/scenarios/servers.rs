@@ -132,3 +132,18 @@ fn after_a_restart_of_the_computer_a_cluster_is_up_again_with_every_write() {
 fn after_a_restart_of_the_computer_a_sharded_cluster_is_up_again_with_every_write() {
     computer_restarts(&["--topology", "sharded", "--shards", "3", "--nodes", "6"], true);
 }
+
+/// `node shell` becomes the client: nobody types a password, and none is in an argument.
+#[test]
+fn each_services_own_client_is_signed_in() {
+    for (service, words, says) in [
+        ("redis", &["acl", "whoami"][..], "default"),
+        ("postgresql", &["-Atc", "SELECT current_user"], "app"),
+        ("mysql", &["-N", "-e", "SELECT USER()"], "app@"),
+    ] {
+        let home = Home::new();
+        home.ask(&["cluster", "create", "demo", "--service", service, "--topology", "single", "--yes"]);
+        let said = home.run(&[&["node", "shell", "demo-1", "--"], words].concat()).status(0);
+        assert!(said.out.starts_with(says), "{service}: {said}");
+    }
+}

@@ -21,10 +21,12 @@ mod unit;
 
 use crate::{measure::Readings, tls};
 use async_trait::async_trait;
-use clusterdeck_domain::{ClusterObserved, NodeId, NodeSpec, Sensitive, ServiceKind};
+use clusterdeck_domain::{ClusterObserved, ClusterSpec, NodeId, NodeSpec, Sensitive, ServiceKind};
 use clusterdeck_driver::{
-    ClusterContext, DriverError, HandOver, Listener, Progress, Result, ServiceDriver, StartAs, Switch,
+    ClientCommand, ClusterContext, DriverError, HandOver, Listener, Progress, Result, ServiceDriver, StartAs,
+    Switch,
 };
+use std::net::IpAddr;
 
 /// The driver of the family.
 #[derive(Debug, Default)]
@@ -61,6 +63,16 @@ impl ServiceDriver for Mysql {
     }
     fn database(&self, _service: ServiceKind) -> Option<&'static str> {
         Some(accounts::PEOPLE)
+    }
+    fn client(&self, spec: &ClusterSpec, host: IpAddr, port: u16) -> Option<ClientCommand> {
+        let program = match flavour::Flavour::of(&spec.version) {
+            flavour::Flavour::MariaDb => "mariadb",
+            flavour::Flavour::MySql => "mysql",
+        };
+        let (host, port) = (format!("--host={host}"), format!("--port={port}"));
+        let user = format!("--user={}", accounts::PEOPLE);
+        let args = ["--protocol=tcp", &host, &port, &user, accounts::PEOPLE];
+        Some(ClientCommand::new(program, &args, "MYSQL_PWD"))
     }
     fn server_unit(&self) -> &'static str {
         unit::UNIT

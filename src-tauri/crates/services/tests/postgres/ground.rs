@@ -107,7 +107,7 @@ impl Ground {
         let secrets = Secrets { current: current.collect(), next: None };
         let cx = ClusterContext { spec, machines: BTreeMap::new(), secrets };
         let gateway = Haproxy::new();
-        let mut ground = Self { provider, image, engine: engine, driver, gateway, cx, home };
+        let mut ground = Self { provider, image, engine, driver, gateway, cx, home };
         let mut gateway = ground.request("demo-gateway", 0);
         gateway.image = Some("docker.io/library/haproxy:3.0".to_owned());
         ground.cx.spec.gateway = Some(ground.machine_for(&gateway).await);
