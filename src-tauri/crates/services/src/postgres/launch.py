@@ -13,8 +13,13 @@ believed in that primary until both woke (measured: 12.4 to 14.9 s without write
 
 From 3.1 on it raises a lock's time to live to 20 s, whatever was chosen, and only says so in its log: a dead or silent
 primary then costs over 20 s (measured: 22.3 s). What is chosen here is checked where it is chosen.
+
+Voters that lose their leader give every lock its whole time again. So the node that leads the cluster does not lead its
+voters: when it dies the others need not agree on both, one after the other (measured: 7 to 11 s instead of 5 to 7 s).
 """
 import sys
+
+LOOKS_EVERY_S = 3
 
 
 def version():
@@ -75,11 +80,63 @@ def never_take_the_lock_of_another():
     etcd3.Etcd3._update_leader = etcd3.catch_return_false_exception(update_leader)
 
 
+def hand_on_the_lead_of_the_voters(path):
+    """Looks every few seconds; the voter beside us is asked, and one that does not answer leads nobody."""
+    import base64
+    import json
+    import ssl
+    import threading
+    import time
+    import urllib.request
+
+    def look():
+        with open(path) as file:
+            conf = json.load(file)
+        voters, own = conf['etcd3'], conf['restapi']['connect_address'].rsplit(':', 1)[0]
+        beside = [host for host in voters['hosts'] if host.rsplit(':', 1)[0] == own]
+        if not beside:
+            return
+        trust = ssl.create_default_context(cafile=voters['cacert'])
+        trust.load_cert_chain(voters['cert'], voters['key'])
+
+        def ask(what, **fields):
+            request = urllib.request.Request('https://%s/v3/%s' % (beside[0], what), json.dumps(fields).encode())
+            with urllib.request.urlopen(request, timeout=2, context=trust) as answer:
+                return json.load(answer)
+
+        status = ask('maintenance/status')
+        us = status['header']['member_id']
+        if status.get('leader') != us:
+            return
+        lock = base64.b64encode((conf['namespace'] + conf['scope'] + '/leader').encode()).decode()
+        holder = ask('kv/range', key=lock).get('kvs')
+        if not holder or base64.b64decode(holder[0]['value']).decode() != conf['name']:
+            return
+        for member in ask('cluster/member/list')['members']:
+            if member['ID'] != us and member.get('name') and not member.get('isLearner'):
+                try:
+                    ask('maintenance/transfer-leadership', targetID=member['ID'])
+                    return
+                except OSError:
+                    pass  # That one does not answer; the next may.
+
+    def go_on():
+        while True:
+            time.sleep(LOOKS_EVERY_S)
+            try:
+                look()
+            except Exception:
+                pass  # Voters that are silent or have no leader are Patroni's to complain of.
+
+    threading.Thread(target=go_on, daemon=True).start()
+
+
 if __name__ == '__main__':
     look_often()
     let_watches_be_ended()
     keep_to_the_timings()
     if version() < (3, 0, 3):
         never_take_the_lock_of_another()
+    hand_on_the_lead_of_the_voters(sys.argv[1])
     from patroni.__main__ import main
     sys.exit(main())

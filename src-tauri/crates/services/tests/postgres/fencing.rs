@@ -68,3 +68,42 @@ async fn a_patroni_that_hangs_or_dies_never_leaves_two_nodes_that_take_writes() 
     repair(&ground, &second).await;
     ground.healthy().await;
 }
+
+/// The node whose voter leads the voters, as they say themselves.
+fn leads_the_voters(ground: &Ground) -> Option<u16> {
+    const ASK: &str = "import json, ssl, sys, urllib.request as u\n\
+        trust = ssl.create_default_context(cafile=sys.argv[2] + '/ca.crt')\n\
+        trust.load_cert_chain(sys.argv[2] + '/node.crt', sys.argv[2] + '/node.key')\n\
+        said = json.load(u.urlopen(u.Request(sys.argv[1], b'{}'), timeout=2, context=trust))\n\
+        sys.exit(0 if said['leader'] == said['header']['member_id'] else 3)";
+    (1..=3).find(|ordinal| {
+        let machine = ground.machine(*ordinal);
+        let at = format!("https://{}:{}/v3/maintenance/status", machine.address(), machine.port(2379));
+        let mut ask = std::process::Command::new("python3");
+        let asked = ask.args(["-c", ASK, &at]).arg(machine.path("tls")).output().unwrap();
+        assert!(matches!(asked.status.code(), Some(0 | 3)), "{}", String::from_utf8_lossy(&asked.stderr));
+        asked.status.success()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_leads_the_cluster_does_not_lead_its_voters() {
+    let ground = Ground::new(Topology::PrimaryReplica, 3).await;
+    for round in 0..3 {
+        let seen = ground.healthy().await;
+        let primary = ground.primary(&seen).ordinal;
+        let begun = Instant::now();
+        let leads = loop {
+            let leads = leads_the_voters(&ground);
+            if leads.is_some_and(|other| other != primary) {
+                break leads;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{primary} leads the cluster, and {leads:?} the voters");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        println!("{primary} leads the cluster, {leads:?} the voters, after {:?}", begun.elapsed());
+        if round < 2 {
+            crate::life::promote(&ground, leads.unwrap()).await;
+        }
+    }
+}

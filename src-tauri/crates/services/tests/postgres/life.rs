@@ -4,7 +4,7 @@ use crate::ground::Ground;
 use clusterdeck_domain::{NodeKind, Topology};
 use clusterdeck_driver::{Gateway as _, Progress, ServiceDriver as _, StartAs, Switch};
 
-async fn promote(ground: &Ground, ordinal: u16) -> f64 {
+pub(crate) async fn promote(ground: &Ground, ordinal: u16) -> f64 {
     let (cx, target) = (ground.cx.clone(), ground.node(ordinal).id.clone());
     ground.driver.disarm_failover(&ground.cx).await.unwrap();
     let switch = move || {
