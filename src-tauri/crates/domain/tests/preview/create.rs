@@ -218,6 +218,7 @@ fn missing_software_comes_with_the_command_that_installs_it() {
         program: "redis-server".to_owned(),
         purpose: "the server".to_owned(),
         install: Some("apt-get install redis-server".to_owned()),
+        elsewhere: None,
     }];
     let refused = see_on(&capacity, wish());
     blocked(&refused, &["software-missing"]);

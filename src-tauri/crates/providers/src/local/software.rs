@@ -4,11 +4,12 @@ use crate::{
     disk,
     version::{numbers, option, parse},
 };
-use clusterdeck_driver::Software;
+use clusterdeck_driver::{Carried, Extension, Software};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs,
+    io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
@@ -96,6 +97,23 @@ impl Finder {
             }
         }
         found.sort_by_key(|s| std::cmp::Reverse(numbers(&s.version)));
+        found
+    }
+
+    /// Where an extension describes itself beside its program, that of the newest carrier first.
+    pub(super) async fn find_extension(&self, extension: &Extension) -> Vec<Carried> {
+        let mut found = Vec::new();
+        for by in self.find(extension.beside).await {
+            // The folder that the program really lies in: a link's neighbours are others.
+            let Some(folder) = by.path.canonicalize().ok().and_then(|p| p.parent().map(Path::to_owned))
+            else {
+                continue;
+            };
+            let said = extension.files_beside(&by.version).find_map(|file| description(&folder.join(file)));
+            if let Some(version) = said.and_then(|said| extension.version_in(&said)) {
+                found.push(Carried { version, by });
+            }
+        }
         found
     }
 
@@ -210,6 +228,13 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
     }
     found.retain(|dir| dir.is_dir());
     found
+}
+
+/// The beginning of a file in which an extension describes itself.
+fn description(path: &Path) -> Option<String> {
+    let mut said = Vec::new();
+    fs::File::open(path).ok()?.take(ANSWER_BYTES).read_to_end(&mut said).ok()?;
+    Some(String::from_utf8_lossy(&said).into_owned())
 }
 
 async fn ask(path: &Path, option: &str) -> Option<String> {

@@ -106,9 +106,11 @@ pub(in crate::preview) fn software(capacity: &Capacity) -> impl Iterator<Item = 
     capacity.missing.iter().map(|m| {
         let finding =
             Finding::new("software-missing", format!("{} is not installed ({}).", m.program, m.purpose));
-        match &m.install {
-            Some(command) => finding.hint(command.clone()),
-            None => finding.hint(format!("Install {} so that it is found in the PATH.", m.program)),
+        match (&m.install, &m.elsewhere) {
+            (Some(command), None) => finding.hint(command.clone()),
+            (Some(command), Some(elsewhere)) => finding.hint(format!("{command}\n{elsewhere}")),
+            (None, Some(elsewhere)) => finding.hint(elsewhere.clone()),
+            (None, None) => finding.hint(format!("Install {} so that it is found in the PATH.", m.program)),
         }
     })
 }
