@@ -44,6 +44,12 @@ async fn a_valkey_8_cluster_in_containers_lives_its_whole_life_without_losing_a_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgresql_17_cluster_in_containers_lives_its_whole_life_without_losing_a_write() {
+    let Some(home) = Home::in_containers_with_postgres().await else { return };
+    whole_life(&home, ServiceKind::Postgresql).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_primary_in_a_container_is_replaced_noticed_and_comes_back_as_a_replica() {
     let Some(home) = Home::in_containers().await else { return };
     dead_primary(&home).await;

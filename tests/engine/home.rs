@@ -5,7 +5,7 @@ use clusterdeck_domain::{
     Topology,
 };
 use clusterdeck_engine::{ClusterReport, Engine};
-use clusterdeck_testkit::containers::Ground;
+use clusterdeck_testkit::containers::{Ground, POSTGRES};
 use clusterdeck_tests::{
     client::Written,
     proofs::{Proofs, Seen, Subject},
@@ -40,6 +40,17 @@ impl Home {
         let ground = Ground::enter()?;
         let dir = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
         let engine = start(dir.path()).await;
+        Some(Self { engine, dir, ground: Some(ground), proofs: Mutex::default() })
+    }
+    /// The same with images that hold PostgreSQL and TimescaleDB, as a person names them in the settings.
+    pub(crate) async fn in_containers_with_postgres() -> Option<Self> {
+        let ground = Ground::enter_with_postgres()?;
+        let dir = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
+        let engine = start(dir.path()).await;
+        let mut settings = engine.settings().await;
+        let named = ["postgresql:17", "timescaledb:2.19"].map(|name| (name.to_owned(), POSTGRES.to_owned()));
+        settings.images.own = named.into();
+        engine.set_settings(settings).await.unwrap();
         Some(Self { engine, dir, ground: Some(ground), proofs: Mutex::default() })
     }
     /// Lets the engine go and starts another, as closing and opening the app does.

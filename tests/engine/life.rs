@@ -12,7 +12,7 @@ fn demo() -> String {
 /// Longest wait of a client while the writes move: what the preview announces, and as much again for a busy computer.
 const fn patience(service: ServiceKind) -> Duration {
     match service {
-        ServiceKind::Postgresql => Duration::from_millis(1_500),
+        ServiceKind::Postgresql | ServiceKind::Timescaledb => Duration::from_millis(1_500),
         _ => Duration::from_millis(500),
     }
 }
@@ -149,8 +149,7 @@ async fn two_nodes_get_a_witness_and_fail_over() {
     assert_eq!(home.left_behind().await, Vec::<String>::new());
 }
 
-async fn grows(service: ServiceKind) {
-    let home = Home::open().await;
+pub(crate) async fn grows(home: &Home, service: ServiceKind) {
     home.create(service, Topology::Single, 1, 0).await;
     home.until_healthy().await;
     let url = home.url().await;
@@ -178,17 +177,17 @@ async fn grows(service: ServiceKind) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_single_redis_grows_into_a_cluster_while_a_client_writes() {
-    grows(ServiceKind::Redis).await;
+    grows(&Home::open().await, ServiceKind::Redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_single_postgresql_grows_into_a_cluster_while_a_client_writes() {
-    grows(ServiceKind::Postgresql).await;
+    grows(&Home::open().await, ServiceKind::Postgresql).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_single_mariadb_grows_into_a_cluster_while_a_client_writes() {
-    grows(ServiceKind::Mysql).await;
+    grows(&Home::open().await, ServiceKind::Mysql).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,3 +9,4 @@ mod home;
 mod life;
 mod postgres;
 mod sharded;
+mod timescale;

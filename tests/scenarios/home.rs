@@ -1,5 +1,7 @@
 //! The program in a home of its own, run as a person or a script runs it.
 
+use clusterdeck_engine::repository::StateRepository as _;
+use clusterdeck_testkit::containers::{Ground, POSTGRES};
 use clusterdeck_tests::places;
 use serde_json::Value;
 use std::{
@@ -23,6 +25,8 @@ pub(crate) const PAIR: [&str; 4] = ["--topology", "primary-replica", "--nodes", 
 pub(crate) struct Home {
     folder: tempfile::TempDir,
     path: PathBuf,
+    /// The engine of containers that its machines are on; `None` where they are folders of this computer.
+    ground: Option<Ground>,
 }
 
 /// How a command ended.
@@ -58,12 +62,30 @@ impl std::fmt::Display for Ended {
 
 impl Home {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("cd-").tempdir().unwrap();
+        Self::in_folder(tempfile::Builder::new().prefix("cd-").tempdir().unwrap(), None)
+    }
+    /// One with an engine of containers, which has an image of PostgreSQL and TimescaleDB. `None`: outside, and the test is
+    /// done.
+    pub(crate) fn in_containers_with_postgres() -> Option<Self> {
+        let ground = Ground::enter_with_postgres()?;
+        let folder = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
+        let home = Self::in_folder(folder, Some(ground));
+        home.run(&["doctor"]).status(0);
+        // As a person names it in the settings of the window.
+        let own = serde_json::json!({ "postgresql:17": POSTGRES, "timescaledb:2.19": POSTGRES });
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let state = clusterdeck_store::State::open(&home.path).unwrap();
+        let settings = serde_json::json!({ "images": { "own": own } });
+        runtime.block_on(state.set_setting("settings", &settings)).unwrap();
+        drop(state);
+        Some(home)
+    }
+    fn in_folder(folder: tempfile::TempDir, ground: Option<Ground>) -> Self {
         let path = folder.path().join("home");
         let key = folder.path().join("key");
         std::fs::write(&key, "a key for tests that is long enough, 0123456789abcdef\n").unwrap();
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
-        Self { folder, path }
+        Self { folder, path, ground }
     }
     /// The home's folder; the program makes it.
     pub(crate) fn path(&self) -> &Path {
@@ -178,6 +200,7 @@ impl Home {
         left.extend(self.servers().iter().map(|(pid, line)| format!("process {pid} {line}")));
         let folders = std::fs::read_dir(self.path.join("machines")).into_iter().flatten().flatten();
         left.extend(folders.map(|e| format!("folder {}", e.path().display())));
+        left.extend(self.ground.iter().flat_map(Ground::everything));
         left
     }
     /// Takes `demo` down and sees that nothing is left of it.

@@ -9,6 +9,7 @@ mod nodes;
 mod postgres;
 mod sharded;
 mod switches;
+mod timescale;
 mod unwinding;
 mod whole;
 
@@ -54,7 +55,10 @@ pub(super) struct Story {
 
 impl Story {
     pub(super) fn begin(sharded: bool) -> Self {
-        let home = Home::new();
+        Self::begin_in(Home::new(), sharded)
+    }
+
+    fn begin_in(home: Home, sharded: bool) -> Self {
         // Doctor keeps a secret and forgets it again: the vault as it must be when nothing is left.
         home.run(&["doctor"]).status(0);
         let empty_vault = home.vault_size();
@@ -75,6 +79,11 @@ impl Story {
     /// One that is killed only after each step, when it has acted and the journal does not know.
     pub(super) fn only_after() -> Self {
         Self { only_after: true, ..Self::begin(false) }
+    }
+
+    /// The same with machines in containers. `None`: outside, and the test is done.
+    pub(super) fn only_after_in_containers() -> Option<Self> {
+        Some(Self { only_after: true, ..Self::begin_in(Home::in_containers_with_postgres()?, false) })
     }
 
     /// Runs acts that lead back to where they began, in turn, until each was killed everywhere.

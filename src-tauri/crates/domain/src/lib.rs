@@ -37,8 +37,8 @@ pub use options::{ClusterOption, ClusterOptions, OptionEntry, OptionWish};
 pub use parameters::{Parameter, ParameterKind, Parameters};
 pub use plan::{BadPlan, DEFAULT_PLAN, PLANS, Plan, PlanId, SIDE_PLAN, plan, side_plan};
 pub use preview::{
-    Busy, Capacity, Facts, Figures, Finding, MissingSoftware, Preview, ResolvedCreate, Subject, WayOut,
-    chosen_parameters, dead_primary_of, nodes_per_shard, preview, promotion_candidate,
+    Busy, Capacity, Carrier, Facts, Figures, Finding, Instead, MissingSoftware, Preview, ResolvedCreate,
+    Subject, WayOut, chosen_parameters, dead_primary_of, nodes_per_shard, preview, promotion_candidate,
     replica_needed_for_writes, resolve_create, voters,
 };
 pub use sample::{METRICS, Metric, Point, Series, Unit};

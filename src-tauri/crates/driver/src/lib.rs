@@ -7,6 +7,7 @@
 
 mod context;
 mod error;
+mod extension;
 mod gateway;
 mod machine;
 mod provider;
@@ -14,6 +15,7 @@ mod service;
 
 pub use context::{ClusterContext, Secrets};
 pub use error::DriverError;
+pub use extension::{Carried, Extension};
 pub use gateway::{Backend, CheckLine, Gateway, GatewayStatus, Listener, Traffic};
 pub use machine::{Machine, Software, UnitSpec, UnitState, UnitUsage};
 pub use provider::{Image, MachineRequest, Needs, Programs, Provider, ProviderCheck, Region};

@@ -1,6 +1,6 @@
 //! A machine: a folder tree, an address, and supervised server processes (units).
 
-use crate::Result;
+use crate::{Carried, Extension, Result};
 use async_trait::async_trait;
 use clusterdeck_domain::{MachineId, Plan};
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,8 @@ pub trait Machine: Send + Sync {
 
     /// The versions of a program that are installed here, newest first. Empty when there is none.
     async fn software(&self, program: &str) -> Result<Vec<Software>>;
+    /// Where an extension is installed here, the newest carrier first. Empty where it is not.
+    async fn extension(&self, extension: &'static Extension) -> Result<Vec<Carried>>;
     /// Writes a file with this mode, atomically: it is the old one or the new one, also after a kill.
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<()>;
     /// A file's content; `Gone` when there is none. At most 8 MiB.

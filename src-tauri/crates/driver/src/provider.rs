@@ -1,6 +1,6 @@
 //! Where machines come from.
 
-use crate::{Machine, Progress, Result};
+use crate::{Extension, Machine, Progress, Result};
 use async_trait::async_trait;
 use clusterdeck_domain::{
     Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId,
@@ -42,6 +42,8 @@ pub struct Image {
 pub struct Programs {
     /// (program, purpose); the first is the one whose version counts.
     pub programs: Vec<(&'static str, &'static str)>,
+    /// What is loaded into the server; its version counts instead of the server's.
+    pub extension: Option<&'static Extension>,
     /// Images that hold all of them, newest release line first. Any one will do.
     pub images: Vec<Image>,
 }
@@ -96,7 +98,7 @@ pub trait Provider: Send + Sync {
     async fn plans(&self, region: &str) -> Result<Vec<Plan>>;
     /// Whether it can be used, and what `programs` (program, purpose) are missing.
     async fn check(&self, programs: &[(&str, &str)]) -> Result<ProviderCheck>;
-    /// What it can carry right now. The versions are those of the server's first program.
+    /// What it can carry right now. The versions are those of the server's first program, or of what is loaded into it.
     async fn capacity(&self, needs: &Needs<'_>) -> Result<Capacity>;
     /// A network of this region that nobody uses, different from those in `used`.
     async fn allocate_network(&self, cluster: &ClusterId, region: &str, used: &[Network]) -> Result<Network>;

@@ -152,7 +152,12 @@ async fn capacity(shared: &Arc<Shared>, change: &Change, spec: Option<&ClusterSp
         version,
     };
     match provider.capacity(&needs).await {
-        Ok(capacity) => Some(capacity),
+        Ok(mut capacity) => {
+            if matches!(change, Change::CreateCluster(_)) && !capacity.missing.is_empty() {
+                capacity.instead = inventory::instead(shared, &provider, &needs).await;
+            }
+            Some(capacity)
+        }
         Err(error) => {
             tracing::warn!(%error, "what the provider can carry is not known");
             None

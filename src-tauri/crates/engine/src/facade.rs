@@ -8,7 +8,7 @@ use crate::{
     repository::{AuditEntry, JournalEntry, OperationRow, Page},
 };
 use clusterdeck_domain::{
-    Busy, Change, ClusterHealth, ClusterObserved, ClusterSpec, ClusterState, Figures, Metric,
+    Busy, Carrier, Change, ClusterHealth, ClusterObserved, ClusterSpec, ClusterState, Figures, Metric,
     MissingSoftware, NodeId, Operation, OperationId, Plan, Point, Preview, PreviewId, ProviderId, Sensitive,
     ServiceKind,
 };
@@ -92,6 +92,8 @@ pub struct ServiceReport {
     pub has_driver: bool,
     /// Versions found on this computer, newest first.
     pub installed: Vec<String>,
+    /// What those are loaded into; empty where the server is the service.
+    pub carriers: Vec<Carrier>,
     /// What is not installed.
     pub missing: Vec<MissingSoftware>,
 }

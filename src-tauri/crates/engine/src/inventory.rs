@@ -5,7 +5,7 @@ use crate::{
     error::EngineError,
     facade::{LogPage, ProviderReport, Result, ServiceReport},
 };
-use clusterdeck_domain::{NodeKind, Parameter, Plan, SERVICES, ServiceKind};
+use clusterdeck_domain::{Instead, NodeKind, Parameter, Plan, SERVICES, ServiceKind};
 use clusterdeck_driver::{ClientCommand, DriverError, Needs, Programs, Provider};
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use std::sync::Arc;
 pub(crate) fn server(shared: &Shared, service: ServiceKind) -> Result<Programs> {
     let driver = shared.driver(service)?;
     let images = shared.settings().images.of(service.id(), driver.images(service));
-    Ok(Programs { programs: driver.programs(service).to_vec(), images })
+    Ok(Programs { programs: driver.programs(service).to_vec(), extension: driver.extension(service), images })
 }
 
 /// What the endpoints need.
 pub(crate) fn gateway(shared: &Shared) -> Programs {
     let gateway = &shared.gateway;
     let images = shared.settings().images.of(gateway.unit(), gateway.images());
-    Programs { programs: gateway.programs().to_vec(), images }
+    Programs { programs: gateway.programs().to_vec(), extension: None, images }
 }
 
 /// The image of a release line, or of a version that belongs to it; the newest when none is asked for.
@@ -40,6 +40,7 @@ pub(crate) async fn services(shared: &Arc<Shared>) -> Result<Vec<ServiceReport>>
                 service: entry.id,
                 has_driver: false,
                 installed: vec![],
+                carriers: vec![],
                 missing: vec![],
             });
             continue;
@@ -48,6 +49,20 @@ pub(crate) async fn services(shared: &Arc<Shared>) -> Result<Vec<ServiceReport>>
         reports.push(service(shared, entry.id, &needs).await?);
     }
     Ok(reports)
+}
+
+/// A place other than this one that lacks nothing of what is needed.
+pub(crate) async fn instead(shared: &Shared, not: &Arc<dyn Provider>, needs: &Needs<'_>) -> Option<Instead> {
+    let needs = Needs { region: None, plan: None, ..needs.clone() };
+    for provider in shared.providers.iter().filter(|p| p.id() != not.id()) {
+        if let Ok(there) = provider.capacity(&needs).await
+            && there.missing.is_empty()
+            && !there.versions.is_empty()
+        {
+            return Some(Instead { provider: provider.id(), name: provider.name().to_owned() });
+        }
+    }
+    None
 }
 
 /// Whether a service can run anywhere: the first provider that lacks nothing speaks for it, else the first of all, since
@@ -69,6 +84,7 @@ async fn service(shared: &Shared, service: ServiceKind, needs: &Needs<'_>) -> Re
             service,
             has_driver: true,
             installed: capacity.versions,
+            carriers: capacity.carriers,
             missing: capacity.missing,
         };
         if whole {

@@ -1,4 +1,8 @@
-//! Versions as programs tell them.
+//! Versions as programs tell them, and extensions.
+
+use clusterdeck_domain::Carrier;
+use clusterdeck_driver::{Carried, Extension};
+use std::cmp::Reverse;
 
 /// What a program is asked with. HAProxy knows only the short form, and takes the long one for a wrong option.
 pub(crate) fn option(program: &str) -> &'static str {
@@ -16,6 +20,25 @@ pub(crate) fn parse(text: &str) -> Option<String> {
 /// For comparing: `10.0` is newer than `9.1`.
 pub(crate) fn numbers(version: &str) -> Vec<u64> {
     version.split('.').filter_map(|n| n.parse().ok()).collect()
+}
+
+/// Each version once, the newest first.
+pub(crate) fn newest_first(mut versions: Vec<String>) -> Vec<String> {
+    versions.sort_by_key(|version| Reverse(numbers(version)));
+    versions.dedup();
+    versions
+}
+
+/// Which server each version of an extension is loaded into: of several that carry the same one, the newest.
+pub(crate) fn carriers(extension: &Extension, found: &[Carried]) -> Vec<Carrier> {
+    let mut carriers: Vec<Carrier> = Vec::new();
+    for carried in found {
+        if !carriers.iter().any(|c| c.version == carried.version) {
+            let server = format!("{} {}", extension.carrier, carried.by.version);
+            carriers.push(Carrier { version: carried.version.clone(), server });
+        }
+    }
+    carriers
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use crate::world::{Box_, World};
 use async_trait::async_trait;
 use clusterdeck_domain::{MachineId, Plan};
-use clusterdeck_driver::{DriverError, Machine, Result, Software, UnitSpec, UnitState, UnitUsage};
+use clusterdeck_driver::{
+    Carried, DriverError, Extension, Machine, Result, Software, UnitSpec, UnitState, UnitUsage,
+};
 use std::{net::IpAddr, path::PathBuf};
 
 pub(crate) struct FakeMachine {
@@ -48,6 +50,9 @@ impl Machine for FakeMachine {
             path: "/fake/bin".into(),
             version: "7.0.15".to_owned(),
         }])
+    }
+    async fn extension(&self, _: &'static Extension) -> Result<Vec<Carried>> {
+        Ok(Vec::new())
     }
     async fn write(&self, path: &str, content: &[u8], _mode: u32) -> Result<()> {
         self.with(|m| m.files.insert(path.to_owned(), content.to_vec())).map(drop)

@@ -48,8 +48,7 @@ impl Provider for FakeProvider {
             ports_taken: Vec::new(),
             missing: Vec::new(),
             versions: vec!["7.0.15".to_owned()],
-            region: None,
-            to_fetch: Vec::new(),
+            ..Capacity::default()
         })
     }
     async fn allocate_network(&self, _: &ClusterId, _region: &str, used: &[Network]) -> Result<Network> {

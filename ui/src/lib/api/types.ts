@@ -38,6 +38,13 @@ export interface MissingSoftware {
 	program: string;
 	purpose: string;
 	install: string | null;
+	/** Where else it can be had, in sentences. */
+	elsewhere?: string;
+}
+/** What a version of a service is loaded into, where that has a version of its own. */
+export interface Carrier {
+	version: string;
+	server: string;
 }
 export interface TopologyEntry {
 	topology: Topology;
@@ -76,6 +83,7 @@ export interface Service {
 	available: boolean;
 	coming: boolean;
 	installed_versions: string[];
+	carriers: Carrier[];
 	missing: MissingSoftware[];
 }
 export interface Provider {

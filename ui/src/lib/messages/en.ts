@@ -215,7 +215,7 @@ export const en = {
 		comingText: 'This service is in the catalogue but cannot be created in this version yet.',
 		missingTitle: 'Software is missing on this computer', missingText: (program: string, purpose: string) => `${program}: ${purpose}`,
 		noInstall: 'Install it with your system’s package tool.', recheck: 'Look again',
-		details: 'Details', ports: 'Ports', licence: 'Licence', versions: 'Release lines', installed: 'Found here', caution: 'Know first',
+		details: 'Details', ports: 'Ports', licence: 'Licence', versions: 'Release lines', installed: 'Found here', carriers: 'Loaded into', carrier: (version: string, server: string) => `${server} (${version})`, caution: 'Know first',
 		version: 'Version', newest: 'Newest found',
 		provider: 'Provider', region: 'Region', plan: 'Plan', notUsable: 'Cannot be used now',
 		planFacts: (cpus: number, memory: string, disk: string) => `${cpus} ${cpus === 1 ? 'core' : 'cores'}, ${memory} memory, ${disk} disk`,

@@ -1,6 +1,6 @@
 //! What there is to choose from.
 
-use clusterdeck_domain::{MissingSoftware, ProviderId, ServiceEntry, service};
+use clusterdeck_domain::{Carrier, MissingSoftware, ProviderId, ServiceEntry, service};
 use clusterdeck_engine::{ProviderReport, ServiceReport};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,8 @@ pub struct Service {
     pub coming: bool,
     /// Versions found here, newest first.
     pub installed_versions: Vec<String>,
+    /// What each of those is loaded into, where that has a version of its own.
+    pub carriers: Vec<Carrier>,
     /// What is not installed.
     pub missing: Vec<MissingSoftware>,
 }
@@ -27,6 +29,7 @@ impl From<ServiceReport> for Service {
             available: report.has_driver && report.missing.is_empty() && !report.installed.is_empty(),
             coming: !report.has_driver,
             installed_versions: report.installed,
+            carriers: report.carriers,
             missing: report.missing,
         }
     }

@@ -11,7 +11,7 @@ use clusterdeck_api::{
     Code, Problem,
     wire::{List, Provider},
 };
-use clusterdeck_domain::{MissingSoftware, Plan};
+use clusterdeck_domain::{Carrier, MissingSoftware, Plan};
 use serde_json::Value;
 
 fn text(value: &Value) -> String {
@@ -66,6 +66,7 @@ pub(super) async fn service(session: &Session, verb: ServiceVerb) -> Result<(), 
                 ("", text(&service["description"])),
                 ("Here", standing(&service).to_owned()),
                 ("Installed", texts(&service["installed_versions"])),
+                ("Loaded into", carriers(&service)),
                 ("Topologies", topologies.collect::<Vec<_>>().join(", ")),
                 ("Switches", switches(&service)),
                 ("Licence", text(&service["licence"])),
@@ -87,13 +88,20 @@ fn switches(service: &Value) -> String {
     topologies.filter_map(named).collect::<Vec<_>>().join("\n")
 }
 
-/// What is missing, each with the command that installs it.
+/// Which server carries each version, where that has a version of its own.
+pub(super) fn carriers(service: &Value) -> String {
+    let carriers: Vec<Carrier> = serde_json::from_value(service["carriers"].clone()).unwrap_or_default();
+    let lines = carriers.iter().map(|c| format!("{} for {}", c.server, c.version));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What is missing, each with the command that installs it and where else it can be had.
 pub(super) fn installs(missing: &[MissingSoftware]) -> Vec<String> {
-    let line = |m: &MissingSoftware| {
+    let lines = |m: &MissingSoftware| {
         let install = m.install.as_ref().map_or_else(String::new, |command| format!(": {command}"));
-        format!("{} ({}){install}", m.program, m.purpose)
+        std::iter::once(format!("{} ({}){install}", m.program, m.purpose)).chain(m.elsewhere.clone())
     };
-    missing.iter().map(line).collect()
+    missing.iter().flat_map(lines).collect()
 }
 
 pub(super) async fn provider(session: &Session, verb: ProviderVerb) -> Result<(), Failure> {

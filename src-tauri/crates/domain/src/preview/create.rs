@@ -25,7 +25,8 @@ pub(super) fn preview(wish: &CreateCluster, facts: &Facts<'_>) -> Preview {
         }
     }
     warnings(&made, wish, &mut preview);
-    effects(&made, &load, &mut preview);
+    let carrier = facts.capacity.and_then(|c| c.carriers.iter().find(|c| c.version == made.version));
+    effects(&made, &load, carrier.map(|c| c.server.as_str()), &mut preview);
     preview
 }
 
@@ -83,7 +84,7 @@ fn warnings(made: &ResolvedCreate, wish: &CreateCluster, preview: &mut Preview) 
     }
 }
 
-fn effects(made: &ResolvedCreate, load: &Load<'_>, preview: &mut Preview) {
+fn effects(made: &ResolvedCreate, load: &Load<'_>, carrier: Option<&str>, preview: &mut Preview) {
     let name = &made.name;
     let place = if made.region == REGION_LOCAL {
         "on this computer".to_owned()
@@ -106,8 +107,9 @@ fn effects(made: &ResolvedCreate, load: &Load<'_>, preview: &mut Preview) {
         Topology::Sharded => "one address to begin with; clients then go to the nodes themselves",
     };
     preview.effect(format!("A machine of {small} for the endpoint: {address}."));
+    let carrier = carrier.map_or_else(String::new, |server| format!(" on {server}"));
     preview.effect(format!(
-        "{} {} is started: {}.",
+        "{} {}{carrier} is started: {}.",
         service(made.service).name_of(&made.version),
         made.version,
         roles(made)

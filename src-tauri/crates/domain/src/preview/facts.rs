@@ -1,7 +1,7 @@
 //! What a preview is made from. Whoever asks for one collects these first; `None` means nobody could find out.
 
 use super::Finding;
-use crate::{ChangeKind, ClusterObserved, ClusterSpec, NodeSpec, Parameter, Plan, ServiceKind};
+use crate::{ChangeKind, ClusterObserved, ClusterSpec, NodeSpec, Parameter, Plan, ProviderId, ServiceKind};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,27 @@ pub struct MissingSoftware {
     pub purpose: String,
     /// The exact command that installs it here, when there is one.
     pub install: Option<String>,
+    /// Where else it can be had, in sentences.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<String>,
+}
+
+/// What a version of a service is loaded into, where that has a version of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Carrier {
+    /// The version of the service.
+    pub version: String,
+    /// The server that carries it: `PostgreSQL 17.11`.
+    pub server: String,
+}
+
+/// Another place for a new cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instead {
+    /// Which.
+    pub provider: ProviderId,
+    /// Its name for people: *Containers*.
+    pub name: String,
 }
 
 /// What the place of the new machines can carry.
@@ -65,6 +86,10 @@ pub struct Capacity {
     pub missing: Vec<MissingSoftware>,
     /// Versions of the service found there, newest first.
     pub versions: Vec<String>,
+    /// What those versions are loaded into; empty where the server is the service.
+    pub carriers: Vec<Carrier>,
+    /// Another place that lacks nothing, where something is missing here.
+    pub instead: Option<Instead>,
     /// The region all this is about, where nobody named one.
     pub region: Option<String>,
     /// What is fetched from elsewhere before the first machine can be made.

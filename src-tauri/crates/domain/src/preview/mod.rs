@@ -22,7 +22,7 @@ mod rules;
 mod shard;
 mod undrain;
 
-pub use facts::{Busy, Capacity, Facts, Figures, MissingSoftware, Subject};
+pub use facts::{Busy, Capacity, Carrier, Facts, Figures, Instead, MissingSoftware, Subject};
 pub use parameters::chosen_parameters;
 pub use promote::dead_primary_of;
 pub use resolve::{ResolvedCreate, resolve_create};

@@ -1,9 +1,9 @@
 //! From what the wizard left open to what will be made. Preview and engine both use this, so that they agree.
 
 use super::rules::software;
-use super::{Facts, Finding};
+use super::{Capacity, Facts, Finding};
 use crate::{
-    ClusterName, ClusterOption, ClusterOptions, CreateCluster, Failover, LayoutError, Plan, PlanId,
+    Change, ClusterName, ClusterOption, ClusterOptions, CreateCluster, Failover, LayoutError, Plan, PlanId,
     ProviderId, REGION_LOCAL, ServiceEntry, ServiceKind, Slot, Topology, TopologyEntry, layout, service,
 };
 
@@ -181,7 +181,8 @@ fn place(
                 .hint(format!("`clusterdeck provider check {provider}` says why.")),
         ]);
     };
-    let mut found: Vec<Finding> = software(capacity).map(|f| f.at("/service")).collect();
+    let mut found: Vec<Finding> =
+        software(capacity).map(|f| elsewhere(f.at("/service"), wish, capacity)).collect();
     let version = version(wish.version.as_deref(), &capacity.versions);
     if version.is_none() && found.is_empty() {
         let there = capacity.versions.join(", ");
@@ -205,6 +206,13 @@ fn place(
         (Some(version), Some(plan)) if found.is_empty() => Ok((version, plan)),
         _ => Err(found),
     }
+}
+
+/// Offers the same cluster in a place that lacks nothing.
+fn elsewhere(missing: Finding, wish: &CreateCluster, capacity: &Capacity) -> Finding {
+    let Some(instead) = &capacity.instead else { return missing };
+    let change = CreateCluster { provider: Some(instead.provider.clone()), region: None, ..wish.clone() };
+    missing.way_out(format!("Use {} instead", instead.name), Change::CreateCluster(change))
 }
 
 /// There is no such size.

@@ -40,8 +40,7 @@ pub(crate) fn roomy() -> Capacity {
         ports_taken: Vec::new(),
         missing: Vec::new(),
         versions: vec!["7.0.15".to_owned(), "6.2.14".to_owned()],
-        region: None,
-        to_fetch: Vec::new(),
+        ..Capacity::default()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Capacity, Change, ClusterOption, CreateCluster, Facts, Figures, MissingSoftware, OptionWish, Plan,
-    PlanId, Preview, ResolvedCreate, ServiceKind, Topology, plan, preview, resolve_create,
+    Capacity, Carrier, Change, ClusterOption, CreateCluster, Facts, Figures, Instead, MissingSoftware,
+    OptionWish, Plan, PlanId, Preview, ResolvedCreate, ServiceKind, Topology, plan, preview, resolve_create,
 };
 
 fn wish() -> CreateCluster {
@@ -211,6 +211,38 @@ fn disk_addresses_and_ports_must_be_free() {
 }
 
 #[test]
+fn what_is_missing_here_is_offered_where_nothing_is_and_a_command_stays_a_command() {
+    let mut capacity = roomy();
+    capacity.versions.clear();
+    capacity.missing = vec![MissingSoftware {
+        program: "TimescaleDB".to_owned(),
+        purpose: "splits tables by time".to_owned(),
+        install: Some("apt-get install -y postgresql-17-timescaledb".to_owned()),
+        elsewhere: Some("Its makers have it.".to_owned()),
+    }];
+    let packaged = see_on(&capacity, wish()).blockers.remove(0);
+    assert_eq!(packaged.hint.as_deref(), Some("apt-get install -y postgresql-17-timescaledb"));
+    assert!(packaged.text.contains("Its makers have it.") && packaged.way_out.is_none(), "{packaged:?}");
+
+    capacity.missing[0].install = None;
+    capacity.instead =
+        Some(Instead { provider: ProviderId("container".to_owned()), name: "Containers".to_owned() });
+    let elsewhere = see_on(&capacity, wish()).blockers.remove(0);
+    assert_eq!(elsewhere.hint.as_deref(), Some("Its makers have it."));
+    let way = elsewhere.way_out.expect("a way out");
+    let Change::CreateCluster(there) = way.change else { panic!("{way:?}") };
+    assert_eq!(there.provider, Some(ProviderId("container".to_owned())));
+    assert_eq!(there.name, wish().name, "the same cluster");
+}
+
+#[test]
+fn the_server_that_a_version_is_loaded_into_is_named() {
+    let carriers = vec![Carrier { version: "7.0.15".to_owned(), server: "PostgreSQL 17.11".to_owned() }];
+    let seen = see_on(&Capacity { carriers, ..roomy() }, wish());
+    assert!(seen.effects.iter().any(|e| e.contains("7.0.15 on PostgreSQL 17.11 is started")), "{seen:#?}");
+}
+
+#[test]
 fn missing_software_comes_with_the_command_that_installs_it() {
     let mut capacity = roomy();
     capacity.versions.clear();
@@ -218,6 +250,7 @@ fn missing_software_comes_with_the_command_that_installs_it() {
         program: "redis-server".to_owned(),
         purpose: "the server".to_owned(),
         install: Some("apt-get install redis-server".to_owned()),
+        elsewhere: None,
     }];
     let refused = see_on(&capacity, wish());
     blocked(&refused, &["software-missing"]);

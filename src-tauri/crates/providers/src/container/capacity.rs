@@ -1,10 +1,13 @@
 //! What an engine can carry: room, and which versions its images give.
 
 use super::{engines::Engine, images::Standing, plans, shared::Shared};
-use crate::{host, version::numbers};
-use clusterdeck_domain::{Capacity, MissingSoftware};
-use clusterdeck_driver::{Image, Needs, Programs, Result};
-use std::{cmp::Reverse, path::Path};
+use crate::{
+    host,
+    version::{carriers, newest_first, numbers},
+};
+use clusterdeck_domain::{Capacity, Carrier, MissingSoftware};
+use clusterdeck_driver::{Carried, Extension, Image, Needs, Programs, Result, Software};
+use std::path::Path;
 
 /// See [`clusterdeck_driver::Provider::capacity`].
 pub(super) async fn of(shared: &Shared, engine: &Engine, needs: &Needs<'_>) -> Result<Capacity> {
@@ -21,9 +24,8 @@ pub(super) async fn of(shared: &Shared, engine: &Engine, needs: &Needs<'_>) -> R
     }
     let plan = needs.plan.and_then(|wanted| plans::plans().into_iter().find(|p| p.id == wanted.id));
     let data = engine.data.clone().unwrap_or_else(|| Path::new("/").to_owned());
-    let mut versions: Vec<String> = server.offers.into_iter().map(|o| o.version).collect();
-    versions.sort_by_key(|v| Reverse(numbers(v)));
-    versions.dedup();
+    let carriers = server.carriers;
+    let versions = newest_first(server.offers.into_iter().map(|o| o.version).collect());
     Ok(Capacity {
         plan,
         // It runs on this computer: what is free here is free there.
@@ -34,8 +36,10 @@ pub(super) async fn of(shared: &Shared, engine: &Engine, needs: &Needs<'_>) -> R
         ports_taken: Vec::new(),
         missing,
         versions,
+        carriers,
         region: Some(engine.id.clone()),
         to_fetch,
+        instead: None,
     })
 }
 
@@ -51,6 +55,7 @@ struct Offer {
 struct Offers {
     offers: Vec<Offer>,
     refused: Vec<(Image, String)>,
+    carriers: Vec<Carrier>,
 }
 
 impl Offers {
@@ -66,6 +71,10 @@ impl Offers {
         if names.is_empty() {
             return None;
         }
+        let (names, elsewhere) = match programs.extension {
+            Some(extension) => ([names, vec![extension.name]].concat(), Some(extension.elsewhere.to_owned())),
+            None => (names, None),
+        };
         let Some((image, why)) = self.refused.first() else {
             return Some(MissingSoftware {
                 program: format!("An image with {}", names.join(", ")),
@@ -74,6 +83,7 @@ impl Offers {
                     "Build one, and name it in the settings under images, as service and release line."
                         .to_owned(),
                 ),
+                elsewhere,
             });
         };
         Some(MissingSoftware {
@@ -84,6 +94,7 @@ impl Offers {
                  the settings.",
                 image.line
             )),
+            elsewhere,
         })
     }
 }
@@ -110,7 +121,19 @@ async fn offers(
         match shared.images.standing(engine, &image.reference).await? {
             Standing::Here(id) => {
                 let held = shared.images.software(engine, &shared.home_id, &id, &names).await?;
-                match judge(image, &names, &held) {
+                let judged = match programs.extension {
+                    Some(extension) => {
+                        let carried =
+                            shared.images.extension(engine, &shared.home_id, &id, extension).await?;
+                        let judged = judge_extension(image, &names, &held, extension, &carried);
+                        found.carriers.extend(judged.iter().flat_map(|v| {
+                            carriers(extension, &carried).into_iter().filter(move |c| c.version == *v)
+                        }));
+                        judged
+                    }
+                    None => judge(image, &names, &held),
+                };
+                match judged {
                     Ok(version) => {
                         found.offers.push(Offer { version, reference: image.reference.clone(), here: true })
                     }
@@ -130,30 +153,48 @@ async fn offers(
 }
 
 /// The version that an image gives, or what is wrong with it.
-fn judge(
+fn judge(image: &Image, names: &[&str], held: &[Vec<Software>]) -> std::result::Result<String, String> {
+    whole(names, held)?;
+    let versions = held.first().into_iter().flatten().map(|s| s.version.as_str());
+    of_its_line(image, versions.filter(|v| !v.is_empty()))
+}
+
+/// The same where what is loaded into the server gives the version.
+fn judge_extension(
     image: &Image,
     names: &[&str],
-    held: &[Vec<clusterdeck_driver::Software>],
+    held: &[Vec<Software>],
+    extension: &Extension,
+    carried: &[Carried],
 ) -> std::result::Result<String, String> {
+    whole(names, held)?;
+    if carried.is_empty() {
+        return Err(format!("it does not hold {}", extension.name));
+    }
+    of_its_line(image, carried.iter().map(|c| c.version.as_str()))
+}
+
+/// Sees that every program is there.
+fn whole(names: &[&str], held: &[Vec<Software>]) -> std::result::Result<(), String> {
     let lacks: Vec<&str> =
         names.iter().zip(held).filter(|(_, held)| held.is_empty()).map(|(n, _)| *n).collect();
-    if !lacks.is_empty() {
-        return Err(format!("it does not hold {}", lacks.join(", ")));
-    }
-    let versions =
-        || held.first().into_iter().flatten().map(|s| s.version.as_str()).filter(|v| !v.is_empty());
-    match versions().find(|version| belongs(version, &image.line)) {
+    if lacks.is_empty() { Ok(()) } else { Err(format!("it does not hold {}", lacks.join(", "))) }
+}
+
+/// The version that belongs to the line an image is named for.
+fn of_its_line<'a>(
+    image: &Image,
+    mut versions: impl Iterator<Item = &'a str> + Clone,
+) -> std::result::Result<String, String> {
+    match versions.clone().find(|version| belongs(version, &image.line)) {
         Some(version) => Ok(version.to_owned()),
-        None => {
-            Err(format!("it holds version {}, not {}", versions().next().unwrap_or("unknown"), image.line))
-        }
+        None => Err(format!("it holds version {}, not {}", versions.next().unwrap_or("unknown"), image.line)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clusterdeck_driver::Software;
 
     fn image(line: &str) -> Image {
         Image { line: line.to_owned(), reference: format!("x/y:{line}") }
@@ -180,7 +221,11 @@ mod tests {
 
     #[test]
     fn where_no_public_image_holds_all_of_it_an_own_one_is_asked_for() {
-        let programs = Programs { programs: vec![("patroni", "runs the servers")], images: Vec::new() };
+        let programs = Programs {
+            programs: vec![("patroni", "runs the servers")],
+            images: Vec::new(),
+            ..Programs::default()
+        };
         let told = Offers::default().why_none(&programs).unwrap();
         assert!(told.program.contains("patroni") && told.install.unwrap().contains("settings"));
     }

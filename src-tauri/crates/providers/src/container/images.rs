@@ -13,7 +13,7 @@ use bollard::{
         RemoveContainerOptionsBuilder,
     },
 };
-use clusterdeck_driver::{DriverError, Progress, Result, Software};
+use clusterdeck_driver::{Carried, DriverError, Extension, Progress, Result, Software};
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -46,6 +46,21 @@ while [ $# -gt 1 ]; do
 done
 "#;
 
+/// Finds how an extension describes itself beside its program. Arguments: program, option, then where its description may
+/// lie, seen from the program's folder.
+const FIND_EXTENSION: &str = r#"
+program="$1"; option="$2"; shift 2
+for dir in $(echo "$PATH" | tr : ' ') /usr/local/bin /usr/bin /usr/lib/*/*/bin /opt/*/bin; do
+  file="$dir/$program"; [ -f "$file" ] && [ -x "$file" ] || continue
+  said=$("$file" "$option" 2>&1 </dev/null | head -n 1)
+  major=$(echo "$said" | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+  for about in "$@"; do
+    about="$dir/$(echo "$about" | sed "s/{major}/$major/g")"; [ -f "$about" ] || continue
+    echo "@ $file"; echo "$said"; echo "="; head -n 40 "$about"; break
+  done
+done
+"#;
+
 /// What an image holds, by program: where, and which version.
 type Held = BTreeMap<String, Vec<(PathBuf, String)>>;
 
@@ -53,7 +68,7 @@ type Held = BTreeMap<String, Vec<(PathBuf, String)>>;
 pub(super) struct Images {
     home: PathBuf,
     /// By the image's id, which names its content.
-    held: Mutex<Option<BTreeMap<String, Held>>>,
+    held: Mutex<Option<Note>>,
     registries: Mutex<HashMap<String, (Instant, Option<String>)>>,
     /// One fetch at a time: the machines of a cluster all want the same one.
     fetching: Mutex<()>,
@@ -72,6 +87,18 @@ pub(super) enum Standing {
 #[derive(Default, Serialize, Deserialize)]
 struct Note {
     images: BTreeMap<String, Held>,
+    /// By the image's id and the extension's name.
+    #[serde(default)]
+    extensions: BTreeMap<String, BTreeMap<String, Vec<Carried>>>,
+}
+
+impl Note {
+    /// Forgets all where there is too much.
+    fn make_room(&mut self) {
+        if self.images.len().max(self.extensions.len()) >= REMEMBERED {
+            *self = Self::default();
+        }
+    }
 }
 
 impl Images {
@@ -175,30 +202,61 @@ impl Images {
         programs: &[&str],
     ) -> Result<Vec<Vec<Software>>> {
         let mut held = self.held.lock().await;
-        let path = config::images_note(&self.home);
-        let known = match &mut *held {
-            Some(known) => known,
-            // A damaged note is only a slower answer.
-            none => none.insert(disk::load::<Note>(&path).ok().flatten().unwrap_or_default().images),
-        };
-        let of_image = known.get(image).cloned().unwrap_or_default();
+        let known = self.known(&mut held);
+        let of_image = known.images.get(image).cloned().unwrap_or_default();
         let unknown: Vec<&str> = programs.iter().copied().filter(|p| !of_image.contains_key(*p)).collect();
         if !unknown.is_empty() {
             let found = look_inside(engine, home, image, &unknown).await?;
-            if known.len() >= REMEMBERED {
-                known.clear();
-            }
-            known.entry(image.to_owned()).or_default().extend(found);
-            if let Err(e) = disk::create_dirs(&config::dir(&self.home))
-                .map_err(|e| disk::broken("making a folder", &e))
-                .and_then(|()| disk::save(&path, &Note { images: known.clone() }))
-            {
-                tracing::debug!(error = %e, "what images hold could not be noted");
-            }
+            known.make_room();
+            known.images.entry(image.to_owned()).or_default().extend(found);
+            self.save(known);
         }
         let empty = Held::new();
-        let of_image = known.get(image).unwrap_or(&empty);
+        let of_image = known.images.get(image).unwrap_or(&empty);
         Ok(programs.iter().map(|program| software_of(of_image, program)).collect())
+    }
+
+    /// Where an extension is in an image, the newest carrier first.
+    pub(super) async fn extension(
+        &self,
+        engine: &Engine,
+        home: &str,
+        image: &str,
+        extension: &Extension,
+    ) -> Result<Vec<Carried>> {
+        let mut held = self.held.lock().await;
+        let known = self.known(&mut held);
+        if let Some(carried) = known.extensions.get(image).and_then(|held| held.get(extension.name)) {
+            return Ok(carried.clone());
+        }
+        let option = version::option(extension.beside);
+        let args = [&[extension.beside, option], extension.files].concat();
+        let said = ask_inside(engine, home, image, FIND_EXTENSION, &args).await?;
+        let carried = read_extension(&said, extension);
+        known.make_room();
+        known
+            .extensions
+            .entry(image.to_owned())
+            .or_default()
+            .insert(extension.name.to_owned(), carried.clone());
+        self.save(known);
+        Ok(carried)
+    }
+
+    fn known<'a>(&self, held: &'a mut Option<Note>) -> &'a mut Note {
+        // A damaged note is only a slower answer.
+        held.get_or_insert_with(|| {
+            disk::load::<Note>(&config::images_note(&self.home)).ok().flatten().unwrap_or_default()
+        })
+    }
+
+    fn save(&self, known: &Note) {
+        if let Err(e) = disk::create_dirs(&config::dir(&self.home))
+            .map_err(|e| disk::broken("making a folder", &e))
+            .and_then(|()| disk::save(&config::images_note(&self.home), known))
+        {
+            tracing::debug!(error = %e, "what images hold could not be noted");
+        }
     }
 }
 
@@ -233,13 +291,17 @@ fn registry_of(reference: &str) -> String {
     }
 }
 
-/// Looks into an image through a container that has no network and goes away.
+/// Looks for programs in an image.
 async fn look_inside(engine: &Engine, home: &str, image: &str, programs: &[&str]) -> Result<Held> {
+    let args: Vec<&str> = programs.iter().flat_map(|program| [*program, version::option(program)]).collect();
+    Ok(read(&ask_inside(engine, home, image, FIND, &args).await?, programs))
+}
+
+/// What a script says in an image, run in a container that has no network and goes away.
+async fn ask_inside(engine: &Engine, home: &str, image: &str, script: &str, args: &[&str]) -> Result<String> {
     let what = format!("looking into the image {image}");
-    let mut cmd = vec!["-c".to_owned(), FIND.to_owned(), "sh".to_owned()];
-    for program in programs {
-        cmd.extend([(*program).to_owned(), version::option(program).to_owned()]);
-    }
+    let mut cmd: Vec<String> = ["-c", script, "sh"].map(str::to_owned).to_vec();
+    cmd.extend(args.iter().map(|arg| (*arg).to_owned()));
     let name = format!("clusterdeck-look-{}", uuid::Uuid::new_v4().simple());
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
@@ -262,7 +324,7 @@ async fn look_inside(engine: &Engine, home: &str, image: &str, programs: &[&str]
     let looked = asked_inside(engine, &what, &name).await;
     let force = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
     or_gone(asked(&what, ACTS_WITHIN, engine.docker.remove_container(&name, Some(force))).await)?;
-    Ok(read(&looked?, programs))
+    looked
 }
 
 async fn asked_inside(engine: &Engine, what: &str, name: &str) -> Result<String> {
@@ -300,9 +362,55 @@ fn read(text: &str, programs: &[&str]) -> Held {
     held
 }
 
+/// Reads what the script for extensions said.
+fn read_extension(text: &str, extension: &Extension) -> Vec<Carried> {
+    let mut found: Vec<Carried> = Vec::new();
+    for part in text.split("@ ").skip(1) {
+        let Some((head, description)) = part.split_once("\n=\n") else { continue };
+        let (path, said) = head.split_once('\n').unwrap_or((head, ""));
+        let by = Software {
+            program: extension.beside.to_owned(),
+            path: PathBuf::from(path.trim()),
+            version: version::parse(said).unwrap_or_default(),
+        };
+        let works = extension.files_beside(&by.version).next().is_some();
+        // `/bin` and `/usr/bin` are one folder in most images.
+        if !works || found.iter().any(|c| c.by.version == by.version) {
+            continue;
+        }
+        found.extend(extension.version_in(description).map(|version| Carried { version, by }));
+    }
+    found.sort_by_key(|c| Reverse(version::numbers(&c.by.version)));
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SAMPLE: Extension = Extension {
+        name: "Sample",
+        package: "sample",
+        purpose: "",
+        carrier: "Server",
+        beside: "serverctl",
+        majors: (15, 17),
+        files: &["../share/sample.control"],
+        version_key: "default_version",
+        elsewhere: "",
+    };
+
+    #[test]
+    fn an_extension_in_an_image_is_read_with_its_carrier_and_none_beside_one_it_does_not_work_with() {
+        let said = "@ /usr/lib/server/15/bin/serverctl\nserverctl (Server) 15.18\n=\ndefault_version = '2.19.0'\n\
+                    @ /usr/lib/server/17/bin/serverctl\nserverctl (Server) 17.11\n=\ndefault_version = '2.19.3'\n\
+                    @ /usr/lib/server/18/bin/serverctl\nserverctl (Server) 18.6\n=\ndefault_version = '2.31.0'\n";
+        let found = read_extension(said, &SAMPLE);
+        let read: Vec<_> = found.iter().map(|c| (c.version.as_str(), c.by.version.as_str())).collect();
+        assert_eq!(read, [("2.19.3", "17.11"), ("2.19.0", "15.18")]);
+        assert_eq!(found[0].by.path, PathBuf::from("/usr/lib/server/17/bin/serverctl"));
+        assert_eq!(read_extension("", &SAMPLE), []);
+    }
 
     #[test]
     fn what_an_image_holds_is_read_with_the_newest_first_and_nothing_twice() {

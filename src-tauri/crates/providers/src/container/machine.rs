@@ -20,7 +20,9 @@ use bollard::{
     query_parameters::{CreateContainerOptionsBuilder, KillContainerOptionsBuilder},
 };
 use clusterdeck_domain::{MachineId, Plan};
-use clusterdeck_driver::{DriverError, Machine, Result, Software, UnitSpec, UnitState, UnitUsage};
+use clusterdeck_driver::{
+    Carried, DriverError, Extension, Machine, Result, Software, UnitSpec, UnitState, UnitUsage,
+};
 use std::{
     collections::HashMap,
     net::IpAddr,
@@ -268,6 +270,10 @@ impl Machine for ContainerMachine {
         let (engine, home) = (&self.engine, &self.shared.home_id);
         let found = self.shared.images.software(engine, home, &self.image, &[program]).await?;
         Ok(found.into_iter().next().unwrap_or_default())
+    }
+    async fn extension(&self, extension: &'static Extension) -> Result<Vec<Carried>> {
+        let (engine, home) = (&self.engine, &self.shared.home_id);
+        self.shared.images.extension(engine, home, &self.image, extension).await
     }
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<()> {
         static COUNT: AtomicU64 = AtomicU64::new(0);

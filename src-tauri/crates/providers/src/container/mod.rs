@@ -339,5 +339,6 @@ fn no_engine() -> MissingSoftware {
         program: "podman".to_owned(),
         purpose: "runs the containers; Docker will do as well".to_owned(),
         install: crate::local::install_command("podman"),
+        elsewhere: None,
     }
 }

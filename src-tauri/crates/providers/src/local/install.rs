@@ -52,6 +52,14 @@ const PACKAGES: &[(&str, [&str; 6])] = &[
     ("perl", ["perl", "perl", "perl", "perl", "perl", "perl"]),
 ];
 
+/// Packages of extensions: name, then Debian's by release (looked up in November 2026: those before have none), then Fedora
+/// and relatives, Arch, SUSE, Alpine, Homebrew as above.
+const EXTENSIONS: &[(&str, &[(&str, &str)], [&str; 5])] = &[(
+    "timescaledb",
+    &[("trixie", "postgresql-17-timescaledb"), ("sid", "postgresql-18-timescaledb")],
+    ["timescaledb", "timescaledb", "", "postgresql-timescaledb", "timescale/tap/timescaledb"],
+)];
+
 /// Programs that Debian 12 has in its backports only.
 const BACKPORTS: [&str; 2] = ["valkey-server", "valkey-cli"];
 
@@ -81,28 +89,56 @@ impl Installer {
         if package.is_empty() {
             return None;
         }
-        let sudo = if self.root { "" } else { "sudo " };
-        Some(match &self.source {
-            Source::Apt { debian: Some(release), backports }
-                if release == "bookworm" && BACKPORTS.contains(&program) =>
-            {
-                let install = format!("{sudo}apt-get install -y -t bookworm-backports {package}");
-                if *backports {
-                    install
-                } else {
-                    format!(
-                        "echo 'deb http://deb.debian.org/debian bookworm-backports main' | {sudo}tee \
-                         /etc/apt/sources.list.d/bookworm-backports.list && {sudo}apt-get update && {install}"
-                    )
-                }
+        let sudo = self.sudo();
+        if let Source::Apt { debian: Some(release), backports } = &self.source
+            && release == "bookworm"
+            && BACKPORTS.contains(&program)
+        {
+            let install = format!("{sudo}apt-get install -y -t bookworm-backports {package}");
+            return Some(if *backports {
+                install
+            } else {
+                format!(
+                    "echo 'deb http://deb.debian.org/debian bookworm-backports main' | {sudo}tee \
+                     /etc/apt/sources.list.d/bookworm-backports.list && {sudo}apt-get update && {install}"
+                )
+            });
+        }
+        self.package(package)
+    }
+
+    /// The command that installs an extension, when there is a package of it.
+    pub(super) fn extension(&self, name: &str) -> Option<String> {
+        let (_, debian, others) = EXTENSIONS.iter().find(|(known, ..)| *known == name)?;
+        let package = match &self.source {
+            Source::Apt { debian: release, .. } => {
+                debian.iter().find(|(of, _)| Some(*of) == release.as_deref())?.1
             }
+            Source::Dnf => others[0],
+            Source::Pacman => others[1],
+            Source::Zypper => others[2],
+            Source::Apk => others[3],
+            Source::Brew => others[4],
+            Source::Unknown => "",
+        };
+        if package.is_empty() { None } else { self.package(package) }
+    }
+
+    const fn sudo(&self) -> &'static str {
+        if self.root { "" } else { "sudo " }
+    }
+
+    fn package(&self, package: &str) -> Option<String> {
+        let sudo = self.sudo();
+        Some(match &self.source {
             Source::Apt { .. } => format!("{sudo}apt-get install -y {package}"),
             Source::Dnf => format!("{sudo}dnf install -y {package}"),
             Source::Pacman => format!("{sudo}pacman -S --noconfirm {package}"),
             Source::Zypper => format!("{sudo}zypper install -y {package}"),
             Source::Apk => format!("{sudo}apk add {package}"),
             // Homebrew refuses to run as root.
-            Source::Brew | Source::Unknown => format!("brew install {package}"),
+            Source::Brew => format!("brew install {package}"),
+            Source::Unknown => return None,
         })
     }
 }
@@ -177,6 +213,18 @@ mod tests {
         assert_eq!(command(mint, false, false, "haproxy").unwrap(), "sudo apt-get install -y haproxy");
         let rocky = "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n";
         assert_eq!(command(rocky, false, false, "valkey-server").unwrap(), "sudo dnf install -y valkey");
+    }
+
+    #[test]
+    fn an_extension_has_a_command_only_where_its_package_is() {
+        let extension =
+            |release: &str, name| Installer { source: source_of(release, false), root: true }.extension(name);
+        let trixie = BOOKWORM.replace("bookworm", "trixie");
+        let install = "apt-get install -y postgresql-17-timescaledb";
+        assert_eq!(extension(&trixie, "timescaledb").as_deref(), Some(install));
+        assert_eq!(extension(BOOKWORM, "timescaledb"), None, "Debian 12 has none");
+        assert_eq!(extension("ID=ubuntu\n", "timescaledb"), None);
+        assert_eq!(extension(&trixie, "columnar"), None, "nobody packages it");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::{
 use crate::path::{MachinePath, lexical};
 use async_trait::async_trait;
 use clusterdeck_domain::{MachineId, Plan};
-use clusterdeck_driver::{Machine, Result, Software, UnitSpec, UnitState, UnitUsage};
+use clusterdeck_driver::{Carried, Extension, Machine, Result, Software, UnitSpec, UnitState, UnitUsage};
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 /// See the module.
@@ -58,6 +58,9 @@ impl Machine for LocalMachine {
 
     async fn software(&self, program: &str) -> Result<Vec<Software>> {
         Ok(self.software.find(program).await)
+    }
+    async fn extension(&self, extension: &'static Extension) -> Result<Vec<Carried>> {
+        Ok(self.software.find_extension(extension).await)
     }
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<()> {
         let content = content.to_vec();

@@ -10,13 +10,13 @@ mod plans;
 mod software;
 mod unit;
 
-use crate::host;
+use crate::{host, version};
 use async_trait::async_trait;
 use clusterdeck_domain::{
     Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId, REGION_LOCAL,
 };
 use clusterdeck_driver::{
-    DriverError, Machine, MachineRequest, Needs, Progress, Provider, ProviderCheck, Region, Result,
+    DriverError, Extension, Machine, MachineRequest, Needs, Progress, Provider, ProviderCheck, Region, Result,
 };
 use config::MachineNote;
 use files::{broken, off_thread};
@@ -83,10 +83,29 @@ impl Local {
                     program: (*program).to_owned(),
                     purpose: (*purpose).to_owned(),
                     install: self.installer.command(program),
+                    elsewhere: None,
                 });
             }
         }
         missing
+    }
+
+    /// What to tell of an extension that is nowhere beside its carrier.
+    async fn lacking(&self, extension: &Extension) -> MissingSoftware {
+        let found = self.software.find(extension.beside).await;
+        let there: Vec<&str> = found.iter().map(|s| s.version.as_str()).filter(|v| !v.is_empty()).collect();
+        let there = if there.is_empty() { "none is".to_owned() } else { there.join(", ") };
+        let (first, last) = extension.majors;
+        let carrier = extension.carrier;
+        MissingSoftware {
+            program: extension.name.to_owned(),
+            purpose: format!(
+                "{}; it is loaded into {carrier} {first} to {last}, and {there} here",
+                extension.purpose
+            ),
+            install: self.installer.extension(extension.package),
+            elsewhere: Some(extension.elsewhere.to_owned()),
+        }
     }
 }
 
@@ -131,10 +150,21 @@ impl Provider for Local {
 
     async fn capacity(&self, needs: &Needs<'_>) -> Result<Capacity> {
         let programs: Vec<_> = needs.server.programs.iter().chain(&needs.gateway.programs).copied().collect();
-        let missing = self.missing(&programs).await;
-        let versions = match programs.first() {
-            Some((first, _)) => self.software.find(first).await,
-            None => Vec::new(),
+        let mut missing = self.missing(&programs).await;
+        let mut carriers = Vec::new();
+        let found: Vec<String> = match (needs.server.extension, programs.first()) {
+            (Some(extension), _) => {
+                let carried = self.software.find_extension(extension).await;
+                if carried.is_empty() {
+                    missing.push(self.lacking(extension).await);
+                }
+                carriers = version::carriers(extension, &carried);
+                version::newest_first(carried.into_iter().map(|c| c.version).collect())
+            }
+            (None, Some((first, _))) => {
+                self.software.find(first).await.into_iter().map(|s| s.version).collect()
+            }
+            (None, None) => Vec::new(),
         };
         let plan = needs.plan.and_then(|wanted| plans::plans().into_iter().find(|p| p.id == wanted.id));
         let (home, ports) = (self.home.clone(), needs.ports.to_vec());
@@ -146,9 +176,10 @@ impl Provider for Local {
                 addresses_free: Some(network::allocate(&home, &networks(&home)?).is_ok()),
                 ports_taken: network::ports_taken(&ports),
                 missing,
-                versions: versions.into_iter().map(|s| s.version).filter(|v| !v.is_empty()).collect(),
+                versions: found.into_iter().filter(|v| !v.is_empty()).collect(),
+                carriers,
                 region: Some(REGION_LOCAL.to_owned()),
-                to_fetch: Vec::new(),
+                ..Capacity::default()
             })
         })
         .await

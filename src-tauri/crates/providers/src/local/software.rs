@@ -4,11 +4,12 @@ use crate::{
     disk,
     version::{numbers, option, parse},
 };
-use clusterdeck_driver::Software;
+use clusterdeck_driver::{Carried, Extension, Software};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs,
+    io::Read,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
@@ -96,6 +97,23 @@ impl Finder {
             }
         }
         found.sort_by_key(|s| std::cmp::Reverse(numbers(&s.version)));
+        found
+    }
+
+    /// Where an extension describes itself beside its program, that of the newest carrier first.
+    pub(super) async fn find_extension(&self, extension: &Extension) -> Vec<Carried> {
+        let mut found = Vec::new();
+        for by in self.find(extension.beside).await {
+            // The folder that the program really lies in: a link's neighbours are others.
+            let Some(folder) = by.path.canonicalize().ok().and_then(|p| p.parent().map(Path::to_owned))
+            else {
+                continue;
+            };
+            let said = extension.files_beside(&by.version).find_map(|file| description(&folder.join(file)));
+            if let Some(version) = said.and_then(|said| extension.version_in(&said)) {
+                found.push(Carried { version, by });
+            }
+        }
         found
     }
 
@@ -212,6 +230,13 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
     found
 }
 
+/// The beginning of a file in which an extension describes itself.
+fn description(path: &Path) -> Option<String> {
+    let mut said = Vec::new();
+    fs::File::open(path).ok()?.take(ANSWER_BYTES).read_to_end(&mut said).ok()?;
+    Some(String::from_utf8_lossy(&said).into_owned())
+}
+
 async fn ask(path: &Path, option: &str) -> Option<String> {
     let mut child = Command::new(path)
         .arg(option)
@@ -238,6 +263,46 @@ async fn ask(path: &Path, option: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SAMPLE: Extension = Extension {
+        name: "Sample",
+        package: "sample",
+        purpose: "",
+        carrier: "Server",
+        beside: "clusterdeck-test-server",
+        majors: (15, 17),
+        files: &["../share/{major}/sample.control"],
+        version_key: "default_version",
+        elsewhere: "",
+    };
+
+    /// A server of this version in the home's own folder, with the extension beside it or not.
+    fn install(home: &Path, version: &str, extension: Option<&str>) {
+        let folder = home.join(format!("software/server-{version}"));
+        let major = version.split('.').next().unwrap();
+        fs::create_dir_all(folder.join("bin")).unwrap();
+        fs::create_dir_all(folder.join(format!("share/{major}"))).unwrap();
+        let program = folder.join("bin").join(SAMPLE.beside);
+        fs::write(&program, format!("#!/bin/sh\necho 'server {version}'\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        if let Some(extension) = extension {
+            let said = format!("default_version = '{extension}'\n");
+            fs::write(folder.join(format!("share/{major}/sample.control")), said).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn an_extension_is_found_beside_each_installed_server_that_carries_it_the_newest_first() {
+        let home = tempfile::tempdir().unwrap();
+        install(home.path(), "15.18", Some("2.19.0"));
+        install(home.path(), "16.4", None);
+        install(home.path(), "17.11", Some("2.19.3"));
+        install(home.path(), "18.6", Some("2.31.0"));
+        let found = Finder::new(home.path()).find_extension(&SAMPLE).await;
+        let read: Vec<_> = found.iter().map(|c| (c.version.as_str(), c.by.version.as_str())).collect();
+        assert_eq!(read, [("2.19.3", "17.11"), ("2.19.0", "15.18")], "18 is too new for it, 16 has none");
+        assert!(found[0].by.path.starts_with(home.path().join("software/server-17.11/bin")));
+    }
 
     #[test]
     fn a_fork_under_another_s_name_is_not_taken_for_it() {

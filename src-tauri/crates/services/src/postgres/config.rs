@@ -1,6 +1,6 @@
 //! What PostgreSQL is told: parameters from the plan, who may come in and how.
 
-use super::parameters;
+use super::{flavour, parameters};
 use clusterdeck_driver::{ClusterContext, Machine};
 use serde_json::{Value, json};
 
@@ -17,6 +17,9 @@ pub(crate) const WATCH: &str = "watch";
 /// The role of people, and the database it owns.
 pub(crate) const PEOPLE: &str = "app";
 
+/// What a server loads when it starts.
+pub(crate) const PRELOADED: &str = "shared_preload_libraries";
+
 const MIB: u64 = 1 << 20;
 
 /// Connections people may open: some 10 MiB each beside the shared memory.
@@ -28,9 +31,10 @@ fn max_connections(memory: u64) -> u64 {
 pub(crate) fn parameters(cx: &ClusterContext, machine: &dyn Machine) -> Value {
     let memory = machine.plan().memory_bytes;
     let nodes = cx.spec.data_nodes().count().max(3) as u64;
+    let added = flavour::addition(cx.spec.service);
     let mut all = json!({
         "max_connections": max_connections(memory),
-        "max_worker_processes": 8.max(u64::from(machine.plan().cpus) * 2),
+        "max_worker_processes": 8.max(u64::from(machine.plan().cpus) * 2) + added.map_or(0, |a| a.workers),
         "max_wal_senders": nodes * 2 + 4,
         "max_replication_slots": nodes * 2 + 4,
         "max_prepared_transactions": 0,
@@ -86,11 +90,19 @@ pub(crate) fn local_parameters(cx: &ClusterContext, machine: &dyn Machine) -> Va
         "log_destination": "stderr",
         "logging_collector": "off",
     });
+    let added = flavour::addition(cx.spec.service);
+    for (name, value) in added.map_or(&[][..], |a| a.settings) {
+        own[*name] = json!(value);
+    }
     let shared = parameters(cx, machine);
     for (name, value) in parameters::of_servers(&cx.spec.parameters) {
         if shared.get(name).is_none() {
             own[name] = json!(value);
         }
+    }
+    if let Some(added) = added {
+        let chosen = cx.spec.parameters.get(PRELOADED).map_or("", String::as_str);
+        own[PRELOADED] = json!(added.preloaded(chosen));
     }
     own
 }

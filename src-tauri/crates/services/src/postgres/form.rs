@@ -1,7 +1,9 @@
 //! Starting and stopping nodes, bringing them together, taking one in and letting one go. Who leads is Patroni's business.
 
 use super::{
-    config, etcd, patroni,
+    config, etcd,
+    flavour::{self, Addition},
+    patroni,
     patroni::{Client, Member},
     sql::{ANSWER, As, Session, address},
 };
@@ -14,6 +16,8 @@ use tokio_postgres::types::PgLsn;
 
 /// The first node makes its data folder and starts within three seconds; a busy computer takes longer.
 const LEADS_WITHIN: Duration = Duration::from_secs(60);
+/// An extension makes some hundred functions and tables.
+const ADDS_WITHIN: Duration = Duration::from_secs(30);
 /// A copy that does not move for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
@@ -99,7 +103,17 @@ async fn roles(cx: &ClusterContext, lead: &NodeSpec) -> Result<()> {
     if there.is_empty() {
         session.run(&format!("CREATE DATABASE {0} OWNER {0}", config::PEOPLE)).await?;
     }
-    Ok(())
+    match flavour::addition(cx.spec.service) {
+        Some(added) => add(cx, lead, added).await,
+        None => Ok(()),
+    }
+}
+
+/// Adds what the service is to the database of people, and to no other: Patroni works in `postgres`, and an update of the
+/// package could lock it out of there.
+async fn add(cx: &ClusterContext, lead: &NodeSpec, added: &Addition) -> Result<()> {
+    let session = Session::open(cx, lead, As::OperatorInside, ADDS_WITHIN).await?;
+    session.run(&format!("CREATE EXTENSION IF NOT EXISTS {} SCHEMA public", added.name)).await
 }
 
 /// A password as the server keeps it, so that it never sees it in clear.

@@ -1,6 +1,7 @@
 //! PostgreSQL: Patroni runs the servers and decides who leads, etcd is where the nodes agree, and a guard sees that a server
 //! never takes writes without its Patroni.
 
+mod additions;
 mod change;
 mod config;
 mod etcd;
@@ -22,8 +23,8 @@ use clusterdeck_domain::{
     ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Parameter, Sensitive, ServiceKind,
 };
 use clusterdeck_driver::{
-    ClientCommand, ClusterContext, DriverError, HandOver, Listener, Progress, Result, ServiceDriver, StartAs,
-    Switch,
+    ClientCommand, ClusterContext, DriverError, Extension, HandOver, Listener, Progress, Result,
+    ServiceDriver, StartAs, Switch,
 };
 use std::net::IpAddr;
 
@@ -32,6 +33,7 @@ use std::net::IpAddr;
 pub struct Postgres {
     readings: Readings,
     sessions: sessions::Sessions,
+    additions: additions::Seen,
 }
 
 impl Postgres {
@@ -48,6 +50,9 @@ impl ServiceDriver for Postgres {
     }
     fn programs(&self, _service: ServiceKind) -> &'static [(&'static str, &'static str)] {
         flavour::PROGRAMS
+    }
+    fn extension(&self, service: ServiceKind) -> Option<&'static Extension> {
+        flavour::addition(service).map(|added| added.extension)
     }
     fn ports(&self, _service: ServiceKind) -> &'static [u16] {
         &[config::PORT, patroni::PORT, etcd::CLIENT_PORT, etcd::PEER_PORT]
@@ -86,7 +91,7 @@ impl ServiceDriver for Postgres {
         change::restart(cx, node).await
     }
     async fn can_start(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
-        flavour::software(&cx.spec, cx.machine(node)?.as_ref()).await.map(drop)
+        flavour::software(cx, cx.machine(node)?.as_ref()).await.map(drop)
     }
     async fn stop_node(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
         form::stop_node(cx, node).await
@@ -157,7 +162,7 @@ impl ServiceDriver for Postgres {
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {
-        observe::observe(cx, &self.readings, &self.sessions).await
+        observe::observe(cx, &self.readings, &self.sessions, &self.additions).await
     }
     fn listeners(&self, cx: &ClusterContext) -> Result<Vec<Listener>> {
         listeners::listeners(cx)

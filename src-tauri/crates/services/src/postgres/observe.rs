@@ -1,7 +1,7 @@
 //! Looking at a cluster: what the machine says of the units, what Patroni says of the node, what the server says of itself.
 
 use super::{
-    config, etcd,
+    additions, config, etcd,
     patroni::{self, Client, GLANCE},
     readiness,
     sessions::Sessions,
@@ -87,14 +87,19 @@ pub(crate) async fn observe(
     cx: &ClusterContext,
     readings: &Readings,
     sessions: &Sessions,
+    additions: &additions::Seen,
 ) -> ClusterObserved {
     let at = Timestamp::now();
     let client = Client::within(cx, GLANCE);
     let looks =
         join_all(cx.spec.nodes.iter().map(|node| look(cx, node, client.as_ref().ok(), readings, sessions)));
-    let (found, present, endpoint_up) = futures::join!(looks, etcd::present(cx), endpoint(cx));
+    let added = join_all(cx.spec.nodes.iter().map(|node| additions.facts(cx, node)));
+    let (found, added, present, endpoint_up) = futures::join!(looks, added, etcd::present(cx), endpoint(cx));
     let leader = leader(&found);
-    let nodes: Vec<_> = found.iter().map(|f| node_observed(cx, f, leader)).collect();
+    let mut nodes: Vec<_> = found.iter().map(|f| node_observed(cx, f, leader)).collect();
+    for (seen, facts) in nodes.iter_mut().zip(added).filter(|(seen, _)| seen.state == NodeState::Running) {
+        seen.facts.extend(facts);
+    }
     let total = etcd::voters(cx).len();
     let votes = (cx.spec.topology == Topology::PrimaryReplica && present > 0).then(|| Votes {
         present: u16::try_from(present).unwrap_or(u16::MAX),

@@ -1,7 +1,7 @@
 //! What can be set in the servers and in the election, and how a cluster follows what was chosen.
 
 use super::{
-    config, form,
+    config, flavour, form,
     patroni::{self, Client, Part, Timing},
     sql::{ANSWER, As, Session},
 };
@@ -134,7 +134,8 @@ pub(crate) async fn parameters(cx: &ClusterContext) -> Result<Vec<Parameter>> {
         fixed: None,
     });
     let mut all: Vec<Parameter> = election.collect();
-    let session = Session::open(cx, form::leader(cx).await?, As::Watch, ANSWER).await?;
+    let added = flavour::addition(cx.spec.service);
+    let session = watcher(cx, added.is_some()).await?;
     let rows = session
         .rows(
             "SELECT name, category, short_desc, current_setting(name), unit, vartype, min_val, max_val, enumvals, \
@@ -157,9 +158,13 @@ pub(crate) async fn parameters(cx: &ClusterContext) -> Result<Vec<Parameter>> {
         };
         let fixed =
             FIXED.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(why, _)| (*why).to_owned());
+        let mut about: String = row.get(2);
+        if let Some(added) = added.filter(|_| name == config::PRELOADED) {
+            about.push_str(&format!(" {} is always among them.", added.library));
+        }
         all.push(Parameter {
             group: row.get(1),
-            about: row.get(2),
+            about,
             // Where a copy of a secret may stand in it, it is not shown.
             value: if fixed.is_some() && name.contains("conninfo") { String::new() } else { row.get(3) },
             chosen: cx.spec.parameters.get(&name).cloned(),
@@ -171,6 +176,19 @@ pub(crate) async fn parameters(cx: &ClusterContext) -> Result<Vec<Parameter>> {
         });
     }
     Ok(all)
+}
+
+/// Somebody who sees the settings of all that is loaded, which for an extension is only seen in the database that has it;
+/// where that cannot be entered, those of the server.
+async fn watcher(cx: &ClusterContext, inside: bool) -> Result<Session> {
+    let lead = form::leader(cx).await?;
+    if inside && let Ok(session) = Session::open(cx, lead, As::WatchInside, ANSWER).await {
+        // Loads what the database has, or fails.
+        if session.rows("SELECT 1", &[]).await.is_ok() {
+            return Ok(session);
+        }
+    }
+    Session::open(cx, lead, As::Watch, ANSWER).await
 }
 
 /// The choices that leave replication working.

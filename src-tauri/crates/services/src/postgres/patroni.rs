@@ -215,7 +215,7 @@ fn conf(
 /// Writes a node's files; what a running Patroni reads of them it reads when asked to.
 pub(crate) async fn write(cx: &ClusterContext, node: &NodeSpec, part: Part) -> Result<Software> {
     let machine = cx.machine(node)?.as_ref();
-    let software = flavour::software(&cx.spec, machine).await?;
+    let software = flavour::software(cx, machine).await?;
     tls::ensure(cx, &node.name, machine).await?;
     machine.create_dir(FOLDER).await?;
     machine.create_dir(config::FOLDER).await?;

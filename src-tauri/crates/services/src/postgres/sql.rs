@@ -16,8 +16,14 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 pub(crate) enum As {
     /// May do everything.
     Operator,
+    /// The same in the database of people.
+    OperatorInside,
     /// May look.
     Watch,
+    /// The same in the database of people.
+    WatchInside,
+    /// The same where what is loaded into the server for that database cannot be.
+    WatchUnloaded,
     /// As people do.
     People,
 }
@@ -25,22 +31,29 @@ pub(crate) enum As {
 impl As {
     const fn role(self) -> &'static str {
         match self {
-            Self::Operator => config::OPERATOR,
-            Self::Watch => config::WATCH,
+            Self::Operator | Self::OperatorInside => config::OPERATOR,
+            Self::Watch | Self::WatchInside | Self::WatchUnloaded => config::WATCH,
             Self::People => config::PEOPLE,
         }
     }
     const fn secret(self) -> &'static str {
         match self {
-            Self::Operator => config::OPERATOR,
-            Self::Watch => config::WATCH,
             Self::People => "people",
+            other => other.role(),
         }
     }
     const fn database(self) -> &'static str {
         match self {
             Self::Operator | Self::Watch => "postgres",
-            Self::People => config::PEOPLE,
+            _ => config::PEOPLE,
+        }
+    }
+    /// In the database of people, names are ours: nobody's function there is called by us.
+    const fn options(self) -> &'static str {
+        match self {
+            Self::OperatorInside | Self::WatchInside => "-c search_path=pg_catalog",
+            Self::WatchUnloaded => "-c search_path=pg_catalog -c timescaledb.disable_load=on",
+            _ => "",
         }
     }
 }
@@ -106,6 +119,7 @@ impl Session {
             .user(user.role())
             .password(password.reveal())
             .dbname(user.database())
+            .options(user.options())
             .application_name("clusterdeck")
             // The endpoint has no certificate of its own: a node's is shown there, for another address.
             .ssl_mode(if user == As::People { SslMode::Disable } else { SslMode::Require })

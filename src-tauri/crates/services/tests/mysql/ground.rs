@@ -46,7 +46,11 @@ impl Ground {
         let home = tempfile::Builder::new().prefix("cd-my-").tempdir().unwrap();
         let provider = Local::new(home.path().to_owned());
         let driver = Mysql::new();
-        let server = Programs { programs: driver.programs(ServiceKind::Mysql).to_vec(), images: Vec::new() };
+        let server = Programs {
+            programs: driver.programs(ServiceKind::Mysql).to_vec(),
+            images: Vec::new(),
+            ..Programs::default()
+        };
         let capacity = provider.capacity(&Needs { server, ..Needs::default() }).await.unwrap();
         assert!(capacity.missing.is_empty(), "`cargo xtask setup` installs it: {:?}", capacity.missing);
         let bytes = Uuid::new_v4().into_bytes();

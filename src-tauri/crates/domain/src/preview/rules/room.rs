@@ -104,11 +104,16 @@ pub(in crate::preview) fn fits(load: &Load<'_>, capacity: &Capacity, facts: &Fac
 /// Programs that are not installed, each with the command that installs it.
 pub(in crate::preview) fn software(capacity: &Capacity) -> impl Iterator<Item = Finding> {
     capacity.missing.iter().map(|m| {
-        let finding =
-            Finding::new("software-missing", format!("{} is not installed ({}).", m.program, m.purpose));
-        match &m.install {
-            Some(command) => finding.hint(command.clone()),
-            None => finding.hint(format!("Install {} so that it is found in the PATH.", m.program)),
+        let mut text = format!("{} is not installed ({}).", m.program, m.purpose);
+        if let (Some(_), Some(elsewhere)) = (&m.install, &m.elsewhere) {
+            // A hint that is a command is nothing else, so that it can be copied.
+            text = format!("{text} {elsewhere}");
+        }
+        let finding = Finding::new("software-missing", text);
+        match (&m.install, &m.elsewhere) {
+            (Some(command), _) => finding.hint(command.clone()),
+            (None, Some(elsewhere)) => finding.hint(elsewhere.clone()),
+            (None, None) => finding.hint(format!("Install {} so that it is found in the PATH.", m.program)),
         }
     })
 }
