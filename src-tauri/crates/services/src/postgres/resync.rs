@@ -27,7 +27,7 @@ pub(crate) async fn resync(
     let machine = cx.machine(node)?;
     let held = Held::of(is_ahead(cx, lead, node).await);
     // What cannot be started again is not stopped.
-    flavour::software(&cx.spec, machine.as_ref()).await?;
+    flavour::software(cx, machine.as_ref()).await?;
     if !machine.exists(ASIDE.waiting).await? {
         form::stop_node(cx, node).await?;
         // Of a call that was cut off a part of the copy lies there by now; Patroni throws it away or goes on with it.
