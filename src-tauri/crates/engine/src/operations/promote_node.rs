@@ -92,12 +92,12 @@ async fn has_caught_up(cx: StepContext, plan: Plan) -> Result<()> {
     }
 }
 
-async fn stand_aside(cx: StepContext) -> Result<()> {
+pub(super) async fn stand_aside(cx: StepContext) -> Result<()> {
     let context = cx.context().await?;
     Ok(cx.driver()?.disarm_failover(&context).await?)
 }
 
-async fn hand_over(cx: StepContext, target: NodeId) -> Result<()> {
+pub(super) async fn hand_over(cx: StepContext, target: NodeId) -> Result<()> {
     let context = cx.context().await?;
     let node = context.node(&target)?;
     let result = cx.driver()?.hand_over(&context, node, &switch(&cx, &context, &target)).await?;

@@ -120,7 +120,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
 }
 
 /// What cannot be started again is not stopped: its software may have been taken away since it was started.
-async fn can_start_again(cx: &StepContext, node: &NodeId) -> Result<()> {
+pub(super) async fn can_start_again(cx: &StepContext, node: &NodeId) -> Result<()> {
     let context = cx.context().await?;
     Ok(cx.driver()?.can_start(&context, context.node(node)?).await?)
 }
@@ -131,7 +131,7 @@ async fn aside(cx: StepContext) -> Result<()> {
 }
 
 /// A large data set takes its time to load: there is no measure of it, so the deadline of the step is all there is.
-async fn leads_again(cx: StepContext, node: NodeId) -> Result<()> {
+pub(super) async fn leads_again(cx: StepContext, node: NodeId) -> Result<()> {
     let seen = crate::watch::look(&cx.shared, &cx.cluster).await?;
     let found = seen.node(&node).filter(|n| n.state == NodeState::Running);
     match found.and_then(|n| n.role) {
@@ -141,7 +141,7 @@ async fn leads_again(cx: StepContext, node: NodeId) -> Result<()> {
 }
 
 async fn start_again(cx: StepContext, plan: Plan) -> Result<()> {
-    let context = cx.context().await?;
+    let context = cx.shared.sized(cx.context().await?, &plan.node).await?;
     let start_as = match (plan.role, plan.follows) {
         (Part::Primary, _) => StartAs::Primary,
         (Part::Replica, Some(primary)) if context.spec.shards == 0 => StartAs::ReplicaOf(primary),
