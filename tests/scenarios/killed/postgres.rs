@@ -2,7 +2,7 @@
 
 use super::{
     Story,
-    nodes::{add, drain, promote, reboot_primary, reboot_replica, remove, undrain},
+    nodes::{add, drain, grow, promote, reboot_primary, reboot_replica, remove, shrink, undrain},
     switches::{arm, disarm},
     under_writes,
     whole::{delete, resync, rotate},
@@ -50,6 +50,11 @@ fn postgresql_growing_shrinking_and_promoting_can_be_killed_at_any_step() {
 #[test]
 fn postgresql_drained_and_rebooted_can_be_killed_at_any_step() {
     under_writes(Story::only_after(), &THREE, &[&[drain, undrain], &[reboot_replica], &[reboot_primary]]);
+}
+
+#[test]
+fn a_change_of_plan_of_postgresql_up_and_back_can_be_killed_at_any_step() {
+    under_writes(Story::only_after(), &THREE, &[&[grow, shrink]]);
 }
 
 #[test]
