@@ -47,24 +47,25 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
             .within(Duration::from_secs(120))
             .undo(move |cx| share_again(cx, from.clone())),
     ];
-    for Node { id, name, from } in &plan.nodes {
+    // Named by their place: the same step of another cluster has the same name.
+    for (place, Node { id, name, from }) in (1..).zip(&plan.nodes) {
         let [out, back, size, unsize, join] = std::array::from_fn(|_| id.clone());
         let (to, from) = (plan.to.clone(), from.clone());
         let title = format!("Send nothing new to {name}, which leads nobody");
         steps.push(
-            step(format!("make-way-{name}"), title, move |cx| make_way(cx, out.clone()))
+            step(format!("make-way-{place}"), title, move |cx| make_way(cx, out.clone()))
                 .within(Duration::from_secs(60))
                 .undo(move |cx| enter_service(cx, back.clone())),
         );
         let title = format!("Stop {name}, give it its new size, start it");
         steps.push(
-            step(format!("resize-{name}"), title, move |cx| resize(cx, size.clone(), to.clone()))
+            step(format!("resize-{place}"), title, move |cx| resize(cx, size.clone(), to.clone()))
                 .within(Duration::from_secs(120))
                 .undo(move |cx| put_back(cx, unsize.clone(), from.clone())),
         );
         let title = format!("Let {name} catch up and send traffic to it");
         steps.push(
-            step(format!("return-{name}"), title, move |cx| come_back(cx, join.clone()))
+            step(format!("return-{place}"), title, move |cx| come_back(cx, join.clone()))
                 .within(Duration::from_secs(300)),
         );
     }
