@@ -5,7 +5,7 @@ use clusterdeck_tests::proofs::{self, Proof, Seen, Subject};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Columns: the id of the act, and its head.
-const ACTS: [(&str, &str); 15] = [
+const ACTS: [(&str, &str); 16] = [
     ("create-cluster", "create"),
     ("add-node", "add"),
     ("remove-node", "remove"),
@@ -14,6 +14,7 @@ const ACTS: [(&str, &str); 15] = [
     ("drain-node", "drain"),
     ("undrain-node", "undrain"),
     ("reboot-node", "reboot"),
+    ("resize-cluster", "plan"),
     ("resync-cluster", "resync"),
     ("rotate-credentials", "rotate"),
     ("add-shard", "shards"),

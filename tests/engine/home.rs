@@ -190,6 +190,17 @@ impl Home {
         let found = find_number(&note, "pid").unwrap_or_else(|| panic!("no pid in {note}"));
         u32::try_from(found).unwrap()
     }
+    /// Process and start of every PostgreSQL server, as each wrote it down itself.
+    pub(crate) async fn postmasters(&self) -> Vec<String> {
+        let spec = self.cluster().await.spec;
+        let of = |node: &clusterdeck_domain::NodeSpec| {
+            let file = format!("machines/{}/pg/data/postmaster.pid", node.machine.id);
+            let text = std::fs::read_to_string(self.dir.path().join(file)).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            format!("{} {:?} {:?}", node.name, lines.first(), lines.get(2))
+        };
+        spec.data_nodes().map(of).collect()
+    }
     /// Everything that a deleted cluster left behind.
     pub(crate) async fn left_behind(&self) -> Vec<String> {
         let mut found: Vec<String> =

@@ -1,7 +1,7 @@
 //! The whole life of a primary/replica cluster while a client writes.
 
 use crate::home::{Home, missing, signal};
-use clusterdeck_domain::{Change, ClusterOption, NodeState, OptionWish, Role, ServiceKind, Topology};
+use clusterdeck_domain::{Change, ClusterOption, NodeState, OptionWish, PlanId, Role, ServiceKind, Topology};
 use clusterdeck_tests::client::{Writer, connect};
 use std::time::Duration;
 
@@ -47,6 +47,7 @@ pub(crate) async fn whole_life(home: &Home, service: ServiceKind) {
     assert_eq!(home.primary().await, "demo-2", "a reboot is no failover");
     home.done(Change::RemoveNode { node: "demo-3".to_owned() }).await;
     home.done(Change::ResyncCluster { cluster: demo() }).await;
+    resized_up_and_back(home, service).await;
     let spec = home.cluster().await.spec;
     if spec.auto_failover {
         home.done(Change::SetAutoFailover { cluster: demo(), enabled: false }).await;
@@ -68,6 +69,47 @@ pub(crate) async fn whole_life(home: &Home, service: ServiceKind) {
 
     home.done(Change::DeleteCluster { cluster: demo(), discard_backups: true }).await;
     assert_eq!(home.left_behind().await, Vec::<String>::new());
+}
+
+/// Gives the cluster a larger plan and its own back, while a client writes.
+pub(crate) async fn resized_up_and_back(home: &Home, service: ServiceKind) {
+    for plan in ["SMALL-1C-1G", "NANO-1C-256M"] {
+        home.until_healthy().await;
+        let writer = Writer::start(home.url().await, false);
+        let size = PlanId::parse(plan).unwrap();
+        let began = std::time::Instant::now();
+        let done = home.done(Change::ResizeCluster { cluster: demo(), plan: size.clone() }).await;
+        let written = writer.stop();
+        println!(
+            "{service}: to {plan} in {:.1} s: measured gap {:?} ms, the client saw {:?} and {} errors in {} writes",
+            began.elapsed().as_secs_f64(),
+            done.outcome.write_gap_ms,
+            written.longest_gap,
+            written.errors,
+            written.acknowledged.len()
+        );
+        assert!(written.acknowledged.len() > 100, "the client must have written: {written:?}");
+        assert_eq!(missing(&home.url().await, &written), Vec::<u64>::new(), "{plan}: nothing is lost");
+        let spec = home.cluster().await.spec;
+        assert_eq!(spec.plan, size);
+        for node in spec.data_nodes() {
+            assert_eq!(node.plan, size, "{}", node.name);
+        }
+        if service == ServiceKind::Postgresql {
+            nothing_waits_for_a_restart(home).await;
+        }
+    }
+}
+
+/// A parameter that needs no restart restarts nobody.
+async fn nothing_waits_for_a_restart(home: &Home) {
+    let before = home.postmasters().await;
+    let parameters = [("work_mem".to_owned(), Some("3MB".to_owned()))].into();
+    home.done(Change::SetParameters { cluster: demo(), parameters }).await;
+    assert_eq!(home.postmasters().await, before, "no server was restarted");
+    let parameters = [("work_mem".to_owned(), None)].into();
+    home.done(Change::SetParameters { cluster: demo(), parameters }).await;
+    assert_eq!(home.postmasters().await, before, "no server was restarted");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

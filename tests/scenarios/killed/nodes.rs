@@ -59,6 +59,20 @@ pub(super) fn reboot_primary(home: &Home) -> Vec<String> {
     words(&["node", "reboot", &primary(home), "--yes"])
 }
 
+/// Twice the memory of what clusters of these tests have, and more connections.
+pub(super) fn grow(_: &Home) -> Vec<String> {
+    words(&["cluster", "resize", "demo", "--plan", "SMALL-1C-1G", "--yes"])
+}
+
+pub(super) fn shrink(_: &Home) -> Vec<String> {
+    words(&["cluster", "resize", "demo", "--plan", "NANO-1C-256M", "--yes"])
+}
+
+#[test]
+fn a_change_of_plan_up_and_back_can_be_killed_at_any_moment() {
+    killed_under_writes(false, &THREE, &[grow, shrink]);
+}
+
 #[test]
 fn adding_and_removing_a_node_can_be_killed_at_any_moment() {
     killed_under_writes(false, &THREE, &[add, remove]);

@@ -1,14 +1,15 @@
 //! PostgreSQL: every act is killed after each of its steps.
 
 use super::{
-    Story,
-    nodes::{add, drain, promote, reboot_primary, reboot_replica, remove, undrain},
+    Act, Point, Story,
+    nodes::{add, drain, grow, promote, reboot_primary, reboot_replica, remove, shrink, undrain},
     switches::{arm, disarm},
     under_writes,
     whole::{delete, resync, rotate},
     words,
 };
 use crate::home::{Home, create};
+use clusterdeck_tests::client::Writer;
 
 const THREE: [&str; 6] = ["--service", "postgresql", "--topology", "primary-replica", "--nodes", "3"];
 const PAIR: [&str; 6] = ["--service", "postgresql", "--topology", "primary-replica", "--nodes", "2"];
@@ -50,6 +51,31 @@ fn postgresql_growing_shrinking_and_promoting_can_be_killed_at_any_step() {
 #[test]
 fn postgresql_drained_and_rebooted_can_be_killed_at_any_step() {
     under_writes(Story::only_after(), &THREE, &[&[drain, undrain], &[reboot_replica], &[reboot_primary]]);
+}
+
+/// Everything of it is killed everywhere on Redis, whose acts are faster; here where servers and what they share differ.
+#[test]
+fn a_change_of_plan_of_postgresql_can_be_killed_at_its_worst_moments() {
+    let mut story = Story::only_after();
+    story.home.create(&THREE);
+    story.is_whole("just made");
+    let writer = Writer::start(story.home.url(), false);
+    let moments: [(Act, &str); 4] =
+        [(grow, "resize-1"), (shrink, "share"), (grow, "make-way-3"), (shrink, "resize-3")];
+    for (act, step) in moments {
+        let point = Point { kind: "resize-cluster".to_owned(), step: step.to_owned(), point: "after" };
+        story.kill(act, &point);
+    }
+    let written = writer.stop();
+    println!(
+        "the client: {} writes, longest gap {:?}, {} errors",
+        written.acknowledged.len(),
+        written.longest_gap,
+        written.errors
+    );
+    story.ledger().add(&written);
+    story.is_whole("at the end");
+    story.plainly(delete);
 }
 
 #[test]

@@ -92,6 +92,23 @@ async function confirmTyped(page: Page): Promise<void> {
 	await page.getByTestId('change-close').click({ timeout: 30_000 });
 }
 
+test('a cluster gets another plan from its menu, and the one it has is no fault', async ({ page, serve }) => {
+	await signIn(page, serve);
+	await page.getByTestId('cluster-row').first().click();
+	await page.getByTestId('cluster-menu').click();
+	await page.getByTestId('cluster-resize').click();
+	await expect(page.getByTestId('change-same-plan')).toBeVisible();
+	await expect(page.getByTestId('change-blockers')).toHaveCount(0);
+	await expect(page.getByTestId('change-confirm')).toBeDisabled();
+	await accessible(page, 'plan dialog');
+	await page.getByTestId('change-plan').click();
+	await page.getByRole('option', { name: 'NANO-1C-256M' }).click();
+	await expect(page.getByTestId('change-effects')).toContainText('hands the writes over');
+	await confirmTyped(page);
+	await page.getByTestId('cluster-tab-nodes').click();
+	await expect(page.getByText('NANO-1C-256M')).toHaveCount(3, { timeout: 30_000 });
+});
+
 test('protection is switched on and then refuses the deletion', async ({ page, serve }) => {
 	await signIn(page, serve);
 	await page.getByTestId('cluster-row').first().click();

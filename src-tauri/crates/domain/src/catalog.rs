@@ -68,6 +68,8 @@ pub struct Line {
     pub majors: (u32, u32),
     /// Topologies it can run in, the default first.
     pub topologies: &'static [TopologyEntry],
+    /// Memory without which its server does not start or does not last; 0 when every plan will do.
+    pub least_memory_bytes: u64,
 }
 
 /// A service of the catalogue.
@@ -210,6 +212,7 @@ const MARIADB: Line = Line {
         },
         SINGLE,
     ],
+    least_memory_bytes: 0,
 };
 const MYSQL: Line = Line {
     name: "MySQL",
@@ -229,6 +232,8 @@ const MYSQL: Line = Line {
         ),
         SINGLE,
     ],
+    // Its makers design its defaults for a machine of some 512 MiB; being a member of a group comes on top.
+    least_memory_bytes: 768 << 20,
 };
 const REDIS_PORTS: &[Port] = &[port("redis", 6379), port("sentinel", 26379), port("cluster-bus", 16379)];
 const PG_PORTS: &[Port] = &[port("postgresql", 5432), port("patroni", 8008), port("etcd", 2379)];
@@ -459,6 +464,10 @@ impl ServiceEntry {
     /// What its makers call this version: one service may have several makers.
     pub fn name_of(&self, version: &str) -> &'static str {
         self.line(version).map_or(self.name, |line| line.name)
+    }
+    /// Memory that a node of this version needs at least; 0 when every plan will do.
+    pub fn least_memory_bytes(&self, version: &str) -> u64 {
+        self.line(version).map_or(0, |line| line.least_memory_bytes)
     }
     /// Topologies this version can run in, the default first.
     pub fn topologies_of(&self, version: &str) -> &'static [TopologyEntry] {

@@ -97,6 +97,13 @@ pub enum Change {
         /// Which.
         node: String,
     },
+    /// Give every node another size, one after the other.
+    ResizeCluster {
+        /// Which.
+        cluster: String,
+        /// The size that each data node gets.
+        plan: PlanId,
+    },
     /// Give every replica a fresh copy of its primary's data.
     ResyncCluster {
         /// Which.
@@ -161,6 +168,7 @@ pub enum ChangeKind {
     UndrainNode,
     RebootNode,
     RemoveNode,
+    ResizeCluster,
     ResyncCluster,
     SetProtection,
     SetAutoFailover,
@@ -183,6 +191,7 @@ impl ChangeKind {
             Self::UndrainNode => "undrain-node",
             Self::RebootNode => "reboot-node",
             Self::RemoveNode => "remove-node",
+            Self::ResizeCluster => "resize-cluster",
             Self::ResyncCluster => "resync-cluster",
             Self::SetProtection => "set-protection",
             Self::SetAutoFailover => "set-auto-failover",
@@ -207,6 +216,7 @@ impl Change {
             Self::UndrainNode { .. } => ChangeKind::UndrainNode,
             Self::RebootNode { .. } => ChangeKind::RebootNode,
             Self::RemoveNode { .. } => ChangeKind::RemoveNode,
+            Self::ResizeCluster { .. } => ChangeKind::ResizeCluster,
             Self::ResyncCluster { .. } => ChangeKind::ResyncCluster,
             Self::SetProtection { .. } => ChangeKind::SetProtection,
             Self::SetAutoFailover { .. } => ChangeKind::SetAutoFailover,
@@ -222,6 +232,7 @@ impl Change {
             Self::AddNode { cluster, .. }
             | Self::AddShard { cluster }
             | Self::RemoveShard { cluster, .. }
+            | Self::ResizeCluster { cluster, .. }
             | Self::ResyncCluster { cluster }
             | Self::SetProtection { cluster, .. }
             | Self::SetAutoFailover { cluster, .. }

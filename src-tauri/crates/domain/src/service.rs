@@ -40,6 +40,15 @@ impl ServiceKind {
             Self::Rabbitmq => "rabbitmq",
         }
     }
+    /// All of its data lies in memory, so that a node holds no more than its plan has of that.
+    pub const fn is_in_memory(self) -> bool {
+        matches!(self, Self::Redis | Self::Valkey | Self::Keydb)
+    }
+    /// Its servers share limits that follow from their plan, and a replica may not have less of them than its primary: a
+    /// smaller plan first lowers those of the primary, which restarts where it is.
+    pub const fn shares_limits(self) -> bool {
+        matches!(self, Self::Postgresql | Self::Timescaledb | Self::Hydra)
+    }
 }
 
 impl fmt::Display for ServiceKind {

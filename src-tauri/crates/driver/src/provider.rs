@@ -109,6 +109,9 @@ pub trait Provider: Send + Sync {
     -> Result<Arc<dyn Machine>>;
     /// A machine made before; `Gone` when it is not there.
     async fn machine(&self, spec: &MachineSpec) -> Result<Arc<dyn Machine>>;
+    /// Gives a machine this size; nothing happens when it has it. Its server has been stopped: a unit gets the new limits
+    /// when it is started the next time. A [`Machine`] from before goes on with the size it had: ask for it again.
+    async fn resize_machine(&self, spec: &MachineSpec, plan: &Plan) -> Result<()>;
     /// Stops whatever runs on a machine and takes it away; nothing happens when it is gone.
     async fn remove_machine(&self, spec: &MachineSpec) -> Result<()>;
     /// The ids of all machines there are, so that left-behind ones can be found.

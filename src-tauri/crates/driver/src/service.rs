@@ -3,7 +3,7 @@
 use crate::{ClusterContext, DriverError, Extension, Listener, Result};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Parameter, Sensitive, ServiceKind,
+    ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Parameter, Plan, Sensitive, ServiceKind,
 };
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, pin::Pin, sync::Arc};
@@ -176,6 +176,11 @@ pub trait ServiceDriver: Send + Sync {
     }
     /// Makes a node a candidate for promotion or not.
     async fn set_candidate(&self, cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<()>;
+    /// Makes what all nodes share and what follows from their size fit nodes of size `to`, before the first node gets it and
+    /// after the last one had it taken back. The data nodes have their machines as they are.
+    async fn share_size(&self, _cx: &ClusterContext, _to: &Plan) -> Result<()> {
+        Ok(())
+    }
     /// Sets a replica's data aside and lets it copy everything from its primary again; waits until it streams, then the
     /// old data goes. Returns a note when it held writes the primary lacks (they stay set aside then).
     async fn resync(

@@ -132,6 +132,13 @@ async fn capacity(shared: &Arc<Shared>, change: &Change, spec: Option<&ClusterSp
             Some(spec.region.as_str()),
             Some(spec.version.as_str()),
         ),
+        (Change::ResizeCluster { plan, .. }, Some(spec)) => (
+            spec.service,
+            shared.provider_of(&spec.provider).ok()?,
+            Some(plan.clone()),
+            Some(spec.region.as_str()),
+            Some(spec.version.as_str()),
+        ),
         (Change::AddShard { .. }, Some(spec)) => (
             spec.service,
             shared.provider_of(&spec.provider).ok()?,

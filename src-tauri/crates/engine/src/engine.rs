@@ -9,8 +9,8 @@ use crate::{
     runner, watch,
 };
 use clusterdeck_domain::{
-    Busy, ClusterId, ClusterObserved, ClusterSpec, Lifecycle, NodeId, NodeKind, OperationId, PreviewId,
-    ProviderId, ServiceKind, Topology, cluster_state,
+    Busy, ClusterId, ClusterObserved, ClusterSpec, Lifecycle, NodeId, NodeKind, OperationId, Plan, PlanId,
+    PreviewId, ProviderId, ServiceKind, Topology, cluster_state,
 };
 use clusterdeck_driver::{ClusterContext, DriverError, Gateway, Provider, ServiceDriver};
 use jiff::Timestamp;
@@ -308,6 +308,25 @@ impl Shared {
         }
         let secrets = crate::passwords::of(self, &spec).await?;
         Ok(ClusterContext { spec, machines, secrets })
+    }
+
+    /// What a size of a cluster's provider is.
+    pub(crate) async fn size(&self, spec: &ClusterSpec, plan: &PlanId) -> Result<Plan> {
+        let plans = self.provider_of(&spec.provider)?.plans(&spec.region).await?;
+        let found = plans.into_iter().find(|p| p.id == *plan);
+        found.ok_or_else(|| EngineError::NotFound { what: format!("plan {plan}") })
+    }
+
+    /// The same cluster, with the machine of a stopped node as large as its row says. A provider that lost its note of a
+    /// machine finds it again with the size it was made with.
+    pub(crate) async fn sized(&self, context: ClusterContext, node: &NodeId) -> Result<ClusterContext> {
+        let meant = context.node(node)?;
+        if context.machine(meant)?.plan().id == meant.plan {
+            return Ok(context);
+        }
+        let plan = self.size(&context.spec, &meant.plan).await?;
+        self.provider_of(&context.spec.provider)?.resize_machine(&meant.machine, &plan).await?;
+        self.context(&context.spec.id).await
     }
 
     /// Changes a cluster's row: reads it, lets `edit` say what it should be, keeps it with the next generation. Writes

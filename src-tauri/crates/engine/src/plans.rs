@@ -8,14 +8,14 @@ use crate::{
     inventory,
     operations::{
         Plan, Planned, add_node, add_shard, create_cluster, delete_cluster, drain_node, promote_node,
-        reboot_node, remove_node, remove_shard, resync_cluster, rotate_credentials, set_parameters, switches,
-        undrain_node,
+        reboot_node, remove_node, remove_shard, resize_cluster, resync_cluster, rotate_credentials,
+        set_parameters, switches, undrain_node,
     },
 };
 use clusterdeck_domain::{
     Change, ClusterId, ClusterSpec, CreateCluster, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState,
     PlanId, Role, Topology, dead_primary_of,
-    preview::{chosen_parameters, nodes_per_shard, resolve_create},
+    preview::{chosen_parameters, nodes_per_shard, resize_order, resolve_create},
     side_plan,
 };
 use clusterdeck_driver::MachineRequest;
@@ -65,6 +65,7 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
             let alive = seen.is_some_and(|n| n.state == NodeState::Running && n.role != Some(Role::Witness));
             Plan::RemoveNode(remove_node::Plan { node: named()?.clone(), alive })
         }
+        Change::ResizeCluster { plan, .. } => resize(shared, live, plan).await?,
         Change::ResyncCluster { .. } => {
             Plan::ResyncCluster(resync_cluster::Plan { replicas: replicas(live) })
         }
@@ -194,12 +195,7 @@ async fn new_nodes(
     plan: Option<PlanId>,
 ) -> Result<(Vec<NodeSpec>, Vec<MachineRequest>)> {
     let provider = shared.provider_of(&spec.provider)?;
-    let wanted = plan.unwrap_or_else(|| spec.plan.clone());
-    let plans = provider.plans(&spec.region).await?;
-    let plan = plans
-        .into_iter()
-        .find(|p| p.id == wanted)
-        .ok_or(EngineError::NotFound { what: format!("plan {wanted}") })?;
+    let plan = shared.size(spec, plan.as_ref().unwrap_or(&spec.plan)).await?;
     let image = image(shared, spec)?;
     let mut nodes = Vec::new();
     let mut machines = Vec::new();
@@ -258,6 +254,17 @@ fn reboot(live: &Live, node: &NodeSpec, in_place: bool) -> reboot_node::Plan {
     let leader = live.observed.as_ref().and_then(|o| o.primary()).map(|n| n.node.clone());
     let follows = seen.and_then(|n| n.follows.clone()).or(leader);
     reboot_node::Plan { node: node.id.clone(), name: node.name.clone(), role, follows }
+}
+
+async fn resize(shared: &Arc<Shared>, live: &Live, to: &PlanId) -> Result<Plan> {
+    let (spec, seen) = (&live.spec, live.observed.as_ref().ok_or(EngineError::PreviewStale)?);
+    let mut nodes = Vec::new();
+    for node in resize_order(spec, seen, to) {
+        let (id, name) = (node.id.clone(), node.name.clone());
+        nodes.push(resize_cluster::Node { id, name, from: shared.size(spec, &node.plan).await? });
+    }
+    let (to, from) = (shared.size(spec, to).await?, shared.size(spec, &spec.plan).await?);
+    Ok(Plan::ResizeCluster(resize_cluster::Plan { to, from, nodes }))
 }
 
 /// The replicas that can be copied to: not drained, and not the one that takes writes.

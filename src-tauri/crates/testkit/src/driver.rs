@@ -1,11 +1,11 @@
 //! A fake service over the fake world: it knows primaries, replicas, voters, slots and passwords, and refuses what a real
 //! server would refuse.
 
-use crate::world::{Inner, World};
+use crate::world::{Inner, Server, World};
 use async_trait::async_trait;
 use clusterdeck_domain::{
     ClusterObserved, FailoverReadiness, Health, Link, NodeId, NodeKind, NodeObserved, NodeSpec, NodeState,
-    Role, ServiceKind, Topology, Votes,
+    Plan, Role, ServiceKind, Topology, Votes,
 };
 use clusterdeck_driver::{
     Backend, ClusterContext, DriverError, HandOver, Listener, Progress, Result, ServiceDriver, StartAs,
@@ -71,6 +71,7 @@ impl ServiceDriver for FakeService {
     async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
         cx.machine(node)?.write(node.id.as_str(), b"", 0o600).await?;
         let password = cx.secrets.get("operator")?.reveal().clone();
+        let plan = cx.machine(node)?.plan().id.clone();
         let mut world = self.0.call("start_node")?;
         let other = Self::primary(&world).filter(|id| *id != node.id);
         let server = world.servers.entry(node.id.clone()).or_default();
@@ -91,14 +92,27 @@ impl ServiceDriver for FakeService {
             }
             StartAs::Member => {}
         }
+        // One that runs is left alone, with the size it has.
+        if !server.running {
+            server.plan = Some(plan);
+        }
         server.running = true;
         Ok(())
     }
     async fn stop_node(&self, _cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
-        if let Some(server) = self.0.call("stop_node")?.servers.get_mut(&node.id) {
+        let mut world = self.0.call("stop_node")?;
+        let others = |s: &&Server| s.running && s.shard == node.shard && !s.primary;
+        let leads = world.servers.get(&node.id).is_some_and(|s| s.running && s.primary);
+        if leads && world.servers.values().any(|s| others(&s)) {
+            world.beheaded.push(node.id.clone());
+        }
+        if let Some(server) = world.servers.get_mut(&node.id) {
             server.running = false;
         }
         Ok(())
+    }
+    async fn share_size(&self, _cx: &ClusterContext, _to: &Plan) -> Result<()> {
+        self.0.call("share_size").map(drop)
     }
     async fn form(&self, cx: &ClusterContext, progress: &Progress) -> Result<()> {
         progress.measured("linking", 1, 1);
@@ -157,20 +171,23 @@ impl ServiceDriver for FakeService {
             if !world.voters.is_empty() {
                 return Err(DriverError::broken("the voters have not stood aside"));
             }
-            let old = Self::primary(&world).ok_or_else(|| DriverError::broken("nobody leads"))?;
-            let writes = world.servers[&old].writes;
+            let old = world.leader(target.shard).ok_or_else(|| DriverError::broken("nobody leads"))?;
+            let (writes, slots) = (world.servers[&old].writes, world.servers[&old].slots);
             if let Some(server) = world.servers.get_mut(&old) {
                 server.primary = false;
+                server.slots = 0;
             }
-            for (id, server) in &mut world.servers {
+            for (id, server) in world.servers.iter_mut().filter(|(_, s)| s.shard == target.shard) {
                 server.follows = Some(target.id.clone());
                 if *id == target.id {
                     server.primary = true;
-                    server.writes = writes;
+                    (server.writes, server.slots) = (writes, slots);
                 }
             }
         }
-        switch().await?;
+        if target.shard.is_none() {
+            switch().await?;
+        }
         Ok(HandOver { write_gap_ms: 1.0 })
     }
     async fn set_candidate(&self, _cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<()> {

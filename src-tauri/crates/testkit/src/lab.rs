@@ -12,7 +12,7 @@ use clusterdeck_engine::{
     Engine, EngineError, Parts, SystemClock,
     repository::{AuditEntry, StateRepository},
 };
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// Longest time an operation of the fake world may take; more means that it hangs.
@@ -120,11 +120,16 @@ impl Lab {
             }
             machines.extend(spec.machines().map(|m| m.id.clone()));
             secrets.push(format!("cluster/{}/passwords-{}", spec.id, spec.secrets_generation));
+            let sizes: BTreeSet<_> = spec.data_nodes().map(|n| &n.plan).chain([&spec.plan]).collect();
+            if sizes.len() > 1 {
+                found.push(format!("{} is left half resized: {sizes:?}", spec.name));
+            }
             for node in &spec.nodes {
                 let seen = cluster.observed.as_ref().and_then(|o| o.node(&node.id));
                 if !node.drained && seen.is_none_or(|n| n.health != Health::Healthy) {
                     found.push(format!("{} is not healthy: {seen:?}", node.name));
                 }
+                found.extend(self.world.size_complaint(node));
                 if node.kind == NodeKind::Data {
                     if node.drained { stopped.push(node.id.clone()) } else { serving.push(node.id.clone()) }
                 }

@@ -74,6 +74,16 @@ impl Provider for FakeProvider {
         let known = known.ok_or_else(|| DriverError::Gone { what: format!("machine {}", spec.id) })?;
         Ok(Arc::new(FakeMachine { world: self.0.clone(), known }))
     }
+    async fn resize_machine(&self, spec: &MachineSpec, plan: &Plan) -> Result<()> {
+        let mut world = self.0.call("resize_machine")?;
+        if world.runs_on(&spec.id) {
+            return Err(DriverError::broken("a machine was about to be resized under its server"));
+        }
+        let found = world.machines.get_mut(&spec.id);
+        let found = found.ok_or_else(|| DriverError::Gone { what: format!("machine {}", spec.id) })?;
+        found.plan = plan.clone();
+        Ok(())
+    }
     async fn remove_machine(&self, spec: &MachineSpec) -> Result<()> {
         let mut world = self.0.call("remove_machine")?;
         if let Some(gone) = world.machines.remove(&spec.id) {

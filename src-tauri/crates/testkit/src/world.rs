@@ -1,6 +1,6 @@
 //! The fake world: machines with files and units, and what the fake servers on them believe.
 
-use clusterdeck_domain::{MachineId, MachineSpec, NodeId, Plan};
+use clusterdeck_domain::{MachineId, MachineSpec, NodeId, NodeSpec, Plan, PlanId};
 use clusterdeck_driver::{DriverError, Result, UnitSpec};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,6 +29,8 @@ pub(crate) struct Server {
     pub(crate) writes: u64,
     pub(crate) passwords: BTreeSet<String>,
     pub(crate) slots: u32,
+    /// The size it was started with.
+    pub(crate) plan: Option<PlanId>,
 }
 
 /// A fake machine.
@@ -50,6 +52,8 @@ pub(crate) struct Inner {
     /// Where the endpoint sends writes; `None` is closed.
     pub(crate) endpoint: Option<BTreeSet<NodeId>>,
     pub(crate) drained: BTreeSet<NodeId>,
+    /// Servers that were stopped while they led others.
+    pub(crate) beheaded: Vec<NodeId>,
     /// The next look waits for this.
     held: Option<HeldLook>,
     calls: u64,
@@ -69,6 +73,19 @@ impl HeldLook {
     /// Lets it go on.
     pub fn release(&self) {
         self.0.1.notify_one();
+    }
+}
+
+impl Inner {
+    /// A server runs on this machine: the fake driver notes its node's id in a file there.
+    pub(crate) fn runs_on(&self, machine: &MachineId) -> bool {
+        let files = self.machines.get(machine).into_iter().flat_map(|m| m.files.keys());
+        let mut nodes = files.filter_map(|file| NodeId::parse(file).ok());
+        nodes.any(|node| self.servers.get(&node).is_some_and(|s| s.running))
+    }
+    /// The one that leads this server's group.
+    pub(crate) fn leader(&self, shard: Option<u16>) -> Option<NodeId> {
+        self.servers.iter().find(|(_, s)| s.primary && s.shard == shard).map(|(id, _)| id.clone())
     }
 }
 
@@ -133,6 +150,27 @@ impl World {
             server.follows = (*id != next).then(|| next.clone());
         }
         inner.voters.values_mut().for_each(|watched| watched.clone_from(&next));
+    }
+    /// Servers that were stopped while they led others, in that order.
+    pub fn beheaded(&self) -> Vec<NodeId> {
+        self.lock().beheaded.clone()
+    }
+    /// The note of a node's machine is lost: it is found again with this size.
+    pub fn forget_size(&self, node: &NodeSpec, size: &PlanId) {
+        let plan = clusterdeck_domain::plan(size).ok();
+        if let (Some(machine), Some(plan)) = (self.lock().machines.get_mut(&node.machine.id), plan) {
+            machine.plan = plan;
+        }
+    }
+    /// What is wrong with a node's size: its machine and its server must have the one of its row.
+    pub fn size_complaint(&self, node: &NodeSpec) -> Option<String> {
+        let inner = self.lock();
+        let machine = inner.machines.get(&node.machine.id).map(|m| &m.plan.id);
+        let server = inner.servers.get(&node.id).and_then(|s| s.plan.as_ref());
+        let one = machine == Some(&node.plan) && server.is_none_or(|plan| *plan == node.plan);
+        (!one).then(|| {
+            format!("{} is {}, its machine {machine:?}, its server {server:?}", node.name, node.plan)
+        })
     }
     /// How many machines there are.
     pub fn machine_count(&self) -> usize {

@@ -581,6 +581,13 @@ export interface components {
             /** @description Which. */
             cluster: string;
             /** @enum {string} */
+            kind: "resize-cluster";
+            /** @description The size that each data node gets. */
+            plan: components["schemas"]["PlanId"];
+        } | {
+            /** @description Which. */
+            cluster: string;
+            /** @enum {string} */
             kind: "resync-cluster";
         } | {
             /** @description Which. */
@@ -629,7 +636,7 @@ export interface components {
          * @description The kind of a change, without what it is about.
          * @enum {string}
          */
-        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "delete-cluster";
+        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "delete-cluster";
         /** @description A service's own client program, told where to go. */
         ClientCommand: {
             /** @description Its arguments, without a password: anybody can read them. */

@@ -239,6 +239,7 @@ export type Change =
 	| { kind: 'undrain-node'; node: string }
 	| { kind: 'reboot-node'; node: string }
 	| { kind: 'remove-node'; node: string }
+	| { kind: 'resize-cluster'; cluster: string; plan: string }
 	| { kind: 'resync-cluster'; cluster: string }
 	| { kind: 'set-protection'; cluster: string; enabled: boolean }
 	| { kind: 'set-auto-failover'; cluster: string; enabled: boolean }

@@ -75,6 +75,7 @@ export const en = {
 		tabs: { overview: 'Overview', nodes: 'Nodes', metrics: 'Metrics', parameters: 'Parameters', activity: 'Activity', audit: 'Audit' },
 		tabsLabel: 'Parts of the cluster',
 		addNode: 'Add node',
+		resize: 'Change plan',
 		addShard: 'Add shard',
 		removeShard: 'Remove shard',
 		delete: 'Delete cluster',
@@ -202,7 +203,7 @@ export const en = {
 		back: 'Back to the first change', running: 'Under way', done: 'Done', failed: 'Failed', cancelled: 'Cancelled',
 		runsOn: 'You may close this; it goes on and Activity shows it.', toActivity: 'Open in Activity',
 		wayOutDone: 'The way is clear', again: 'Work it out again', offline: 'You see a copy. Changes need the connection.',
-		count: 'How many nodes', plan: 'Size of the new nodes', planSame: 'As the cluster', discard: 'Delete its backups too',
+		count: 'How many nodes', plan: 'Size of the new nodes', planSame: 'As the cluster', resizePlan: 'Plan of every node', samePlan: 'This is its plan now. Choose another one to see what would happen.', discard: 'Delete its backups too',
 		discardText: 'Otherwise they stay and the cluster can be restored from them.', shard: 'Which shard'
 	},
 
@@ -262,7 +263,7 @@ export const en = {
 	},
 	palette: {
 		title: 'Command palette', placeholder: 'Search screens, clusters and changes', none: 'Nothing found.', screens: 'Screens', clusters: 'Clusters', changes: 'Changes', hint: 'Type a name or an act, for example “promote”. A change shows what will happen before anything is done.',
-		addNode: (c: string) => `Add node to ${c}`, addShard: (c: string) => `Add shard to ${c}`, resync: (c: string) => `Resync ${c}`, rotate: (c: string) => `Rotate credentials of ${c}`,
+		addNode: (c: string) => `Add node to ${c}`, addShard: (c: string) => `Add shard to ${c}`, resize: (c: string) => `Resize ${c} (change its plan)`, resync: (c: string) => `Resync ${c}`, rotate: (c: string) => `Rotate credentials of ${c}`,
 		protect: (c: string) => `Protect ${c} from deletion`, unprotect: (c: string) => `Switch off protection of ${c}`, failoverOn: (c: string) => `Switch on automatic failover of ${c}`,
 		failoverOff: (c: string) => `Switch off automatic failover of ${c}`, delete: (c: string) => `Delete ${c}`, promote: (n: string) => `Promote ${n}`, drain: (n: string) => `Drain ${n}`,
 		undrain: (n: string) => `Put ${n} back into service`, reboot: (n: string) => `Reboot ${n}`, removeNode: (n: string) => `Remove ${n}`, metrics: (c: string) => `Metrics of ${c}`, nodes: (c: string) => `Nodes of ${c}`

@@ -97,6 +97,16 @@ pub(crate) enum ClusterVerb {
         #[command(flatten)]
         confirming: Confirming,
     },
+    /// Give every node another size, one after the other
+    Resize {
+        /// Name or id
+        name: String,
+        /// The new size; `clusterdeck plan list --provider local` shows the choice
+        #[arg(long)]
+        plan: String,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
     /// Termination protection
     Protect {
         /// Name or id
@@ -188,6 +198,7 @@ impl ClusterVerb {
             Self::Create(create) => Some(&create.confirming),
             Self::Delete { confirming, .. }
             | Self::Resync { confirming, .. }
+            | Self::Resize { confirming, .. }
             | Self::Protect { confirming, .. }
             | Self::Failover { confirming, .. }
             | Self::Options { confirming, .. }

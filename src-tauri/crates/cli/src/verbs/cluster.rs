@@ -38,6 +38,9 @@ pub(super) async fn run(session: &Session, verb: ClusterVerb) -> Result<(), Fail
         ClusterVerb::Resync { name, confirming } => {
             (json!({"kind": "resync-cluster", "cluster": name}), confirming)
         }
+        ClusterVerb::Resize { name, plan, confirming } => {
+            (json!({"kind": "resize-cluster", "cluster": name, "plan": plan}), confirming)
+        }
         ClusterVerb::Protect { name, to, confirming } => {
             (json!({"kind": "set-protection", "cluster": name, "enabled": to.is_on()}), confirming)
         }

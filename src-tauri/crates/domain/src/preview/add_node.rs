@@ -2,7 +2,7 @@
 
 use super::resolve::unknown_plan;
 use super::rules::{self, Load, entry, fits, fresh, leaders_well, name, software, words};
-use super::{Facts, Finding, Preview, Subject};
+use super::{Facts, Figures, Finding, Preview, Subject};
 use crate::{Change, ClusterSpec, NodeObserved, Plan, PlanId, Topology, plan};
 
 /// What a copy is reckoned to bring over in a second. Cautious: a copy on one computer is several times faster.
@@ -13,6 +13,11 @@ const COPY_SET_UP_MS: u64 = 3_000;
 /// How long a copy of so much data is reckoned to take.
 pub(super) fn copy_ms(bytes: u64) -> u64 {
     COPY_SET_UP_MS.saturating_add(bytes.saturating_mul(1_000) / COPIED_PER_SECOND)
+}
+
+/// Disk that so much data needs, with room to work in.
+pub(super) fn disk_for(data: u64, figures: &Figures) -> u64 {
+    data.saturating_add(data.saturating_mul(figures.disk_headroom_percent) / 100)
 }
 
 pub(super) fn preview(
@@ -129,6 +134,7 @@ pub(super) fn room(
         preview.block(unknown_plan(wanted, Some(&spec.provider)));
         return None;
     };
+    preview.block(rules::large_enough(entry(spec), &spec.version, &plan));
     preview.blockers.extend(fits(&Load { plan: &plan, nodes: count, side: 0 }, capacity, facts));
     Some(plan)
 }
@@ -146,7 +152,7 @@ fn copy(spec: &ClusterSpec, source: &NodeObserved, plan: &Plan, facts: &Facts<'_
         return;
     };
     let headroom = facts.figures.disk_headroom_percent;
-    let needed = data.saturating_add(data.saturating_mul(headroom) / 100);
+    let needed = disk_for(data, &facts.figures);
     if plan.disk_bytes < needed {
         preview.block(
             Finding::new(

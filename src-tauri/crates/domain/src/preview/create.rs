@@ -1,6 +1,6 @@
 //! Create a cluster. Nothing is typed to confirm it: it takes nothing away from anybody.
 
-use super::rules::{Load, even_nodes, even_shards, fits, voters_of, words};
+use super::rules::{Load, even_nodes, even_shards, fits, large_enough, voters_of, words};
 use super::{Facts, Finding, Preview, ResolvedCreate, resolve_create};
 use crate::{CreateCluster, Failover, REGION_LOCAL, Topology, service, side_plan};
 
@@ -17,6 +17,7 @@ pub(super) fn preview(wish: &CreateCluster, facts: &Facts<'_>) -> Preview {
         }
     };
     let load = Load { plan: &made.plan, nodes: made.nodes, side: made.witnesses() + GATEWAYS };
+    preview.block(large_enough(service(made.service), &made.version, &made.plan));
     // It resolved, so what the place can carry is known.
     if let Some(capacity) = facts.capacity {
         preview.blockers.extend(fits(&load, capacity, facts));

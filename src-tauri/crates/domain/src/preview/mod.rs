@@ -15,6 +15,7 @@ mod promote;
 mod protection;
 mod reboot;
 mod remove;
+mod resize;
 mod resolve;
 mod resync;
 mod rotate;
@@ -25,6 +26,7 @@ mod undrain;
 pub use facts::{Busy, Capacity, Carrier, Facts, Figures, Instead, MissingSoftware, Subject};
 pub use parameters::chosen_parameters;
 pub use promote::dead_primary_of;
+pub use resize::{plan_holds, resize_order};
 pub use resolve::{ResolvedCreate, resolve_create};
 pub use rules::{nodes_per_shard, promotion_candidate, replica_needed_for_writes, voters};
 
@@ -151,6 +153,7 @@ pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
         }
         Change::AddShard { .. } => shard::add(&subject, facts),
         Change::RemoveShard { shard, .. } => shard::remove(&subject, *shard, facts),
+        Change::ResizeCluster { plan, .. } => resize::preview(&subject, plan, facts),
         Change::ResyncCluster { .. } => resync::preview(&subject, facts),
         Change::SetProtection { enabled, .. } => protection::preview(&subject, *enabled),
         Change::SetAutoFailover { enabled, .. } => failover::preview(&subject, *enabled, facts),

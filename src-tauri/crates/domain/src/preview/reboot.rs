@@ -10,6 +10,11 @@ pub(super) const RESTART_MS: u64 = 2_000;
 /// What a server is reckoned to load from its disk in a second; cautious.
 const LOADED_PER_SECOND: u64 = 100 << 20;
 
+/// How long a server with so much data is gone: in whole seconds, so that the figure and the sentence say the same.
+pub(super) fn restart_ms(data: u64) -> u64 {
+    RESTART_MS.saturating_add(data.saturating_mul(1_000) / LOADED_PER_SECOND).div_ceil(1_000) * 1_000
+}
+
 pub(super) fn preview(subject: &Subject<'_>, node: &NodeSpec, facts: &Facts<'_>) -> Preview {
     let spec = subject.spec;
     let mut preview = Preview::titled(format!("Reboot {}", node.name));
@@ -33,9 +38,7 @@ pub(super) fn preview(subject: &Subject<'_>, node: &NodeSpec, facts: &Facts<'_>)
         return preview;
     }
     let data = seen.node(&node.id).and_then(|n| n.data_bytes).unwrap_or(0);
-    // In whole seconds, so that the figure and the sentence say the same.
-    let restart_ms =
-        RESTART_MS.saturating_add(data.saturating_mul(1_000) / LOADED_PER_SECOND).div_ceil(1_000) * 1_000;
+    let restart_ms = restart_ms(data);
     interrupts_writes(subject, seen, node, restart_ms, &mut preview);
     if let Some((clients, _)) = clients_of(seen.node(&node.id)) {
         preview.warn(Finding::new(

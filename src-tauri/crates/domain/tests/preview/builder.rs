@@ -183,6 +183,11 @@ impl Scene {
         edit(self.capacity.as_mut().unwrap());
         self
     }
+    /// The provider has this size, and it is the one that is asked for.
+    pub(crate) fn offers(self, size: &str) -> Self {
+        let size = plan(&PlanId::parse(size).unwrap()).unwrap();
+        self.capacity(|c| c.plan = Some(size))
+    }
     pub(crate) fn set(mut self, edit: impl FnOnce(&mut Self)) -> Self {
         edit(&mut self);
         self
@@ -309,6 +314,9 @@ pub(crate) fn add_shard() -> Change {
 }
 pub(crate) fn remove_shard(shard: u16) -> Change {
     Change::RemoveShard { cluster: "demo".to_owned(), shard }
+}
+pub(crate) fn resize(plan: &str) -> Change {
+    Change::ResizeCluster { cluster: "demo".to_owned(), plan: PlanId::parse(plan).unwrap() }
 }
 pub(crate) fn resync() -> Change {
     Change::ResyncCluster { cluster: "demo".to_owned() }

@@ -197,6 +197,20 @@ fn removing_the_last_replica_that_follows() {
 }
 
 #[test]
+fn resizing() {
+    let scene = busy_day().offers("MEDIUM-2C-4G");
+    golden("resize", "a healthy three with clients", &scene.preview(&resize("MEDIUM-2C-4G")));
+    let small = busy_day().offers("MICRO-1C-512M");
+    golden("resize-too-small", "the primary holds 700 MiB", &small.preview(&resize("MICRO-1C-512M")));
+    let single = cluster(Topology::Single, 1, 0).offers("SMALL-1C-2G");
+    golden("resize-single", "a single node", &single.preview(&resize("SMALL-1C-2G")));
+    let shards = six_in_three().offers("SMALL-1C-2G");
+    golden("resize-sharded", "three shards with a replica each", &shards.preview(&resize("SMALL-1C-2G")));
+    let pg = of(ServiceKind::Postgresql, Topology::PrimaryReplica, 3, 0).offers("MICRO-1C-512M");
+    golden("resize-postgres-smaller", "a healthy PostgreSQL of three", &pg.preview(&resize("MICRO-1C-512M")));
+}
+
+#[test]
 fn resyncing_with_a_diverged_replica() {
     let scene = busy_day().node(3, |n| n.diverged = true);
     golden("resync-diverged", "the third node holds writes of its own", &scene.preview(&resync()));

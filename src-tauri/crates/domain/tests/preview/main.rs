@@ -11,5 +11,6 @@ mod grow;
 mod node_changes;
 mod promote;
 mod remove;
+mod resize;
 mod shared;
 mod state;

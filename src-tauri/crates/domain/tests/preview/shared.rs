@@ -14,6 +14,7 @@ fn changes() -> Vec<Change> {
         drain(2),
         reboot(2),
         remove(3),
+        resize("SMALL-1C-2G"),
         resync(),
         protect(true),
         failover(false),
@@ -23,10 +24,18 @@ fn changes() -> Vec<Change> {
     ]
 }
 
+/// With the size that a change asks for at hand.
+fn offering(scene: Scene, change: &Change) -> Scene {
+    match change {
+        Change::ResizeCluster { plan, .. } => scene.offers(plan.as_str()),
+        _ => scene,
+    }
+}
+
 #[test]
 fn nothing_blocks_a_change_of_a_healthy_cluster() {
     for change in changes() {
-        blocked(&three().preview(&change), &[]);
+        blocked(&offering(three(), &change).preview(&change), &[]);
     }
     for change in [
         add_shard(),
@@ -34,12 +43,13 @@ fn nothing_blocks_a_change_of_a_healthy_cluster() {
         drain(4),
         reboot(4),
         remove(4),
+        resize("SMALL-1C-2G"),
         resync(),
         failover(false),
         rotate(),
         delete(),
     ] {
-        blocked(&six_in_three().preview(&change), &[]);
+        blocked(&offering(six_in_three(), &change).preview(&change), &[]);
     }
 }
 
@@ -74,12 +84,13 @@ fn a_cluster_nobody_has_looked_at_is_not_decided_on() {
         drain(2),
         reboot(2),
         remove(3),
+        resize("SMALL-1C-2G"),
         resync(),
         failover(false),
         stop_writes(false),
         rotate(),
     ] {
-        let unseen = three().set(|s| s.seen = None).preview(&change);
+        let unseen = offering(three(), &change).set(|s| s.seen = None).preview(&change);
         blocked(&unseen, &["not-observed"]);
     }
 }
@@ -87,20 +98,22 @@ fn a_cluster_nobody_has_looked_at_is_not_decided_on() {
 #[test]
 fn an_observation_counts_for_ten_seconds_and_no_longer() {
     let aged = |ms: i64| three().seen(|s| s.at = now() - SignedDuration::from_millis(ms));
+    let aged_for = |ms, change: &Change| offering(aged(ms), change).preview(change);
     for change in [
         add(1),
         promote(2),
         drain(2),
         reboot(2),
         remove(3),
+        resize("SMALL-1C-2G"),
         resync(),
         failover(false),
         stop_writes(false),
         rotate(),
     ] {
-        blocked(&aged(10_000).preview(&change), &[]);
-        blocked(&aged(10_001).preview(&change), &["observation-too-old"]);
-        blocked(&aged(-10_001).preview(&change), &["observation-too-old"]);
+        blocked(&aged_for(10_000, &change), &[]);
+        blocked(&aged_for(10_001, &change), &["observation-too-old"]);
+        blocked(&aged_for(-10_001, &change), &["observation-too-old"]);
     }
     let patient = aged(30_000).set(|s| s.figures.max_observation_age_ms = 60_000);
     blocked(&patient.preview(&promote(2)), &[]);

@@ -117,7 +117,10 @@ pub(super) async fn remove_machines(cx: StepContext, nodes: Vec<NodeSpec>) -> Re
 
 pub(super) async fn start_nodes(cx: StepContext, nodes: Vec<NodeId>) -> Result<()> {
     let seen = crate::watch::look(&cx.shared, &cx.cluster).await?;
-    let context = cx.context().await?;
+    let mut context = cx.context().await?;
+    for node in &nodes {
+        context = cx.shared.sized(context, node).await?;
+    }
     let driver = cx.driver()?;
     let start_as = match context.spec.topology {
         Topology::PrimaryReplica => {

@@ -9,6 +9,7 @@ pub(crate) mod promote_node;
 pub(crate) mod reboot_node;
 pub(crate) mod remove_node;
 pub(crate) mod remove_shard;
+pub(crate) mod resize_cluster;
 pub(crate) mod resync_cluster;
 pub(crate) mod rotate_credentials;
 pub(crate) mod set_parameters;
@@ -33,6 +34,7 @@ pub(crate) enum Plan {
     UndrainNode(undrain_node::Plan),
     RebootNode(reboot_node::Plan),
     RemoveNode(remove_node::Plan),
+    ResizeCluster(resize_cluster::Plan),
     ResyncCluster(resync_cluster::Plan),
     Switch(switches::Plan),
     SetParameters(set_parameters::Plan),
@@ -53,6 +55,7 @@ impl Plan {
             Self::UndrainNode(plan) => undrain_node::steps(plan),
             Self::RebootNode(plan) => reboot_node::steps(plan),
             Self::RemoveNode(plan) => remove_node::steps(plan),
+            Self::ResizeCluster(plan) => resize_cluster::steps(plan),
             Self::ResyncCluster(plan) => resync_cluster::steps(plan),
             Self::Switch(plan) => switches::steps(plan),
             Self::SetParameters(plan) => set_parameters::steps(plan),

@@ -92,18 +92,19 @@ async fn has_caught_up(cx: StepContext, plan: Plan) -> Result<()> {
     }
 }
 
-async fn stand_aside(cx: StepContext) -> Result<()> {
+pub(super) async fn stand_aside(cx: StepContext) -> Result<()> {
     let context = cx.context().await?;
     Ok(cx.driver()?.disarm_failover(&context).await?)
 }
 
-async fn hand_over(cx: StepContext, target: NodeId) -> Result<()> {
+pub(super) async fn hand_over(cx: StepContext, target: NodeId) -> Result<()> {
     let context = cx.context().await?;
     let node = context.node(&target)?;
     let result = cx.driver()?.hand_over(&context, node, &switch(&cx, &context, &target)).await?;
-    // A call that finds the work done already has measured nothing worth keeping over the first figure.
+    // A call that finds the work done already has measured nothing; of several hand-overs the longest gap counts.
     cx.report(|outcome| {
-        outcome.write_gap_ms.get_or_insert(result.write_gap_ms);
+        let gap = outcome.write_gap_ms.map_or(result.write_gap_ms, |before| before.max(result.write_gap_ms));
+        outcome.write_gap_ms = Some(gap);
     });
     Ok(())
 }

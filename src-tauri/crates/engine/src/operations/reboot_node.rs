@@ -122,7 +122,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
 }
 
 /// What cannot be started again is not stopped: its software may have been taken away since it was started.
-async fn can_start_again(cx: &StepContext, node: &NodeId) -> Result<()> {
+pub(super) async fn can_start_again(cx: &StepContext, node: &NodeId) -> Result<()> {
     let context = cx.context().await?;
     Ok(cx.driver()?.can_start(&context, context.node(node)?).await?)
 }
@@ -134,7 +134,7 @@ async fn aside(cx: StepContext) -> Result<()> {
 
 /// A large data set takes its time to load: there is no measure of it, so the deadline of the step is all there is. A server
 /// that has ended will not answer, however long we wait.
-async fn leads_again(cx: StepContext, node: NodeId) -> Result<()> {
+pub(super) async fn leads_again(cx: StepContext, node: NodeId) -> Result<()> {
     let seen = crate::watch::look(&cx.shared, &cx.cluster).await?;
     let found = seen.node(&node);
     if let Some(ended) = found.filter(|n| n.state == NodeState::Crashed) {
@@ -149,7 +149,7 @@ async fn leads_again(cx: StepContext, node: NodeId) -> Result<()> {
 
 /// As what it was, unless somebody else leads by now.
 async fn start_again(cx: StepContext, plan: Plan) -> Result<()> {
-    let context = cx.context().await?;
+    let context = cx.shared.sized(cx.context().await?, &plan.node).await?;
     let seen = crate::watch::look(&cx.shared, &cx.cluster).await?;
     let leads = seen.primary().map(|n| n.node.clone()).filter(|leader| *leader != plan.node);
     let start_as = match (plan.role, leads, plan.follows) {

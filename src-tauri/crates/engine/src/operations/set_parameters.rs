@@ -40,7 +40,8 @@ async fn set(cx: StepContext, parameters: Parameters) -> Result<()> {
     Ok(cx.driver()?.apply_parameters(&context).await?)
 }
 
-async fn restart(cx: StepContext) -> Result<()> {
+/// Restarts whoever waits for it, one after the other.
+pub(super) async fn restart(cx: StepContext) -> Result<()> {
     let (driver, context, progress) = (cx.driver()?, cx.context().await?, cx.progress());
     let mut restarted: BTreeMap<NodeId, u32> = BTreeMap::new();
     loop {

@@ -1,7 +1,7 @@
 //! Starts again what ended by itself: servers in the role the cluster has for them now, voters and gateway as they were.
 //! Ends a second primary that those who decide have replaced.
 
-use crate::engine::Shared;
+use crate::{engine::Shared, error::EngineError};
 use clusterdeck_domain::{ClusterId, ClusterObserved, Health, NodeKind, NodeObserved, Role};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, ServiceDriver, UnitState};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(super) async fn repair(shared: &Arc<Shared>, id: &ClusterId, seen: &ClusterO
     }
     heal(&context, driver.as_ref(), seen).await;
     for node in context.spec.nodes.iter().filter(|n| n.kind == NodeKind::Data && !n.drained) {
-        if let Err(error) = restart_server(&context, driver.as_ref(), node).await {
+        if let Err(error) = restart_server(shared, &context, driver.as_ref(), node).await {
             tracing::warn!(node = %node.name, %error, "a crashed server could not be started again");
         }
     }
@@ -66,10 +66,11 @@ async fn restart_as_it_was(machine: &dyn Machine, unit: &str, owner: &str) {
 }
 
 async fn restart_server(
+    shared: &Shared,
     context: &ClusterContext,
     driver: &dyn ServiceDriver,
     node: &clusterdeck_domain::NodeSpec,
-) -> Result<(), DriverError> {
+) -> Result<(), EngineError> {
     let Ok(machine) = context.machine(node) else { return Ok(()) };
     let unit = driver.server_unit();
     let crashed = matches!(machine.state(unit).await?, UnitState::Crashed { .. });
@@ -77,7 +78,8 @@ async fn restart_server(
         return Ok(());
     }
     let start_as = driver.restart_as(context, node).await?;
-    driver.start_node(context, node, &start_as).await?;
+    let context = shared.sized(context.clone(), &node.id).await?;
+    driver.start_node(&context, node, &start_as).await?;
     tracing::info!(node = %node.name, ?start_as, "a crashed server was started again");
     Ok(())
 }

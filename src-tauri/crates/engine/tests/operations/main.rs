@@ -5,5 +5,6 @@
 
 mod door;
 mod noticing;
+mod resizing;
 mod stories;
 mod three_ways;

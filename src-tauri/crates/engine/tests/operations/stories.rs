@@ -27,6 +27,11 @@ pub(crate) fn create(topology: Topology, nodes: u16, shards: u16) -> Change {
     })
 }
 
+pub(crate) fn resize(plan: &str) -> Change {
+    let plan = PlanId::parse(plan).expect("the name of a plan");
+    Change::ResizeCluster { cluster: "demo".to_owned(), plan }
+}
+
 fn node(name: &str) -> String {
     name.to_owned()
 }
@@ -56,6 +61,14 @@ pub(crate) fn all() -> Vec<Story> {
             [three(), vec![Change::AddNode { cluster: cluster(), count: Some(1), plan: None }]].concat(),
             Change::RemoveNode { node: node("demo-4") },
         ),
+        story("resize a single node", vec![create(Topology::Single, 1, 0)], resize("MEDIUM-2C-4G")),
+        story("resize three", three(), resize("NANO-1C-256M")),
+        story(
+            "resize two and a witness",
+            vec![create(Topology::PrimaryReplica, 2, 0)],
+            resize("SMALL-1C-2G"),
+        ),
+        story("resize shards", shards(), resize("SMALL-1C-2G")),
         story("resync", three(), Change::ResyncCluster { cluster: cluster() }),
         story("protect", three(), Change::SetProtection { cluster: cluster(), enabled: true }),
         story("failover off", three(), Change::SetAutoFailover { cluster: cluster(), enabled: false }),

@@ -305,6 +305,19 @@ impl Provider for Container {
         Ok(Arc::new(machine))
     }
 
+    async fn resize_machine(&self, spec: &MachineSpec, plan: &Plan) -> Result<()> {
+        let gone = || DriverError::Gone { what: format!("the machine {}", spec.id) };
+        let shared = self.shared().await?.ok_or_else(gone)?;
+        let mut note = self.note(&shared, &spec.id).await?.ok_or_else(gone)?;
+        if note.request.plan == *plan {
+            return Ok(());
+        }
+        // The label of its volume goes on naming the size it was made with: should the note be lost, the engine says which
+        // size it has. A unit's container is made anew when its limits are others.
+        note.request.plan = plan.clone();
+        save(&self.home, &note).await
+    }
+
     async fn remove_machine(&self, spec: &MachineSpec) -> Result<()> {
         let Some(shared) = self.shared().await? else { return Ok(()) };
         shared.forget(&spec.id);

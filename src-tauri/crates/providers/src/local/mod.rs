@@ -238,6 +238,21 @@ impl Provider for Local {
         }
     }
 
+    async fn resize_machine(&self, spec: &MachineSpec, plan: &Plan) -> Result<()> {
+        let path = config::machine_note(&config::machine_dir(&self.home, &spec.id));
+        let (spec, plan) = (spec.clone(), plan.clone());
+        off_thread(move || match config::load::<MachineNote>(&path)? {
+            // Limits follow the note: they are set whenever the machine is asked for.
+            Some(note) if note.request.plan == plan => Ok(()),
+            Some(mut note) => {
+                note.request.plan = plan;
+                config::save(&path, &note)
+            }
+            None => Err(DriverError::Gone { what: format!("the machine {}", spec.id) }),
+        })
+        .await
+    }
+
     async fn remove_machine(&self, spec: &MachineSpec) -> Result<()> {
         let root = config::machine_dir(&self.home, &spec.id);
         if root.exists() {

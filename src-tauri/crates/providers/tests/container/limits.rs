@@ -1,6 +1,8 @@
 //! The plan's limits, as the kernel has them.
 
 use crate::support::{Home, container, crashed, pid_of, script, sleeper};
+use clusterdeck_domain::{PlanId, plan};
+use clusterdeck_driver::Provider;
 use std::fs;
 
 #[tokio::test]
@@ -28,6 +30,36 @@ async fn a_unit_gets_the_memory_the_cores_and_the_processes_of_its_plan_and_no_r
     assert!(line("NoNewPrivs").ends_with('1'), "{status}");
     assert!(line("Uid").contains("65534"), "{status}");
     assert!(["cgroup-v1", "cgroup-v2"].contains(&machine.limited_by()), "{}", machine.limited_by());
+}
+
+#[tokio::test]
+async fn a_unit_that_is_started_again_has_the_limits_of_its_machines_new_plan() {
+    let Some(home) = Home::enter().await else { return };
+    let machine = home.machine().await;
+    machine.start(&sleeper()).await.unwrap();
+    machine.write("x", b"kept", 0o600).await.unwrap();
+    machine.stop("sleeper").await.unwrap();
+    let (provider, request) = (home.provider(), home.request(1));
+    let spec = provider.machine_spec(&request).unwrap();
+    let larger = plan(&PlanId::parse("MEDIUM-2C-4G").unwrap()).unwrap();
+    for _ in 0..2 {
+        provider.resize_machine(&spec, &larger).await.unwrap();
+    }
+    // Another process finds it so.
+    let machine = home.provider().machine(&spec).await.unwrap();
+    assert_eq!(machine.plan(), &larger);
+    machine.start(&sleeper()).await.unwrap();
+    let name = container("sleeper");
+    assert_eq!(home.inspect(&name, ".HostConfig.Memory"), (4_u64 << 30).to_string());
+    assert_eq!(home.inspect(&name, ".HostConfig.NanoCpus"), "2000000000");
+    assert_eq!(home.inspect(&name, ".HostConfig.PidsLimit"), "1536");
+    assert_eq!(home.inspect(&name, ".HostConfig.ShmSize"), (1_u64 << 30).to_string());
+    assert_eq!(machine.read("x").await.unwrap(), b"kept");
+    // With its limits as they are its container is started again, not made anew: its log goes on.
+    let first = home.inspect(&name, ".Id");
+    machine.stop("sleeper").await.unwrap();
+    machine.start(&sleeper()).await.unwrap();
+    assert_eq!(home.inspect(&name, ".Id"), first);
 }
 
 #[tokio::test]

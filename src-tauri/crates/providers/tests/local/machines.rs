@@ -1,7 +1,7 @@
 //! Machines are made once, found again, and known by their folders.
 
 use crate::support::{Home, pid_of, sleeper, until};
-use clusterdeck_domain::{ClusterId, MachineId};
+use clusterdeck_domain::{ClusterId, MachineId, PlanId, plan};
 use clusterdeck_driver::{DriverError, Progress, Provider, UnitUsage};
 use std::fs;
 
@@ -20,6 +20,32 @@ async fn asking_for_a_machine_twice_gives_one() {
     assert_eq!((second.address(), second.port(6379)), (spec.address, 6379), "as the pure function said");
     let found = local.machine(&spec).await.unwrap();
     assert_eq!((found.plan(), found.limited_by()), (first.plan(), first.limited_by()));
+}
+
+#[tokio::test]
+async fn a_machine_gets_another_size_once_and_keeps_what_is_on_it() {
+    let home = Home::new();
+    let local = home.local();
+    let request = home.request(&local, 1).await;
+    let spec = local.machine_spec(&request).unwrap();
+    local
+        .ensure_machine(&request, &Progress::silent())
+        .await
+        .unwrap()
+        .write("x", b"kept", 0o600)
+        .await
+        .unwrap();
+    let larger = plan(&PlanId::parse("LARGE-4C-8G").unwrap()).unwrap();
+    assert_ne!(request.plan, larger);
+    for _ in 0..2 {
+        local.resize_machine(&spec, &larger).await.unwrap();
+        let found = home.local().machine(&spec).await.unwrap();
+        assert_eq!(found.plan(), &larger);
+        assert_eq!(found.read("x").await.unwrap(), b"kept");
+    }
+    local.remove_machine(&spec).await.unwrap();
+    let gone = local.resize_machine(&spec, &larger).await;
+    assert!(matches!(gone, Err(DriverError::Gone { .. })), "{gone:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What PostgreSQL is told: parameters from the plan, who may come in and how.
 
 use super::{flavour, parameters};
+use clusterdeck_domain::{ClusterSpec, Plan};
 use clusterdeck_driver::{ClusterContext, Machine};
 use serde_json::{Value, json};
 
@@ -27,14 +28,14 @@ fn max_connections(memory: u64) -> u64 {
     (memory / (16 * MIB)).clamp(25, 500)
 }
 
-/// Parameters that all members must share: a replica with less of them than its primary had does not start.
-pub(crate) fn parameters(cx: &ClusterContext, machine: &dyn Machine) -> Value {
-    let memory = machine.plan().memory_bytes;
-    let nodes = cx.spec.data_nodes().count().max(3) as u64;
-    let added = flavour::addition(cx.spec.service);
+/// Parameters that all members must share, by the size of the cluster: a replica with less of them than its primary had does
+/// not start.
+pub(crate) fn parameters(spec: &ClusterSpec, size: &Plan) -> Value {
+    let nodes = spec.data_nodes().count().max(3) as u64;
+    let added = flavour::addition(spec.service);
     let mut all = json!({
-        "max_connections": max_connections(memory),
-        "max_worker_processes": 8.max(u64::from(machine.plan().cpus) * 2) + added.map_or(0, |a| a.workers),
+        "max_connections": max_connections(size.memory_bytes),
+        "max_worker_processes": 8.max(u64::from(size.cpus) * 2) + added.map_or(0, |a| a.workers),
         "max_wal_senders": nodes * 2 + 4,
         "max_replication_slots": nodes * 2 + 4,
         "max_prepared_transactions": 0,
@@ -44,7 +45,7 @@ pub(crate) fn parameters(cx: &ClusterContext, machine: &dyn Machine) -> Value {
         "hot_standby": "on",
         "wal_log_hints": "on",
     });
-    for (name, value) in parameters::of_servers(&cx.spec.parameters) {
+    for (name, value) in parameters::of_servers(&spec.parameters) {
         if let Some(own) = all.get_mut(name) {
             *own = json!(value);
         }
@@ -94,7 +95,7 @@ pub(crate) fn local_parameters(cx: &ClusterContext, machine: &dyn Machine) -> Va
     for (name, value) in added.map_or(&[][..], |a| a.settings) {
         own[*name] = json!(value);
     }
-    let shared = parameters(cx, machine);
+    let shared = parameters(&cx.spec, machine.plan());
     for (name, value) in parameters::of_servers(&cx.spec.parameters) {
         if shared.get(name).is_none() {
             own[name] = json!(value);

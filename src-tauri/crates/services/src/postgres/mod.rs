@@ -20,7 +20,7 @@ mod sql;
 use crate::{measure::Readings, tls};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Parameter, Sensitive, ServiceKind,
+    ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Parameter, Plan, Sensitive, ServiceKind,
 };
 use clusterdeck_driver::{
     ClientCommand, ClusterContext, DriverError, Extension, HandOver, Listener, Progress, Result,
@@ -120,6 +120,9 @@ impl ServiceDriver for Postgres {
         switch: &(dyn Fn() -> Switch + Send + Sync),
     ) -> Result<HandOver> {
         change::hand_over(cx, target, switch).await
+    }
+    async fn share_size(&self, cx: &ClusterContext, to: &Plan) -> Result<()> {
+        parameters::share_size(cx, to).await
     }
     async fn set_candidate(&self, cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<()> {
         change::set_candidate(cx, node, candidate).await

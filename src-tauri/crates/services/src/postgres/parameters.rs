@@ -1,13 +1,15 @@
 //! What can be set in the servers and in the election, and how a cluster follows what was chosen.
 
 use super::{
-    config, flavour, form,
+    change, config, flavour, form,
     patroni::{self, Client, Part, Timing},
     sql::{ANSWER, As, Session},
 };
-use clusterdeck_domain::{ClusterSpec, Finding, NodeId, Parameter, ParameterKind, Parameters};
-use clusterdeck_driver::{ClusterContext, DriverError, Result};
-use serde_json::json;
+use clusterdeck_domain::{
+    ClusterSpec, Finding, NodeId, NodeSpec, Parameter, ParameterKind, Parameters, Plan, Topology,
+};
+use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Patroni reads a new configuration in its next round, and PostgreSQL a moment after: two rounds, and so much.
@@ -115,6 +117,15 @@ const ELECTION: [(&str, &str, f64, f64); 3] = [
         2.0,
         120.0,
     ),
+];
+
+/// What all members share and a replica may not have less of than its leader.
+const SIZED: [&str; 5] = [
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
 ];
 
 /// Everything that can be set, as it is on the primary.
@@ -239,7 +250,6 @@ pub(crate) fn disagree(spec: &ClusterSpec) -> Vec<Finding> {
 /// Writes what was chosen on every node, and lets it be read.
 pub(crate) async fn apply(cx: &ClusterContext) -> Result<()> {
     let client = Client::new(cx)?;
-    let lead = form::leader(cx).await?;
     for node in cx.spec.data_nodes() {
         let Ok(machine) = cx.machine(node) else { continue };
         patroni::write(cx, node, Part::noted(cx, node).await).await?;
@@ -248,12 +258,60 @@ pub(crate) async fn apply(cx: &ClusterContext) -> Result<()> {
         }
     }
     let timing = Timing::of(&cx.spec.parameters);
-    let shared = config::parameters(cx, cx.machine(lead)?.as_ref());
     let mut patch = timing.shared();
-    patch["postgresql"] = json!({ "parameters": shared });
+    patch["postgresql"] = json!({ "parameters": config::parameters(&cx.spec, size(cx)?) });
     client.patch(&patch).await?;
-    tokio::time::sleep(FOLLOWS_WITHIN + Duration::from_secs(2 * u64::from(timing.loop_wait))).await;
+    followed(timing).await;
     understood(cx).await
+}
+
+/// Until every server has read what was changed for all.
+async fn followed(timing: Timing) {
+    tokio::time::sleep(FOLLOWS_WITHIN + Duration::from_secs(2 * u64::from(timing.loop_wait))).await;
+}
+
+/// The size of the cluster, which what is shared follows: not that of whoever leads, which may have been added larger or
+/// smaller, since a hand-over would change it then.
+fn size(cx: &ClusterContext) -> Result<&Plan> {
+    let machines = cx.spec.data_nodes().filter_map(|node| cx.machine(node).ok());
+    let mut plans: Vec<&Plan> = machines.map(|machine| machine.plan()).collect();
+    // With nobody of that size left, the smallest: nobody gets more than fits.
+    plans.sort_by_key(|plan| (plan.id != cx.spec.plan, plan.memory_bytes));
+    plans
+        .first()
+        .copied()
+        .ok_or_else(|| DriverError::Gone { what: "every machine of the cluster".to_owned() })
+}
+
+/// Lets what all members share follow a size. When that is smaller the leader restarts first, where it is: whoever is started
+/// as a replica with less than its leader has keeps the leader's, and would wait for another restart.
+pub(crate) async fn share_size(cx: &ClusterContext, to: &Plan) -> Result<()> {
+    let shared = config::parameters(&cx.spec, to);
+    Client::new(cx)?.patch(&json!({ "postgresql": { "parameters": shared } })).await?;
+    followed(Timing::of(&cx.spec.parameters)).await;
+    let lead = form::leader(cx).await?;
+    if cx.spec.topology == Topology::Single || !has_more(cx, lead, &shared).await? {
+        return Ok(());
+    }
+    change::restart(cx, lead).await?;
+    // Its followers have to hear of it before they are stopped: what they wrote down of their leader is what they start with.
+    for node in cx.spec.data_nodes().filter(|n| !n.drained && n.id != lead.id) {
+        form::caught_up(cx, node, &Progress::silent()).await?;
+    }
+    Ok(())
+}
+
+/// Whether a server runs with more of what is shared than it should.
+async fn has_more(cx: &ClusterContext, node: &NodeSpec, shared: &Value) -> Result<bool> {
+    let session = Session::open(cx, node, As::Operator, ANSWER).await?;
+    let names: Vec<&str> = SIZED.to_vec();
+    let rows = session.rows("SELECT name, setting FROM pg_settings WHERE name = ANY ($1)", &[&names]).await?;
+    let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
+    Ok(rows.iter().any(|row| {
+        let (name, setting): (String, String) = (row.get(0), row.get(1));
+        let has = setting.parse::<u64>().ok();
+        has.zip(number(&shared[name.as_str()])).is_some_and(|(has, should)| has > should)
+    }))
 }
 
 /// Sees that no server refuses what was written; one that only waits for a restart does not.

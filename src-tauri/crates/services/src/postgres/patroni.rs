@@ -93,7 +93,7 @@ fn shared(cx: &ClusterContext, machine: &dyn Machine) -> Value {
         "postgresql": {
             "use_pg_rewind": true,
             "use_slots": true,
-            "parameters": config::parameters(cx, machine),
+            "parameters": config::parameters(&cx.spec, machine.plan()),
         },
     });
     for part in [replication(cx), Timing::of(&cx.spec.parameters).shared()] {

@@ -4,7 +4,7 @@ import { commandsOf, found } from './commands';
 
 const cluster = (name: string): Cluster =>
 	({
-		name, topology: 'primary-replica', state: 'running', protected: false, auto_failover: { enabled: true },
+		name, topology: 'primary-replica', plan: 'SMALL-1C-1G', state: 'running', protected: false, auto_failover: { enabled: true },
 		nodes: [{ name: `${name}-1`, role: 'primary', kind: 'data', drained: false }, { name: `${name}-2`, role: 'replica', kind: 'data', drained: false }]
 	}) as unknown as Cluster;
 const commands = commandsOf([cluster('demo'), cluster('shop')]);
@@ -12,6 +12,7 @@ const commands = commandsOf([cluster('demo'), cluster('shop')]);
 test('every screen, cluster and change can be reached', () => {
 	expect(commands.filter((c) => c.group === 'screens')).toHaveLength(5);
 	expect(found(commands, 'promote demo').map((c) => c.change)).toContainEqual({ kind: 'promote-node', node: 'demo-2' });
+	expect(found(commands, 'resize shop')[0]?.change).toEqual({ kind: 'resize-cluster', cluster: 'shop', plan: 'SMALL-1C-1G' });
 	expect(found(commands, 'delete shop')[0]?.change).toEqual({ kind: 'delete-cluster', cluster: 'shop' });
 });
 

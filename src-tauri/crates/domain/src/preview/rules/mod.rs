@@ -15,7 +15,7 @@ pub(super) use quorum::{
     even_nodes, even_shards, failover_of, has_replicas, quorum_after_removal, quorum_without, voters_of,
     voters_without,
 };
-pub(super) use room::{Load, fits, software};
+pub(super) use room::{Load, carries, fits, large_enough, software};
 
 use super::{Facts, Finding, Preview, Subject};
 use crate::{

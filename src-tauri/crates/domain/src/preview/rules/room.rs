@@ -2,7 +2,7 @@
 
 use super::words::{bytes, count};
 use crate::preview::{Capacity, Facts, Finding};
-use crate::{Plan, side_plan};
+use crate::{Plan, ServiceEntry, side_plan};
 
 /// What is asked of the place.
 #[derive(Debug, Clone, Copy)]
@@ -41,9 +41,38 @@ impl Load<'_> {
 
 /// Memory, disk, addresses and ports.
 pub(in crate::preview) fn fits(load: &Load<'_>, capacity: &Capacity, facts: &Facts<'_>) -> Vec<Finding> {
-    let mut found = Vec::new();
     let smaller = "Choose a smaller plan or fewer nodes, or delete a cluster that is no longer needed.";
-    let (memory, disk) = (load.memory(), load.disk());
+    let mut found = carries(load.memory(), load.disk(), smaller, capacity, facts);
+    match capacity.addresses_free {
+        None => found
+            .push(Finding::new("addresses-unknown", "Whether addresses are free could not be found out.")),
+        Some(false) => found.push(
+            Finding::new("addresses-taken", "There are not enough free addresses for the new machines.")
+                .hint("Delete a cluster that is no longer needed."),
+        ),
+        Some(true) => {}
+    }
+    if !capacity.ports_taken.is_empty() {
+        found.push(
+            Finding::new(
+                "ports-taken",
+                format!("Somebody else listens on {}.", capacity.ports_taken.join(", ")),
+            )
+            .hint("Stop that program (`ss -ltnp` shows which it is), or have it listen on one address only."),
+        );
+    }
+    found
+}
+
+/// So much memory and disk, in bytes, beside what is in use already.
+pub(in crate::preview) fn carries(
+    memory: u64,
+    disk: u64,
+    smaller: &str,
+    capacity: &Capacity,
+    facts: &Facts<'_>,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
     let reserve = facts.figures.memory_reserve_bytes;
     match capacity.memory_free_bytes {
         None => found.push(
@@ -80,25 +109,30 @@ pub(in crate::preview) fn fits(load: &Load<'_>, capacity: &Capacity, facts: &Fac
         ),
         Some(_) => {}
     }
-    match capacity.addresses_free {
-        None => found
-            .push(Finding::new("addresses-unknown", "Whether addresses are free could not be found out.")),
-        Some(false) => found.push(
-            Finding::new("addresses-taken", "There are not enough free addresses for the new machines.")
-                .hint("Delete a cluster that is no longer needed."),
-        ),
-        Some(true) => {}
-    }
-    if !capacity.ports_taken.is_empty() {
-        found.push(
-            Finding::new(
-                "ports-taken",
-                format!("Somebody else listens on {}.", capacity.ports_taken.join(", ")),
-            )
-            .hint("Stop that program (`ss -ltnp` shows which it is), or have it listen on one address only."),
-        );
-    }
     found
+}
+
+/// The service runs in a node of this size at all.
+pub(in crate::preview) fn large_enough(
+    service: &ServiceEntry,
+    version: &str,
+    plan: &Plan,
+) -> Option<Finding> {
+    let least = service.least_memory_bytes(version);
+    (plan.memory_bytes < least).then(|| {
+        Finding::new(
+            "plan-too-small",
+            format!(
+                "{} {version} needs at least {} of memory; {} has {}.",
+                service.name_of(version),
+                bytes(least),
+                plan.id,
+                bytes(plan.memory_bytes)
+            ),
+        )
+        .at("/plan")
+        .hint("Choose a larger plan.")
+    })
 }
 
 /// Programs that are not installed, each with the command that installs it.

@@ -20,6 +20,7 @@ use bollard::{
         StatsOptionsBuilder, StopContainerOptionsBuilder,
     },
 };
+use clusterdeck_domain::Plan;
 use clusterdeck_driver::{DriverError, Result, UnitSpec, UnitState, UnitUsage};
 use futures::StreamExt as _;
 use note::Seen;
@@ -150,7 +151,7 @@ impl ContainerMachine {
         let name = note.spec.name.as_str();
         self.save(note).await?;
         let container = self.container(name);
-        let label = label(&note.spec);
+        let label = label(&note.spec, &self.note.request.plan);
         if seen.there && seen.spec.as_deref() != Some(label.as_str()) {
             self.remove_unit_container(name).await?;
         }
@@ -375,9 +376,10 @@ pub(super) async fn remove_container(engine: &Engine, name: &str) -> Result<()> 
     )
 }
 
-/// A spec as a container's label carries it.
-fn label(spec: &UnitSpec) -> String {
-    serde_json::to_string(spec).unwrap_or_default()
+/// A spec and its limits as a container's label carries them: with others it is made anew, since an engine changes some of
+/// them later (memory, cores) and some not (shared memory).
+fn label(spec: &UnitSpec, plan: &Plan) -> String {
+    format!("{} in {}", serde_json::to_string(spec).unwrap_or_default(), plan.id)
 }
 
 fn not_started(spec: &UnitSpec, error: DriverError) -> DriverError {
