@@ -1,6 +1,6 @@
 //! A family of services: how its servers are configured, formed into a cluster, watched and changed.
 
-use crate::{ClusterContext, DriverError, Listener, Result};
+use crate::{ClusterContext, DriverError, Listener, OtherPrograms, Result};
 use async_trait::async_trait;
 use clusterdeck_domain::{
     ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Parameter, Sensitive, ServiceKind,
@@ -86,6 +86,10 @@ pub trait ServiceDriver: Send + Sync {
     fn services(&self) -> &'static [ServiceKind];
     /// Programs that must be installed for this service: (program, purpose). The first is the server, whose version counts.
     fn programs(&self, service: ServiceKind) -> &'static [(&'static str, &'static str)];
+    /// What versions of another maker need instead of those.
+    fn other_programs(&self, _service: ServiceKind) -> &'static [OtherPrograms] {
+        &[]
+    }
     /// Images that hold those programs where machines are made from images: (release line, reference), newest first. The
     /// makers' own; people can name others in the settings.
     fn images(&self, _service: ServiceKind) -> &'static [(&'static str, &'static str)] {

@@ -13,14 +13,15 @@ use std::sync::Arc;
 pub(crate) fn server(shared: &Shared, service: ServiceKind) -> Result<Programs> {
     let driver = shared.driver(service)?;
     let images = shared.settings().images.of(service.id(), driver.images(service));
-    Ok(Programs { programs: driver.programs(service).to_vec(), images })
+    let programs = driver.programs(service).to_vec();
+    Ok(Programs { programs, others: driver.other_programs(service), images })
 }
 
 /// What the endpoints need.
 pub(crate) fn gateway(shared: &Shared) -> Programs {
     let gateway = &shared.gateway;
     let images = shared.settings().images.of(gateway.unit(), gateway.images());
-    Programs { programs: gateway.programs().to_vec(), images }
+    Programs { programs: gateway.programs().to_vec(), images, ..Programs::default() }
 }
 
 /// The image of a release line, or of a version that belongs to it; the newest when none is asked for.
