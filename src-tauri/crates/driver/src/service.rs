@@ -225,7 +225,7 @@ pub trait ServiceDriver: Send + Sync {
         Ok(None)
     }
     /// Puts right what the servers cannot by themselves although all of them are there: asked in each round in which nobody
-    /// takes writes. Decides nothing that is not known for certain; does nothing where the servers decide.
+    /// takes writes, or a server that runs is not well. Decides nothing that is not known for certain; does nothing where the servers decide.
     async fn heal(&self, _cx: &ClusterContext) -> Result<()> {
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! From what the wizard left open to what will be made. Preview and engine both use this, so that they agree.
 
-use super::rules::software;
+use super::rules::{software, words};
 use super::{Facts, Finding};
 use crate::{
     ClusterName, ClusterOption, ClusterOptions, CreateCluster, Failover, LayoutError, Plan, PlanId,
@@ -114,7 +114,7 @@ fn by_hand_only(name: &str) -> Finding {
 
 fn new_name(wish: &CreateCluster, facts: &Facts<'_>) -> Result<ClusterName, Finding> {
     let name = ClusterName::parse(&wish.name).map_err(|bad| {
-        let text = super::rules::words::sentence(&bad.to_string());
+        let text = words::sentence(&bad.to_string());
         Finding::new("name-invalid", format!("{text}.")).at("/name").hint("For example: `demo`, `orders-2`.")
     })?;
     match facts.clusters.iter().find(|c| c.name == name) {
@@ -146,7 +146,7 @@ fn form(wish: &CreateCluster, entry: &ServiceEntry, version: &str) -> Result<For
     let (nodes, shards) = counts(wish, chosen);
     let mut slots =
         layout(topology, nodes, shards, (chosen.min_nodes, chosen.max_nodes)).map_err(|wrong| {
-            let text = format!("{}.", super::rules::words::sentence(&wrong.to_string()));
+            let text = format!("{}.", words::sentence(&wrong.to_string()));
             match wrong {
                 LayoutError::NodeCount { .. } => Finding::new("node-count", text).at("/nodes"),
                 LayoutError::Uneven { .. } => Finding::new("uneven-shards", text).at("/nodes"),
@@ -201,10 +201,27 @@ fn place(
     if plan.is_none() {
         found.push(unknown_plan(&wanted, wish.provider.as_ref()));
     }
+    if let (Some(version), Some(plan)) = (&version, &plan)
+        && plan.memory_bytes < entry.least_memory_of(version)
+    {
+        found.push(plan_too_small(entry, version, plan));
+    }
     match (version, plan) {
         (Some(version), Some(plan)) if found.is_empty() => Ok((version, plan)),
         _ => Err(found),
     }
+}
+
+/// The server would not start in it.
+fn plan_too_small(entry: &ServiceEntry, version: &str, plan: &Plan) -> Finding {
+    let (name, least) = (entry.name_of(version), words::bytes(entry.least_memory_of(version)));
+    let has = words::bytes(plan.memory_bytes);
+    Finding::new(
+        "plan-too-small",
+        format!("{name} {version} needs {least} of memory a node, and {} has {has}.", plan.id),
+    )
+    .at("/plan")
+    .hint("Choose a larger plan.")
 }
 
 /// There is no such size.

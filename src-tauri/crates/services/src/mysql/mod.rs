@@ -155,9 +155,12 @@ impl ServiceDriver for Mysql {
             MySql => Err(DriverError::Unsupported { what: "leading without the group's vote".to_owned() }),
         }
     }
-    async fn set_candidate(&self, _cx: &ClusterContext, _node: &NodeSpec, _candidate: bool) -> Result<()> {
-        // Nobody is chosen but by a person.
-        Ok(())
+    async fn set_candidate(&self, cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<()> {
+        match of(cx) {
+            // Nobody is chosen but by a person.
+            MariaDb => Ok(()),
+            MySql => group::set_candidate(cx, node, candidate).await,
+        }
     }
     async fn resync(
         &self,

@@ -89,7 +89,7 @@ async fn a_killed_and_a_hung_primary_are_replaced_by_the_others_and_nothing_is_l
             ground.signal(old, Signal::CONT).await;
         }
         let tally = load.end().await;
-        let seen = ground.driver.observe(&ground.cx).await;
+        let seen = ground.seen("one must lead", |seen| seen.primary().is_some()).await;
         let new = ground.primary(&seen).ordinal;
         assert_ne!(new, old, "another one leads");
         let lost = tally.lost(&ground, new, table).await;
@@ -183,7 +183,8 @@ async fn a_member_with_transactions_of_its_own_stays_outside_until_a_resync_that
     let third = seen.node(&ground.node(3).id).unwrap();
     assert!(third.diverged && third.health == Health::Degraded, "{third:#?}");
     // Interrupted after its data was set aside, and asked again.
-    let resync = ground.driver.resync(&ground.cx, ground.node(3), &Progress::silent());
+    let silent = Progress::silent();
+    let resync = ground.driver.resync(&ground.cx, ground.node(3), &silent);
     let cut = tokio::time::timeout(Duration::from_secs(8), resync).await;
     assert!(cut.is_err(), "it takes longer than that");
     assert!(ground.machine(3).exists("mysql/data.diverged").await.unwrap(), "set aside by then");

@@ -112,6 +112,13 @@ pub(crate) async fn keep(cx: &ClusterContext) -> Result<()> {
     open(cx, back.node).await
 }
 
+/// Makes a member one that is elected, or the last that would be. It stands until the server starts again.
+pub(crate) async fn set_candidate(cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<()> {
+    let weight = if candidate { 50 } else { 0 };
+    let mut session = Session::open(cx, node, As::Operator, ANSWER).await?;
+    session.run(format!("SET GLOBAL group_replication_member_weight = {weight}")).await
+}
+
 /// Lets the member that leads take writes.
 pub(crate) async fn open(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
     let mut session = Session::open(cx, node, As::Operator, ANSWER).await?;

@@ -75,7 +75,7 @@ async fn everybody_outside(cx: &ClusterContext) -> Result<Vec<Answer<'_>>> {
     let lost: Vec<_> = answers.iter().filter(|a| a.place.is_err()).map(|a| a.node.name.as_str()).collect();
     if !lost.is_empty() {
         return Err(DriverError::transient(format!(
-            "no member is in a group, and {} cannot be asked what it has: the group begins again when it is back or was removed",
+            "no member is in a group, and {} cannot be asked what it has: the group begins again when it is back",
             lost.join(", ")
         )));
     }

@@ -16,7 +16,7 @@ mod observe;
 mod survey;
 
 pub(crate) use change::{accept_next_secrets, restart_in_place, resync, retire_old_secrets};
-pub(crate) use failover::settle;
+pub(crate) use failover::{set_candidate, settle};
 pub(crate) use form::{form, join, leave, start_node, stop_node};
 pub(crate) use hand_over::hand_over;
 pub(crate) use heal::heal;

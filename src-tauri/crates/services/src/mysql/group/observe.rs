@@ -39,7 +39,8 @@ struct Found<'a> {
 /// Looks at a cluster.
 pub(crate) async fn observe(cx: &ClusterContext, readings: &Readings) -> ClusterObserved {
     let at = Timestamp::now();
-    let found = join_all(cx.spec.data_nodes().map(|node| look(cx, node, readings))).await;
+    let mut found = join_all(cx.spec.data_nodes().map(|node| look(cx, node, readings))).await;
+    survey::put_out(found.iter_mut().filter_map(|f| Some(&mut f.says.as_mut().ok()?.place)));
     // Not at the same time: it comes as people do, and would be counted as one of them.
     let endpoint_up = endpoint(cx).await;
     let nodes: Vec<_> = found.iter().map(|f| node_observed(cx, f, &found)).collect();

@@ -122,7 +122,26 @@ pub(crate) async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Place> {
 /// Asks all data nodes in service at once, in the order of the spec.
 pub(crate) async fn all(cx: &ClusterContext) -> Vec<Answer<'_>> {
     let asked = cx.spec.data_nodes().filter(|n| !n.drained);
-    join_all(asked.map(|node| async move { Answer { node, place: ask(cx, node).await } })).await
+    let mut answers =
+        join_all(asked.map(|node| async move { Answer { node, place: ask(cx, node).await } })).await;
+    put_out(answers.iter_mut().filter_map(|a| a.place.as_mut().ok()));
+    answers
+}
+
+/// A member that hung and wakes believes for a moment that it is in the group that has put it out, and that it leads. What
+/// it says counts only when another one that serves counts it too. (It cannot acknowledge a write: the others must agree.)
+pub(crate) fn put_out<'a>(places: impl Iterator<Item = &'a mut Place>) {
+    let mut places: Vec<_> = places.collect();
+    let serving: Vec<_> = places.iter().filter(|p| p.serves()).map(|p| (**p).clone()).collect();
+    for place in places.iter_mut().filter(|p| p.serves()) {
+        let mut others = serving.iter().filter(|o| o.uuid != place.uuid).peekable();
+        let alone =
+            others.peek().is_some() && !others.any(|o| o.members.iter().any(|m| m.uuid == place.uuid));
+        if alone {
+            place.members.retain(|m| m.uuid == place.uuid);
+            place.members.iter_mut().for_each(|m| m.state = "UNREACHABLE".to_owned());
+        }
+    }
 }
 
 /// A member that serves, the one that leads before others.
@@ -150,4 +169,35 @@ pub(crate) fn leader<'a>(answers: &[Answer<'a>]) -> Result<&'a NodeSpec> {
 pub(crate) fn known(answers: &[Answer<'_>]) -> GtidSet {
     let serving = answers.iter().filter_map(|a| a.place.as_ref().ok()).filter(|p| p.serves());
     serving.fold(GtidSet::default(), |all, place| all.and(&place.has()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(uuid: &str, sees: &[&str]) -> Place {
+        let set = GtidSet::default();
+        let member =
+            |m: &&str| Member { uuid: (*m).to_owned(), state: "ONLINE".to_owned(), primary: *m == uuid };
+        Place {
+            uuid: uuid.to_owned(),
+            writable: true,
+            executed: set.clone(),
+            purged: set.clone(),
+            received: set,
+            members: sees.iter().map(member).collect(),
+            waiting: 0,
+        }
+    }
+
+    #[test]
+    fn a_member_that_wakes_in_a_group_that_has_put_it_out_does_not_lead() {
+        let mut all = [place("old", &["old", "b", "c"]), place("b", &["b", "c"]), place("c", &["b", "c"])];
+        put_out(all.iter_mut());
+        assert_eq!(all.each_ref().map(Place::leads), [false, true, true]);
+        assert!(!all[0].outside(), "it finds out by itself");
+        let mut last = [place("a", &["a"])];
+        put_out(last.iter_mut());
+        assert!(last[0].leads(), "one that is a group alone has nobody to count it");
+    }
 }
