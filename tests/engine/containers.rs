@@ -2,7 +2,7 @@
 
 use crate::{
     home::Home,
-    life::{dead_primary, whole_life},
+    life::{dead_primary, grows, members_come_and_go, whole_life},
 };
 use clusterdeck_domain::{Change, OperationState, ServiceKind, Topology};
 use std::time::{Duration, Instant};
@@ -79,4 +79,22 @@ async fn killed_at_any_moment_of_making_and_deleting_containers_it_ends_well_and
         assert_eq!(deleted.state, OperationState::Succeeded, "killed after {:?}: {deleted:#?}", moment / 4);
         assert_eq!(home.left_behind().await, Vec::<String>::new(), "killed after {:?}", moment / 4);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mysql_9_cluster_in_containers_lives_its_whole_life_without_losing_a_write() {
+    let Some(home) = Home::in_containers_with_mysql().await else { return };
+    whole_life(&home, ServiceKind::Mysql).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_of_a_mysql_9_group_in_containers_come_go_and_die_while_a_client_writes() {
+    let Some(home) = Home::in_containers_with_mysql().await else { return };
+    members_come_and_go(&home, Duration::from_secs(15)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_mysql_9_in_a_container_grows_into_a_group_while_a_client_writes() {
+    let Some(home) = Home::in_containers_with_mysql().await else { return };
+    grows(&home, ServiceKind::Mysql).await;
 }

@@ -37,10 +37,16 @@ impl Home {
     }
     /// The same with machines in containers; `None`: outside, and the test is done.
     pub(crate) async fn in_containers() -> Option<Self> {
-        let ground = Ground::enter()?;
+        Some(Self::inside(Ground::enter()?).await)
+    }
+    /// The same with Oracle's MySQL.
+    pub(crate) async fn in_containers_with_mysql() -> Option<Self> {
+        Some(Self::inside(Ground::enter_with_mysql()?).await)
+    }
+    async fn inside(ground: Ground) -> Self {
         let dir = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
         let engine = start(dir.path()).await;
-        Some(Self { engine, dir, ground: Some(ground), proofs: Mutex::default() })
+        Self { engine, dir, ground: Some(ground), proofs: Mutex::default() }
     }
     /// The same with images that hold PostgreSQL and TimescaleDB, as a person names them in the settings.
     pub(crate) async fn in_containers_with_postgres() -> Option<Self> {
@@ -74,6 +80,9 @@ impl Home {
     }
     /// A cluster called demo, where this home has its machines.
     pub(crate) fn wish(&self, service: ServiceKind, topology: Topology, nodes: u16, shards: u16) -> Change {
+        // Oracle's MySQL is what MySQL is in containers, and does not run in less.
+        let large = service == ServiceKind::Mysql && self.ground.is_some();
+        let plan = if large { "SMALL-1C-1G" } else { "NANO-1C-256M" };
         Change::CreateCluster(CreateCluster {
             name: "demo".to_owned(),
             service,
@@ -83,7 +92,7 @@ impl Home {
             shards: (shards > 0).then_some(shards),
             provider: self.ground.as_ref().map(|_| ProviderId("container".to_owned())),
             region: None,
-            plan: PlanId::parse("NANO-1C-256M").ok(),
+            plan: PlanId::parse(plan).ok(),
             protected: false,
             auto_failover: None,
             options: None,

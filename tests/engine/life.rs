@@ -17,6 +17,7 @@ const fn patience(service: ServiceKind) -> Duration {
     }
 }
 
+/// Creates, changes in every way and deletes a cluster with one primary.
 pub(crate) async fn whole_life(home: &Home, service: ServiceKind) {
     let created = home.create(service, Topology::PrimaryReplica, 3, 0).await;
     assert_eq!(created.outcome.nodes.len(), 3);
@@ -191,6 +192,7 @@ async fn two_nodes_get_a_witness_and_fail_over() {
     assert_eq!(home.left_behind().await, Vec::<String>::new());
 }
 
+/// A single node is given company.
 pub(crate) async fn grows(home: &Home, service: ServiceKind) {
     home.create(service, Topology::Single, 1, 0).await;
     home.until_healthy().await;
@@ -234,7 +236,11 @@ async fn a_single_mariadb_grows_into_a_cluster_while_a_client_writes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_of_galera_come_go_and_die_while_a_client_writes() {
-    let home = Home::open().await;
+    members_come_and_go(&Home::open().await, Duration::from_secs(8)).await;
+}
+
+/// Members that all take writes; a client waits for no longer than `patience` when one dies.
+pub(crate) async fn members_come_and_go(home: &Home, patience: Duration) {
     home.create(ServiceKind::Mysql, Topology::MultiMaster, 3, 0).await;
     home.until_healthy().await;
     let url = home.url().await;
@@ -260,7 +266,7 @@ async fn members_of_galera_come_go_and_die_while_a_client_writes() {
         let written = writer.stop();
         println!("{victim} killed: the client waited {:?}", written.longest_gap);
         // Some 2 s, which the driver's own test holds it to; here the watcher and the client take their share.
-        assert!(written.longest_gap < Duration::from_secs(8), "{victim}: {:?}", written.longest_gap);
+        assert!(written.longest_gap < patience, "{victim}: {:?}", written.longest_gap);
         assert_eq!(missing(&url, &written), Vec::<u64>::new(), "{victim}: nothing is lost");
     }
     home.failed_over().await;

@@ -30,6 +30,9 @@ pub struct TopologyEntry {
     /// How a dead primary is replaced.
     #[serde(skip)]
     pub failover: Failover,
+    /// Where that is by vote: every node in service votes, not three or five of them.
+    #[serde(skip)]
+    pub all_vote: bool,
     /// What clients must know before they rely on it, in a sentence.
     #[serde(skip)]
     pub limits: Option<&'static str>,
@@ -119,6 +122,7 @@ const fn entry(
             Topology::PrimaryReplica | Topology::Sharded => Failover::ByVote,
             Topology::Single | Topology::MultiMaster => Failover::Never,
         },
+        all_vote: false,
         limits: None,
         options: &[],
     }
@@ -218,18 +222,33 @@ const MYSQL: Line = Line {
     name: "MySQL",
     majors: (0, 9),
     topologies: &[
-        entry(
-            Topology::PrimaryReplica,
-            (3, 9, 3),
-            0,
-            "One member takes the writes, the group elects the next.",
-        ),
-        entry(
-            Topology::MultiMaster,
-            (3, 9, 3),
-            0,
-            "Every member takes writes; conflicts are refused on commit.",
-        ),
+        TopologyEntry {
+            all_vote: true,
+            limits: Some(
+                "Every table needs a primary key and InnoDB; a transaction of more than 143 MiB is refused. A write is \
+                 acknowledged when a majority of the members has received it.",
+            ),
+            ..entry(
+                Topology::PrimaryReplica,
+                (3, 9, 3),
+                0,
+                "One member takes the writes, the others get each of them; when it fails the group elects the next by itself.",
+            )
+        },
+        TopologyEntry {
+            all_vote: true,
+            limits: Some(
+                "Two members that change the same row at once: one is refused on commit and must try again. AUTO_INCREMENT \
+                 goes up in steps of 7; every table needs a primary key and InnoDB; no foreign keys that cascade; a \
+                 transaction of more than 143 MiB is refused.",
+            ),
+            ..entry(
+                Topology::MultiMaster,
+                (3, 9, 3),
+                0,
+                "Every member takes writes and the group agrees on each; when one fails the others go on by themselves.",
+            )
+        },
         SINGLE,
     ],
     // Its makers design its defaults for a machine of some 512 MiB; being a member of a group comes on top.
@@ -261,11 +280,12 @@ pub const SERVICES: [ServiceEntry; 11] = [
         category: Category::Databases,
         tagline: "The relational database behind much of the web",
         description: "Fast simple reads, a wide choice of tools and hosts. It runs as MariaDB, whose replicas follow by \
-                      transaction ids and whose members agree through Galera.",
+                      transaction ids and whose members agree through Galera, or as Oracle's MySQL, whose members agree \
+                      and elect a primary through Group Replication.",
         topologies: MARIADB.topologies,
         parameters: false,
         ports: &[port("mysql", 3306), port("group", 4567)],
-        versions: &["11.8", "10.11"],
+        versions: &["11.8", "10.11", "9.7", "8.4"],
         licence: "GPL-2.0",
         caution: None,
         lines: &[MARIADB, MYSQL],

@@ -44,8 +44,34 @@ pub struct Programs {
     pub programs: Vec<(&'static str, &'static str)>,
     /// What is loaded into the server; its version counts instead of the server's.
     pub extension: Option<&'static Extension>,
+    /// What versions of another maker need instead.
+    pub others: &'static [OtherPrograms],
     /// Images that hold all of them, newest release line first. Any one will do.
     pub images: Vec<Image>,
+}
+
+/// What some versions of a service need, where one service has several makers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtherPrograms {
+    /// First and last major version.
+    pub majors: (u32, u32),
+    /// (program, purpose); the first is the one whose version counts.
+    pub programs: &'static [(&'static str, &'static str)],
+}
+
+impl OtherPrograms {
+    /// Whether a version is one of these.
+    pub fn has(&self, version: &str) -> bool {
+        let major = version.split('.').next().and_then(|n| n.parse::<u32>().ok());
+        major.is_some_and(|n| (self.majors.0..=self.majors.1).contains(&n))
+    }
+}
+
+impl Programs {
+    /// What a version, or a release line, needs.
+    pub fn of(&self, version: &str) -> &[(&'static str, &'static str)] {
+        self.others.iter().find(|other| other.has(version)).map_or(&self.programs, |other| other.programs)
+    }
 }
 
 /// What new machines are needed for.

@@ -1,6 +1,6 @@
 //! A family of services: how its servers are configured, formed into a cluster, watched and changed.
 
-use crate::{ClusterContext, DriverError, Extension, Listener, Result};
+use crate::{ClusterContext, DriverError, Extension, Listener, OtherPrograms, Result};
 use async_trait::async_trait;
 use clusterdeck_domain::{
     ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Parameter, Plan, Sensitive, ServiceKind,
@@ -89,6 +89,10 @@ pub trait ServiceDriver: Send + Sync {
     /// What is loaded into the server of this service and gives it its version. `None`: the server is the service.
     fn extension(&self, _service: ServiceKind) -> Option<&'static Extension> {
         None
+    }
+    /// What versions of another maker need instead of those.
+    fn other_programs(&self, _service: ServiceKind) -> &'static [OtherPrograms] {
+        &[]
     }
     /// Images that hold those programs where machines are made from images: (release line, reference), newest first. The
     /// makers' own; people can name others in the settings.
@@ -230,7 +234,7 @@ pub trait ServiceDriver: Send + Sync {
         Ok(None)
     }
     /// Puts right what the servers cannot by themselves although all of them are there: asked in each round in which nobody
-    /// takes writes. Decides nothing that is not known for certain; does nothing where the servers decide.
+    /// takes writes, or a server that runs is not well. Decides nothing that is not known for certain; does nothing where the servers decide.
     async fn heal(&self, _cx: &ClusterContext) -> Result<()> {
         Ok(())
     }

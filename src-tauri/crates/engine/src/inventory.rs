@@ -13,14 +13,19 @@ use std::sync::Arc;
 pub(crate) fn server(shared: &Shared, service: ServiceKind) -> Result<Programs> {
     let driver = shared.driver(service)?;
     let images = shared.settings().images.of(service.id(), driver.images(service));
-    Ok(Programs { programs: driver.programs(service).to_vec(), extension: driver.extension(service), images })
+    Ok(Programs {
+        programs: driver.programs(service).to_vec(),
+        extension: driver.extension(service),
+        others: driver.other_programs(service),
+        images,
+    })
 }
 
 /// What the endpoints need.
 pub(crate) fn gateway(shared: &Shared) -> Programs {
     let gateway = &shared.gateway;
     let images = shared.settings().images.of(gateway.unit(), gateway.images());
-    Programs { programs: gateway.programs().to_vec(), extension: None, images }
+    Programs { programs: gateway.programs().to_vec(), images, ..Programs::default() }
 }
 
 /// The image of a release line, or of a version that belongs to it; the newest when none is asked for.

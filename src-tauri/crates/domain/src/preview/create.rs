@@ -56,7 +56,10 @@ fn warnings(made: &ResolvedCreate, wish: &CreateCluster, preview: &mut Preview) 
             )
             .at("/topology"),
         ),
-        Topology::PrimaryReplica => preview.warn(even_nodes(made.nodes).map(|f| f.at("/nodes"))),
+        Topology::PrimaryReplica => {
+            let all = offer.is_some_and(|o| o.all_vote);
+            preview.warn(even_nodes(made.nodes, all).map(|f| f.at("/nodes")));
+        }
         Topology::Sharded => {
             preview.warn(even_shards(made.shards).map(|f| f.at("/shards")));
             if made.nodes == made.shards {
@@ -116,8 +119,10 @@ fn effects(made: &ResolvedCreate, load: &Load<'_>, carrier: Option<&str>, previe
         roles(made)
     ));
     if made.auto_failover {
+        let offer = service(made.service).offer(&made.version, made.topology);
         let who = match made.topology {
             Topology::Sharded => format!("the {} shard primaries vote", made.shards),
+            _ if offer.is_some_and(|o| o.all_vote) => format!("all {} nodes vote", made.slots.len()),
             _ => format!("{} nodes vote", made.slots.len().min(voters_of(made.slots.len()))),
         };
         preview.effect(format!("Automatic failover is on: {who}, and a majority replaces a dead primary."));

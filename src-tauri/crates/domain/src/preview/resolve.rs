@@ -1,6 +1,6 @@
 //! From what the wizard left open to what will be made. Preview and engine both use this, so that they agree.
 
-use super::rules::software;
+use super::rules::{software, words};
 use super::{Capacity, Facts, Finding};
 use crate::{
     Change, ClusterName, ClusterOption, ClusterOptions, CreateCluster, Failover, LayoutError, Plan, PlanId,
@@ -114,7 +114,7 @@ fn by_hand_only(name: &str) -> Finding {
 
 fn new_name(wish: &CreateCluster, facts: &Facts<'_>) -> Result<ClusterName, Finding> {
     let name = ClusterName::parse(&wish.name).map_err(|bad| {
-        let text = super::rules::words::sentence(&bad.to_string());
+        let text = words::sentence(&bad.to_string());
         Finding::new("name-invalid", format!("{text}.")).at("/name").hint("For example: `demo`, `orders-2`.")
     })?;
     match facts.clusters.iter().find(|c| c.name == name) {
@@ -146,7 +146,7 @@ fn form(wish: &CreateCluster, entry: &ServiceEntry, version: &str) -> Result<For
     let (nodes, shards) = counts(wish, chosen);
     let mut slots =
         layout(topology, nodes, shards, (chosen.min_nodes, chosen.max_nodes)).map_err(|wrong| {
-            let text = format!("{}.", super::rules::words::sentence(&wrong.to_string()));
+            let text = format!("{}.", words::sentence(&wrong.to_string()));
             match wrong {
                 LayoutError::NodeCount { .. } => Finding::new("node-count", text).at("/nodes"),
                 LayoutError::Uneven { .. } => Finding::new("uneven-shards", text).at("/nodes"),

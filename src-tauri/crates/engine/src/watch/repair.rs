@@ -2,7 +2,7 @@
 //! Ends a second primary that those who decide have replaced.
 
 use crate::{engine::Shared, error::EngineError};
-use clusterdeck_domain::{ClusterId, ClusterObserved, Health, NodeKind, NodeObserved, Role};
+use clusterdeck_domain::{ClusterId, ClusterObserved, Health, NodeKind, NodeObserved, NodeState, Role};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, ServiceDriver, UnitState};
 use std::sync::Arc;
 
@@ -35,14 +35,17 @@ pub(super) async fn repair(shared: &Arc<Shared>, id: &ClusterId, seen: &ClusterO
     }
 }
 
-/// Lets the driver put right what the servers cannot by themselves, when nobody takes writes.
+/// Lets the driver put right what the servers cannot by themselves: when nobody takes writes, or a server that runs is not
+/// well.
 pub(crate) async fn heal(context: &ClusterContext, driver: &dyn ServiceDriver, seen: &ClusterObserved) {
     let takes_writes =
         |n: &NodeObserved| n.role.is_some_and(Role::takes_writes) && n.health == Health::Healthy;
-    if !seen.nodes.iter().any(takes_writes)
+    let runs = |n: &NodeObserved| matches!(n.state, NodeState::Running | NodeState::Starting);
+    let unwell = |n: &NodeObserved| runs(n) && n.health != Health::Healthy;
+    if (!seen.nodes.iter().any(takes_writes) || seen.nodes.iter().any(unwell))
         && let Err(error) = driver.heal(context).await
     {
-        tracing::warn!(cluster = %context.spec.name, %error, "nobody takes writes, and that could not be put right");
+        tracing::warn!(cluster = %context.spec.name, %error, "not all servers are well, and that could not be put right");
     }
 }
 

@@ -111,9 +111,9 @@ async fn offers(
     programs: &Programs,
     wanted: Option<&str>,
 ) -> Result<Offers> {
-    let names: Vec<&str> = programs.programs.iter().map(|(program, _)| *program).collect();
     let mut found = Offers::default();
     for image in &programs.images {
+        let names: Vec<&str> = programs.of(&image.line).iter().map(|(program, _)| *program).collect();
         // What belongs to another line need not be asked for, which may take a registry's time.
         if wanted.is_some_and(|w| !belongs(w, &image.line) && !belongs(&image.line, w)) {
             continue;
@@ -221,11 +221,7 @@ mod tests {
 
     #[test]
     fn where_no_public_image_holds_all_of_it_an_own_one_is_asked_for() {
-        let programs = Programs {
-            programs: vec![("patroni", "runs the servers")],
-            images: Vec::new(),
-            ..Programs::default()
-        };
+        let programs = Programs { programs: vec![("patroni", "runs the servers")], ..Programs::default() };
         let told = Offers::default().why_none(&programs).unwrap();
         assert!(told.program.contains("patroni") && told.install.unwrap().contains("settings"));
     }

@@ -16,7 +16,8 @@ use clusterdeck_domain::{
     Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId, REGION_LOCAL,
 };
 use clusterdeck_driver::{
-    DriverError, Extension, Machine, MachineRequest, Needs, Progress, Provider, ProviderCheck, Region, Result,
+    DriverError, Extension, Machine, MachineRequest, Needs, Programs, Progress, Provider, ProviderCheck,
+    Region, Result, Software,
 };
 use config::MachineNote;
 use files::{broken, off_thread};
@@ -73,6 +74,27 @@ impl Local {
         });
         let units = self.units(&note.spec.id, group);
         Arc::new(LocalMachine { note, units, software: Arc::clone(&self.software) })
+    }
+
+    /// What a server lacks here, and the versions of it that are here: of one maker, or of another where nobody asked for a
+    /// version and only that one's programs are installed.
+    async fn server(&self, server: &Programs, wanted: Option<&str>) -> (Vec<MissingSoftware>, Vec<Software>) {
+        let mut versions = match server.programs.first() {
+            Some((first, _)) => self.software.find(first).await,
+            None => Vec::new(),
+        };
+        let mut missing = self.missing(server.of(wanted.unwrap_or_default())).await;
+        for other in server.others {
+            let Some((first, _)) = other.programs.first() else { continue };
+            // A program of the same name may be another maker's.
+            let found = self.software.find(first).await.into_iter().filter(|s| other.has(&s.version));
+            let found: Vec<_> = found.collect();
+            if wanted.is_none() && !found.is_empty() && !missing.is_empty() {
+                missing = self.missing(other.programs).await;
+            }
+            versions.extend(found);
+        }
+        (missing, versions)
     }
 
     async fn missing(&self, programs: &[(&str, &str)]) -> Vec<MissingSoftware> {
@@ -149,23 +171,18 @@ impl Provider for Local {
     }
 
     async fn capacity(&self, needs: &Needs<'_>) -> Result<Capacity> {
-        let programs: Vec<_> = needs.server.programs.iter().chain(&needs.gateway.programs).copied().collect();
-        let mut missing = self.missing(&programs).await;
+        let (missing, versions) = self.server(&needs.server, needs.version).await;
+        let mut missing = [missing, self.missing(&needs.gateway.programs).await].concat();
+        let mut found: Vec<String> = versions.into_iter().map(|s| s.version).collect();
         let mut carriers = Vec::new();
-        let found: Vec<String> = match (needs.server.extension, programs.first()) {
-            (Some(extension), _) => {
-                let carried = self.software.find_extension(extension).await;
-                if carried.is_empty() {
-                    missing.push(self.lacking(extension).await);
-                }
-                carriers = version::carriers(extension, &carried);
-                version::newest_first(carried.into_iter().map(|c| c.version).collect())
+        if let Some(extension) = needs.server.extension {
+            let carried = self.software.find_extension(extension).await;
+            if carried.is_empty() {
+                missing.push(self.lacking(extension).await);
             }
-            (None, Some((first, _))) => {
-                self.software.find(first).await.into_iter().map(|s| s.version).collect()
-            }
-            (None, None) => Vec::new(),
-        };
+            carriers = version::carriers(extension, &carried);
+            found = version::newest_first(carried.into_iter().map(|c| c.version).collect());
+        }
         let plan = needs.plan.and_then(|wanted| plans::plans().into_iter().find(|p| p.id == wanted.id));
         let (home, ports) = (self.home.clone(), needs.ports.to_vec());
         off_thread(move || {

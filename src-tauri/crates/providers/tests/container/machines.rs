@@ -77,7 +77,7 @@ async fn what_an_engine_can_run_is_told_by_its_images() {
     let image =
         |line: &str, reference: &str| Image { line: line.to_owned(), reference: reference.to_owned() };
     let needs = |images: Vec<Image>| Needs {
-        server: Programs { programs: vec![("redis-server", "the server")], images, extension: None },
+        server: Programs { programs: vec![("redis-server", "the server")], images, ..Programs::default() },
         ..Needs::default()
     };
     let begun = Instant::now();
@@ -153,6 +153,7 @@ async fn an_image_that_is_not_here_is_fetched_once_with_progress() {
             programs: vec![("redis-server", "the server")],
             extension: None,
             images: vec![Image { line: "8.0".to_owned(), reference: reference.clone() }],
+            ..Programs::default()
         },
         ..Needs::default()
     };

@@ -48,7 +48,7 @@ async fn the_capacity_says_what_is_free_what_is_missing_and_which_ports_are_take
     let port = everywhere.local_addr().unwrap().port();
     let plan = clusterdeck_domain::plan(&PlanId::parse("SMALL-1C-1G").unwrap()).unwrap();
     let programs = [("redis-server", "the server"), ("keydb-server", "the other server")];
-    let server = Programs { programs: programs.to_vec(), images: Vec::new(), ..Programs::default() };
+    let server = Programs { programs: programs.to_vec(), ..Programs::default() };
     let needs = Needs { plan: Some(&plan), server, ports: &[port], ..Needs::default() };
     let capacity = local.capacity(&needs).await.unwrap();
     assert_eq!(capacity.plan.as_ref(), Some(&plan));

@@ -31,6 +31,9 @@ pub(crate) const WATCH_CONF: &str = "mysql/watch.cnf";
 /// How a copy signs in.
 pub(crate) const COPY_CONF: &str = "mysql/copy.cnf";
 
+/// The first line of a server's file.
+pub(crate) const CONF_HEAD: &str = "# Written by Clusterdeck.\n";
+
 const MIB: u64 = 1 << 20;
 
 /// Connections people may open: some 10 MiB each beside the shared memory.
@@ -99,7 +102,7 @@ pub(crate) fn conf(cx: &ClusterContext, node: &NodeSpec, machine: &dyn Machine) 
     } else {
         lines.extend(replication_lines(machine));
     }
-    let mut text = String::from("# Written by Clusterdeck.\n[mariadbd]\n");
+    let mut text = format!("{CONF_HEAD}[mariadbd]\n");
     for (name, value) in lines {
         text.push_str(&format!("{name}={value}\n"));
     }

@@ -1,9 +1,8 @@
-//! Which of the two servers of this family a cluster runs, and where its programs are. MariaDB is what this driver knows;
-//! Oracle's MySQL keeps its replicas by Group Replication, which is another way of forming, changing and failing over, and
-//! is refused here by name until it is written.
+//! Which of the two servers of this family a cluster runs, and where its programs are. Oracle's MySQL keeps its replicas and
+//! members by Group Replication, which is another way of forming, changing and failing over: the folder `group`.
 
 use clusterdeck_domain::{ClusterSpec, ServiceKind};
-use clusterdeck_driver::{DriverError, Machine, Result};
+use clusterdeck_driver::{DriverError, Machine, OtherPrograms, Result};
 use std::path::PathBuf;
 
 /// The server.
@@ -18,6 +17,17 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("perl", "answers the endpoint's question for a node's role"),
 ];
 
+/// What Oracle's MySQL needs: it copies to new members by itself.
+const GROUP_PROGRAMS: &[(&str, &str)] =
+    &[("mysqld", "the MySQL server"), ("perl", "answers the endpoint's question for a node's role")];
+
+pub(crate) const OTHER_PROGRAMS: &[OtherPrograms] =
+    &[OtherPrograms { majors: (0, 9), programs: GROUP_PROGRAMS }];
+
+/// The makers' own images. What stands beside a server needs `perl` in it too, which an image of one's own may have to add.
+pub(crate) const IMAGES: &[(&str, &str)] =
+    &[("9.7", "docker.io/library/mysql:9.7"), ("8.4", "docker.io/library/mysql:8.4")];
+
 pub(crate) const SERVICES: &[ServiceKind] = &[ServiceKind::Mysql];
 
 /// A server of the family.
@@ -25,7 +35,7 @@ pub(crate) const SERVICES: &[ServiceKind] = &[ServiceKind::Mysql];
 pub(crate) enum Flavour {
     /// Replicas by transaction ids, members by Galera.
     MariaDb,
-    /// Replicas and members by Group Replication. Not written yet.
+    /// Replicas and members by Group Replication (`group`).
     MySql,
 }
 
@@ -35,6 +45,13 @@ impl Flavour {
         let major = version.split('.').next().and_then(|n| n.parse::<u32>().ok());
         if major.is_some_and(|n| n < 10) { Self::MySql } else { Self::MariaDb }
     }
+    /// Its name, its programs with the server first, and its client.
+    const fn programs(self) -> (&'static str, &'static [(&'static str, &'static str)], &'static str) {
+        match self {
+            Self::MariaDb => ("MariaDB", PROGRAMS, "mariadb"),
+            Self::MySql => ("MySQL", GROUP_PROGRAMS, "mysql"),
+        }
+    }
 }
 
 /// The programs of a node.
@@ -42,6 +59,8 @@ impl Flavour {
 pub(crate) struct Software {
     /// The server.
     pub(crate) server: PathBuf,
+    /// Its client, through which role checks ask it.
+    pub(crate) client: PathBuf,
     /// What answers role checks.
     pub(crate) perl: PathBuf,
 }
@@ -53,36 +72,41 @@ fn line(version: &str) -> String {
 
 /// The server this cluster runs: the newest of its release line.
 pub(crate) async fn software(spec: &ClusterSpec, machine: &dyn Machine) -> Result<Software> {
-    if Flavour::of(&spec.version) == Flavour::MySql {
-        return Err(DriverError::Unsupported {
-            what: format!(
-                "MySQL {} (Group Replication); MariaDB 10.11 or newer is what can be run",
-                spec.version
-            ),
-        });
-    }
-    let found = machine.software(SERVER).await?;
+    let flavour = Flavour::of(&spec.version);
+    let (maker, programs, client) = flavour.programs();
+    let (server, others) = programs.split_first().map_or((SERVER, programs), |(first, rest)| (first.0, rest));
+    let found = machine.software(server).await?;
+    // Where MariaDB is installed, its server answers to the other one's name too.
+    let found: Vec<_> = found.into_iter().filter(|s| Flavour::of(&s.version) == flavour).collect();
     let server = found.iter().find(|s| spec.version.is_empty() || line(&s.version) == line(&spec.version));
     let Some(server) = server else {
         let there = found.iter().map(|s| s.version.as_str()).collect::<Vec<_>>().join(", ");
         let there = if there.is_empty() { "none".to_owned() } else { there };
         let (wanted, at) = (line(&spec.version), machine.address());
         return Err(DriverError::rejected(
-            format!("MariaDB {wanted} is not installed on the machine at {at}; found: {there}"),
+            format!("{maker} {wanted} is not installed on the machine at {at}; found: {there}"),
             "install it, then try again",
         ));
     };
-    for (program, purpose) in &PROGRAMS[1..] {
-        if machine.software(program).await?.is_empty() {
-            return Err(DriverError::rejected(
-                format!("{program} is not installed on the machine at {}: {purpose}", machine.address()),
-                format!("install {program}, then try again"),
-            ));
-        }
+    for (program, purpose) in others {
+        first(machine, program, purpose).await?;
     }
-    let perl = machine.software("perl").await?.into_iter().next();
-    let perl = perl.ok_or_else(|| DriverError::Gone { what: "perl".to_owned() })?.path;
-    Ok(Software { server: server.path.clone(), perl })
+    Ok(Software {
+        server: server.path.clone(),
+        client: first(machine, client, "asks the server for the role check").await?,
+        perl: first(machine, "perl", "answers the endpoint's question for a node's role").await?,
+    })
+}
+
+/// The newest of a program.
+async fn first(machine: &dyn Machine, program: &str, purpose: &str) -> Result<PathBuf> {
+    let found = machine.software(program).await?.into_iter().next();
+    found.map(|s| s.path).ok_or_else(|| {
+        DriverError::rejected(
+            format!("{program} is not installed on the machine at {}: {purpose}", machine.address()),
+            format!("install {program}, then try again"),
+        )
+    })
 }
 
 #[cfg(test)]

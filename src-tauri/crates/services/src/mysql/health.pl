@@ -11,16 +11,25 @@ use IO::Socket::INET;
 use IPC::Open2;
 use Time::HiRes qw(time);
 
-my ($address, $port, $client, $conf) = @ARGV;
+my ($address, $port, $client, $conf, $kind) = @ARGV;
 my $ANSWERS_WITHIN = 0.35;    # seconds; HAProxy waits half a second
 my $ASKS_WITHIN    = 1;
 my $MOST           = 64;      # connections at a time
 
+# MariaDB: does it follow, is it in step with its group. MySQL: what it is in its group, and whether that has a majority.
 my $status = sub {
     "COALESCE((SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = '$_[0]'), '-')";
 };
-my $QUESTION = "SELECT CONCAT_WS(' ', 'role', \@\@global.read_only + 0, "
-    . join(', ', map { $status->($_) } qw(SLAVE_RUNNING WSREP_READY WSREP_LOCAL_STATE)) . ");\n";
+my $members = 'FROM performance_schema.replication_group_members';
+my %question = (
+    mariadb => "SELECT CONCAT_WS(' ', 'role', \@\@global.read_only + 0, "
+        . join(', ', map { $status->($_) } qw(SLAVE_RUNNING WSREP_READY WSREP_LOCAL_STATE)) . ");\n",
+    group => "SELECT CONCAT_WS(' ', 'role', \@\@global.super_read_only + 0, "
+        . "COALESCE((SELECT MEMBER_STATE $members WHERE MEMBER_ID = \@\@server_uuid), 'OFFLINE'), "
+        . "COALESCE((SELECT NULLIF(MEMBER_ROLE, '') $members WHERE MEMBER_ID = \@\@server_uuid), '-'), "
+        . "(SELECT SUM(MEMBER_STATE IN ('ONLINE', 'RECOVERING')) * 2 > COUNT(*) $members));\n",
+);
+my $QUESTION = $question{$kind};
 
 $SIG{PIPE} = 'IGNORE';
 my ($pid, $from, $to);
@@ -51,15 +60,31 @@ sub role {
     return $text =~ /^role (\d) (\S+) (\S+) (\S+)$/m ? ($1, $2, $3, $4) : ();
 }
 
-sub answer {
-    my ($path) = @_;
-    my ($read_only, $follows, $ready, $state) = role();
-    return 0 unless defined $state;
+# What a server that follows its primary, or is a member of Galera, may take.
+sub mariadb {
+    my ($path, $read_only, $follows, $ready, $state) = @_;
     my $member = $ready eq 'ON' && $state eq '4';
     return $read_only eq '0' && $follows ne 'ON' && $state !~ /^[1-9]/ if $path eq '/primary';
     return $read_only eq '1' && $follows eq 'ON' if $path eq '/replica';
     return $member if $path eq '/member';
     return 0;
+}
+
+# What a member of a group may take; a single node is in none.
+sub group {
+    my ($path, $read_only, $state, $role, $majority) = @_;
+    my $member = $state eq 'ONLINE' && $majority eq '1';
+    return $read_only eq '0' && ($state eq 'OFFLINE' || $member && $role eq 'PRIMARY') if $path eq '/primary';
+    return $member && $role eq 'SECONDARY' if $path eq '/replica';
+    return $member && $read_only eq '0' if $path eq '/member';
+    return 0;
+}
+
+sub answer {
+    my ($path) = @_;
+    my @said = role();
+    return 0 unless @said == 4;
+    return $kind eq 'group' ? group($path, @said) : mariadb($path, @said);
 }
 
 my $listener = IO::Socket::INET->new(LocalAddr => $address, LocalPort => $port, Listen => 64, ReuseAddr => 1)

@@ -1,5 +1,6 @@
-//! MySQL's family: MariaDB, whose replicas follow by transaction ids and whose members agree through Galera. Replication
-//! has no vote of its own, so a primary is only ever replaced because a person says so; who leads is noted on the machines.
+//! MySQL's family. MariaDB, whose replicas follow by transaction ids and whose members agree through Galera: replication has
+//! no vote of its own, so a primary is only ever replaced because a person says so; who leads is noted on the machines. And
+//! Oracle's MySQL on Group Replication, in a folder of its own (`group`); which of the two a call is for is decided here.
 
 mod accounts;
 mod change;
@@ -8,6 +9,7 @@ mod copy;
 mod flavour;
 mod form;
 mod galera;
+mod group;
 mod gtid;
 mod hand_over;
 mod listeners;
@@ -19,12 +21,13 @@ mod sql;
 mod survey;
 mod unit;
 
+use self::flavour::Flavour::{self, MariaDb, MySql};
 use crate::{measure::Readings, tls};
 use async_trait::async_trait;
 use clusterdeck_domain::{ClusterObserved, ClusterSpec, NodeId, NodeSpec, Sensitive, ServiceKind};
 use clusterdeck_driver::{
-    ClientCommand, ClusterContext, DriverError, HandOver, Listener, Progress, Result, ServiceDriver, StartAs,
-    Switch,
+    ClientCommand, ClusterContext, DriverError, HandOver, Listener, OtherPrograms, Progress, Result,
+    ServiceDriver, StartAs, Switch,
 };
 use std::net::IpAddr;
 
@@ -48,6 +51,12 @@ impl ServiceDriver for Mysql {
     }
     fn programs(&self, _service: ServiceKind) -> &'static [(&'static str, &'static str)] {
         flavour::PROGRAMS
+    }
+    fn other_programs(&self, _service: ServiceKind) -> &'static [OtherPrograms] {
+        flavour::OTHER_PROGRAMS
+    }
+    fn images(&self, _service: ServiceKind) -> &'static [(&'static str, &'static str)] {
+        flavour::IMAGES
     }
     fn ports(&self, _service: ServiceKind) -> &'static [u16] {
         &[config::PORT, config::COPY_PORT, config::HEALTH_PORT, galera::PORT, galera::CATCH_UP_PORT]
@@ -82,32 +91,53 @@ impl ServiceDriver for Mysql {
     }
 
     async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
-        form::start_node(cx, node, start_as).await
+        match of(cx) {
+            MariaDb => form::start_node(cx, node, start_as).await,
+            MySql => group::start_node(cx, node, start_as).await,
+        }
     }
     fn restarts_in_place(&self) -> bool {
         true
     }
     async fn restart_in_place(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
-        change::restart_in_place(cx, node).await
+        match of(cx) {
+            MariaDb => change::restart_in_place(cx, node).await,
+            MySql => group::restart_in_place(cx, node).await,
+        }
     }
     async fn can_start(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
         flavour::software(&cx.spec, cx.machine(node)?.as_ref()).await.map(drop)
     }
     async fn stop_node(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
-        form::stop_node(cx, node).await
+        match of(cx) {
+            MariaDb => form::stop_node(cx, node).await,
+            MySql => group::stop_node(cx, node).await,
+        }
     }
     async fn form(&self, cx: &ClusterContext, progress: &Progress) -> Result<()> {
-        form::form(cx, progress).await
+        match of(cx) {
+            MariaDb => form::form(cx, progress).await,
+            MySql => group::form(cx, progress).await,
+        }
     }
     async fn join(&self, cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
-        form::join(cx, node, progress).await
+        match of(cx) {
+            MariaDb => form::join(cx, node, progress).await,
+            MySql => group::join(cx, node, progress).await,
+        }
     }
     async fn leave(&self, cx: &ClusterContext, node: &NodeSpec, _progress: &Progress) -> Result<()> {
-        form::leave(cx, node).await
+        match of(cx) {
+            MariaDb => form::leave(cx, node).await,
+            MySql => group::leave(cx, node).await,
+        }
     }
 
     async fn arm_failover(&self, cx: &ClusterContext, _primary: Option<&NodeId>) -> Result<()> {
-        form::settle(cx).await
+        match of(cx) {
+            MariaDb => form::settle(cx).await,
+            MySql => group::settle(cx).await,
+        }
     }
     async fn disarm_failover(&self, _cx: &ClusterContext) -> Result<()> {
         // Nobody acts by itself here, so nobody has to stand aside.
@@ -120,7 +150,10 @@ impl ServiceDriver for Mysql {
         target: &NodeSpec,
         switch: &(dyn Fn() -> Switch + Send + Sync),
     ) -> Result<HandOver> {
-        hand_over::hand_over(cx, target, switch).await
+        match of(cx) {
+            MariaDb => hand_over::hand_over(cx, target, switch).await,
+            MySql => group::hand_over(cx, target, switch).await,
+        }
     }
     async fn take_over(
         &self,
@@ -128,11 +161,17 @@ impl ServiceDriver for Mysql {
         target: &NodeSpec,
         switch: &(dyn Fn() -> Switch + Send + Sync),
     ) -> Result<HandOver> {
-        hand_over::take_over(cx, target, switch).await
+        match of(cx) {
+            MariaDb => hand_over::take_over(cx, target, switch).await,
+            MySql => Err(DriverError::Unsupported { what: "leading without the group's vote".to_owned() }),
+        }
     }
-    async fn set_candidate(&self, _cx: &ClusterContext, _node: &NodeSpec, _candidate: bool) -> Result<()> {
-        // Nobody is chosen but by a person.
-        Ok(())
+    async fn set_candidate(&self, cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<()> {
+        match of(cx) {
+            // Nobody is chosen but by a person.
+            MariaDb => Ok(()),
+            MySql => group::set_candidate(cx, node, candidate).await,
+        }
     }
     async fn resync(
         &self,
@@ -140,7 +179,10 @@ impl ServiceDriver for Mysql {
         node: &NodeSpec,
         progress: &Progress,
     ) -> Result<Option<String>> {
-        change::resync(cx, node, progress).await
+        match of(cx) {
+            MariaDb => change::resync(cx, node, progress).await,
+            MySql => group::resync(cx, node, progress).await,
+        }
     }
     async fn add_shard(&self, _cx: &ClusterContext, _shard: u16, _progress: &Progress) -> Result<()> {
         Err(no_shards())
@@ -152,33 +194,57 @@ impl ServiceDriver for Mysql {
         Ok(())
     }
     async fn accept_next_secrets(&self, cx: &ClusterContext) -> Result<()> {
-        change::accept_next_secrets(cx).await
+        match of(cx) {
+            MariaDb => change::accept_next_secrets(cx).await,
+            MySql => group::accept_next_secrets(cx).await,
+        }
     }
     async fn retire_old_secrets(&self, cx: &ClusterContext) -> Result<()> {
-        change::retire_old_secrets(cx).await
+        match of(cx) {
+            MariaDb => change::retire_old_secrets(cx).await,
+            MySql => group::retire_old_secrets(cx).await,
+        }
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {
-        observe::observe(cx, &self.readings).await
+        match of(cx) {
+            MariaDb => observe::observe(cx, &self.readings).await,
+            MySql => group::observe(cx, &self.readings).await,
+        }
     }
     fn listeners(&self, cx: &ClusterContext) -> Result<Vec<Listener>> {
         listeners::listeners(cx)
     }
     async fn restart_as(&self, cx: &ClusterContext, node: &NodeSpec) -> Result<StartAs> {
-        form::restart_as(cx, node).await
+        match of(cx) {
+            MariaDb => form::restart_as(cx, node).await,
+            MySql => Ok(group::restart_as(cx)),
+        }
     }
     async fn step_back(&self, cx: &ClusterContext) -> Result<Option<NodeId>> {
-        form::step_back(cx).await
+        match of(cx) {
+            MariaDb => form::step_back(cx).await,
+            // A member that has no majority opens for nobody, whatever it says of itself.
+            MySql => Ok(None),
+        }
     }
     async fn heal(&self, cx: &ClusterContext) -> Result<()> {
-        form::heal(cx).await
+        match of(cx) {
+            MariaDb => form::heal(cx).await,
+            MySql => group::heal(cx).await,
+        }
     }
     async fn probe(&self, cx: &ClusterContext) -> Result<()> {
         form::probe(cx).await
     }
 }
 
+/// Whose server a cluster runs.
+fn of(cx: &ClusterContext) -> Flavour {
+    Flavour::of(&cx.spec.version)
+}
+
 /// The topology has none; the domain offers none.
 fn no_shards() -> DriverError {
-    DriverError::rejected("MariaDB has no shards", "nothing was changed")
+    DriverError::rejected("this service has no shards", "nothing was changed")
 }

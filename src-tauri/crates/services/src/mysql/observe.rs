@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// For everything that is asked of one node.
-const NODE_LIMIT: Duration = Duration::from_secs(1);
+pub(crate) const NODE_LIMIT: Duration = Duration::from_secs(1);
 
 /// What a server answered.
 struct Says {
@@ -116,7 +116,7 @@ async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Says> {
 }
 
 /// Whether the endpoint leads to a node that takes writes: asked through it.
-async fn endpoint(cx: &ClusterContext) -> Option<bool> {
+pub(crate) async fn endpoint(cx: &ClusterContext) -> Option<bool> {
     let gateway = cx.gateway().ok()?;
     let asked = async {
         let at = address(gateway.as_ref());
@@ -143,27 +143,40 @@ fn node_observed(
     }
     match (&found.unit, &found.says) {
         (Ok(UnitState::Running { .. }), Ok(says)) => answering(cx, found, says, all, note, &mut seen),
-        (Ok(UnitState::Running { since_ms, .. }), Err(e)) => {
+        (unit, says) => not_answering("MariaDB", unit.as_ref(), says.as_ref().err(), &mut seen),
+    }
+    seen
+}
+
+/// What is known of a server that says nothing of itself.
+pub(crate) fn not_answering(
+    server: &str,
+    unit: std::result::Result<&UnitState, &DriverError>,
+    says: Option<&DriverError>,
+    seen: &mut NodeObserved,
+) {
+    match unit {
+        Ok(UnitState::Running { since_ms, .. }) => {
             let since = Timestamp::now().as_millisecond().saturating_sub(*since_ms);
             let young = since < i64::try_from(super::form::ANSWERS_WITHIN.as_millis()).unwrap_or(0);
             seen.state = if young { NodeState::Starting } else { NodeState::Unresponsive };
             seen.health = if young { Health::Degraded } else { Health::Down };
-            seen.detail = Some(format!("Its process is there, but {e}."));
+            let why = says.map_or_else(|| "it says nothing".to_owned(), ToString::to_string);
+            seen.detail = Some(format!("Its process is there, but {why}."));
         }
-        (Ok(UnitState::Crashed { detail, .. }), _) => {
+        Ok(UnitState::Crashed { detail, .. }) => {
             (seen.state, seen.health) = (NodeState::Crashed, Health::Down);
             seen.detail = Some(detail.clone());
         }
-        (Ok(UnitState::Absent | UnitState::Stopped), _) => {
+        Ok(UnitState::Absent | UnitState::Stopped) => {
             (seen.state, seen.health) = (NodeState::Stopped, Health::Down);
-            seen.detail = Some("MariaDB does not run there.".to_owned());
+            seen.detail = Some(format!("{server} does not run there."));
         }
-        (Err(e), _) => {
+        Err(e) => {
             (seen.state, seen.health) = (NodeState::Unknown, Health::Unknown);
             seen.detail = Some(format!("Nothing is known of it: {e}."));
         }
     }
-    seen
 }
 
 #[allow(clippy::cast_precision_loss)]

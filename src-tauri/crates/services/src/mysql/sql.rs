@@ -22,22 +22,28 @@ pub(crate) enum As {
     Operator,
     /// May look.
     Watch,
+    /// As a member of a group does that catches up.
+    Replica,
     /// As people do.
     People,
 }
 
 impl As {
-    const fn user(self) -> &'static str {
+    /// The name of the account.
+    pub(crate) const fn user(self) -> &'static str {
         match self {
             Self::Operator => accounts::OPERATOR,
             Self::Watch => accounts::WATCH,
+            Self::Replica => accounts::REPLICA,
             Self::People => accounts::PEOPLE,
         }
     }
-    const fn secret(self) -> &'static str {
+    /// The secret that is its password.
+    pub(crate) const fn secret(self) -> &'static str {
         match self {
             Self::Operator => accounts::OPERATOR,
             Self::Watch => accounts::WATCH,
+            Self::Replica => accounts::REPLICA,
             Self::People => "people",
         }
     }
@@ -117,6 +123,24 @@ impl Session {
             Ok(Ok(conn)) => Ok(Self { conn, whom: whom.to_owned(), limit }),
             Ok(Err(e)) => Err(Failure::Theirs(e)),
             Err(_) => Err(Failure::Silent),
+        }
+    }
+
+    /// Whether a node's server lets somebody in with this password.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub(crate) async fn opens(
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        user: As,
+        password: &Sensitive<String>,
+    ) -> Result<bool> {
+        let at = address(cx.machine(node)?.as_ref());
+        match Self::sign_in(cx, &node.name, at, user, password, ANSWER).await {
+            Ok(_) => Ok(true),
+            Err(Failure::Theirs(e)) if is_refused_password(&e) => Ok(false),
+            Err(e) => Err(error(&node.name, e)),
         }
     }
 

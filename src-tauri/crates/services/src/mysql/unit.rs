@@ -1,7 +1,11 @@
 //! The units of a node: its server, and what answers role checks for it.
 
-use super::{accounts, config, flavour};
-use clusterdeck_driver::{ClusterContext, DriverError, Machine, Result, UnitSpec};
+use super::{
+    accounts, config,
+    flavour::{self, Flavour},
+};
+use crate::tls;
+use clusterdeck_driver::{ClusterContext, Machine, Result, UnitSpec};
 use std::time::Duration;
 
 /// The server.
@@ -11,6 +15,7 @@ pub(crate) const HEALTH_UNIT: &str = "mysql-health";
 const SERVE: &str = "mysql/serve.sh";
 const HEALTH: &str = "mysql/health.pl";
 const SERVE_TEXT: &str = include_str!("serve.sh");
+const SERVE_GROUP_TEXT: &str = include_str!("group/serve.sh");
 const HEALTH_TEXT: &str = include_str!("health.pl");
 /// A server that is asked to end writes what it has in memory first.
 const STOP_GRACE: Duration = Duration::from_secs(60);
@@ -38,6 +43,18 @@ pub(crate) fn server_unit(
         machine.port(config::COPY_PORT).to_string(),
         config::redo_log_bytes(machine).to_string(),
     ];
+    script(machine, name, args)
+}
+
+/// Starts a server that is, or can be, a member of a group.
+pub(crate) async fn start_group_server(machine: &dyn Machine, software: &flavour::Software) -> Result<()> {
+    machine.write(SERVE, SERVE_GROUP_TEXT.as_bytes(), 0o600).await?;
+    let text = |path: &str| machine.path(path).to_string_lossy().into_owned();
+    let args = vec![text(SERVE), text(config::FOLDER), software.server.to_string_lossy().into_owned()];
+    machine.start(&script(machine, UNIT, args)).await
+}
+
+fn script(machine: &dyn Machine, name: &str, args: Vec<String>) -> UnitSpec {
     UnitSpec {
         name: name.to_owned(),
         program: "/bin/bash".into(),
@@ -57,21 +74,15 @@ pub(crate) async fn start_health(cx: &ClusterContext, machine: &dyn Machine) -> 
         return Ok(());
     }
     let software = flavour::software(&cx.spec, machine).await?;
-    let found = machine.software("mariadb").await?.into_iter().next();
-    let client = found.ok_or_else(|| {
-        DriverError::rejected(
-            format!("the client of MariaDB is not installed on the machine at {}", machine.address()),
-            "install mariadb-client, then try again",
-        )
-    })?;
     write_watch_conf(cx, machine).await?;
     machine.write(HEALTH, HEALTH_TEXT.as_bytes(), 0o600).await?;
     let args = vec![
         machine.path(HEALTH).to_string_lossy().into_owned(),
         machine.address().to_string(),
         machine.port(config::HEALTH_PORT).to_string(),
-        client.path.to_string_lossy().into_owned(),
+        software.client.to_string_lossy().into_owned(),
         machine.path(config::WATCH_CONF).to_string_lossy().into_owned(),
+        if Flavour::of(&cx.spec.version) == Flavour::MySql { "group" } else { "mariadb" }.to_owned(),
     ];
     machine
         .start(&UnitSpec {
@@ -87,8 +98,17 @@ pub(crate) async fn start_health(cx: &ClusterContext, machine: &dyn Machine) -> 
         .await
 }
 
-/// A unit works in the folder of its machine, so the socket's path is short.
+/// A unit works in the folder of its machine, so the socket's path is short. Where accounts open over TLS only, the client
+/// comes that way.
 pub(crate) async fn write_watch_conf(cx: &ClusterContext, machine: &dyn Machine) -> Result<()> {
-    let conf = config::client_conf(cx, accounts::WATCH, "mysql/s.sock")?;
+    let mut conf = config::client_conf(cx, accounts::WATCH, "mysql/s.sock")?;
+    if Flavour::of(&cx.spec.version) == Flavour::MySql {
+        conf.push_str(&format!(
+            "protocol=TCP\nhost={}\nport={}\nssl-mode=VERIFY_CA\nssl-ca={}\n",
+            machine.address(),
+            machine.port(config::PORT),
+            machine.path(tls::CA_FILE).display()
+        ));
+    }
     machine.write(config::WATCH_CONF, conf.as_bytes(), 0o600).await
 }

@@ -7,11 +7,12 @@ use clusterdeck_domain::{
     layout, plan,
 };
 use clusterdeck_driver::{
-    ClusterContext, Gateway as _, Machine, MachineRequest, Needs, Programs, Progress, Provider as _, Secrets,
-    ServiceDriver as _, StartAs, Switch, UnitState,
+    ClusterContext, Gateway as _, Image, Machine, MachineRequest, Needs, Programs, Progress, Provider,
+    Secrets, ServiceDriver as _, StartAs, Switch, UnitState,
 };
-use clusterdeck_providers::Local;
+use clusterdeck_providers::{Container, Local};
 use clusterdeck_services::{Haproxy, Mysql};
+use clusterdeck_testkit::containers;
 use mysql_async::{Conn, OptsBuilder, prelude::Queryable as _};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -25,7 +26,10 @@ use uuid::Uuid;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Ground {
-    provider: Local,
+    provider: Box<dyn Provider>,
+    /// The image its machines are made from, where they are made from one.
+    image: Option<String>,
+    _engine: Option<containers::Ground>,
     pub(crate) driver: Mysql,
     pub(crate) gateway: Haproxy,
     pub(crate) cx: ClusterContext,
@@ -44,16 +48,43 @@ impl Ground {
     /// A cluster that runs, formed in the order the engine forms it.
     pub(crate) async fn new(topology: Topology, nodes: u16) -> Self {
         let home = tempfile::Builder::new().prefix("cd-my-").tempdir().unwrap();
-        let provider = Local::new(home.path().to_owned());
+        let provider = Box::new(Local::new(home.path().to_owned()));
+        let bytes = Uuid::new_v4().into_bytes();
+        let network = Network(format!("127.{}.{}.0/24", 163 + bytes[0] % 40, bytes[1] % 250));
+        Self::on(provider, home, None, network, topology, nodes).await
+    }
+    /// Oracle's MySQL, in containers; `None`: outside, and the test is done.
+    pub(crate) async fn of_a_group(topology: Topology, nodes: u16) -> Option<Self> {
+        let engine = containers::Ground::enter_with_mysql()?;
+        let home = tempfile::Builder::new().prefix("home-").tempdir_in(engine.dir()).unwrap();
+        let provider = Box::new(Container::new(home.path().to_owned()));
+        let network = provider.allocate_network(&ClusterId::new(1), "", &[]).await.unwrap();
+        Some(Self::on(provider, home, Some(engine), network, topology, nodes).await)
+    }
+
+    async fn on(
+        provider: Box<dyn Provider>,
+        home: tempfile::TempDir,
+        engine: Option<containers::Ground>,
+        network: Network,
+        topology: Topology,
+        nodes: u16,
+    ) -> Self {
         let driver = Mysql::new();
+        let images = driver.images(ServiceKind::Mysql).iter().filter(|_| engine.is_some()).take(1);
+        let images: Vec<_> = images
+            .map(|(line, reference)| Image { line: (*line).to_owned(), reference: (*reference).to_owned() })
+            .collect();
+        let image = images.first().map(|image| image.reference.clone());
+        let programs = driver.programs(ServiceKind::Mysql).to_vec();
         let server = Programs {
-            programs: driver.programs(ServiceKind::Mysql).to_vec(),
-            images: Vec::new(),
+            programs,
+            others: driver.other_programs(ServiceKind::Mysql),
+            images,
             ..Programs::default()
         };
         let capacity = provider.capacity(&Needs { server, ..Needs::default() }).await.unwrap();
         assert!(capacity.missing.is_empty(), "`cargo xtask setup` installs it: {:?}", capacity.missing);
-        let bytes = Uuid::new_v4().into_bytes();
         let spec = ClusterSpec {
             id: ClusterId::new(id()),
             name: ClusterName::parse("demo").unwrap(),
@@ -65,12 +96,12 @@ impl Ground {
             region: REGION_LOCAL.to_owned(),
             plan: PlanId::parse("SMALL-1C-1G").unwrap(),
             protected: false,
-            auto_failover: false,
+            auto_failover: engine.is_some() && topology == Topology::PrimaryReplica,
             options: Default::default(),
             parameters: Default::default(),
             nodes: Vec::new(),
             gateway: None,
-            network: Network(format!("127.{}.{}.0/24", 163 + bytes[0] % 40, bytes[1] % 250)),
+            network,
             last_ordinal: 0,
             secrets_generation: 1,
             lifecycle: Lifecycle::Creating,
@@ -83,8 +114,9 @@ impl Ground {
             .map(|name| ((*name).to_owned(), driver.make_secret(name).unwrap_or_else(secret)));
         let secrets = Secrets { current: current.collect(), next: None };
         let cx = ClusterContext { spec, machines: BTreeMap::new(), secrets };
-        let mut ground = Self { provider, driver, gateway: Haproxy::new(), cx, home };
-        let gateway = ground.request("demo-gateway", 0);
+        let mut ground = Self { provider, image, _engine: engine, driver, gateway: Haproxy::new(), cx, home };
+        let mut gateway = ground.request("demo-gateway", 0);
+        gateway.image = Some("docker.io/library/haproxy:3.0".to_owned());
         ground.cx.spec.gateway = Some(ground.machine_for(&gateway).await);
         for slot in layout(topology, nodes, 0, (1, 9)).unwrap().into_iter().filter(|slot| !slot.witness) {
             let kind = if slot.witness { NodeKind::Witness } else { NodeKind::Data };
@@ -103,7 +135,7 @@ impl Ground {
             network: self.cx.spec.network.clone(),
             slot,
             plan: plan(&self.cx.spec.plan).unwrap(),
-            image: None,
+            image: self.image.clone(),
         }
     }
     async fn machine_for(&mut self, request: &MachineRequest) -> clusterdeck_domain::MachineSpec {
@@ -234,7 +266,13 @@ impl Ground {
         let UnitState::Running { pid, .. } = self.machine(ordinal).state("mysql").await.unwrap() else {
             panic!("it does not run")
         };
-        kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
+        // A container's first process only passes signals on.
+        let server = match self.image {
+            Some(_) => std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap(),
+            None => pid.to_string(),
+        };
+        let server = server.split_whitespace().next().expect("a server").parse().unwrap();
+        kill_process(Pid::from_raw(server).unwrap(), signal).unwrap();
     }
     /// Kills a node's server and waits until its machine knows.
     pub(crate) async fn kill(&self, ordinal: u16) {

@@ -44,6 +44,12 @@ impl Load {
         let task = tokio::spawn(write(at, password, table, stop.clone(), count.clone()));
         Self { stop, count, task }
     }
+    /// Whether nothing is acknowledged for so long.
+    pub(crate) async fn is_idle(&self, time: Duration) -> bool {
+        let before = self.count.load(Ordering::Relaxed);
+        tokio::time::sleep(time).await;
+        self.count.load(Ordering::Relaxed) == before
+    }
     /// Ends it once something was acknowledged again.
     pub(crate) async fn end(self) -> Tally {
         let (before, begun) = (self.count.load(Ordering::Relaxed), Instant::now());

@@ -1,9 +1,10 @@
-//! The MySQL driver on real servers: MariaDB and HAProxy on machines of this computer.
+//! The MySQL driver on real servers: MariaDB and HAProxy on machines of this computer, Oracle's MySQL in containers.
 
 #![allow(clippy::unwrap_used)]
 
 mod changing;
 mod ground;
+mod group;
 mod life;
 mod load;
 mod members;

@@ -74,11 +74,8 @@ impl Ground {
         let image = engine.as_ref().map(|_| containers::POSTGRES);
         let programs = driver.programs(ServiceKind::Postgresql);
         let images = image.map(|reference| Image { line: "17".to_owned(), reference: reference.to_owned() });
-        let server = Programs {
-            programs: programs.to_vec(),
-            images: images.into_iter().collect(),
-            ..Programs::default()
-        };
+        let images = images.into_iter().collect();
+        let server = Programs { programs: programs.to_vec(), images, ..Programs::default() };
         let capacity = provider.capacity(&Needs { server, ..Needs::default() }).await.unwrap();
         assert!(capacity.missing.is_empty(), "`cargo xtask setup` installs it: {:?}", capacity.missing);
         let spec = ClusterSpec {

@@ -264,7 +264,7 @@ async fn connect_as(
 }
 
 fn needs(programs: &[(&'static str, &'static str)]) -> Needs<'static> {
-    let server = Programs { programs: programs.to_vec(), images: Vec::new(), ..Programs::default() };
+    let server = Programs { programs: programs.to_vec(), ..Programs::default() };
     Needs { server, ..Needs::default() }
 }
 

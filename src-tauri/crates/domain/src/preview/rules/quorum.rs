@@ -22,8 +22,13 @@ pub fn voters(spec: &ClusterSpec) -> Vec<&NodeSpec> {
 }
 
 fn voters_among<'a>(spec: &ClusterSpec, nodes: impl Iterator<Item = &'a NodeSpec>) -> Vec<&'a NodeSpec> {
-    if spec.topology != Topology::PrimaryReplica || failover_of(spec) != Failover::ByVote {
+    let Some(offer) = service(spec.service).offer(&spec.version, spec.topology) else { return Vec::new() };
+    if spec.topology != Topology::PrimaryReplica || offer.failover != Failover::ByVote {
         return Vec::new();
+    }
+    if offer.all_vote {
+        // The servers themselves are who votes: one that was taken out of service is stopped.
+        return nodes.filter(|n| !n.drained).collect();
     }
     let mut voters: Vec<_> = nodes.collect();
     voters.sort_by_key(|n| (n.drained, n.ordinal));
@@ -161,8 +166,21 @@ pub(in crate::preview) fn even_shards(shards: u16) -> Option<Finding> {
     })
 }
 
-/// Of an even number of nodes one does not vote.
-pub(in crate::preview) fn even_nodes(nodes: u16) -> Option<Finding> {
+/// Of an even number of nodes one does not vote, or a majority is as many as of one more.
+pub(in crate::preview) fn even_nodes(nodes: u16, all_vote: bool) -> Option<Finding> {
+    if all_vote {
+        let needed = nodes / 2 + 1;
+        return nodes.is_multiple_of(2).then(|| {
+            Finding::new(
+                "even-voters",
+                format!(
+                    "{nodes} nodes vote and {needed} must agree: no more than {} may fail, as with {}.",
+                    nodes - needed,
+                    nodes - 1
+                ),
+            )
+        });
+    }
     let voters = voters_of(usize::from(nodes));
     (nodes > 2 && nodes.is_multiple_of(2)).then(|| {
         Finding::new(

@@ -1,0 +1,53 @@
+//! Who may sign in to a server of a group. The same names as beside MariaDB, each with a password of its own, checked by
+//! `caching_sha2_password`; ours come over TLS. While passwords change an account has two (`RETAIN CURRENT PASSWORD`).
+
+use super::super::{accounts::PEOPLE, sql::As};
+use clusterdeck_domain::Sensitive;
+use clusterdeck_driver::{Result, Secrets};
+
+/// An account with its rights.
+pub(crate) struct Account {
+    pub(crate) who: As,
+    grants: &'static [&'static str],
+}
+
+/// A member that catches up signs in as `replica`, also to copy everything. People get their own database, as everywhere.
+pub(crate) const ACCOUNTS: [Account; 4] = [
+    Account { who: As::People, grants: &["ALL PRIVILEGES ON `app`.*", "ALL PRIVILEGES ON `app\\_%`.*"] },
+    Account { who: As::Operator, grants: &["ALL PRIVILEGES ON *.*"] },
+    Account {
+        who: As::Replica,
+        grants: &["REPLICATION SLAVE, BACKUP_ADMIN, CONNECTION_ADMIN, GROUP_REPLICATION_STREAM ON *.*"],
+    },
+    Account {
+        who: As::Watch,
+        grants: &["PROCESS, REPLICATION CLIENT ON *.*", "SELECT ON `performance_schema`.*"],
+    },
+];
+
+impl Account {
+    pub(crate) fn name(&self) -> String {
+        format!("`{}`@`%`", self.who.user())
+    }
+}
+
+/// What a new data folder is given: our accounts, nobody else's, and the database of people. Nothing of it is in the binary
+/// log, so that every member of a new group begins with the same and with no history.
+pub(crate) fn first_statements(secrets: &Secrets) -> Result<Sensitive<String>> {
+    let mut text = format!("SET sql_log_bin = 0;\nCREATE DATABASE `{PEOPLE}`;\n");
+    for account in &ACCOUNTS {
+        let (name, password) = (account.name(), secrets.newest(account.who.secret())?);
+        let require = if account.who == As::People { "NONE" } else { "SSL" };
+        // A password is hexadecimal, so nothing in it needs quoting.
+        text.push_str(&format!(
+            "CREATE USER {name} IDENTIFIED WITH caching_sha2_password BY '{}' REQUIRE {require};\n",
+            password.reveal()
+        ));
+        let pass_on = if account.who == As::Operator { " WITH GRANT OPTION" } else { "" };
+        for grant in account.grants {
+            text.push_str(&format!("GRANT {grant} TO {name}{pass_on};\n"));
+        }
+    }
+    text.push_str("DROP USER IF EXISTS `root`@`localhost`;\n");
+    Ok(Sensitive::new(text))
+}

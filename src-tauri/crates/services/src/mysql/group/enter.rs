@@ -1,0 +1,145 @@
+//! A server enters the group, or is the one that begins it. Nobody enters with transactions that the group lacks.
+
+use super::super::{
+    accounts::REPLICA,
+    form::{answering, may_take},
+    sql::{ANSWER, As, Session, text},
+    unit::UNIT,
+};
+use super::{
+    form::start_node,
+    survey::{self, Place},
+};
+use crate::wait::{Look, until};
+use clusterdeck_domain::{Lifecycle, NodeSpec, Topology};
+use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs, Traffic, UnitState};
+use std::time::Duration;
+
+/// A member that copies everything or catches up, and does not move for so long, is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// A server that was killed is in the eyes of the others for some seconds yet, and comes in only afterwards.
+const ENTERS_WITHIN: Duration = Duration::from_secs(20);
+/// A server ends after it has copied everything, and is started again; more often is a failure.
+const STARTS: u32 = 4;
+/// With so many transactions missing a whole copy would be made; ours to decide, so never by itself unless the logs that
+/// it needs are gone.
+const NEVER: u64 = 9_223_372_036_854_775_807;
+
+/// A member with a history of its own is not taken in.
+fn parted(name: &str) -> DriverError {
+    DriverError::rejected(
+        format!("{name} holds transactions that the group lacks"),
+        "resync the cluster to give it a fresh copy; what it holds is set aside first",
+    )
+}
+
+/// How it signs in at another member to catch up, with the newest password; it keeps this for when it joins again itself.
+pub(crate) async fn sign_in(cx: &ClusterContext, session: &mut Session) -> Result<()> {
+    let password = cx.secrets.newest(REPLICA)?;
+    session
+        .run(format!(
+            "CHANGE REPLICATION SOURCE TO SOURCE_USER = '{REPLICA}', SOURCE_PASSWORD = '{}' \
+             FOR CHANNEL 'group_replication_recovery'",
+            password.reveal()
+        ))
+        .await
+}
+
+/// Makes a server the first member of the group. Whoever calls knows that there is no group, and that nobody has more.
+pub(crate) async fn begin(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+    let mut session = Session::open(cx, node, As::Operator, ANSWER).await?;
+    sign_in(cx, &mut session).await?;
+    session.run("SET GLOBAL group_replication_bootstrap_group = ON").await?;
+    let begun = session.run_within("START GROUP_REPLICATION", ENTERS_WITHIN).await;
+    // Also when it failed: nobody may begin a second one by joining.
+    let closed = Session::open(cx, node, As::Operator, ANSWER).await?;
+    let mut closed = closed;
+    closed.run("SET GLOBAL group_replication_bootstrap_group = OFF").await?;
+    begun
+}
+
+/// Asks a server that is outside to enter the group that there is. It may be on its way when this returns.
+///
+/// # Errors
+/// `Rejected` when it holds what the group lacks; `Transient` when there is no group or it could not enter yet.
+pub(crate) async fn enter(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+    // First the one, then the others: it is outside, so it gets nothing more, and they only have more by then.
+    let own = survey::ask(cx, node).await?;
+    if !own.outside() {
+        return Ok(());
+    }
+    let answers = survey::all(cx).await;
+    survey::serving(&answers)?;
+    if !survey::known(&answers).contains(&own.executed) {
+        return Err(parted(&node.name));
+    }
+    let mut session = Session::open(cx, node, As::Operator, ANSWER).await?;
+    if own.state() == "ERROR" {
+        session.run_within("STOP GROUP_REPLICATION", ENTERS_WITHIN).await?;
+    }
+    sign_in(cx, &mut session).await?;
+    let others = answers.iter().filter_map(|a| a.place.as_ref().ok()).filter(|p| p.serves());
+    let sent_on = others.into_iter().any(|p| own.executed.contains(&p.purged));
+    let copies = own.executed.is_empty() && cx.spec.lifecycle != Lifecycle::Creating || !sent_on;
+    let threshold = if copies { 1 } else { NEVER };
+    session.run(format!("SET GLOBAL group_replication_clone_threshold = {threshold}")).await?;
+    match session.run_within("START GROUP_REPLICATION", ENTERS_WITHIN).await {
+        // What it says is the same for everything; the reason is in its log, and most pass by themselves.
+        Err(DriverError::Rejected { what, .. }) => Err(DriverError::transient(what)),
+        done => done,
+    }
+}
+
+/// Lets a started server enter the group and waits until it has all the group has.
+pub(crate) async fn joined(cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
+    let (machine, name) = (cx.machine(node)?, &node.name);
+    progress.note(&format!("{name} joins the group"));
+    until!(STUCK_AFTER, async {
+        if let UnitState::Crashed { detail, restarts } = machine.state(UNIT).await? {
+            if restarts >= STARTS {
+                return Err(DriverError::rejected(
+                    format!("the server of {name} does not run: {detail}"),
+                    "the log of its unit says more",
+                ));
+            }
+            if machine.restart_due(UNIT).await? {
+                start_node(cx, node, &StartAs::Member).await?;
+            }
+            return Ok(Look::NotYet(format!("{name} starts again")));
+        }
+        let place = survey::ask(cx, node).await?;
+        Ok(match place.state() {
+            _ if place.serves() => Look::Done(()),
+            "OFFLINE" | "ERROR" => {
+                enter(cx, node).await?;
+                Look::NotYet(format!("{name} is not in the group yet"))
+            }
+            _ => on_its_way(cx, node, &place, progress).await?,
+        })
+    })?;
+    answering(cx, node).await?;
+    let traffic =
+        if cx.spec.topology == Topology::MultiMaster { Traffic::ReadWrite } else { Traffic::ReadOnly };
+    may_take(cx, node, traffic).await
+}
+
+/// How far a member is that copies everything or catches up.
+async fn on_its_way(
+    cx: &ClusterContext,
+    node: &NodeSpec,
+    place: &Place,
+    progress: &Progress,
+) -> Result<Look<()>> {
+    let mut session = Session::open(cx, node, As::Watch, ANSWER).await?;
+    let row = session
+        .rows("SELECT SUM(DATA), SUM(ESTIMATE) FROM performance_schema.clone_progress WHERE STATE = 'In Progress'")
+        .await?;
+    let figure = |column: usize| row.first().and_then(|row| text(row, column)?.parse::<u64>().ok());
+    Ok(match figure(0).zip(figure(1)) {
+        Some((done, total)) => {
+            progress.measured(&format!("{} copies everything", node.name), done.min(total), total);
+            Look::Moving(format!("{} copies everything", node.name), done)
+        }
+        None => Look::Moving(format!("{} catches up with the group", node.name), place.executed.count()),
+    })
+}

@@ -1,0 +1,138 @@
+//! Making the servers of a group and bringing them together: start, form, join, leave.
+
+use super::super::{
+    config::{ACCOUNTS, CONF, DATA, FOLDER, LEAD},
+    flavour,
+    form::{answering, may_take},
+    sql::{ANSWER, As, Session},
+    unit::{self, HEALTH_UNIT, UNIT},
+};
+use super::{
+    accounts, config, enter, heal,
+    survey::{self, Answer, Place},
+};
+use crate::{
+    tls,
+    wait::{Look, until},
+};
+use clusterdeck_domain::{Lifecycle, NodeKind, NodeSpec, Topology};
+use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs, Traffic};
+use std::time::Duration;
+
+/// The others take note that a member is gone: at once when it says so, in some seconds when it cannot.
+const MISSED_WITHIN: Duration = Duration::from_secs(15);
+/// A member that leaves ends what it applies first.
+const LEAVES_WITHIN: Duration = Duration::from_secs(20);
+
+/// Writes the files of a node whose server does not run, and starts it: read-only and in no group, but for a single node.
+pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
+    if node.kind == NodeKind::Witness {
+        return Ok(());
+    }
+    let machine = cx.machine(node)?;
+    if !machine.state(UNIT).await?.is_running() {
+        let software = flavour::software(&cx.spec, machine.as_ref()).await?;
+        tls::ensure(cx, &node.name, machine.as_ref()).await?;
+        machine.create_dir(FOLDER).await?;
+        if !machine.exists(DATA).await? {
+            let alone = cx.spec.topology == Topology::Single && cx.spec.lifecycle != Lifecycle::Creating;
+            if alone {
+                return Err(DriverError::broken(format!(
+                    "the data of the server at {} is gone",
+                    machine.address()
+                )));
+            }
+            let text = accounts::first_statements(&cx.secrets)?;
+            machine.write(ACCOUNTS, text.reveal().as_bytes(), 0o600).await?;
+        }
+        let conf = config::conf(cx, node, machine.as_ref());
+        machine.write(CONF, conf.as_bytes(), 0o600).await?;
+        machine.remove(LEAD).await?;
+        if cx.spec.topology == Topology::Single && *start_as == StartAs::Primary {
+            machine.write(LEAD, b"--super-read-only=OFF --read-only=OFF\n", 0o600).await?;
+        }
+        unit::start_group_server(machine.as_ref(), &software).await?;
+    }
+    unit::start_health(cx, machine.as_ref()).await
+}
+
+/// Brings freshly started servers together.
+pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()> {
+    progress.note("waiting for the servers to answer");
+    for node in cx.spec.data_nodes() {
+        answering(cx, node).await?;
+    }
+    if let (Topology::Single, Some(node)) = (cx.spec.topology, cx.spec.data_nodes().next()) {
+        return may_take(cx, node, Traffic::ReadWrite).await;
+    }
+    if survey::serving(&survey::all(cx).await).is_err() {
+        heal::begin_again(cx).await?;
+    }
+    let leader = until!(MISSED_WITHIN, async {
+        survey::serving(&survey::all(cx).await).map(|n| Look::Done(n.clone()))
+    })?;
+    for node in cx.spec.data_nodes().filter(|n| n.id != leader.id) {
+        enter::joined(cx, node, progress).await?;
+    }
+    may_take(cx, &leader, Traffic::ReadWrite).await
+}
+
+/// Brings a started server into the running group. A single node begins the group first.
+pub(crate) async fn join(cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
+    if cx.spec.topology == Topology::Single {
+        return answering(cx, node).await.map(drop);
+    }
+    answering(cx, node).await?;
+    let answers = survey::all(cx).await;
+    if let Some(alone) = single(&answers) {
+        progress.note(&format!("{} begins the group", alone.name));
+        enter::begin(cx, alone).await?;
+    }
+    enter::joined(cx, node, progress).await
+}
+
+/// A server that takes writes and is in no group, while everybody else is new: what a single node is that is being given
+/// company.
+fn single<'a>(answers: &[Answer<'a>]) -> Option<&'a NodeSpec> {
+    let mut writers = answers.iter().filter(|a| a.is(|p| p.writable && p.outside()));
+    let (one, another) = (writers.next()?, writers.next());
+    let new = |a: &Answer<'_>| a.is(|p| p.outside() && p.executed.is_empty());
+    let rest_new = answers.iter().all(|a| a.node.id == one.node.id || new(a));
+    (another.is_none() && rest_new).then_some(one.node)
+}
+
+/// Takes a node out. It may be dead.
+pub(crate) async fn leave(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+    let answers = survey::all(cx).await;
+    let leads = answers.iter().any(|a| a.node.id == node.id && a.is(Place::leads));
+    if leads && cx.spec.topology == Topology::PrimaryReplica && cx.spec.data_nodes().count() > 1 {
+        return Err(DriverError::rejected(
+            format!("{} takes the writes of this cluster", node.name),
+            "promote another node first",
+        ));
+    }
+    let uuid =
+        answers.iter().find(|a| a.node.id == node.id).and_then(|a| Some(a.place.as_ref().ok()?.uuid.clone()));
+    if answers.iter().any(|a| a.node.id == node.id && a.is(|p| !p.outside())) {
+        let mut session = Session::open(cx, node, As::Operator, ANSWER).await?;
+        session.run_within("STOP GROUP_REPLICATION", LEAVES_WITHIN).await?;
+    }
+    stop_node(cx, node).await?;
+    let Some(uuid) = uuid else { return Ok(()) };
+    until!(MISSED_WITHIN, async {
+        let answers = survey::all(cx).await;
+        let knows = |p: &Place| p.serves() && p.members.iter().any(|m| m.uuid == uuid);
+        Ok(if answers.iter().any(|a| a.is(knows)) {
+            Look::NotYet(format!("the group still counts {}", node.name))
+        } else {
+            Look::Done(())
+        })
+    })
+}
+
+/// Stops a node's server in order: it leaves its group by itself. And what stands beside it.
+pub(crate) async fn stop_node(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+    let Ok(machine) = cx.machine(node) else { return Ok(()) };
+    machine.stop(HEALTH_UNIT).await?;
+    machine.stop(UNIT).await
+}

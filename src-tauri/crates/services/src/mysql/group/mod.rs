@@ -1,0 +1,32 @@
+//! Oracle's MySQL on Group Replication: the members agree on each transaction before it is acknowledged and elect the one
+//! that takes writes by themselves; with several primaries all of them do. Everything that decides is theirs. What is ours:
+//! forming the group, letting members enter (whole copies are their own, by clone), asking for a promotion, and after an
+//! outage of all members finding the one that has most.
+
+mod accounts;
+mod change;
+mod config;
+mod enter;
+mod failover;
+mod form;
+mod gtid;
+mod hand_over;
+mod heal;
+mod observe;
+mod survey;
+
+pub(crate) use change::{accept_next_secrets, restart_in_place, resync, retire_old_secrets};
+pub(crate) use failover::{set_candidate, settle};
+pub(crate) use form::{form, join, leave, start_node, stop_node};
+pub(crate) use hand_over::hand_over;
+pub(crate) use heal::heal;
+pub(crate) use observe::observe;
+
+use clusterdeck_domain::Topology;
+use clusterdeck_driver::{ClusterContext, StartAs};
+
+/// What a crashed node's server should be when it is started again: a single node takes writes, every other one is outside
+/// until it has entered the group (`heal`).
+pub(crate) fn restart_as(cx: &ClusterContext) -> StartAs {
+    if cx.spec.topology == Topology::Single { StartAs::Primary } else { StartAs::Member }
+}
