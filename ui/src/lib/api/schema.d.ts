@@ -517,6 +517,13 @@ export interface components {
             /** @description In words. */
             title: string;
         };
+        /** @description What a version of a service is loaded into, where that has a version of its own. */
+        Carrier: {
+            /** @description The server that carries it: `PostgreSQL 17.11`. */
+            server: string;
+            /** @description The version of the service. */
+            version: string;
+        };
         /**
          * @description The shelf a service stands on in the wizard.
          * @enum {string}
@@ -1307,6 +1314,8 @@ export interface components {
             items: (components["schemas"]["ServiceEntry"] & {
                 /** @description Can be created right now: there is a driver and all software is installed. */
                 available: boolean;
+                /** @description What each of those is loaded into, where that has a version of its own. */
+                carriers: components["schemas"]["Carrier"][];
                 /** @description In the catalogue, but no driver exists yet. */
                 coming: boolean;
                 /** @description Versions found here, newest first. */
@@ -1368,6 +1377,8 @@ export interface components {
         };
         /** @description Software that a machine would need and does not have. */
         MissingSoftware: {
+            /** @description Where else it can be had, in sentences. */
+            elsewhere?: string | null;
             /** @description The exact command that installs it here, when there is one. */
             install?: string | null;
             /** @description `redis-server`, `haproxy`. */
@@ -1839,6 +1850,8 @@ export interface components {
         Service: components["schemas"]["ServiceEntry"] & {
             /** @description Can be created right now: there is a driver and all software is installed. */
             available: boolean;
+            /** @description What each of those is loaded into, where that has a version of its own. */
+            carriers: components["schemas"]["Carrier"][];
             /** @description In the catalogue, but no driver exists yet. */
             coming: boolean;
             /** @description Versions found here, newest first. */
