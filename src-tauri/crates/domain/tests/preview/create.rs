@@ -3,7 +3,8 @@
 use crate::builder::*;
 use clusterdeck_domain::{
     Capacity, Carrier, Change, ClusterOption, CreateCluster, Facts, Figures, Instead, MissingSoftware,
-    OptionWish, Plan, PlanId, Preview, ResolvedCreate, ServiceKind, Topology, plan, preview, resolve_create,
+    OptionWish, Plan, PlanId, Preview, ProviderId, ResolvedCreate, ServiceKind, Topology, plan, preview,
+    resolve_create,
 };
 
 fn wish() -> CreateCluster {
