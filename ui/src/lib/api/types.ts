@@ -39,7 +39,7 @@ export interface MissingSoftware {
 	purpose: string;
 	install: string | null;
 	/** Where else it can be had, in sentences. */
-	elsewhere?: string;
+	elsewhere: string | null;
 }
 /** What a version of a service is loaded into, where that has a version of its own. */
 export interface Carrier {

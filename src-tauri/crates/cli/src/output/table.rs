@@ -43,7 +43,10 @@ impl Table {
 pub(crate) fn facts(pairs: &[(&str, String)]) -> String {
     let wide = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     let shown = pairs.iter().filter(|(_, value)| !value.is_empty());
-    shown.map(|(name, value)| format!("{name:wide$}  {value}")).collect::<Vec<_>>().join("\n")
+    // A value of several lines stays in its column.
+    let below = format!("\n{:wide$}  ", "");
+    let line = |(name, value): &(&str, String)| format!("{name:wide$}  {}", value.replace('\n', &below));
+    shown.map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -54,5 +57,7 @@ mod tests {
     fn facts_stand_under_each_other_and_empty_ones_are_left_out() {
         let text = facts(&[("Name", "demo".into()), ("Version", "7.0".into()), ("Note", String::new())]);
         assert_eq!(text, "Name     demo\nVersion  7.0");
+        let text = facts(&[("Name", "demo".into()), ("Missing", "this\nthat".into())]);
+        assert_eq!(text, "Name     demo\nMissing  this\n         that");
     }
 }

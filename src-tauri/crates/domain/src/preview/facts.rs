@@ -47,7 +47,7 @@ pub struct MissingSoftware {
     /// The exact command that installs it here, when there is one.
     pub install: Option<String>,
     /// Where else it can be had, in sentences.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub elsewhere: Option<String>,
 }
 

@@ -52,9 +52,12 @@ const PACKAGES: &[(&str, [&str; 6])] = &[
     ("perl", ["perl", "perl", "perl", "perl", "perl", "perl"]),
 ];
 
+/// A package by Debian's release.
+type OfDebian = &'static [(&'static str, &'static str)];
+
 /// Packages of extensions: name, then Debian's by release (looked up in November 2026: those before have none), then Fedora
 /// and relatives, Arch, SUSE, Alpine, Homebrew as above.
-const EXTENSIONS: &[(&str, &[(&str, &str)], [&str; 5])] = &[(
+const EXTENSIONS: &[(&str, OfDebian, [&str; 5])] = &[(
     "timescaledb",
     &[("trixie", "postgresql-17-timescaledb"), ("sid", "postgresql-18-timescaledb")],
     ["timescaledb", "timescaledb", "", "postgresql-timescaledb", "timescale/tap/timescaledb"],

@@ -116,13 +116,13 @@ impl Local {
     async fn lacking(&self, extension: &Extension) -> MissingSoftware {
         let found = self.software.find(extension.beside).await;
         let there: Vec<&str> = found.iter().map(|s| s.version.as_str()).filter(|v| !v.is_empty()).collect();
-        let there = if there.is_empty() { "none is".to_owned() } else { there.join(", ") };
+        let there = if there.is_empty() { "none".to_owned() } else { there.join(", ") };
         let (first, last) = extension.majors;
         let carrier = extension.carrier;
         MissingSoftware {
             program: extension.name.to_owned(),
             purpose: format!(
-                "{}; it is loaded into {carrier} {first} to {last}, and {there} here",
+                "{}; it is loaded into {carrier} {first} to {last}, found here: {there}",
                 extension.purpose
             ),
             install: self.installer.extension(extension.package),
