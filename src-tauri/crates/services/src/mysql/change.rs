@@ -55,28 +55,31 @@ pub(crate) async fn resync(
     copy::end(cx, node).await?;
     machine.stop(UNIT).await?;
     if machine.exists(WAITING).await? {
-        // An earlier attempt came this far.
+        // An earlier attempt came this far; what lies there now is its copy, or a part of one.
         machine.remove(config::DATA).await?;
     } else if machine.exists(config::DATA).await? {
+        machine.remove(SET_ASIDE).await?;
         if diverged {
-            machine.remove(SET_ASIDE).await?;
+            machine.rename(config::DATA, SET_ASIDE).await?;
+            // Also after a kill it is known that nothing else waits, and that what is set aside is to be kept.
+            machine.create_dir(WAITING).await?;
+        } else {
+            machine.rename(config::DATA, WAITING).await?;
         }
-        machine.rename(config::DATA, if diverged { SET_ASIDE } else { WAITING }).await?;
     }
     start_node(cx, node, &StartAs::ReplicaOf(primary.id.clone())).await?;
     caught_up(cx, node, primary, progress).await?;
     note::write(cx, node, &note::agreed(cx).await?).await?;
-    machine.remove(WAITING).await?;
-    if diverged {
+    let kept = machine.exists(SET_ASIDE).await?.then(|| {
         let at = machine.path(SET_ASIDE);
-        return Ok(Some(format!(
+        format!(
             "It held transactions that {} lacks. Its old data is kept in {} until the next resync.",
             primary.name,
             at.display()
-        )));
-    }
-    machine.remove(SET_ASIDE).await?;
-    Ok(None)
+        )
+    });
+    machine.remove(WAITING).await?;
+    Ok(kept)
 }
 
 /// Writes the accounts as `cx.secrets` wants them and waits until every server has them.
