@@ -363,3 +363,27 @@ fn a_larger_size_is_counted_in_full() {
         "3 machines of MEDIUM-2C-4G: 12 GiB of memory and 120 GiB of disk on this computer."
     );
 }
+
+#[test]
+fn another_makers_version_has_limits_of_its_own_and_does_not_run_in_the_smallest_plans() {
+    let on = |plan: &str, topology, nodes| {
+        let mut capacity = roomy();
+        capacity.versions = vec!["9.7".to_owned()];
+        capacity.plan = Some(size(plan));
+        see_on(
+            &capacity,
+            wish_for(|w| {
+                (w.service, w.plan) = (ServiceKind::Mysql, PlanId::parse(plan).ok());
+                (w.topology, w.nodes) = (Some(topology), Some(nodes));
+            }),
+        )
+    };
+    blocked(&on("NANO-1C-256M", Topology::PrimaryReplica, 3), &["plan-too-small"]);
+    let fits = on("SMALL-1C-1G", Topology::PrimaryReplica, 3);
+    warned(&fits, &["topology-limits"]);
+    assert!(fits.effects.iter().any(|e| e.contains("all 3 nodes vote")), "{:?}", fits.effects);
+    let four = on("SMALL-1C-1G", Topology::PrimaryReplica, 4);
+    warned(&four, &["topology-limits", "even-voters"]);
+    let many = on("SMALL-1C-1G", Topology::MultiMaster, 3);
+    assert!(many.warnings.iter().any(|w| w.text.contains("AUTO_INCREMENT")), "{:?}", many.warnings);
+}

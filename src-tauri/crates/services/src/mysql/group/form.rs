@@ -3,7 +3,7 @@
 use super::super::{
     config::{ACCOUNTS, CONF, DATA, FOLDER, LEAD},
     flavour,
-    form::{answering, may_take},
+    form::{ANSWERS_WITHIN, answering, may_take},
     sql::{ANSWER, As, Session},
     unit::{self, HEALTH_UNIT, UNIT},
 };
@@ -83,11 +83,18 @@ pub(crate) async fn join(cx: &ClusterContext, node: &NodeSpec, progress: &Progre
         return answering(cx, node).await.map(drop);
     }
     answering(cx, node).await?;
-    let answers = survey::all(cx).await;
-    if let Some(alone) = single(&answers) {
+    // A new one that still makes its folder is waited for: the group begins only when it is known that nobody has anything.
+    until!(ANSWERS_WITHIN, async {
+        let answers = survey::all(cx).await;
+        if survey::serving(&answers).is_ok() {
+            return Ok(Look::Done(()));
+        }
+        let Some(alone) = single(&answers) else {
+            return Ok(Look::NotYet("no member of the group serves at the moment".to_owned()));
+        };
         progress.note(&format!("{} begins the group", alone.name));
-        enter::begin(cx, alone).await?;
-    }
+        enter::begin(cx, alone).await.map(Look::Done)
+    })?;
     enter::joined(cx, node, progress).await
 }
 
