@@ -30,6 +30,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use tokio::sync::RwLock;
 use unit::{Children, Group, Units};
 
 /// Folders that are on their way out begin with this; no machine's id does.
@@ -42,6 +43,8 @@ pub struct Local {
     installer: Installer,
     children: Children,
     granted: Option<PathBuf>,
+    /// Held while a machine is made. Who gives up waiting for that does not end it, so taking away waits for it.
+    making: Arc<RwLock<()>>,
 }
 
 impl Local {
@@ -55,6 +58,7 @@ impl Local {
             installer: Installer::of_this_system(),
             children: Children::default(),
             granted: unit::granted(),
+            making: Arc::default(),
             home,
         }
     }
@@ -220,7 +224,9 @@ impl Provider for Local {
     async fn ensure_machine(&self, request: &MachineRequest, _: &Progress) -> Result<Arc<dyn Machine>> {
         let note = MachineNote { request: request.clone(), spec: self.machine_spec(request)? };
         let root = config::machine_dir(&self.home, &request.id);
+        let making = Arc::clone(&self.making).read_owned().await;
         let note = off_thread(move || {
+            let _making = making;
             for dir in [root.clone(), config::units_dir(&root), root.join("logs")] {
                 files::create_dirs(&dir).map_err(|e| broken(format!("making {}", dir.display()), &e))?;
             }
@@ -272,6 +278,7 @@ impl Provider for Local {
 
     async fn remove_machine(&self, spec: &MachineSpec) -> Result<()> {
         let root = config::machine_dir(&self.home, &spec.id);
+        drop(self.making.write().await);
         if root.exists() {
             let units = self.units(&spec.id, None);
             let names = Units::names(&root)?;

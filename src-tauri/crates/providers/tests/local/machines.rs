@@ -48,6 +48,25 @@ async fn a_machine_gets_another_size_once_and_keeps_what_is_on_it() {
     assert!(matches!(gone, Err(DriverError::Gone { .. })), "{gone:?}");
 }
 
+/// An operation that is cancelled stops waiting; what it began goes on for a moment.
+#[tokio::test]
+async fn a_machine_taken_away_while_it_is_made_is_gone() {
+    let home = Home::new();
+    let local = home.local();
+    for slot in 1..=100 {
+        let request = home.request(&local, slot).await;
+        let silent = Progress::silent();
+        tokio::select! {
+            biased;
+            _ = local.ensure_machine(&request, &silent) => {}
+            () = tokio::task::yield_now() => {}
+        }
+        local.remove_machine(&local.machine_spec(&request).unwrap()).await.unwrap();
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert_eq!(local.machines().await.unwrap(), Vec::<MachineId>::new());
+}
+
 #[tokio::test]
 async fn the_id_of_another_cluster_s_machine_is_not_taken_over() {
     let home = Home::new();

@@ -73,7 +73,7 @@ const SERVERS: [Want; 5] = [
     Want { required: false, backports: true, ..server("valkey-server", "valkey-server", "Valkey clusters") },
 ];
 
-const TESTS: [Want; 23] = [
+const TESTS: [Want; 24] = [
     server("postgresql", "pg_ctlcluster", "PostgreSQL clusters, which are not offered yet"),
     server("patroni", "patroni", "the same: runs their servers"),
     want("python3-psycopg2", Sign::Nothing, "the same: what Patroni speaks to them with"),
@@ -102,6 +102,7 @@ const TESTS: [Want; 23] = [
     want("xauth", Sign::Program("xauth"), "the same"),
     want("dbus", Sign::Program("dbus-run-session"), "a session bus for tests"),
     want("gnome-keyring", Sign::Program("gnome-keyring-daemon"), "a real keyring for tests"),
+    want("libsecret-tools", Sign::Program("secret-tool"), "looks into that keyring as another program does"),
     want("fonts-dejavu-core", Sign::Nothing, "letters on the test screen"),
     want("chromium", Sign::Program("chromium"), "browser tests"),
     want("chromium-driver", Sign::Program("chromedriver"), "browser tests"),
