@@ -228,6 +228,8 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         clusterdeck_tests::places::tell_logs_of_a_failure(self.dir.path());
+        // In containers the engine has the logs of the servers.
+        self.ground.iter().filter(|_| std::thread::panicking()).for_each(Ground::tell_logs);
         // Servers outlive the engine by design; a test ends those it started, and only those.
         for pid in processes_of(self.dir.path()) {
             drop(Command::new("kill").args(["-9", &pid.to_string()]).status());

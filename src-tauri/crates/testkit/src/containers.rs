@@ -198,15 +198,26 @@ impl Ground {
     /// # Panics
     /// When it refuses.
     pub fn podman(&self, args: &[&str]) -> String {
-        let client = if self.docker { "docker" } else { "podman" };
-        let said = Command::new(client)
-            .env("DOCKER_HOST", format!("unix://{}/engine.sock", self.dir.display()))
-            .args(args)
-            .output()
-            .expect("a client starts");
+        let said = self.client(args).output().expect("a client starts");
         let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
         assert!(said.status.success(), "podman {args:?}: {out}{err}");
         out.trim().to_owned()
+    }
+
+    fn client(&self, args: &[&str]) -> Command {
+        let mut client = Command::new(if self.docker { "docker" } else { "podman" });
+        client.env("DOCKER_HOST", format!("unix://{}/engine.sock", self.dir.display())).args(args);
+        client
+    }
+
+    /// Writes the last lines of every container's log to standard error, for a test that has failed.
+    pub fn tell_logs(&self) {
+        for name in self.podman(&["ps", "-a", "--format", "{{.Names}}"]).lines() {
+            let said = self.client(&["logs", "--tail", "80", name]).output();
+            let Ok(said) = said else { continue };
+            let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+            eprintln!("--- {name}\n{out}{err}");
+        }
     }
 
     /// Starts a registry of images at [`REGISTRY`] that holds `image` under the name that is given back.
