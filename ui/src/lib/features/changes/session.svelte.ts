@@ -57,6 +57,10 @@ class ChangeSession {
 	again(): void {
 		void this.#prepare(false);
 	}
+	/** What stood in the way may be gone; what was typed stays. */
+	renew(): void {
+		void this.#prepare(true);
+	}
 	close(): void {
 		this.#asked.abort();
 		clearTimeout(this.#expiry);

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// The others take note that a member is gone: at once when it says so, in some seconds when it cannot.
 const MISSED_WITHIN: Duration = Duration::from_secs(15);
+/// For transactions that are on their way to end; nobody begins one meanwhile.
+const CLOSES_WITHIN: Duration = Duration::from_secs(2);
 /// A member that leaves ends what it applies first.
 const LEAVES_WITHIN: Duration = Duration::from_secs(20);
 
@@ -120,10 +122,6 @@ pub(crate) async fn leave(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
     }
     let uuid =
         answers.iter().find(|a| a.node.id == node.id).and_then(|a| Some(a.place.as_ref().ok()?.uuid.clone()));
-    if answers.iter().any(|a| a.node.id == node.id && a.is(|p| !p.outside())) {
-        let mut session = Session::open(cx, node, As::Operator, ANSWER).await?;
-        session.run_within("STOP GROUP_REPLICATION", LEAVES_WITHIN).await?;
-    }
     stop_node(cx, node).await?;
     let Some(uuid) = uuid else { return Ok(()) };
     until!(MISSED_WITHIN, async {
@@ -137,9 +135,27 @@ pub(crate) async fn leave(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
     })
 }
 
-/// Stops a node's server in order: it leaves its group by itself. And what stands beside it.
+/// Stops a node's server in order, and what stands beside it.
 pub(crate) async fn stop_node(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
     let Ok(machine) = cx.machine(node) else { return Ok(()) };
     machine.stop(HEALTH_UNIT).await?;
+    if machine.state(UNIT).await?.is_running()
+        && let Err(e) = leave_group(cx, node).await
+    {
+        tracing::info!(node = %node.name, error = %e, "is stopped without having left its group");
+    }
     machine.stop(UNIT).await
+}
+
+/// A member that leaves while somebody commits leaves that transaction without an answer; what it locks then holds up the end
+/// of the server until a lock is waited for no longer (50 s, seen). So it takes no more writes before it leaves: closing waits
+/// for those that are on their way.
+async fn leave_group(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+    if survey::ask(cx, node).await?.outside() {
+        return Ok(());
+    }
+    let mut session = Session::open(cx, node, As::Operator, ANSWER).await?;
+    session.run(format!("SET SESSION lock_wait_timeout = {}", CLOSES_WITHIN.as_secs())).await?;
+    session.run_within("SET GLOBAL super_read_only = ON", 2 * CLOSES_WITHIN).await?;
+    session.run_within("STOP GROUP_REPLICATION", LEAVES_WITHIN).await
 }
