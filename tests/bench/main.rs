@@ -4,7 +4,10 @@
 //! (and tests) may use what the tests use, and because no test run starts them.
 
 mod api;
+mod family;
 mod generated;
+mod mariadb;
+mod mariadb_raw;
 mod ours;
 mod patroni;
 mod postgres;
@@ -23,6 +26,7 @@ async fn main() -> Result<()> {
     let mut table = Table::new(wanted);
     ours::measure(&mut table).await?;
     postgres::measure(&mut table).await?;
+    mariadb::measure(&mut table).await?;
     api::measure(&mut table).await?;
     window::measure(&mut table).await?;
     table.print();

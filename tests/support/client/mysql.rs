@@ -22,23 +22,44 @@ async fn within<T>(limit: Duration, ask: impl Future<Output = mysql_async::Resul
     }
 }
 
+/// One address for each server that it names.
+fn each(url: &str) -> Vec<String> {
+    let whole = || vec![url.to_owned()];
+    let Some((before, rest)) = url.split_once('@') else { return whole() };
+    let Some((hosts, after)) = rest.split_once('/').filter(|(hosts, _)| hosts.contains(',')) else {
+        return whole();
+    };
+    hosts.split(',').map(|host| format!("{before}@{host}/{after}")).collect()
+}
+
+async fn open(url: &str) -> Result<Conn> {
+    let options = Opts::from_url(url).map_err(|e| e.to_string())?;
+    // Told here, so that they are not asked for: two questions less for each new connection.
+    let options = OptsBuilder::from_opts(options)
+        .prefer_socket(false)
+        .max_allowed_packet(Some(1 << 20))
+        .wait_timeout(Some(60));
+    let mut open = within(ANSWER, Conn::new(options)).await?;
+    // Refused where it is read-only, even when the table is there.
+    let table = "CREATE TABLE IF NOT EXISTS w (n BIGINT UNSIGNED PRIMARY KEY) ENGINE=InnoDB";
+    within(WRITTEN, open.query_drop(table)).await?;
+    Ok(open)
+}
+
 impl Mysql {
+    /// Connects to the server of the address; where it names several (`mysql://user:word@a:1,b:1/base`), to the first that
+    /// takes writes.
     pub(super) fn connect(url: &str) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| e.to_string())?;
-        let options = Opts::from_url(url).map_err(|e| e.to_string())?;
-        // Told here, so that they are not asked for: two questions less for each new connection.
-        let options = OptsBuilder::from_opts(options)
-            .prefer_socket(false)
-            .max_allowed_packet(Some(1 << 20))
-            .wait_timeout(Some(60));
-        let open = runtime.block_on(async {
-            let mut open = within(ANSWER, Conn::new(options)).await?;
-            let table = "CREATE TABLE IF NOT EXISTS w (n BIGINT UNSIGNED PRIMARY KEY) ENGINE=InnoDB";
-            within(WRITTEN, open.query_drop(table)).await?;
-            Ok::<_, String>(open)
-        })?;
-        Ok(Self { runtime, open: Some(open) })
+        let mut refused = "no address".to_owned();
+        for url in each(url) {
+            match runtime.block_on(open(&url)) {
+                Ok(open) => return Ok(Self { runtime, open: Some(open) }),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
     }
     fn open(&mut self) -> Result<(&Runtime, &mut Conn)> {
         Ok((&self.runtime, self.open.as_mut().ok_or("closed")?))
