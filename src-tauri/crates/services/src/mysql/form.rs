@@ -128,6 +128,8 @@ pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()>
         survey::writer(&survey::all(cx).await).map(|node| Look::Done(node.clone()))
     })?;
     for node in cx.spec.data_nodes().filter(|n| n.id != primary.id) {
+        // One that was there before its primary would try again only after a second.
+        replication::follow(cx, node, &primary, false).await?;
         caught_up(cx, node, &primary, progress).await?;
     }
     may_take(cx, &primary, Traffic::ReadWrite).await
