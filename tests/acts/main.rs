@@ -5,7 +5,7 @@ use clusterdeck_tests::proofs::{self, Proof, Seen, Subject};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Columns: the id of the act, and its head.
-const ACTS: [(&str, &str); 16] = [
+const ACTS: [(&str, &str); 17] = [
     ("create-cluster", "create"),
     ("add-node", "add"),
     ("remove-node", "remove"),
@@ -15,6 +15,7 @@ const ACTS: [(&str, &str); 16] = [
     ("undrain-node", "undrain"),
     ("reboot-node", "reboot"),
     ("resize-cluster", "plan"),
+    ("upgrade-cluster", "upgrade"),
     ("resync-cluster", "resync"),
     ("rotate-credentials", "rotate"),
     ("add-shard", "shards"),
@@ -38,6 +39,7 @@ fn offered(act: &str, kind: ServiceKind, topology: Topology, version: &str) -> b
         "add-shard" => topology == Topology::Sharded,
         "set-options" => offer.is_some_and(|o| !o.options.is_empty()),
         "set-parameters" => entry.parameters,
+        "upgrade-cluster" => !kind.is_extension(),
         _ => true,
     }
 }

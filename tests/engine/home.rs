@@ -39,6 +39,10 @@ impl Home {
     pub(crate) async fn in_containers() -> Option<Self> {
         Some(Self::inside(Ground::enter()?).await)
     }
+    /// The same, with an image of a newer Redis at hand that nobody has named in the settings yet.
+    pub(crate) async fn in_containers_with_newer() -> Option<Self> {
+        Some(Self::inside(Ground::enter_with_newer()?).await)
+    }
     /// The same with Oracle's MySQL.
     pub(crate) async fn in_containers_with_mysql() -> Option<Self> {
         Some(Self::inside(Ground::enter_with_mysql()?).await)

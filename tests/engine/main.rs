@@ -10,3 +10,4 @@ mod life;
 mod postgres;
 mod sharded;
 mod timescale;
+mod upgrade;

@@ -104,6 +104,14 @@ pub enum Change {
         /// The size that each data node gets.
         plan: PlanId,
     },
+    /// Let every node run a newer minor version, one after the other.
+    UpgradeCluster {
+        /// Which.
+        cluster: String,
+        /// The version (`8.0.6`) or a beginning of one (`8`); the newest of the same major version when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
+    },
     /// Give every replica a fresh copy of its primary's data.
     ResyncCluster {
         /// Which.
@@ -169,6 +177,7 @@ pub enum ChangeKind {
     RebootNode,
     RemoveNode,
     ResizeCluster,
+    UpgradeCluster,
     ResyncCluster,
     SetProtection,
     SetAutoFailover,
@@ -192,6 +201,7 @@ impl ChangeKind {
             Self::RebootNode => "reboot-node",
             Self::RemoveNode => "remove-node",
             Self::ResizeCluster => "resize-cluster",
+            Self::UpgradeCluster => "upgrade-cluster",
             Self::ResyncCluster => "resync-cluster",
             Self::SetProtection => "set-protection",
             Self::SetAutoFailover => "set-auto-failover",
@@ -217,6 +227,7 @@ impl Change {
             Self::RebootNode { .. } => ChangeKind::RebootNode,
             Self::RemoveNode { .. } => ChangeKind::RemoveNode,
             Self::ResizeCluster { .. } => ChangeKind::ResizeCluster,
+            Self::UpgradeCluster { .. } => ChangeKind::UpgradeCluster,
             Self::ResyncCluster { .. } => ChangeKind::ResyncCluster,
             Self::SetProtection { .. } => ChangeKind::SetProtection,
             Self::SetAutoFailover { .. } => ChangeKind::SetAutoFailover,
@@ -233,6 +244,7 @@ impl Change {
             | Self::AddShard { cluster }
             | Self::RemoveShard { cluster, .. }
             | Self::ResizeCluster { cluster, .. }
+            | Self::UpgradeCluster { cluster, .. }
             | Self::ResyncCluster { cluster }
             | Self::SetProtection { cluster, .. }
             | Self::SetAutoFailover { cluster, .. }

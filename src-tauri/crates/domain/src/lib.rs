@@ -20,6 +20,7 @@ mod sample;
 mod sensitive;
 mod service;
 mod topology;
+mod version;
 
 pub use catalog::{Failover, Line, Port, SERVICES, ServiceEntry, TopologyEntry, service};
 pub use change::{Change, ChangeKind, CreateCluster};
@@ -39,9 +40,11 @@ pub use plan::{BadPlan, DEFAULT_PLAN, PLANS, Plan, PlanId, SIDE_PLAN, plan, side
 pub use preview::{
     Busy, Capacity, Carrier, Facts, Figures, Finding, Instead, MissingSoftware, Preview, ResolvedCreate,
     Subject, WayOut, chosen_parameters, dead_primary_of, nodes_per_shard, plan_holds, preview,
-    promotion_candidate, replica_needed_for_writes, resize_order, resolve_create, voters,
+    promotion_candidate, replica_needed_for_writes, resize_order, resolve_create, upgrade_order,
+    upgrade_target, voters,
 };
 pub use sample::{METRICS, Metric, Point, Series, Unit};
 pub use sensitive::{SecretRef, Sensitive};
 pub use service::{Category, ServiceKind};
 pub use topology::{LayoutError, Slot, Topology, layout};
+pub use version::{belongs, release_line};

@@ -143,6 +143,9 @@ pub struct NodeObserved {
     pub health: Health,
     /// What it says it is; `None` when it did not answer.
     pub role: Option<Role>,
+    /// The version of its server, in numbers (`8.0.2`); `None` when it did not answer.
+    #[serde(default)]
+    pub version: Option<String>,
     /// Its shard, when sharded.
     pub shard: Option<u16>,
     /// Its replication link, when it follows.
@@ -188,6 +191,7 @@ impl NodeObserved {
             state: NodeState::Unknown,
             health: Health::Unknown,
             role: None,
+            version: None,
             shard: None,
             link: None,
             follows: None,

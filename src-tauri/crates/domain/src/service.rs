@@ -44,6 +44,10 @@ impl ServiceKind {
     pub const fn is_in_memory(self) -> bool {
         matches!(self, Self::Redis | Self::Valkey | Self::Keydb)
     }
+    /// Its version is that of an extension, which lies in databases too.
+    pub const fn is_extension(self) -> bool {
+        matches!(self, Self::Timescaledb | Self::Hydra)
+    }
     /// Its servers share limits that follow from their plan, and a replica may not have less of them than its primary: a
     /// smaller plan first lowers those of the primary, which restarts where it is.
     pub const fn shares_limits(self) -> bool {

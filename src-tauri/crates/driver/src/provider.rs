@@ -138,6 +138,12 @@ pub trait Provider: Send + Sync {
     /// Gives a machine this size; nothing happens when it has it. Its server has been stopped: a unit gets the new limits
     /// when it is started the next time. A [`Machine`] from before goes on with the size it had: ask for it again.
     async fn resize_machine(&self, spec: &MachineSpec, plan: &Plan) -> Result<()>;
+    /// Lets everything on a machine run from this image from now on, with the same files, address, name and size; nothing
+    /// happens when it does. Its server has been stopped; whatever else runs on it comes back by itself. A kill in between
+    /// leaves a machine that is `Gone` until this is asked again. Where machines are not made of images, the programs that
+    /// are installed are those that start next, and nothing is done.
+    async fn renew_machine(&self, spec: &MachineSpec, image: Option<&str>, progress: &Progress)
+    -> Result<()>;
     /// Stops whatever runs on a machine and takes it away; nothing happens when it is gone.
     async fn remove_machine(&self, spec: &MachineSpec) -> Result<()>;
     /// The ids of all machines there are, so that left-behind ones can be found.

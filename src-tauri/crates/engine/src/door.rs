@@ -139,6 +139,11 @@ async fn capacity(shared: &Arc<Shared>, change: &Change, spec: Option<&ClusterSp
             Some(spec.region.as_str()),
             Some(spec.version.as_str()),
         ),
+        // All versions that are there, whichever was asked for: what is found is told.
+        (Change::UpgradeCluster { .. }, Some(spec)) => {
+            let provider = shared.provider_of(&spec.provider).ok()?;
+            (spec.service, provider, None, Some(spec.region.as_str()), None)
+        }
         (Change::AddShard { .. }, Some(spec)) => (
             spec.service,
             shared.provider_of(&spec.provider).ok()?,

@@ -9,13 +9,15 @@ use crate::{
     operations::{
         Plan, Planned, add_node, add_shard, create_cluster, delete_cluster, drain_node, promote_node,
         reboot_node, remove_node, remove_shard, resize_cluster, resync_cluster, rotate_credentials,
-        set_parameters, switches, undrain_node,
+        set_parameters, switches, undrain_node, upgrade_cluster,
     },
 };
 use clusterdeck_domain::{
     Change, ClusterId, ClusterSpec, CreateCluster, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState,
     PlanId, Role, Topology, dead_primary_of,
-    preview::{chosen_parameters, nodes_per_shard, resize_order, resolve_create},
+    preview::{
+        chosen_parameters, nodes_per_shard, resize_order, resolve_create, upgrade_order, upgrade_target,
+    },
     side_plan,
 };
 use clusterdeck_driver::MachineRequest;
@@ -66,6 +68,7 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
             Plan::RemoveNode(remove_node::Plan { node: named()?.clone(), alive })
         }
         Change::ResizeCluster { plan, .. } => resize(shared, live, plan).await?,
+        Change::UpgradeCluster { version, .. } => upgrade(shared, live, version.as_deref(), collected)?,
         Change::ResyncCluster { .. } => {
             Plan::ResyncCluster(resync_cluster::Plan { replicas: replicas(live) })
         }
@@ -265,6 +268,16 @@ async fn resize(shared: &Arc<Shared>, live: &Live, to: &PlanId) -> Result<Plan> 
     }
     let (to, from) = (shared.size(spec, to).await?, shared.size(spec, &spec.plan).await?);
     Ok(Plan::ResizeCluster(resize_cluster::Plan { to, from, nodes }))
+}
+
+fn upgrade(shared: &Shared, live: &Live, wanted: Option<&str>, collected: &Collected) -> Result<Plan> {
+    let (spec, seen) = (&live.spec, live.observed.as_ref().ok_or(EngineError::PreviewStale)?);
+    let capacity = collected.capacity.as_ref().ok_or(EngineError::PreviewStale)?;
+    let to = upgrade_target(spec, wanted, capacity).ok_or(EngineError::PreviewStale)?;
+    let nodes = upgrade_order(spec, seen, &to).into_iter();
+    let nodes = nodes.map(|n| upgrade_cluster::Node { id: n.id.clone(), name: n.name.clone() }).collect();
+    let image = inventory::image_of(&inventory::server(shared, spec.service)?, &to);
+    Ok(Plan::UpgradeCluster(upgrade_cluster::Plan { to, from: spec.version.clone(), image, nodes }))
 }
 
 /// The replicas that can be copied to: not drained, and not the one that takes writes.

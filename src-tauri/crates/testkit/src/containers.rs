@@ -52,6 +52,11 @@ const ORACLE: Rootfs = Rootfs {
     packages: "mysql-server,mysql-client,perl,procps",
     images: &["docker.io/library/mysql:9.7"],
 };
+/// A newer minor version of the Redis in [`MEMORY`], from the suite that moves every day.
+const NEWER: Rootfs =
+    Rootfs { name: "newer", suite: "sid", packages: "redis-server", images: &[NEWER_REDIS] };
+/// Redis of a newer minor version than `redis:8.0`; there only after [`Ground::enter_with_newer`].
+pub const NEWER_REDIS: &str = "clusterdeck.test/redis-newer:8";
 /// Where [`Ground::registry`] listens, in the network of its test.
 pub const REGISTRY: &str = "127.0.0.1:5000";
 const MIRROR: &str = "http://deb.debian.org/debian";
@@ -112,6 +117,15 @@ impl Ground {
     #[must_use]
     pub fn enter_with_mysql() -> Option<Self> {
         Self::enter_with(&[MEMORY, ORACLE])
+    }
+
+    /// The same with [`NEWER_REDIS`], which takes about a minute to build, once.
+    ///
+    /// # Panics
+    /// As [`Ground::enter`].
+    #[must_use]
+    pub fn enter_with_newer() -> Option<Self> {
+        Self::enter_with(&[MEMORY, NEWER])
     }
 
     fn enter_with(roots: &[Rootfs]) -> Option<Self> {
@@ -378,7 +392,7 @@ impl Drop for Ground {
 mod tests {
     use super::*;
 
-    const ALL: &[Rootfs] = &[MEMORY, RELATIONAL, ORACLE];
+    const ALL: &[Rootfs] = &[MEMORY, RELATIONAL, ORACLE, NEWER];
 
     /// `cargo xtask test` runs this before all others, so that no test's own limit holds the minutes it takes.
     #[test]

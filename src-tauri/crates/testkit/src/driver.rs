@@ -74,6 +74,7 @@ impl ServiceDriver for FakeService {
         let plan = cx.machine(node)?.plan().id.clone();
         let mut world = self.0.call("start_node")?;
         let other = Self::primary(&world).filter(|id| *id != node.id);
+        let version = world.machines.get(&node.machine.id).map(|m| m.version.clone());
         let server = world.servers.entry(node.id.clone()).or_default();
         server.shard = node.shard;
         server.candidate = true;
@@ -95,6 +96,7 @@ impl ServiceDriver for FakeService {
         // One that runs is left alone, with the size it has.
         if !server.running {
             server.plan = Some(plan);
+            server.version = version.unwrap_or_default();
         }
         server.running = true;
         Ok(())
@@ -325,6 +327,7 @@ fn observe_node(world: &Inner, cx: &ClusterContext, node: &NodeSpec, password: &
     });
     seen.shard = node.shard;
     seen.health = if server.member { Health::Healthy } else { Health::Degraded };
+    seen.version = Some(server.version.clone());
     seen.link = (!server.primary).then_some(Link::Up);
     seen.follows = server.follows.clone().filter(|_| !server.primary);
     seen.offset_bytes = Some(server.writes);

@@ -135,6 +135,10 @@ impl Lab {
                 }
             }
         }
+        let versions = self.world.versions();
+        if versions.len() > 1 {
+            found.push(format!("servers are left half upgraded: {versions:?}"));
+        }
         found.extend(self.world.complaints(&machines, &serving, &stopped));
         let kept = self.memory.secret_names();
         found.extend(

@@ -47,7 +47,7 @@ impl Provider for FakeProvider {
             addresses_free: Some(true),
             ports_taken: Vec::new(),
             missing: Vec::new(),
-            versions: vec!["7.0.15".to_owned()],
+            versions: vec![self.0.lock().newest().to_owned()],
             ..Capacity::default()
         })
     }
@@ -63,8 +63,13 @@ impl Provider for FakeProvider {
         let spec = self.machine_spec(request)?;
         let known = {
             let mut world = self.0.call("ensure_machine")?;
-            let fresh =
-                Box_ { spec, plan: request.plan.clone(), units: BTreeMap::new(), files: BTreeMap::new() };
+            let fresh = Box_ {
+                spec,
+                plan: request.plan.clone(),
+                version: world.newest().to_owned(),
+                units: BTreeMap::new(),
+                files: BTreeMap::new(),
+            };
             world.machines.entry(request.id.clone()).or_insert(fresh).clone()
         };
         Ok(Arc::new(FakeMachine { world: self.0.clone(), known }))
@@ -82,6 +87,17 @@ impl Provider for FakeProvider {
         let found = world.machines.get_mut(&spec.id);
         let found = found.ok_or_else(|| DriverError::Gone { what: format!("machine {}", spec.id) })?;
         found.plan = plan.clone();
+        Ok(())
+    }
+    async fn renew_machine(&self, spec: &MachineSpec, _: Option<&str>, _: &Progress) -> Result<()> {
+        let mut world = self.0.call("renew_machine")?;
+        if world.runs_on(&spec.id) {
+            return Err(DriverError::broken("a machine was about to be renewed under its server"));
+        }
+        let newest = world.newest().to_owned();
+        let found = world.machines.get_mut(&spec.id);
+        let found = found.ok_or_else(|| DriverError::Gone { what: format!("machine {}", spec.id) })?;
+        found.version = newest;
         Ok(())
     }
     async fn remove_machine(&self, spec: &MachineSpec) -> Result<()> {

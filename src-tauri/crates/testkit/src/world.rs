@@ -31,6 +31,8 @@ pub(crate) struct Server {
     pub(crate) slots: u32,
     /// The size it was started with.
     pub(crate) plan: Option<PlanId>,
+    /// The version that was installed on its machine when it was started.
+    pub(crate) version: String,
 }
 
 /// A fake machine.
@@ -38,6 +40,8 @@ pub(crate) struct Server {
 pub(crate) struct Box_ {
     pub(crate) spec: MachineSpec,
     pub(crate) plan: Plan,
+    /// What its servers start as.
+    pub(crate) version: String,
     pub(crate) units: BTreeMap<String, UnitSpec>,
     pub(crate) files: BTreeMap<String, Vec<u8>>,
 }
@@ -54,12 +58,17 @@ pub(crate) struct Inner {
     pub(crate) drained: BTreeSet<NodeId>,
     /// Servers that were stopped while they led others.
     pub(crate) beheaded: Vec<NodeId>,
+    /// The newest version that machines can be made or renewed with, where it is not [`VERSION`].
+    newest: Option<String>,
     /// The next look waits for this.
     held: Option<HeldLook>,
     calls: u64,
     fail: Option<(u64, Fault)>,
     log: Vec<String>,
 }
+
+/// What servers run until a test says otherwise.
+pub(crate) const VERSION: &str = "7.0.15";
 
 /// A look that has its passwords and has not asked yet. Clones are the same look.
 #[derive(Debug, Clone, Default)]
@@ -82,6 +91,10 @@ impl Inner {
         let files = self.machines.get(machine).into_iter().flat_map(|m| m.files.keys());
         let mut nodes = files.filter_map(|file| NodeId::parse(file).ok());
         nodes.any(|node| self.servers.get(&node).is_some_and(|s| s.running))
+    }
+    /// What a machine that is made or renewed now gets.
+    pub(crate) fn newest(&self) -> &str {
+        self.newest.as_deref().unwrap_or(VERSION)
     }
     /// The one that leads this server's group.
     pub(crate) fn leader(&self, shard: Option<u16>) -> Option<NodeId> {
@@ -171,6 +184,14 @@ impl World {
         (!one).then(|| {
             format!("{} is {}, its machine {machine:?}, its server {server:?}", node.name, node.plan)
         })
+    }
+    /// From now on this version can be had.
+    pub fn publish(&self, version: &str) {
+        self.lock().newest = Some(version.to_owned());
+    }
+    /// The versions that servers run.
+    pub fn versions(&self) -> BTreeSet<String> {
+        self.lock().servers.values().map(|s| s.version.clone()).collect()
     }
     /// How many machines there are.
     pub fn machine_count(&self) -> usize {

@@ -595,6 +595,13 @@ export interface components {
             /** @description Which. */
             cluster: string;
             /** @enum {string} */
+            kind: "upgrade-cluster";
+            /** @description The version (`8.0.6`) or a beginning of one (`8`); the newest of the same major version when left out. */
+            version?: string | null;
+        } | {
+            /** @description Which. */
+            cluster: string;
+            /** @enum {string} */
             kind: "resync-cluster";
         } | {
             /** @description Which. */
@@ -643,7 +650,7 @@ export interface components {
          * @description The kind of a change, without what it is about.
          * @enum {string}
          */
-        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "delete-cluster";
+        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "delete-cluster";
         /** @description A service's own client program, told where to go. */
         ClientCommand: {
             /** @description Its arguments, without a password: anybody can read them. */

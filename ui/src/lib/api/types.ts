@@ -240,6 +240,7 @@ export type Change =
 	| { kind: 'reboot-node'; node: string }
 	| { kind: 'remove-node'; node: string }
 	| { kind: 'resize-cluster'; cluster: string; plan: string }
+	| { kind: 'upgrade-cluster'; cluster: string; version?: string | null }
 	| { kind: 'resync-cluster'; cluster: string }
 	| { kind: 'set-protection'; cluster: string; enabled: boolean }
 	| { kind: 'set-auto-failover'; cluster: string; enabled: boolean }

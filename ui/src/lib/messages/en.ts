@@ -75,7 +75,7 @@ export const en = {
 		tabs: { overview: 'Overview', nodes: 'Nodes', metrics: 'Metrics', parameters: 'Parameters', activity: 'Activity', audit: 'Audit' },
 		tabsLabel: 'Parts of the cluster',
 		addNode: 'Add node',
-		resize: 'Change plan',
+		resize: 'Change plan', upgrade: 'Upgrade to a newer version',
 		addShard: 'Add shard',
 		removeShard: 'Remove shard',
 		delete: 'Delete cluster',
@@ -263,7 +263,7 @@ export const en = {
 	},
 	palette: {
 		title: 'Command palette', placeholder: 'Search screens, clusters and changes', none: 'Nothing found.', screens: 'Screens', clusters: 'Clusters', changes: 'Changes', hint: 'Type a name or an act, for example “promote”. A change shows what will happen before anything is done.',
-		addNode: (c: string) => `Add node to ${c}`, addShard: (c: string) => `Add shard to ${c}`, resize: (c: string) => `Resize ${c} (change its plan)`, resync: (c: string) => `Resync ${c}`, rotate: (c: string) => `Rotate credentials of ${c}`,
+		addNode: (c: string) => `Add node to ${c}`, addShard: (c: string) => `Add shard to ${c}`, resize: (c: string) => `Resize ${c} (change its plan)`, upgrade: (c: string) => `Upgrade ${c} to a newer version`, resync: (c: string) => `Resync ${c}`, rotate: (c: string) => `Rotate credentials of ${c}`,
 		protect: (c: string) => `Protect ${c} from deletion`, unprotect: (c: string) => `Switch off protection of ${c}`, failoverOn: (c: string) => `Switch on automatic failover of ${c}`,
 		failoverOff: (c: string) => `Switch off automatic failover of ${c}`, delete: (c: string) => `Delete ${c}`, promote: (n: string) => `Promote ${n}`, drain: (n: string) => `Drain ${n}`,
 		undrain: (n: string) => `Put ${n} back into service`, reboot: (n: string) => `Reboot ${n}`, removeNode: (n: string) => `Remove ${n}`, metrics: (c: string) => `Metrics of ${c}`, nodes: (c: string) => `Nodes of ${c}`

@@ -107,6 +107,16 @@ pub(crate) enum ClusterVerb {
         #[command(flatten)]
         confirming: Confirming,
     },
+    /// Let every node run a newer minor version, one after the other
+    Upgrade {
+        /// Name or id
+        name: String,
+        /// The version, or a beginning of one; the newest of the same major version when left out
+        #[arg(long, value_name = "VERSION")]
+        to: Option<String>,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
     /// Termination protection
     Protect {
         /// Name or id
@@ -199,6 +209,7 @@ impl ClusterVerb {
             Self::Delete { confirming, .. }
             | Self::Resync { confirming, .. }
             | Self::Resize { confirming, .. }
+            | Self::Upgrade { confirming, .. }
             | Self::Protect { confirming, .. }
             | Self::Failover { confirming, .. }
             | Self::Options { confirming, .. }

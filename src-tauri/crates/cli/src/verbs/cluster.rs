@@ -41,6 +41,9 @@ pub(super) async fn run(session: &Session, verb: ClusterVerb) -> Result<(), Fail
         ClusterVerb::Resize { name, plan, confirming } => {
             (json!({"kind": "resize-cluster", "cluster": name, "plan": plan}), confirming)
         }
+        ClusterVerb::Upgrade { name, to, confirming } => {
+            (json!({"kind": "upgrade-cluster", "cluster": name, "version": to}), confirming)
+        }
         ClusterVerb::Protect { name, to, confirming } => {
             (json!({"kind": "set-protection", "cluster": name, "enabled": to.is_on()}), confirming)
         }

@@ -18,10 +18,12 @@ mod remove;
 mod resize;
 mod resolve;
 mod resync;
+mod rolling;
 mod rotate;
 mod rules;
 mod shard;
 mod undrain;
+mod upgrade;
 
 pub use facts::{Busy, Capacity, Carrier, Facts, Figures, Instead, MissingSoftware, Subject};
 pub use parameters::chosen_parameters;
@@ -29,6 +31,7 @@ pub use promote::dead_primary_of;
 pub use resize::{plan_holds, resize_order};
 pub use resolve::{ResolvedCreate, resolve_create};
 pub use rules::{nodes_per_shard, promotion_candidate, replica_needed_for_writes, voters};
+pub use upgrade::{upgrade_order, upgrade_target};
 
 use crate::Change;
 use serde::{Deserialize, Serialize};
@@ -154,6 +157,7 @@ pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
         Change::AddShard { .. } => shard::add(&subject, facts),
         Change::RemoveShard { shard, .. } => shard::remove(&subject, *shard, facts),
         Change::ResizeCluster { plan, .. } => resize::preview(&subject, plan, facts),
+        Change::UpgradeCluster { version, .. } => upgrade::preview(&subject, version.as_deref(), facts),
         Change::ResyncCluster { .. } => resync::preview(&subject, facts),
         Change::SetProtection { enabled, .. } => protection::preview(&subject, *enabled),
         Change::SetAutoFailover { enabled, .. } => failover::preview(&subject, *enabled, facts),

@@ -2,32 +2,20 @@
 //! them over.
 
 use super::add_node::disk_for;
-use super::promote::write_gap_ms;
-use super::reboot::{RESTART_MS, restart_ms};
+use super::reboot::RESTART_MS;
 use super::resolve::unknown_plan;
-use super::rules::{
-    self, ailment, carries, entry, fresh, has_replicas, large_enough, leaders_well, others, quorum_without,
-    software, words, writes_would_stop,
-};
-use super::{Facts, Figures, Finding, Preview, Subject};
-use crate::{
-    Change, ClusterObserved, ClusterSpec, Health, NodeObserved, NodeSpec, Plan, PlanId, Role, Topology, plan,
-};
+use super::rules::{self, carries, entry, fresh, large_enough, leaders_well, software, words};
+use super::{Facts, Figures, Finding, Preview, Subject, rolling};
+use crate::{ClusterObserved, ClusterSpec, NodeObserved, NodeSpec, Plan, PlanId, Topology, plan};
 
 /// What an in-memory service may fill of a plan: its server takes no more (`maxmemory`), the rest is for copies and buffers.
 const MEMORY_PERCENT: u64 = 75;
+/// What is so of a node that is done.
+const DONE: &str = "has its new size";
 
 /// The data nodes that do not have this size yet, in the order in which they get it: whoever leads comes last.
 pub fn resize_order<'a>(spec: &'a ClusterSpec, seen: &ClusterObserved, to: &PlanId) -> Vec<&'a NodeSpec> {
-    let mut nodes: Vec<_> = spec.data_nodes().filter(|n| n.plan != *to).collect();
-    nodes.sort_by_key(|n| (leads(seen, n), n.ordinal));
-    nodes
-}
-
-/// It takes the writes alone, of the cluster or of a shard.
-fn leads(seen: &ClusterObserved, node: &NodeSpec) -> bool {
-    let role = seen.node(&node.id).and_then(|n| n.role);
-    matches!(role, Some(Role::Primary | Role::ShardPrimary))
+    rolling::in_order(spec.data_nodes().filter(|n| n.plan != *to), seen)
 }
 
 /// Why a node of this size cannot hold what this one holds; nothing when it can.
@@ -83,16 +71,16 @@ pub(super) fn preview(subject: &Subject<'_>, wanted: &PlanId, facts: &Facts<'_>)
     }
     let to = size(spec, wanted, facts, &mut preview);
     let Some(seen) = fresh(subject, facts, &mut preview) else { return preview };
-    let well = all_well(spec, seen, &mut preview) && leaders_well(spec, seen, &mut preview);
+    let well =
+        rolling::all_well(spec, seen, "resized", &mut preview) && leaders_well(spec, seen, &mut preview);
     let (Some(to), true) = (to, well) else { return preview };
     let order = resize_order(spec, seen, wanted);
     for node in &order {
         preview.block(plan_holds(spec, node, seen.node(&node.id), &to, &facts.figures));
-        if !(hands_over(spec, node) && spec.topology == Topology::Sharded) {
-            preview.block(quorum_without(spec, seen, node));
-        }
+        preview.block(rolling::quorum(spec, seen, node));
     }
-    warnings(spec, seen, &order, &to, &mut preview);
+    rolling::warnings(spec, seen, &order, DONE, &mut preview);
+    primary_restarts(spec, &to, &mut preview);
     effects(spec, seen, &order, &to, &mut preview);
     preview
 }
@@ -125,73 +113,14 @@ fn size(spec: &ClusterSpec, wanted: &PlanId, facts: &Facts<'_>, preview: &mut Pr
     Some(to)
 }
 
-/// Every node is in service and healthy: one at a time is gone, and all others must carry on meanwhile.
-fn all_well(spec: &ClusterSpec, seen: &ClusterObserved, preview: &mut Preview) -> bool {
-    let before = preview.blockers.len();
-    for node in &spec.nodes {
-        if node.drained {
-            preview.block(
-                Finding::new("drained", format!("{} was taken out of service and is stopped.", node.name))
-                    .way_out(
-                        format!("Put {} back into service", node.name),
-                        Change::UndrainNode { node: node.name.clone() },
-                    ),
-            );
-            continue;
-        }
-        let found = seen.node(&node.id);
-        if found.is_none_or(|n| n.health != Health::Healthy) {
-            let how = found.map_or_else(|| "in an unknown state".to_owned(), ailment);
-            preview.block(
-                Finding::new("node-unhealthy", format!("{} is {how}.", node.name))
-                    .hint("Nodes are resized one at a time, and the others must be well meanwhile."),
-            );
-        }
-    }
-    preview.blockers.len() == before
-}
-
-/// Somebody else can take its writes.
-fn hands_over(spec: &ClusterSpec, node: &NodeSpec) -> bool {
-    has_replicas(spec.topology) && others(spec, node).next().is_some()
-}
-
 /// The limits that a replica may not have less of become smaller.
 fn lowers_limits(spec: &ClusterSpec, to: &Plan) -> bool {
     let smaller = |old: Plan| old.memory_bytes > to.memory_bytes || old.cpus > to.cpus;
     spec.service.shares_limits() && spec.data_nodes().any(|n| plan(&n.plan).is_ok_and(smaller))
 }
 
-fn gone_ms(seen: &ClusterObserved, node: &NodeSpec) -> u64 {
-    restart_ms(seen.node(&node.id).and_then(|n| n.data_bytes).unwrap_or(0))
-}
-
-fn warnings(
-    spec: &ClusterSpec,
-    seen: &ClusterObserved,
-    order: &[&NodeSpec],
-    to: &Plan,
-    preview: &mut Preview,
-) {
-    let longest = order.iter().map(|n| gone_ms(seen, n)).max().unwrap_or(RESTART_MS);
-    let for_so_long = words::wait(longest);
-    if spec.topology == Topology::Single {
-        let text = format!("{} has only one node: reads and writes stop for about {for_so_long}.", spec.name);
-        preview.warn(Finding::new("single-node", text));
-        preview.expected_downtime_ms = longest;
-    }
-    let leaders: Vec<_> = order.iter().filter(|n| leads(seen, n)).collect();
-    if has_replicas(spec.topology) && leaders.iter().any(|n| hands_over(spec, n)) {
-        let gap = write_gap_ms(spec);
-        let each = if spec.shards > 0 { " of each shard" } else { "" };
-        let text = format!(
-            "Writes{each} wait about {} while they move to a node that has its new size; one that fails in between was \
-             not acknowledged.",
-            words::wait(gap)
-        );
-        preview.warn(Finding::new("write-gap", text));
-        preview.expected_downtime_ms = preview.expected_downtime_ms.max(gap);
-    }
+/// PostgreSQL's primary restarts first where limits become smaller.
+fn primary_restarts(spec: &ClusterSpec, to: &Plan, preview: &mut Preview) {
     if lowers_limits(spec, to) && spec.topology != Topology::Single {
         let text = format!(
             "Writes stop for about {} at first: a replica may not allow fewer connections than the node that takes the \
@@ -200,23 +129,6 @@ fn warnings(
         );
         preview.warn(Finding::new("primary-restarts", text));
         preview.expected_downtime_ms = preview.expected_downtime_ms.max(RESTART_MS);
-    }
-    for node in leaders.iter().filter(|n| spec.shards > 0 && !hands_over(spec, n)) {
-        let text = format!("{} has no replica: its part of the keys is away for {for_so_long}.", node.name);
-        preview.warn(Finding::new("shard-without-replica", text));
-        preview.expected_downtime_ms = preview.expected_downtime_ms.max(longest);
-    }
-    if let Some(what) = order.iter().find_map(|n| writes_would_stop(spec, seen, n)) {
-        let text = format!("{what} until it follows again, in about {for_so_long}.");
-        preview.warn(Finding::new("writes-would-stop", text));
-        preview.expected_downtime_ms = preview.expected_downtime_ms.max(longest);
-    }
-    let clients = order.iter().map(|n| seen.node(&n.id).and_then(|n| n.clients)).sum::<Option<u64>>();
-    if clients != Some(0) {
-        let many = clients.map_or_else(|| "An unknown number of".to_owned(), |n| n.to_string());
-        let text =
-            format!("{many} connections are closed, each when its node restarts, and must be opened again.");
-        preview.warn(Finding::new("connections-open", text));
     }
 }
 
@@ -238,24 +150,7 @@ fn effects(
             "The node that takes the writes restarts where it is first, with the limits of the new size.",
         );
     }
-    for node in order {
-        let (name, from) = (&node.name, &node.plan);
-        let back = words::wait(gone_ms(seen, node));
-        let first = if leads(seen, node) && hands_over(spec, node) {
-            format!("{name} hands the writes over to a node that has its new size, then")
-        } else if spec.topology == Topology::Single || leads(seen, node) {
-            format!("{name} keeps its place: it")
-        } else {
-            format!("{name} takes no new connections, then")
-        };
-        let when = if spec.topology == Topology::Single { "loaded its data" } else { "caught up" };
-        preview.effect(format!(
-            "{first} is stopped, goes from {from} to {}, and is back when it has {when}: about {back}.",
-            to.id
-        ));
-    }
-    if spec.data_nodes().count() > 1 {
-        preview.effect("The next node begins only when all nodes are healthy.");
-    }
+    let act = |node: &NodeSpec| format!("goes from {} to {}", node.plan, to.id);
+    rolling::turns(spec, seen, order, DONE, act, preview);
     preview.effect("If a step fails or you cancel, every node gets the size back that it had, the same way.");
 }

@@ -91,6 +91,7 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
                 state: NodeState::Running,
                 health: Health::Healthy,
                 role: Some(role),
+                version: (!slot.witness).then(|| "7.0.15".to_owned()),
                 shard: slot.shard,
                 link: follows.then_some(Link::Up),
                 follows: follows.then(|| NodeId::new(u128::from(primary_of(slot.shard).ordinal))),
@@ -317,6 +318,9 @@ pub(crate) fn remove_shard(shard: u16) -> Change {
 }
 pub(crate) fn resize(plan: &str) -> Change {
     Change::ResizeCluster { cluster: "demo".to_owned(), plan: PlanId::parse(plan).unwrap() }
+}
+pub(crate) fn upgrade(version: Option<&str>) -> Change {
+    Change::UpgradeCluster { cluster: "demo".to_owned(), version: version.map(str::to_owned) }
 }
 pub(crate) fn resync() -> Change {
     Change::ResyncCluster { cluster: "demo".to_owned() }

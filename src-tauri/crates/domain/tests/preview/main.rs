@@ -14,3 +14,4 @@ mod remove;
 mod resize;
 mod shared;
 mod state;
+mod upgrade;

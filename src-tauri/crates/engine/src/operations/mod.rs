@@ -11,10 +11,12 @@ pub(crate) mod remove_node;
 pub(crate) mod remove_shard;
 pub(crate) mod resize_cluster;
 pub(crate) mod resync_cluster;
+pub(crate) mod rolling;
 pub(crate) mod rotate_credentials;
 pub(crate) mod set_parameters;
 pub(crate) mod switches;
 pub(crate) mod undrain_node;
+pub(crate) mod upgrade_cluster;
 
 use crate::step::Step;
 use clusterdeck_domain::ClusterId;
@@ -35,6 +37,7 @@ pub(crate) enum Plan {
     RebootNode(reboot_node::Plan),
     RemoveNode(remove_node::Plan),
     ResizeCluster(resize_cluster::Plan),
+    UpgradeCluster(upgrade_cluster::Plan),
     ResyncCluster(resync_cluster::Plan),
     Switch(switches::Plan),
     SetParameters(set_parameters::Plan),
@@ -56,6 +59,7 @@ impl Plan {
             Self::RebootNode(plan) => reboot_node::steps(plan),
             Self::RemoveNode(plan) => remove_node::steps(plan),
             Self::ResizeCluster(plan) => resize_cluster::steps(plan),
+            Self::UpgradeCluster(plan) => upgrade_cluster::steps(plan),
             Self::ResyncCluster(plan) => resync_cluster::steps(plan),
             Self::Switch(plan) => switches::steps(plan),
             Self::SetParameters(plan) => set_parameters::steps(plan),

@@ -8,3 +8,4 @@ mod noticing;
 mod resizing;
 mod stories;
 mod three_ways;
+mod upgrading;

@@ -32,6 +32,10 @@ pub(crate) fn resize(plan: &str) -> Change {
     Change::ResizeCluster { cluster: "demo".to_owned(), plan }
 }
 
+pub(crate) fn upgrade() -> Change {
+    Change::UpgradeCluster { cluster: "demo".to_owned(), version: None }
+}
+
 fn node(name: &str) -> String {
     name.to_owned()
 }
@@ -69,6 +73,9 @@ pub(crate) fn all() -> Vec<Story> {
             resize("SMALL-1C-2G"),
         ),
         story("resize shards", shards(), resize("SMALL-1C-2G")),
+        story("upgrade a single node", vec![create(Topology::Single, 1, 0)], upgrade()),
+        story("upgrade three", three(), upgrade()),
+        story("upgrade shards", shards(), upgrade()),
         story("resync", three(), Change::ResyncCluster { cluster: cluster() }),
         story("protect", three(), Change::SetProtection { cluster: cluster(), enabled: true }),
         story("failover off", three(), Change::SetAutoFailover { cluster: cluster(), enabled: false }),
@@ -98,6 +105,9 @@ pub(crate) async fn set_the_stage(story: &Story) -> Lab {
         let operation =
             lab.run(change.clone()).await.unwrap_or_else(|e| panic!("{}: {change:?}: {e}", story.name));
         assert!(operation.error.is_none(), "{}: {change:?}: {:?}", story.name, operation.error);
+    }
+    if story.name.starts_with("upgrade") {
+        lab.world.publish("7.2.4");
     }
     assert_eq!(lab.complaints().await, Vec::<String>::new(), "{}: the stage must be in order", story.name);
     lab

@@ -208,6 +208,23 @@ impl ContainerMachine {
         Ok(())
     }
 
+    /// Takes its containers away and leaves its volume and its notes: it can be made again as it was. Units first, which live
+    /// in the network of the machine's own.
+    pub(super) async fn clear_away(&self) -> Result<()> {
+        self.shared.forget(&self.note.spec.id);
+        let units = async || {
+            let names = self.unit_names().await?;
+            futures::future::try_join_all(names.iter().map(|name| self.clear_unit(name))).await.map(drop)
+        };
+        units().await?;
+        if remove_container(&self.engine, &self.name()).await.is_ok() {
+            return Ok(());
+        }
+        // The watcher may have started a unit again in between, which holds the machine's network.
+        units().await?;
+        remove_container(&self.engine, &self.name()).await
+    }
+
     /// Takes containers, volume and notes away.
     pub(super) async fn unmake(&self) -> Result<()> {
         let names = self.unit_names().await?;

@@ -318,6 +318,36 @@ impl Provider for Container {
         save(&self.home, &note).await
     }
 
+    async fn renew_machine(
+        &self,
+        spec: &MachineSpec,
+        image: Option<&str>,
+        progress: &Progress,
+    ) -> Result<()> {
+        let gone = || DriverError::Gone { what: format!("the machine {}", spec.id) };
+        let shared = self.shared().await?.ok_or_else(gone)?;
+        let mut note = self.note(&shared, &spec.id).await?.ok_or_else(gone)?;
+        let engine = self.engines.get(&note.engine).await?;
+        let reference = image.ok_or_else(|| {
+            DriverError::rejected(
+                format!("no image is known for {}", note.request.name),
+                "name an image of your own in the settings",
+            )
+        })?;
+        // Fetched while the old one still stands.
+        let image = self.images.ensure(&engine, reference, progress).await?;
+        note.request.image = Some(reference.to_owned());
+        save(&self.home, &note).await?;
+        let machine = ContainerMachine { shared: shared.clone(), engine: engine.clone(), note, image };
+        let there = machine::standing(&engine, &shared.home_id, &spec.id).await?;
+        if there.is_some_and(|there| there.image != machine.image) {
+            machine.clear_away().await?;
+        }
+        // What is made is what is not there: also after a kill between the old one and the new one.
+        machine.make().await?;
+        machine.wake_units().await
+    }
+
     async fn remove_machine(&self, spec: &MachineSpec) -> Result<()> {
         let Some(shared) = self.shared().await? else { return Ok(()) };
         shared.forget(&spec.id);

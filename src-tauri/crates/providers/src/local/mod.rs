@@ -276,6 +276,10 @@ impl Provider for Local {
         .await
     }
 
+    async fn renew_machine(&self, _: &MachineSpec, _: Option<&str>, _: &Progress) -> Result<()> {
+        Ok(())
+    }
+
     async fn remove_machine(&self, spec: &MachineSpec) -> Result<()> {
         let root = config::machine_dir(&self.home, &spec.id);
         drop(self.making.write().await);

@@ -26,6 +26,7 @@ pub(crate) const NODE_LIMIT: Duration = Duration::from_secs(1);
 struct Says {
     place: Place,
     counters: Counters,
+    version: Option<String>,
     clients: Option<u64>,
     data_bytes: Option<u64>,
     /// The files of its own log with their sizes; only of one that takes writes.
@@ -100,7 +101,7 @@ async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Says> {
         .row(&format!(
             "SELECT (SELECT COUNT(*) FROM information_schema.PROCESSLIST \
              WHERE USER NOT IN ({}, 'system user', 'event_scheduler')), \
-             (SELECT SUM(FILE_SIZE) FROM information_schema.INNODB_SYS_TABLESPACES)",
+             (SELECT SUM(FILE_SIZE) FROM information_schema.INNODB_SYS_TABLESPACES), VERSION()",
             ours.join(", ")
         ))
         .await?;
@@ -112,7 +113,9 @@ async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Says> {
         Vec::new()
     };
     let (clients, data_bytes) = (number(&row, 0), number(&row, 1));
-    Ok(Says { place, counters, clients, data_bytes, log_files, member: value("wsrep_local_state") })
+    // `10.11.19-MariaDB-0+deb12u1-log`
+    let version = text(&row, 2).and_then(|v| v.split('-').next().map(str::to_owned));
+    Ok(Says { place, counters, version, clients, data_bytes, log_files, member: value("wsrep_local_state") })
 }
 
 /// Whether the endpoint leads to a node that takes writes: asked through it.
@@ -189,6 +192,7 @@ fn answering(
     seen: &mut NodeObserved,
 ) {
     let place = &says.place;
+    seen.version = says.version.clone();
     seen.data_bytes = says.data_bytes;
     seen.clients = says.clients;
     seen.metrics.clients = says.clients.map(|c| c as f64);

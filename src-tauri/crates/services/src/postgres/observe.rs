@@ -46,6 +46,7 @@ struct Stat {
     /// Replication slots that nobody reads from, and how much of the log the oldest of them keeps.
     unread_slots: Option<(u64, u64)>,
     open_transactions: Vec<OpenTransaction>,
+    version: Option<String>,
 }
 
 /// What Patroni says of its server.
@@ -157,7 +158,8 @@ async fn stat(session: &Session) -> Result<Stat> {
         .row(
             "SELECT sum(xact_commit + xact_rollback)::int8, sum(blks_hit)::int8, sum(blks_read)::int8, \
              (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename <> ALL ($1)), \
-             (SELECT sum(pg_database_size(oid))::int8 FROM pg_database WHERE datallowconn) \
+             (SELECT sum(pg_database_size(oid))::int8 FROM pg_database WHERE datallowconn), \
+             current_setting('server_version') \
              FROM pg_stat_database",
             &[&OUR_ROLES.as_slice()],
         )
@@ -200,6 +202,8 @@ async fn stat(session: &Session) -> Result<Stat> {
         lag_ms: measured(0),
         unread_slots: measured(1).zip(measured(2)),
         open_transactions: open_transactions.collect(),
+        // Debian adds what it is packaged as: `17.11 (Debian 17.11-1)`.
+        version: row.get::<_, String>(5).split(' ').next().map(str::to_owned),
     })
 }
 
@@ -256,6 +260,7 @@ fn node_observed(cx: &ClusterContext, found: &Found<'_>, leader: Option<&Found<'
 fn answering(found: &Found<'_>, says: &Says, leader: Option<&Found<'_>>, seen: &mut NodeObserved) {
     seen.offset_bytes = says.position;
     seen.data_bytes = found.stat.data_bytes;
+    seen.version = found.stat.version.clone();
     seen.clients = found.stat.clients;
     seen.metrics.clients = found.stat.clients.map(|c| c as f64);
     seen.open_transactions = found.stat.open_transactions.clone();

@@ -233,6 +233,9 @@ fn answering(
     seen: &mut NodeObserved,
 ) {
     let place = &answered.place;
+    // Valkey goes on telling the version of Redis that it is like, beside its own.
+    let version = ["valkey_version", "keydb_version", "redis_version"];
+    seen.version = version.iter().find_map(|name| answered.info.text(name)).map(str::to_owned);
     seen.offset_bytes = Some(place.offset);
     seen.data_bytes =
         answered.info.number("used_memory_dataset").or_else(|| answered.info.number("used_memory"));

@@ -13,6 +13,7 @@ test('every screen, cluster and change can be reached', () => {
 	expect(commands.filter((c) => c.group === 'screens')).toHaveLength(5);
 	expect(found(commands, 'promote demo').map((c) => c.change)).toContainEqual({ kind: 'promote-node', node: 'demo-2' });
 	expect(found(commands, 'resize shop')[0]?.change).toEqual({ kind: 'resize-cluster', cluster: 'shop', plan: 'SMALL-1C-1G' });
+	expect(found(commands, 'upgrade shop')[0]?.change).toEqual({ kind: 'upgrade-cluster', cluster: 'shop' });
 	expect(found(commands, 'delete shop')[0]?.change).toEqual({ kind: 'delete-cluster', cluster: 'shop' });
 });
 

@@ -34,6 +34,7 @@ export function commandsOf(clusters: Cluster[]): Command[] {
 		if (c.topology !== 'single') add(m.palette.addNode(c.name), { kind: 'add-node', cluster: c.name, count: 1 });
 		if (c.topology === 'sharded') add(m.palette.addShard(c.name), { kind: 'add-shard', cluster: c.name });
 		add(m.palette.resize(c.name), { kind: 'resize-cluster', cluster: c.name, plan: c.plan });
+		add(m.palette.upgrade(c.name), { kind: 'upgrade-cluster', cluster: c.name });
 		if (c.topology !== 'single') add(m.palette.resync(c.name), { kind: 'resync-cluster', cluster: c.name });
 		add(m.palette.rotate(c.name), { kind: 'rotate-credentials', cluster: c.name });
 		add(c.protected ? m.palette.unprotect(c.name) : m.palette.protect(c.name), { kind: 'set-protection', cluster: c.name, enabled: !c.protected });

@@ -265,6 +265,27 @@ impl ContainerMachine {
         self.remove_unit_container(name).await
     }
 
+    /// Ends a unit and takes its container away; whether it is meant to run stays noted.
+    pub(super) async fn clear_unit(&self, name: &str) -> Result<()> {
+        let _one = self.shared.lock(&self.container(name)).await;
+        if let Some(note) = self.load(name).await? {
+            self.end(&note.spec).await?;
+        }
+        self.remove_unit_container(name).await
+    }
+
+    /// Starts the units that are meant to run and have no container any more, in the image that the machine has now.
+    pub(super) async fn wake_units(&self) -> Result<()> {
+        for name in self.unit_names().await? {
+            let _one = self.shared.lock(&self.container(&name)).await;
+            let (note, seen) = (self.load(&name).await?, self.see(&name).await?);
+            if let Some(note) = note.filter(|note| note.intent == Intent::Run && !seen.there) {
+                self.launch(&UnitNote::fresh(&note.spec, now_ms()), &seen).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn remove_unit_container(&self, name: &str) -> Result<()> {
         remove_container(&self.engine, &self.container(name)).await
     }

@@ -22,6 +22,7 @@ use tokio::time::timeout;
 struct Says {
     place: Place,
     counters: Counters,
+    version: Option<String>,
     clients: Option<u64>,
     data_bytes: Option<u64>,
     /// Bytes of its binary logs; only of one that takes writes.
@@ -95,7 +96,7 @@ async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Says> {
         .row(&format!(
             "SELECT (SELECT COUNT(*) FROM performance_schema.threads WHERE TYPE = 'FOREGROUND' AND PROCESSLIST_HOST \
              IS NOT NULL AND PROCESSLIST_USER NOT IN ({}, 'system user', 'event_scheduler')), \
-             (SELECT SUM(FILE_SIZE) FROM information_schema.INNODB_TABLESPACES)",
+             (SELECT SUM(FILE_SIZE) FROM information_schema.INNODB_TABLESPACES), VERSION()",
             ours.join(", ")
         ))
         .await?;
@@ -105,7 +106,8 @@ async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Says> {
     } else {
         None
     };
-    Ok(Says { place, counters, clients: number(&row, 0), data_bytes: number(&row, 1), log_bytes })
+    let version = text(&row, 2).and_then(|v| v.split('-').next().map(str::to_owned));
+    Ok(Says { place, counters, version, clients: number(&row, 0), data_bytes: number(&row, 1), log_bytes })
 }
 
 fn node_observed(cx: &ClusterContext, found: &Found<'_>, all: &[Found<'_>]) -> NodeObserved {
@@ -128,6 +130,7 @@ fn node_observed(cx: &ClusterContext, found: &Found<'_>, all: &[Found<'_>]) -> N
 #[allow(clippy::cast_precision_loss)]
 fn answering(cx: &ClusterContext, says: &Says, all: &[Found<'_>], seen: &mut NodeObserved) {
     let place = &says.place;
+    seen.version = says.version.clone();
     seen.data_bytes = says.data_bytes;
     seen.clients = says.clients;
     seen.metrics.clients = says.clients.map(|c| c as f64);
