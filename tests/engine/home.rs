@@ -43,6 +43,10 @@ impl Home {
     pub(crate) async fn in_containers_with_newer() -> Option<Self> {
         Some(Self::inside(Ground::enter_with_newer()?).await)
     }
+    /// The same, with an image of an older line of Valkey beside the newer one.
+    pub(crate) async fn in_containers_with_older() -> Option<Self> {
+        Some(Self::inside(Ground::enter_with_older()?).await)
+    }
     /// The same with Oracle's MySQL.
     pub(crate) async fn in_containers_with_mysql() -> Option<Self> {
         Some(Self::inside(Ground::enter_with_mysql()?).await)

@@ -103,3 +103,44 @@ async fn killed_again_and_again_in_the_middle_an_upgrade_goes_on_and_loses_nothi
     home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
     assert_eq!(home.left_behind().await, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_valkey_cluster_goes_from_one_line_of_its_major_version_to_the_next() {
+    let Some(home) = Home::in_containers_with_older().await else { return };
+    let mut change = home.wish(ServiceKind::Valkey, Topology::PrimaryReplica, 3, 0);
+    if let Change::CreateCluster(wish) = &mut change {
+        wish.version = Some("8.0".to_owned());
+    }
+    home.done(change).await;
+    home.until_healthy().await;
+    let old = home.cluster().await.spec.version;
+    assert!(old.starts_with("8.0"), "{old}");
+
+    // An image whose programs are not what it is named for stops nobody.
+    let settings = home.engine.settings().await;
+    let mut wrong = settings.clone();
+    wrong.images.own.insert("valkey:8.1".to_owned(), "docker.io/valkey/valkey:8.0".to_owned());
+    home.engine.set_settings(wrong).await.unwrap();
+    let refused = home.engine.preview(upgrade()).await.unwrap().preview;
+    assert!(!refused.blockers.is_empty(), "{refused:#?}");
+    home.engine.set_settings(settings).await.unwrap();
+
+    let writer = Writer::start(home.url().await, false);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let done = home.done(upgrade()).await;
+    let written = writer.stop();
+    tell(&done);
+    println!(
+        "valkey: {old} to {:?}: measured gap {:?} ms, the client saw {:?} and {} errors in {} writes",
+        versions(&home).await,
+        done.outcome.write_gap_ms,
+        written.longest_gap,
+        written.errors,
+        written.acknowledged.len()
+    );
+    assert_eq!(missing(&home.url().await, &written), Vec::<u64>::new(), "nothing is lost");
+    home.until_healthy().await;
+    assert!(versions(&home).await.iter().all(|v| v.starts_with("8.1")), "{:?}", versions(&home).await);
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
+}

@@ -138,6 +138,16 @@ pub trait Provider: Send + Sync {
     /// Gives a machine this size; nothing happens when it has it. Its server has been stopped: a unit gets the new limits
     /// when it is started the next time. A [`Machine`] from before goes on with the size it had: ask for it again.
     async fn resize_machine(&self, spec: &MachineSpec, plan: &Plan) -> Result<()>;
+    /// Makes sure that this version of the first of `programs` can be had for a machine, and that all of them are there, so
+    /// that no server is stopped for one that cannot. An image is fetched, and its programs asked for their version.
+    async fn ready_version(
+        &self,
+        spec: &MachineSpec,
+        image: Option<&str>,
+        programs: &[(&str, &str)],
+        version: &str,
+        progress: &Progress,
+    ) -> Result<()>;
     /// Lets everything on a machine run from this image from now on, with the same files, address, name and size; nothing
     /// happens when it does. Its server has been stopped; whatever else runs on it comes back by itself. A kill in between
     /// leaves a machine that is `Gone` until this is asked again. Where machines are not made of images, the programs that

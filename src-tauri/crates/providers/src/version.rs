@@ -1,7 +1,7 @@
 //! Versions as programs tell them, and extensions.
 
-use clusterdeck_domain::Carrier;
-use clusterdeck_driver::{Carried, Extension};
+use clusterdeck_domain::{Carrier, belongs};
+use clusterdeck_driver::{Carried, DriverError, Extension, Result, Software};
 use std::cmp::Reverse;
 
 /// What a program is asked with. HAProxy knows only the short form, and takes the long one for a wrong option.
@@ -27,6 +27,26 @@ pub(crate) fn newest_first(mut versions: Vec<String>) -> Vec<String> {
     versions.sort_by_key(|version| Reverse(numbers(version)));
     versions.dedup();
     versions
+}
+
+/// Whether all of these programs were found, and the first of them in this version or one that begins with it.
+pub(crate) fn ready(
+    place: &str,
+    programs: &[(&str, &str)],
+    held: &[Vec<Software>],
+    version: &str,
+) -> Result<()> {
+    let hint = "nothing was stopped for it: put it right, then ask again";
+    for ((program, _), found) in programs.iter().zip(held) {
+        if found.is_empty() {
+            return Err(DriverError::rejected(format!("{place} does not hold {program}"), hint));
+        }
+    }
+    let found: Vec<&str> = held.first().into_iter().flatten().map(|s| s.version.as_str()).collect();
+    if found.iter().any(|has| belongs(has, version)) {
+        return Ok(());
+    }
+    Err(DriverError::rejected(format!("{place} holds {}, not {version}", found.join(", ")), hint))
 }
 
 /// Which server each version of an extension is loaded into: of several that carry the same one, the newest.

@@ -25,6 +25,8 @@ const BUILDS_WITHIN: Duration = Duration::from_secs(1200);
 struct Rootfs {
     name: &'static str,
     suite: &'static str,
+    /// A line for apt, beside that of the suite.
+    also: Option<&'static str>,
     packages: &'static str,
     images: &'static [&'static str],
 }
@@ -33,6 +35,7 @@ struct Rootfs {
 const MEMORY: Rootfs = Rootfs {
     name: "memory",
     suite: "trixie",
+    also: None,
     packages: "redis-server,valkey-server,haproxy",
     images: &["docker.io/library/redis:8.0", "docker.io/valkey/valkey:8.1", "docker.io/library/haproxy:3.0"],
 };
@@ -40,6 +43,7 @@ const MEMORY: Rootfs = Rootfs {
 const RELATIONAL: Rootfs = Rootfs {
     name: "relational",
     suite: "trixie",
+    also: None,
     packages: "postgresql-17,postgresql-17-timescaledb,patroni,etcd-server,python3-psycopg2,python3-etcd,procps",
     images: &[POSTGRES],
 };
@@ -49,12 +53,21 @@ pub const POSTGRES: &str = "clusterdeck.test/postgres-patroni:17";
 const ORACLE: Rootfs = Rootfs {
     name: "mysql",
     suite: "sid",
+    also: None,
     packages: "mysql-server,mysql-client,perl,procps",
     images: &["docker.io/library/mysql:9.7"],
 };
 /// A newer minor version of the Redis in [`MEMORY`], from the suite that moves every day.
 const NEWER: Rootfs =
-    Rootfs { name: "newer", suite: "sid", packages: "redis-server", images: &[NEWER_REDIS] };
+    Rootfs { name: "newer", suite: "sid", also: None, packages: "redis-server", images: &[NEWER_REDIS] };
+/// An older Valkey than the one in [`MEMORY`], of the same major version and another line.
+const OLDER: Rootfs = Rootfs {
+    name: "older",
+    suite: "bookworm",
+    also: Some("deb http://deb.debian.org/debian bookworm-backports main"),
+    packages: "valkey-server",
+    images: &["docker.io/valkey/valkey:8.0"],
+};
 /// Redis of a newer minor version than `redis:8.0`; there only after [`Ground::enter_with_newer`].
 pub const NEWER_REDIS: &str = "clusterdeck.test/redis-newer:8";
 /// Where [`Ground::registry`] listens, in the network of its test.
@@ -126,6 +139,15 @@ impl Ground {
     #[must_use]
     pub fn enter_with_newer() -> Option<Self> {
         Self::enter_with(&[MEMORY, NEWER])
+    }
+
+    /// The same with Valkey 8.0 beside 8.1, which takes about a minute to build, once.
+    ///
+    /// # Panics
+    /// As [`Ground::enter`].
+    #[must_use]
+    pub fn enter_with_older() -> Option<Self> {
+        Self::enter_with(&[MEMORY, OLDER])
     }
 
     fn enter_with(roots: &[Rootfs]) -> Option<Self> {
@@ -348,7 +370,7 @@ fn ensure_images(store: &Path, roots: &[Rootfs]) {
         // The lists of a suite that moves every day are older than their own word allows, where the mirror is a copy of a day.
         // Signatures are looked at all the same.
         build.arg("--aptopt=Acquire::Check-Valid-Until \"false\"");
-        run(build.arg(root.suite).arg(&tar).arg(MIRROR));
+        run(build.arg(root.suite).arg(&tar).arg(MIRROR).args(root.also));
         let podman = |args: &[&str]| run(Command::new("podman").envs(variables(&own)).args(args));
         let (first, rest) = root.images.split_first().expect("an image");
         podman(&["import", "--quiet", &tar.to_string_lossy(), first]);
@@ -392,7 +414,7 @@ impl Drop for Ground {
 mod tests {
     use super::*;
 
-    const ALL: &[Rootfs] = &[MEMORY, RELATIONAL, ORACLE, NEWER];
+    const ALL: &[Rootfs] = &[MEMORY, RELATIONAL, ORACLE, NEWER, OLDER];
 
     /// `cargo xtask test` runs this before all others, so that no test's own limit holds the minutes it takes.
     #[test]

@@ -89,6 +89,20 @@ impl Provider for FakeProvider {
         found.plan = plan.clone();
         Ok(())
     }
+    async fn ready_version(
+        &self,
+        _: &MachineSpec,
+        _: Option<&str>,
+        _: &[(&str, &str)],
+        version: &str,
+        _: &Progress,
+    ) -> Result<()> {
+        let world = self.0.call("ready_version")?;
+        if world.newest() == version {
+            return Ok(());
+        }
+        Err(DriverError::rejected(format!("{version} cannot be had"), "publish it"))
+    }
     async fn renew_machine(&self, spec: &MachineSpec, _: Option<&str>, _: &Progress) -> Result<()> {
         let mut world = self.0.call("renew_machine")?;
         if world.runs_on(&spec.id) {

@@ -3,7 +3,7 @@
 
 use crate::{
     facade::Result,
-    operations::{rolling, set_parameters},
+    operations::{reboot_node::can_start_again, rolling, set_parameters},
     step::{Step, StepContext, step},
 };
 use clusterdeck_domain::{self as domain, NodeId, NodeState, plan_holds};
@@ -84,6 +84,7 @@ async fn resize(cx: StepContext, node: NodeId, to: domain::Plan) -> Result<()> {
 
 /// It may be stopped at all, and what it holds fits.
 async fn may_be_stopped(cx: &StepContext, node: &NodeId, to: &domain::Plan) -> Result<()> {
+    can_start_again(cx, node).await?;
     let seen = rolling::may_be_stopped(cx, node).await?;
     let spec = cx.spec()?;
     let meant = spec.node(node).ok_or_else(|| DriverError::Gone { what: format!("node {node}") })?;

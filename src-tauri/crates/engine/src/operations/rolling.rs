@@ -8,7 +8,7 @@ use crate::{
         create_cluster::expect_healthy,
         drain_node::{enter_service, leave_service, wait_for_connections},
         promote_node::{hand_over, stand_aside},
-        reboot_node::{can_start_again, leads_again},
+        reboot_node::leads_again,
         set_parameters,
         undrain_node::catch_up,
     },
@@ -75,9 +75,8 @@ async fn hand_over_if_it_leads(cx: &StepContext, node: &NodeId) -> Result<()> {
     hand_over(cx.clone(), target).await
 }
 
-/// Its software is there to start it again, all others are well, and it leads nobody.
+/// All others are well, and it leads nobody. That it can be started again is for whoever asks to see.
 pub(crate) async fn may_be_stopped(cx: &StepContext, node: &NodeId) -> Result<ClusterObserved> {
-    can_start_again(cx, node).await?;
     hand_over_if_it_leads(cx, node).await?;
     let seen = crate::watch::look(&cx.shared, &cx.cluster).await?;
     let spec = cx.spec()?;

@@ -3,11 +3,13 @@
 //! and taking it up again, or asking for it anew, goes on from there.
 
 use crate::{
+    error::EngineError,
     facade::Result,
+    inventory,
     operations::rolling,
     step::{Step, StepContext, step},
 };
-use clusterdeck_domain::{NodeId, belongs};
+use clusterdeck_domain::{NodeId, NodeSpec, belongs};
 use clusterdeck_driver::DriverError;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -31,8 +33,13 @@ pub(crate) struct Node {
 
 pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     let (to, from) = (plan.to.clone(), plan.from.clone());
+    let (version, image) = (plan.to.clone(), plan.image.clone());
     // Before the first node: from then on whatever is started or added takes the new version, and none goes back.
     let mut steps = vec![
+        step("fetch", format!("See that {} can be had", plan.to), move |cx| {
+            fetch(cx, version.clone(), image.clone())
+        })
+        .within(Duration::from_secs(180)),
         step("note", "Note the new version of the cluster", move |cx| note(cx, to.clone()))
             .undo(move |cx| note(cx, from.clone())),
     ];
@@ -53,6 +60,20 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     steps
 }
 
+/// What takes long or cannot be had shows before any server is stopped.
+async fn fetch(cx: StepContext, to: String, image: Option<String>) -> Result<()> {
+    for node in cx.spec()?.data_nodes() {
+        ready(&cx, node, &to, image.as_deref()).await?;
+    }
+    Ok(())
+}
+
+async fn ready(cx: &StepContext, node: &NodeSpec, to: &str, image: Option<&str>) -> Result<()> {
+    let needs = inventory::server(&cx.shared, cx.spec()?.service)?;
+    let provider = cx.provider()?;
+    Ok(provider.ready_version(&node.machine, image, needs.of(to), to, &cx.progress()).await?)
+}
+
 async fn note(cx: StepContext, version: String) -> Result<()> {
     cx.update_spec(|spec| spec.version.clone_from(&version)).await.map(drop)
 }
@@ -66,12 +87,29 @@ async fn upgrade(cx: StepContext, node: NodeId, to: String, image: Option<String
     if !done {
         // A kill may have come after the old machine was cleared away and before the new one was there.
         if context.machine(meant).is_ok() {
+            // Not whether what its machine holds now could start: that is what it leaves behind.
+            ready(&cx, meant, &to, image.as_deref()).await?;
             rolling::may_be_stopped(&cx, &node).await?;
             cx.driver()?.stop_node(&context, meant).await?;
         }
         cx.provider()?.renew_machine(&meant.machine, image.as_deref(), &cx.progress()).await?;
     }
-    rolling::start(&cx, &node).await
+    rolling::start(&cx, &node).await.map_err(|error| not_back(error, &meant.name, &to))
+}
+
+/// An old server is not tried on files that a newer one may have written to: what began to run is there to stay.
+fn not_back(error: EngineError, name: &str, to: &str) -> EngineError {
+    match error {
+        EngineError::Driver(DriverError::Rejected { what, hint }) => DriverError::rejected(
+            format!("{name} did not start with {to}: {what}"),
+            format!(
+                "{hint}. Its files may be written by {to} already, so the old version is not started on them; the other \
+                 nodes go on serving. Put it right, then retry this operation"
+            ),
+        )
+        .into(),
+        other => other,
+    }
 }
 
 /// The server itself says that it runs the new version, before the next one is touched.

@@ -318,6 +318,25 @@ impl Provider for Container {
         save(&self.home, &note).await
     }
 
+    async fn ready_version(
+        &self,
+        spec: &MachineSpec,
+        image: Option<&str>,
+        programs: &[(&str, &str)],
+        version: &str,
+        progress: &Progress,
+    ) -> Result<()> {
+        let gone = || DriverError::Gone { what: format!("the machine {}", spec.id) };
+        let shared = self.shared().await?.ok_or_else(gone)?;
+        let note = self.note(&shared, &spec.id).await?.ok_or_else(gone)?;
+        let engine = self.engines.get(&note.engine).await?;
+        let reference = image.ok_or_else(|| no_image(&note))?;
+        let id = self.images.ensure(&engine, reference, progress).await?;
+        let names: Vec<&str> = programs.iter().map(|(program, _)| *program).collect();
+        let held = self.images.software(&engine, &shared.home_id, &id, &names).await?;
+        crate::version::ready(&format!("the image {reference}"), programs, &held, version)
+    }
+
     async fn renew_machine(
         &self,
         spec: &MachineSpec,
@@ -328,12 +347,7 @@ impl Provider for Container {
         let shared = self.shared().await?.ok_or_else(gone)?;
         let mut note = self.note(&shared, &spec.id).await?.ok_or_else(gone)?;
         let engine = self.engines.get(&note.engine).await?;
-        let reference = image.ok_or_else(|| {
-            DriverError::rejected(
-                format!("no image is known for {}", note.request.name),
-                "name an image of your own in the settings",
-            )
-        })?;
+        let reference = image.ok_or_else(|| no_image(&note))?;
         // Fetched while the old one still stands.
         let image = self.images.ensure(&engine, reference, progress).await?;
         note.request.image = Some(reference.to_owned());
@@ -345,6 +359,8 @@ impl Provider for Container {
         }
         // What is made is what is not there: also after a kill between the old one and the new one.
         machine.make().await?;
+        // Whoever looked at the old one a moment ago may have remembered its image since.
+        machine.shared.remember_alive(&spec.id, machine.image.clone());
         machine.wake_units().await
     }
 
@@ -375,6 +391,13 @@ impl Provider for Container {
         }
         Ok(ids.into_iter().collect())
     }
+}
+
+fn no_image(note: &MachineNote) -> DriverError {
+    DriverError::rejected(
+        format!("no image is known for {}", note.request.name),
+        "name an image of your own in the settings",
+    )
 }
 
 fn no_engine() -> MissingSoftware {

@@ -276,6 +276,21 @@ impl Provider for Local {
         .await
     }
 
+    async fn ready_version(
+        &self,
+        _: &MachineSpec,
+        _: Option<&str>,
+        programs: &[(&str, &str)],
+        version: &str,
+        _: &Progress,
+    ) -> Result<()> {
+        let mut held = Vec::with_capacity(programs.len());
+        for (program, _) in programs {
+            held.push(self.software.find(program).await);
+        }
+        version::ready("this computer", programs, &held, version)
+    }
+
     async fn renew_machine(&self, _: &MachineSpec, _: Option<&str>, _: &Progress) -> Result<()> {
         Ok(())
     }

@@ -113,6 +113,18 @@ pub(crate) async fn software(spec: &ClusterSpec, machine: &dyn Machine) -> Resul
     Err(DriverError::rejected(what, format!("install {} {}, then try again", flavour.name, spec.version)))
 }
 
+/// The program of a Sentinel, which has no data: any version of the major one will do, as in the middle of an upgrade.
+pub(crate) async fn voter(spec: &ClusterSpec, machine: &dyn Machine) -> Result<Software> {
+    let flavour = Flavour::of(spec.service);
+    let found = machine.software(flavour.server()).await?;
+    let major = |version: &str| version.split('.').next().map(str::to_owned);
+    let near = || found.iter().find(|s| major(&s.version) == major(&spec.version));
+    match fitting(&found, &spec.version).or_else(near) {
+        Some(fits) => Ok(fits.clone()),
+        None => software(spec, machine).await,
+    }
+}
+
 /// Which of the installed versions (newest first) stands for the wanted one.
 fn fitting<'a>(found: &'a [Software], wanted: &str) -> Option<&'a Software> {
     let line = |version: &str| version.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();

@@ -288,7 +288,7 @@ fn tolerate_a_missing_minority(done: Result<()>) -> Result<()> {
 
 async fn start(cx: &ClusterContext, node: &NodeSpec, primary: (IpAddr, u16), epoch: u64) -> Result<()> {
     let machine = cx.machine(node)?;
-    let software = flavour::software(&cx.spec, machine.as_ref()).await?;
+    let software = flavour::voter(&cx.spec, machine.as_ref()).await?;
     let seed = seed(cx, node)?;
     machine.create_dir(FOLDER).await?;
     let text = conf(&seed, cx.spec.name.as_str(), primary, epoch);
