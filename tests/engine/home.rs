@@ -110,7 +110,10 @@ impl Home {
     pub(crate) async fn done(&self, change: Change) -> Operation {
         let before = self.subject().await;
         let operation = self.run(change.clone()).await;
-        assert_eq!(operation.state, OperationState::Succeeded, "{change:?}: {:#?}", operation);
+        // The step that failed comes first: a long report is cut where it is read.
+        let failed = operation.steps.iter().find(|s| s.error.is_some());
+        let failed = failed.map(|s| format!("{}: {:?}", s.name, s.error));
+        assert_eq!(operation.state, OperationState::Succeeded, "{failed:?}\n{change:?}: {:#?}", operation);
         let subject = if before.is_some() { before } else { self.subject().await };
         if let Some(subject) = subject {
             self.proofs.lock().unwrap().note(&subject, operation.kind.id(), Seen::Ran);

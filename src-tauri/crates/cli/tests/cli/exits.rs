@@ -16,7 +16,11 @@ fn every_end_has_its_status_and_with_json_its_problem_on_standard_output() {
         (&["operation", "show", "nonsense"], 4, "not-found"),
         (&["provider", "check", "mars"], 4, "not-found"),
         (&["--connection", "mars", "cluster", "list"], 4, "not-found"),
-        (&["cluster", "create", "x", "--service", "redis"], 6, "confirmation-missing"),
+        (
+            &["cluster", "create", "x", "--service", "redis", "--plan", "NANO-1C-256M"],
+            6,
+            "confirmation-missing",
+        ),
     ] {
         let ended = home.run(&[&["--json"], words].concat()).status(status);
         assert_eq!(ended.json()["code"], code, "{words:?}");
