@@ -64,6 +64,7 @@ pub(crate) struct Inner {
     held: Option<HeldLook>,
     calls: u64,
     fail: Option<(u64, Fault)>,
+    refused: Option<String>,
     log: Vec<String>,
 }
 
@@ -116,6 +117,9 @@ impl World {
         inner.calls += 1;
         let number = inner.calls;
         inner.log.push(what.to_owned());
+        if inner.refused.as_deref() == Some(what) {
+            return Err(DriverError::rejected(format!("{what} is refused"), "It is a test."));
+        }
         match inner.fail {
             Some((at, Fault::Rejected)) if at == number => {
                 Err(DriverError::rejected(format!("{what} was made to fail"), "It is a test."))
@@ -138,9 +142,14 @@ impl World {
     pub fn fail_at(&self, call: u64, fault: Fault) {
         self.lock().fail = Some((call, fault));
     }
+    /// Every changing call of this name is refused.
+    pub fn refuse(&self, what: &str) {
+        self.lock().refused = Some(what.to_owned());
+    }
     /// Nothing fails any more.
     pub fn heal(&self) {
-        self.lock().fail = None;
+        let mut inner = self.lock();
+        (inner.fail, inner.refused) = (None, None);
     }
     /// Holds the next look at a cluster where the world is slow.
     pub fn hold_next_look(&self) -> HeldLook {

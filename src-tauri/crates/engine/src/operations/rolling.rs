@@ -3,6 +3,7 @@
 //! leads hand over first.
 
 use crate::{
+    error::EngineError,
     facade::Result,
     operations::{
         create_cluster::expect_healthy,
@@ -20,13 +21,18 @@ use clusterdeck_domain::{
 use clusterdeck_driver::{DriverError, StartAs};
 use std::time::Duration;
 
+/// How often a refused hand-over is asked for, and the pause between. A refusal names a moment as often as a fault: a
+/// replica that is connecting anew, a busy one that missed the second in which writes are held back.
+const HAND_OVERS: u32 = 4;
+const BETWEEN_HAND_OVERS: Duration = Duration::from_secs(2);
+
 /// The steps around `act`, which changes one node. Named by its place: the same step of another cluster has the same name.
 pub(crate) fn around(place: usize, id: &NodeId, name: &str, act: Step) -> [Step; 3] {
     let [out, back, join] = std::array::from_fn(|_| id.clone());
     let title = format!("Send nothing new to {name}, which leads nobody");
     let make_way = step(format!("make-way-{place}"), title, move |cx| make_way(cx, out.clone()))
         .within(Duration::from_secs(60))
-        .undo(move |cx| enter_service(cx, back.clone()));
+        .undo(move |cx| way_back(cx, back.clone()));
     let title = format!("Let {name} catch up and send traffic to it");
     let come_back = step(format!("return-{place}"), title, move |cx| come_back(cx, join.clone()))
         .within(Duration::from_secs(300));
@@ -54,9 +60,32 @@ pub(crate) async fn make_way(cx: StepContext, node: NodeId) -> Result<()> {
     wait_for_connections(cx, node).await
 }
 
+/// It serves again, and the voters watch whoever leads: a cut may have come between standing aside and handing over.
+async fn way_back(cx: StepContext, node: NodeId) -> Result<()> {
+    enter_service(cx.clone(), node).await?;
+    if cx.spec()?.topology == Topology::PrimaryReplica {
+        cx.arm_failover().await?;
+    }
+    Ok(())
+}
+
+/// Asks again where the driver refuses: nothing has changed then.
+async fn hand_over_if_it_leads(cx: &StepContext, node: &NodeId) -> Result<()> {
+    for _ in 1..HAND_OVERS {
+        match try_to_hand_over(cx, node).await {
+            Err(EngineError::Driver(DriverError::Rejected { what, .. })) => {
+                cx.progress().note(&format!("Waiting to hand over: {what}"));
+                tokio::time::sleep(BETWEEN_HAND_OVERS).await;
+            }
+            other => return other,
+        }
+    }
+    try_to_hand_over(cx, node).await
+}
+
 /// Looks who leads now; a node that is done is asked to take over before others: one whose size or version is
 /// no longer that of the node that leads.
-async fn hand_over_if_it_leads(cx: &StepContext, node: &NodeId) -> Result<()> {
+async fn try_to_hand_over(cx: &StepContext, node: &NodeId) -> Result<()> {
     let seen = crate::watch::look(&cx.shared, &cx.cluster).await?;
     let spec = cx.spec()?;
     let Some(meant) = spec.node(node).filter(|n| leads(&seen, n) && has_others(&spec, n)) else {
@@ -72,7 +101,12 @@ async fn hand_over_if_it_leads(cx: &StepContext, node: &NodeId) -> Result<()> {
     if spec.topology == Topology::PrimaryReplica {
         stand_aside(cx.clone()).await?;
     }
-    hand_over(cx.clone(), target).await
+    let handed = hand_over(cx.clone(), target).await;
+    if handed.is_err() && spec.topology == Topology::PrimaryReplica {
+        // It may not be tried again, and voters that stand aside would not see the primary die.
+        cx.arm_failover().await?;
+    }
+    handed
 }
 
 /// All others are well, and it leads nobody. That it can be started again is for whoever asks to see.

@@ -86,3 +86,21 @@ async fn a_failover_at_any_moment_changes_who_comes_last_and_nothing_else() {
         assert_eq!(lab.world.beheaded(), Vec::<NodeId>::new(), "after entry {entry}");
     }
 }
+
+#[tokio::test]
+async fn a_refused_hand_over_is_asked_for_again_and_never_leaves_voters_that_do_not_watch() {
+    let lab = set_the_stage(&three()).await;
+    lab.world.refuse("hand_over");
+    let refused = lab.run(upgrade()).await.unwrap();
+    assert_eq!(refused.state, OperationState::Failed);
+    let asked = lab.world.log().iter().filter(|call| *call == "hand_over").count();
+    assert_eq!(asked, 4, "a refusal may be a matter of a moment");
+    // What is done stays done; beyond that, the voters watch and everybody serves.
+    let wrong = lab.complaints().await;
+    assert!(matches!(&wrong[..], [one] if one.contains("half upgraded")), "{wrong:?}");
+    assert_eq!(lab.world.beheaded(), Vec::<NodeId>::new());
+
+    lab.world.heal();
+    lab.run(upgrade()).await.unwrap();
+    assert_eq!(lab.world.versions(), [NEW.to_owned()].into());
+}
