@@ -90,7 +90,7 @@ impl Home {
     pub(crate) fn wish(&self, service: ServiceKind, topology: Topology, nodes: u16, shards: u16) -> Change {
         // Oracle's MySQL is what MySQL is in containers, and does not run in less.
         let large = service == ServiceKind::Mysql && self.ground.is_some();
-        let plan = if large { "SMALL-1C-1G" } else { "NANO-1C-256M" };
+        let plan = if large { "LEAN-1C-1G" } else { "NANO-1C-256M" };
         Change::CreateCluster(CreateCluster {
             name: "demo".to_owned(),
             service,

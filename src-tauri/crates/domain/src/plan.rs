@@ -68,6 +68,7 @@ const GIB: u64 = 1 << 30;
 pub const PLANS: &[(&str, u16, u64, u64)] = &[
     ("NANO-1C-256M", 1, GIB / 4, 2 * GIB),
     ("MICRO-1C-512M", 1, GIB / 2, 5 * GIB),
+    ("LEAN-1C-1G", 1, GIB, 4 * GIB),
     ("SMALL-1C-1G", 1, GIB, 10 * GIB),
     ("SMALL-1C-2G", 1, 2 * GIB, 20 * GIB),
     ("MEDIUM-2C-4G", 2, 4 * GIB, 40 * GIB),
