@@ -52,12 +52,11 @@ fn system(args: &Args, purpose: Purpose) -> Result<()> {
         println!("  {:<30} {}", want.apt, want.reason);
     }
     if missing.iter().any(|w| w.starts_itself) {
+        let all: Vec<_> = missing.iter().filter(|w| w.starts_itself).map(|w| w.apt).collect();
         println!(
-            "Debian starts redis-server and haproxy by itself when they are installed. Clusterdeck does not use those"
+            "Debian starts servers by itself when their package is installed. Clusterdeck does not use those;"
         );
-        println!(
-            "instances; `systemctl disable --now redis-server redis-sentinel valkey-server haproxy` ends them."
-        );
+        println!("`systemctl disable --now {}` ends them.", all.join(" "));
     }
     if !args.yes && !agreed()? {
         bail!(

@@ -61,7 +61,7 @@ const BUILD: [Want; 4] = [
     ),
 ];
 
-const SERVERS: [Want; 5] = [
+const SERVERS: [Want; 13] = [
     server("redis-server", "redis-server", "Redis clusters"),
     server("redis-sentinel", "redis-sentinel", "their automatic failover"),
     want(
@@ -71,10 +71,7 @@ const SERVERS: [Want; 5] = [
     ),
     server("haproxy", "haproxy", "the stable address in front of a cluster"),
     Want { required: false, backports: true, ..server("valkey-server", "valkey-server", "Valkey clusters") },
-];
-
-const TESTS: [Want; 24] = [
-    server("postgresql", "pg_ctlcluster", "PostgreSQL clusters, which are not offered yet"),
+    server("postgresql", "pg_ctlcluster", "PostgreSQL clusters"),
     server("patroni", "patroni", "the same: runs their servers"),
     want("python3-psycopg2", Sign::Nothing, "the same: what Patroni speaks to them with"),
     server("etcd-server", "etcd", "the same: where their nodes agree"),
@@ -82,6 +79,9 @@ const TESTS: [Want; 24] = [
     want("galera-4", Sign::Nothing, "the same: where its members agree"),
     want("mariadb-backup", Sign::Program("mariadb-backup"), "the same: copies a running server"),
     want("rsync", Sign::Program("rsync"), "the same: copies a member"),
+];
+
+const TESTS: [Want; 16] = [
     want(
         "runc",
         Sign::Program("runc"),
