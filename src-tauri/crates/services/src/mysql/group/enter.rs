@@ -77,16 +77,24 @@ pub(crate) async fn enter(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
     if own.state() == "ERROR" {
         session.run_within("STOP GROUP_REPLICATION", ENTERS_WITHIN).await?;
     }
-    sign_in(cx, &mut session).await?;
+    sign_in(cx, &mut session).await.map_err(later)?;
     let others = answers.iter().filter_map(|a| a.place.as_ref().ok()).filter(|p| p.serves());
     let sent_on = others.into_iter().any(|p| own.executed.contains(&p.purged));
     let copies = own.executed.is_empty() && cx.spec.lifecycle != Lifecycle::Creating || !sent_on;
     let threshold = if copies { 1 } else { NEVER };
-    session.run(format!("SET GLOBAL group_replication_clone_threshold = {threshold}")).await?;
-    match session.run_within("START GROUP_REPLICATION", ENTERS_WITHIN).await {
-        // What it says is the same for everything; the reason is in its log, and most pass by themselves.
-        Err(DriverError::Rejected { what, .. }) => Err(DriverError::transient(what)),
-        done => done,
+    session
+        .run(format!("SET GLOBAL group_replication_clone_threshold = {threshold}"))
+        .await
+        .map_err(later)?;
+    session.run_within("START GROUP_REPLICATION", ENTERS_WITHIN).await.map_err(later)
+}
+
+/// What a server refuses on its way in passes by itself: what it says is the same for everything (the reason is in its
+/// log), and one that still enters since an earlier call, which waited no longer, takes nothing else meanwhile (3724).
+fn later(error: DriverError) -> DriverError {
+    match error {
+        DriverError::Rejected { what, .. } => DriverError::transient(what),
+        other => other,
     }
 }
 
