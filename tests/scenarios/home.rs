@@ -64,12 +64,21 @@ impl Home {
     pub(crate) fn new() -> Self {
         Self::in_folder(tempfile::Builder::new().prefix("cd-").tempdir().unwrap(), None)
     }
-    /// One with an engine of containers, which has an image of PostgreSQL and TimescaleDB. `None`: outside, and the test is
-    /// done.
-    pub(crate) fn in_containers_with_postgres() -> Option<Self> {
-        let ground = Ground::enter_with_postgres()?;
+    /// One with an engine of containers. `None`: outside, and the test is done.
+    pub(crate) fn in_containers() -> Option<Self> {
+        Some(Self::inside(Ground::enter()?))
+    }
+    /// The same with an image of Oracle's MySQL.
+    pub(crate) fn in_containers_with_mysql() -> Option<Self> {
+        Some(Self::inside(Ground::enter_with_mysql()?))
+    }
+    fn inside(ground: Ground) -> Self {
         let folder = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
-        let home = Self::in_folder(folder, Some(ground));
+        Self::in_folder(folder, Some(ground))
+    }
+    /// The same with an image of PostgreSQL and TimescaleDB.
+    pub(crate) fn in_containers_with_postgres() -> Option<Self> {
+        let home = Self::inside(Ground::enter_with_postgres()?);
         home.run(&["doctor"]).status(0);
         // As a person names it in the settings of the window.
         let own = serde_json::json!({ "postgresql:17": POSTGRES, "timescaledb:2.19": POSTGRES });
@@ -276,11 +285,13 @@ pub(crate) fn await_steps(child: &mut Child, steps: usize) {
     }
 }
 
-/// The words that make a small Redis cluster `demo`.
+/// The words that make a cluster `demo`: Redis, and as small as there is, unless its shape says something else.
 pub(crate) fn create<'a>(shape: &[&'a str]) -> Vec<&'a str> {
-    let make = ["cluster", "create", "demo", "--plan", "NANO-1C-256M", "--yes"];
-    let service: &[&str] = if shape.contains(&"--service") { &[] } else { &["--service", "redis"] };
-    [&make, service, shape].concat()
+    let unless = |word: &'a str, usual: &'a str| {
+        if shape.contains(&word) { Vec::new() } else { vec![word, usual] }
+    };
+    let make = ["cluster", "create", "demo", "--yes"];
+    [&make, &unless("--plan", "NANO-1C-256M")[..], &unless("--service", "redis"), shape].concat()
 }
 
 /// Waits for the end of a command.

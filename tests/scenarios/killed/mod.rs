@@ -4,6 +4,7 @@
 //! Debug builds of the program end themselves where `CLUSTERDECK_FAULT` says, as by a power cut: `after` a step (it has
 //! acted, the journal does not know) and once it is `noted`; `before` for the first.
 
+mod containers;
 mod mysql;
 mod nodes;
 mod postgres;
@@ -81,9 +82,9 @@ impl Story {
         Self { only_after: true, ..Self::begin(false) }
     }
 
-    /// The same with machines in containers. `None`: outside, and the test is done.
-    pub(super) fn only_after_in_containers() -> Option<Self> {
-        Some(Self { only_after: true, ..Self::begin_in(Home::in_containers_with_postgres()?, false) })
+    /// The same in a home of another kind.
+    pub(super) fn only_after_in(home: Home) -> Self {
+        Self { only_after: true, ..Self::begin_in(home, false) }
     }
 
     /// Runs acts that lead back to where they began, in turn, until each was killed everywhere.
@@ -118,6 +119,15 @@ impl Story {
         self.is_whole("after it ran to its end");
         self.note(before, &operation, Seen::Ran);
         operation
+    }
+
+    /// Kills each act in turn after its steps of these names (a `*` stands for a node's), and nowhere else.
+    pub(super) fn kill_at(&mut self, moments: &[(Act, &str, &str)]) {
+        for (act, kind, step) in moments {
+            let point = Point { kind: (*kind).to_owned(), step: (*step).to_owned(), point: "after" };
+            self.kill(*act, &point);
+        }
+        println!("{} kills, {} writes acknowledged, none lost", self.kills, self.before + self.ledger.len());
     }
 
     /// Kills an act at this point; the next command must bring it to its end.

@@ -1,7 +1,7 @@
 //! PostgreSQL: every act is killed after each of its steps.
 
 use super::{
-    Act, Point, Story,
+    Story,
     nodes::{add, drain, grow, promote, reboot_primary, reboot_replica, remove, shrink, undrain},
     switches::{arm, disarm},
     under_writes,
@@ -60,12 +60,13 @@ fn a_change_of_plan_of_postgresql_can_be_killed_at_its_worst_moments() {
     story.home.create(&THREE);
     story.is_whole("just made");
     let writer = Writer::start(story.home.url(), false);
-    let moments: [(Act, &str); 4] =
-        [(grow, "resize-1"), (shrink, "share"), (grow, "make-way-3"), (shrink, "resize-3")];
-    for (act, step) in moments {
-        let point = Point { kind: "resize-cluster".to_owned(), step: step.to_owned(), point: "after" };
-        story.kill(act, &point);
-    }
+    let kind = "resize-cluster";
+    story.kill_at(&[
+        (grow, kind, "resize-1"),
+        (shrink, kind, "share"),
+        (grow, kind, "make-way-3"),
+        (shrink, kind, "resize-3"),
+    ]);
     let written = writer.stop();
     println!(
         "the client: {} writes, longest gap {:?}, {} errors",

@@ -11,6 +11,6 @@ fn make(_: &Home) -> Vec<String> {
 
 #[test]
 fn making_and_deleting_timescaledb_can_be_killed_at_any_step() {
-    let Some(mut story) = Story::only_after_in_containers() else { return };
-    story.kill_everywhere(&[make, delete]);
+    let Some(home) = Home::in_containers_with_postgres() else { return };
+    Story::only_after_in(home).kill_everywhere(&[make, delete]);
 }
