@@ -35,15 +35,22 @@ pub(crate) struct Kind {
     pub(crate) promotes: bool,
     /// The others go on by themselves when the node that takes the writes is dead.
     pub(crate) fails_over: bool,
+    /// More words of its creation: size and place.
+    pub(crate) how: &'static str,
+    /// Kills everything that runs on the node at an address.
+    pub(crate) kill: fn(&Home, &str) -> Result<()>,
 }
+
+/// As small as there is, on this computer.
+pub(crate) const SMALL: &str = "--plan NANO-1C-256M";
 
 impl Kind {
     pub(crate) async fn round(&self, serve: &Serve, home: &Home, figures: &mut Figures) -> Result<()> {
         let began = Instant::now();
-        let Self { service, topology, .. } = self;
+        let Self { service, topology, how, .. } = self;
         serve
             .run(&format!(
-                "cluster create demo --service {service} --topology {topology} --nodes 3 --plan NANO-1C-256M --yes"
+                "cluster create demo --service {service} --topology {topology} --nodes 3 {how} --yes"
             ))
             .await?;
         serve.healthy().await?;
@@ -66,7 +73,7 @@ impl Kind {
             let address = writes_of(serve, &url).await?;
             let writer = Writer::without_pause(url);
             tokio::time::sleep(2 * WHILE).await;
-            kill_node(home, &address)?;
+            (self.kill)(home, &address)?;
             tokio::time::sleep(FAILS_OVER_WITHIN).await;
             figures.failover.push(ms(writer.stop().longest_gap));
             serve.healthy().await?;
@@ -121,8 +128,8 @@ async fn writes_of(serve: &Serve, url: &str) -> Result<String> {
     address.context("no address")
 }
 
-/// Kills everything that runs on the node at this address.
-fn kill_node(home: &Home, address: &str) -> Result<()> {
+/// Kills everything that runs on the node at this address of this computer.
+pub(crate) fn kill_node(home: &Home, address: &str) -> Result<()> {
     let folder = folder_of(home, address)?;
     let inside =
         |pid: &u32| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(&folder));

@@ -8,6 +8,8 @@ mod family;
 mod generated;
 mod mariadb;
 mod mariadb_raw;
+mod mysql;
+mod mysql_raw;
 mod ours;
 mod patroni;
 mod postgres;
@@ -27,6 +29,7 @@ async fn main() -> Result<()> {
     ours::measure(&mut table).await?;
     postgres::measure(&mut table).await?;
     mariadb::measure(&mut table).await?;
+    mysql::measure(&mut table).await?;
     api::measure(&mut table).await?;
     window::measure(&mut table).await?;
     table.print();

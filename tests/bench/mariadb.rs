@@ -1,6 +1,6 @@
 //! MariaDB clusters of ours beside a script that does what its manual says, by GTID and by Galera.
 
-use crate::family::{Aims, FAILS_OVER_WITHIN, Figures, Kind, RUNS, lost};
+use crate::family::{Aims, FAILS_OVER_WITHIN, Figures, Kind, RUNS, SMALL, kill_node, lost};
 use crate::mariadb_raw::{self, Raw, Way};
 use crate::ours::{Serve, WHILE, home, ms};
 use crate::table::Table;
@@ -8,10 +8,15 @@ use anyhow::Result;
 use clusterdeck_tests::client::Writer;
 
 /// Nobody but us hands its writes over, and only when asked.
-const BY_GTID: Kind =
-    Kind { service: "mysql", topology: "primary-replica", promotes: true, fails_over: false };
-const BY_GALERA: Kind =
-    Kind { service: "mysql", topology: "multi-master", promotes: false, fails_over: true };
+const BY_GTID: Kind = Kind {
+    service: "mysql",
+    topology: "primary-replica",
+    promotes: true,
+    fails_over: false,
+    how: SMALL,
+    kill: kill_node,
+};
+const BY_GALERA: Kind = Kind { topology: "multi-master", promotes: false, fails_over: true, ..BY_GTID };
 
 /// Creation, promotion and failover, ours and the script's in turn.
 pub(crate) async fn measure(table: &mut Table) -> Result<()> {

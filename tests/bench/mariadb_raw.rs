@@ -245,7 +245,7 @@ async fn synced(node: u8) -> Result<bool> {
     Ok(word::<String>(node, state).await?.as_deref() == Some("4"))
 }
 
-async fn until<F: Future<Output = bool>>(fits: impl Fn() -> F) -> Result<()> {
+pub(crate) async fn until<F: Future<Output = bool>>(fits: impl Fn() -> F) -> Result<()> {
     let began = Instant::now();
     while !fits().await {
         if began.elapsed() > PATIENCE {

@@ -1,14 +1,20 @@
 //! PostgreSQL clusters of ours beside Patroni as it comes.
 
-use crate::family::{Aims, FAILS_OVER_WITHIN, Figures, Kind, RUNS, lost};
+use crate::family::{Aims, FAILS_OVER_WITHIN, Figures, Kind, RUNS, SMALL, kill_node, lost};
 use crate::ours::{Serve, WHILE, home, ms};
 use crate::patroni::{self, Raw};
 use crate::table::Table;
 use anyhow::Result;
 use clusterdeck_tests::client::Writer;
 
-const KIND: Kind =
-    Kind { service: "postgresql", topology: "primary-replica", promotes: true, fails_over: true };
+const KIND: Kind = Kind {
+    service: "postgresql",
+    topology: "primary-replica",
+    promotes: true,
+    fails_over: true,
+    how: SMALL,
+    kill: kill_node,
+};
 
 /// Creation, promotion and failover, ours and the raw tool's in turn.
 pub(crate) async fn measure(table: &mut Table) -> Result<()> {

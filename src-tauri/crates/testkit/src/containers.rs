@@ -150,7 +150,21 @@ impl Ground {
         Self::enter_with(&[MEMORY, OLDER])
     }
 
+    /// The same for a program that is no test: outside it starts itself again inside with these arguments.
+    ///
+    /// # Panics
+    /// As [`Ground::enter`].
+    #[must_use]
+    pub fn enter_program_with_mysql(args: &[&str]) -> Option<Self> {
+        Self::enter_again(&[MEMORY, ORACLE], args)
+    }
+
     fn enter_with(roots: &[Rootfs]) -> Option<Self> {
+        let test = std::thread::current().name().expect("a test's thread has its name").to_owned();
+        Self::enter_again(roots, &["--exact", &test, "--nocapture"])
+    }
+
+    fn enter_again(roots: &[Rootfs], args: &[&str]) -> Option<Self> {
         if let Some(dir) = std::env::var_os(INSIDE) {
             let ground = Self {
                 dir: dir.into(),
@@ -171,14 +185,13 @@ impl Ground {
         ensure_images(&store, roots);
         let dir = tempfile::Builder::new().prefix("cd-c-").tempdir().expect("a folder");
         configure(dir.path(), &store);
-        let test = std::thread::current().name().expect("a test's thread has its name").to_owned();
         let inside = Command::new("unshare")
             .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
             // Reaps what nobody waits for: engines leave their watchers to the first process.
             .args(["catatonit", "--", "sh", "-c", INSIDE_SCRIPT, "sh"])
             .arg(dir.path())
             .arg(std::env::current_exe().expect("a program"))
-            .args(["--exact", &test, "--nocapture"])
+            .args(args)
             .envs(variables(dir.path()))
             .env(INSIDE, dir.path())
             .env(STORE, &store)
@@ -189,7 +202,7 @@ impl Ground {
         if !inside.success() {
             let log = fs::read_to_string(dir.path().join("engine.log")).unwrap_or_default();
             let from = log.len().saturating_sub(4000);
-            panic!("{test} failed inside; the engine's log ends:\n{}", log.get(from..).unwrap_or_default());
+            panic!("{args:?} failed inside; the engine's log ends:\n{}", log.get(from..).unwrap_or_default());
         }
         None
     }
