@@ -7,7 +7,8 @@ use super::{
 };
 use crate::wait::{Look, until};
 use clusterdeck_domain::{NodeId, NodeSpec, Topology};
-use clusterdeck_driver::{ClusterContext, DriverError, HandOver, Result, Switch};
+use clusterdeck_driver::{ClusterContext, DriverError, HandOver, Progress, Result, Switch};
+use futures::future::join_all;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -220,10 +221,13 @@ async fn committed(cx: &ClusterContext, node: &NodeSpec) -> Result<Instant> {
     Ok(Instant::now())
 }
 
-/// Gives every role its next password. A role has one password at a time: open connections stay, new ones need the new.
+/// Gives every role its next password, whichever of the two it has now. A role has one password at a time: open connections
+/// stay, new ones need the new.
 pub(crate) async fn accept_next_secrets(cx: &ClusterContext) -> Result<()> {
     let lead = form::leader(cx).await?;
     let session = Session::open(cx, lead, As::Operator, ANSWER).await?;
+    // What a call that was cut off has sent must not be done after this.
+    session.rows(END_OTHERS, &[&config::OPERATOR]).await?;
     let roles = [
         (config::WATCH, config::WATCH),
         (config::PEOPLE, "people"),
@@ -240,10 +244,24 @@ pub(crate) async fn accept_next_secrets(cx: &ClusterContext) -> Result<()> {
     }
     all.push_str("COMMIT");
     session.run(&all).await?;
-    let client = Client::new(cx)?;
-    for node in cx.spec.data_nodes().filter(|n| !n.drained) {
+    let nodes: Vec<_> = cx.spec.data_nodes().filter(|n| !n.drained).collect();
+    for node in &nodes {
         patroni::write(cx, node, Part::noted(cx, node).await).await?;
-        client.reload(&node.name).await?;
     }
-    Ok(())
+    // All are tried: one that does not answer keeps no other from what its servers know by now.
+    let client = Client::new(cx)?;
+    let told = nodes.into_iter().map(|node| {
+        let client = &client;
+        async move {
+            if node.id != lead.id {
+                form::caught_up(cx, node, &Progress::silent()).await?;
+            }
+            client.reload(&node.name).await
+        }
+    });
+    join_all(told).await.into_iter().collect()
 }
+
+/// Ends our own other sessions as this role, and waits until they have ended.
+const END_OTHERS: &str = "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity \
+                          WHERE usename = $1 AND application_name = 'clusterdeck' AND pid <> pg_backend_pid()";
