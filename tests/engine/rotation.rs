@@ -26,7 +26,7 @@ async fn until_begun(home: &Home, operation: &Operation, step: &str) {
 async fn all_is_as_before(home: &Home, url: &str, target: &str) {
     assert_eq!(home.url().await, url, "the password in force is the old one");
     home.until_healthy().await;
-    assert!(tokio::task::block_in_place(|| connect(url, false)).is_ok(), "the old password opens");
+    assert!(tokio::task::block_in_place(|| connect(url, false).map(drop)).is_ok(), "the old password opens");
     home.done(Change::PromoteNode { node: target.to_owned() }).await;
     home.until_healthy().await;
 }
@@ -85,7 +85,10 @@ async fn a_rotation_of_postgresql_that_is_cancelled_or_fails_leaves_passwords_th
     home.done(rotate()).await;
     let new = home.url().await;
     assert_ne!(new, url, "the next one comes to its end");
-    assert!(tokio::task::block_in_place(|| connect(&url, false)).is_err(), "the old password is refused");
+    assert!(
+        tokio::task::block_in_place(|| connect(&url, false).map(drop)).is_err(),
+        "the old password is refused"
+    );
     home.done(Change::PromoteNode { node: "demo-1".to_owned() }).await;
     home.until_healthy().await;
     home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;

@@ -162,6 +162,14 @@ impl ServiceDriver for FakeService {
         Ok(())
     }
 
+    async fn prepare_hand_over(
+        &self,
+        _cx: &ClusterContext,
+        _target: &NodeSpec,
+        _progress: &Progress,
+    ) -> Result<()> {
+        self.0.call("prepare_hand_over").map(drop)
+    }
     async fn hand_over(
         &self,
         _cx: &ClusterContext,

@@ -55,7 +55,8 @@ async fn forget_unused(cx: StepContext, generation: u32) -> Result<()> {
     if !kept {
         return passwords::forget(&cx.shared, &cx.cluster, generation).await;
     }
-    let note = "Some servers may know only the new passwords, so both are kept; retry this when every node answers";
+    let note =
+        "Some servers may know only the new passwords, so both are kept; retry this when every node answers";
     cx.report(|outcome| {
         if !outcome.notes.iter().any(|n| n == note) {
             outcome.notes.push(note.to_owned());

@@ -14,6 +14,12 @@ use std::time::{Duration, Instant};
 
 /// A switchover takes about a second.
 const LEADS_WITHIN: Duration = Duration::from_secs(15);
+/// For writing to disk what changed: some gigabytes at 10 MB/s.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(300);
+/// The same a second time, for what changed meanwhile. The voters stand aside then.
+const REST_WITHIN: Duration = Duration::from_secs(20);
+/// A step without progress for so long as its deadline counts as stuck.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// A probe of who takes writes.
 const PROBE: Duration = Duration::from_millis(500);
 const PROBE_EVERY: Duration = Duration::from_millis(2);
@@ -122,6 +128,36 @@ pub(crate) async fn set_candidate(cx: &ClusterContext, node: &NodeSpec, candidat
     Client::within(cx, patroni::GLANCE)?.reload(&node.name).await
 }
 
+/// Lets both write to disk what changed, before anybody stands aside: gigabytes take a slow disk minutes.
+pub(crate) async fn prepare_hand_over(
+    cx: &ClusterContext,
+    target: &NodeSpec,
+    progress: &Progress,
+) -> Result<()> {
+    let lead = form::leader(cx).await?;
+    if lead.id == target.id {
+        return Ok(());
+    }
+    let begun = Instant::now();
+    let writing = join_all([lead, target].map(|node| checkpoint(cx, node, WRITTEN_WITHIN)));
+    tokio::pin!(writing);
+    loop {
+        tokio::select! {
+            written = &mut writing => return written.into_iter().collect(),
+            () = tokio::time::sleep(TELL_EVERY) => {
+                // How much there is the server does not say; how long it may take yet is what can be told.
+                let note = format!("{} and {} write to disk what changed", lead.name, target.name);
+                progress.measured(&note, begun.elapsed().as_secs(), WRITTEN_WITHIN.as_secs());
+            }
+        }
+    }
+}
+
+/// Writes to disk what changed in memory.
+async fn checkpoint(cx: &ClusterContext, node: &NodeSpec, limit: Duration) -> Result<()> {
+    Session::open(cx, node, As::Operator, ANSWER).await?.patient(limit).run("CHECKPOINT").await
+}
+
 /// Hands the lead to `target` through Patroni: it stops the old primary in order, so that the target has everything.
 pub(crate) async fn hand_over(
     cx: &ClusterContext,
@@ -135,9 +171,9 @@ pub(crate) async fn hand_over(
     }
     let client = Client::new(cx)?;
     may_take_over(cx, &client, target).await?;
-    // What is on disk already need not be written while nobody takes writes.
+    // What is on disk already need not be written while nobody takes writes. Most is, by [`prepare_hand_over`].
     for node in [lead, target] {
-        Session::open(cx, node, As::Operator, ANSWER).await?.run("CHECKPOINT").await?;
+        checkpoint(cx, node, REST_WITHIN).await?;
     }
     let asked = async {
         client.switch_over(&lead.name, &target.name).await?;
