@@ -8,6 +8,7 @@ mod containers;
 mod home;
 mod life;
 mod postgres;
+mod rotation;
 mod sharded;
 mod timescale;
 mod upgrade;

@@ -53,6 +53,10 @@ impl ServiceKind {
     pub const fn shares_limits(self) -> bool {
         matches!(self, Self::Postgresql | Self::Timescaledb | Self::Hydra)
     }
+    /// Its servers keep one password for an account: a new one ends the one before.
+    pub const fn keeps_one_password(self) -> bool {
+        matches!(self, Self::Postgresql | Self::Timescaledb | Self::Hydra)
+    }
 }
 
 impl fmt::Display for ServiceKind {

@@ -157,6 +157,16 @@ pub trait ServiceDriver: Send + Sync {
     async fn disarm_failover(&self, cx: &ClusterContext) -> Result<()>;
 
     // --- changing ---
+    /// What takes long before a hand-over to `target` and can be done while the voters still watch and clients write. Nothing
+    /// that has to be taken back.
+    async fn prepare_hand_over(
+        &self,
+        _cx: &ClusterContext,
+        _target: &NodeSpec,
+        _progress: &Progress,
+    ) -> Result<()> {
+        Ok(())
+    }
     /// Hands the writes over to `target` without losing an acknowledged one: the old primary stops taking writes, the
     /// target has everything, then takes over. Fails, with the old primary open again, when the target does not catch
     /// up in time. Finds out by itself how far an interrupted call came. `switch` is awaited the moment the target takes

@@ -162,6 +162,14 @@ impl ServiceDriver for FakeService {
         Ok(())
     }
 
+    async fn prepare_hand_over(
+        &self,
+        _cx: &ClusterContext,
+        _target: &NodeSpec,
+        _progress: &Progress,
+    ) -> Result<()> {
+        self.0.call("prepare_hand_over").map(drop)
+    }
     async fn hand_over(
         &self,
         _cx: &ClusterContext,
@@ -231,18 +239,32 @@ impl ServiceDriver for FakeService {
     }
     async fn accept_next_secrets(&self, cx: &ClusterContext) -> Result<()> {
         let next = cx.secrets.newest("operator")?.reveal().clone();
-        if next == *cx.secrets.get("operator")?.reveal() {
+        let current = cx.secrets.get("operator")?.reveal().clone();
+        if next == current {
             return Err(DriverError::broken("there are no next secrets"));
         }
-        let mut world = self.0.call("accept_next_secrets")?;
-        for server in world.servers.values_mut() {
-            server.passwords.insert(next.clone());
+        {
+            let mut world = self.0.call("accept_next_secrets")?;
+            let one = world.one_password;
+            for server in world.servers.values_mut() {
+                if !server.passwords.contains(&next) && !server.passwords.contains(&current) {
+                    return Err(DriverError::rejected("neither password opens", "It is a test."));
+                }
+                if one {
+                    server.passwords.clear();
+                }
+                server.passwords.insert(next.clone());
+            }
         }
-        Ok(())
+        // Links and voters sign in with it, on one node after the other.
+        self.0.call("use_next_secrets").map(drop)
     }
     async fn retire_old_secrets(&self, cx: &ClusterContext) -> Result<()> {
         let current = cx.secrets.get("operator")?.reveal().clone();
         let mut world = self.0.call("retire_old_secrets")?;
+        if world.one_password {
+            return Ok(());
+        }
         for server in world.servers.values_mut() {
             server.passwords = BTreeSet::from([current.clone()]);
         }

@@ -64,7 +64,9 @@ pub(crate) struct Inner {
     held: Option<HeldLook>,
     calls: u64,
     fail: Option<(u64, Fault)>,
-    refused: Option<String>,
+    refused: Option<(String, Fault)>,
+    /// A server has one password for an account: the next one ends the one before.
+    pub(crate) one_password: bool,
     log: Vec<String>,
 }
 
@@ -117,8 +119,14 @@ impl World {
         inner.calls += 1;
         let number = inner.calls;
         inner.log.push(what.to_owned());
-        if inner.refused.as_deref() == Some(what) {
-            return Err(DriverError::rejected(format!("{what} is refused"), "It is a test."));
+        match &inner.refused {
+            Some((name, Fault::Rejected)) if name == what => {
+                return Err(DriverError::rejected(format!("{what} is refused"), "It is a test."));
+            }
+            Some((name, Fault::Transient)) if name == what => {
+                return Err(DriverError::transient(format!("{what} must wait")));
+            }
+            _ => {}
         }
         match inner.fail {
             Some((at, Fault::Rejected)) if at == number => {
@@ -144,7 +152,15 @@ impl World {
     }
     /// Every changing call of this name is refused.
     pub fn refuse(&self, what: &str) {
-        self.lock().refused = Some(what.to_owned());
+        self.lock().refused = Some((what.to_owned(), Fault::Rejected));
+    }
+    /// Every changing call of this name has to wait.
+    pub fn stall(&self, what: &str) {
+        self.lock().refused = Some((what.to_owned(), Fault::Transient));
+    }
+    /// From now on a server has one password for an account, as PostgreSQL has.
+    pub fn keep_one_password(&self) {
+        self.lock().one_password = true;
     }
     /// Nothing fails any more.
     pub fn heal(&self) {

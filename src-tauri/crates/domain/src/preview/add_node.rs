@@ -2,8 +2,8 @@
 
 use super::resolve::unknown_plan;
 use super::rules::{self, Load, entry, fits, fresh, leaders_well, name, software, words};
-use super::{Facts, Figures, Finding, Preview, Subject};
-use crate::{Change, ClusterSpec, NodeObserved, Plan, PlanId, Topology, plan};
+use super::{Capacity, Facts, Figures, Finding, Preview, Subject, upgrade::upgrade_target};
+use crate::{Carrier, Change, ClusterSpec, NodeObserved, Plan, PlanId, Topology, plan, version::numbers};
 
 /// What a copy is reckoned to bring over in a second. Cautious: a copy on one computer is several times faster.
 const COPIED_PER_SECOND: u64 = 50 << 20;
@@ -115,19 +115,12 @@ pub(super) fn room(
         return None;
     };
     preview.blockers.extend(software(capacity));
-    if capacity.missing.is_empty() && !capacity.versions.contains(&spec.version) {
-        let service = entry(spec).name_of(&spec.version);
-        let there = match capacity.versions.as_slice() {
-            [] => "none was found".to_owned(),
-            found => format!("{} is what is there", found.join(", ")),
-        };
-        preview.block(
-            Finding::new(
-                "version-differs",
-                format!("{} runs {service} {}; for the new machine {there}.", spec.name, spec.version),
-            )
-            .hint(format!("Install {service} {} there.", spec.version)),
-        );
+    if capacity.missing.is_empty() {
+        if spec.service.is_extension() {
+            carried(spec, capacity, facts, preview);
+        } else if !capacity.versions.contains(&spec.version) {
+            preview.block(version_differs(spec, capacity));
+        }
     }
     let wanted = wanted.unwrap_or(&spec.plan);
     let Some(plan) = capacity.plan.clone().filter(|p| p.id == *wanted) else {
@@ -137,6 +130,67 @@ pub(super) fn room(
     preview.block(rules::large_enough(entry(spec), &spec.version, &plan));
     preview.blockers.extend(fits(&Load { plan: &plan, nodes: count, side: 0 }, capacity, facts));
     Some(plan)
+}
+
+/// Another version is there. A newer one that reads the same files is a way out: all nodes are let run it first.
+fn version_differs(spec: &ClusterSpec, capacity: &Capacity) -> Finding {
+    let service = entry(spec).name_of(&spec.version);
+    let there = match capacity.versions.as_slice() {
+        [] => "none was found".to_owned(),
+        found => format!("{} is what is there", found.join(", ")),
+    };
+    let text = format!("{} runs {service} {}; for the new machine {there}.", spec.name, spec.version);
+    let finding = Finding::new("version-differs", text);
+    let newer = upgrade_target(spec, None, capacity).filter(|to| numbers(to) > numbers(&spec.version));
+    match newer {
+        Some(to) => {
+            let cluster = spec.name.to_string();
+            finding.way_out(
+                format!("Upgrade {cluster} to {to} first"),
+                Change::UpgradeCluster { cluster, version: None },
+            )
+        }
+        None => finding.hint(format!("Install {service} {} there.", spec.version)),
+    }
+}
+
+/// What an extension is loaded into must read the same files; its own version follows its package, and its databases follow
+/// when they are told.
+fn carried(spec: &ClusterSpec, capacity: &Capacity, facts: &Facts<'_>, preview: &mut Preview) {
+    let name = entry(spec).name_of(&spec.version);
+    // A node says which server it runs: `17.11`.
+    let seen = facts.subject.and_then(|s| s.observed);
+    let runs = seen.and_then(|seen| seen.nodes.iter().find_map(|n| n.version.as_deref()));
+    let Some(major) = runs.map(|version| numbers(version).into_iter().take(1).collect::<Vec<_>>()) else {
+        let text = format!(
+            "Which server {} runs is unknown, so nobody can tell what a new machine needs.",
+            spec.name
+        );
+        preview.block(Finding::new("version-unknown", text));
+        return;
+    };
+    let server = |carrier: &Carrier| numbers(carrier.server.rsplit(' ').next().unwrap_or_default());
+    let Some(found) = capacity.carriers.iter().find(|c| server(c).starts_with(&major)) else {
+        let found: Vec<_> =
+            capacity.carriers.iter().map(|c| format!("{name} {} on {}", c.version, c.server)).collect();
+        let there = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
+        let text = format!(
+            "The servers of {} are {}; for the new machine there is {there}, which does not read their files.",
+            spec.name,
+            runs.unwrap_or_default()
+        );
+        preview
+            .block(Finding::new("version-differs", text).hint(format!("Have {name} for that server there.")));
+        return;
+    };
+    if found.version != spec.version {
+        let text = format!(
+            "The new machine has {name} {}, {} was made with {}: its databases may want an update \
+             (`ALTER EXTENSION … UPDATE`) before they can be used there; what is due shows on the nodes.",
+            found.version, spec.name, spec.version
+        );
+        preview.warn(Finding::new("extension-newer", text));
+    }
 }
 
 /// The data must fit with room to spare, and copying it takes a while.

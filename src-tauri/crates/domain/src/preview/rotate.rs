@@ -1,4 +1,5 @@
-//! New passwords everywhere. The old ones stop only when the new ones work on every node.
+//! New passwords everywhere. The old ones stop only when the new ones work on every node; where a server keeps one password
+//! for an account, in the same moment.
 
 use super::rules::{self, ailment, fresh, words};
 use super::{Facts, Finding, Preview, Subject};
@@ -53,9 +54,18 @@ pub(super) fn preview(subject: &Subject<'_>, facts: &Facts<'_>) -> Preview {
         None => preview.warn(clients("An unknown number of clients", true)),
     }
     preview.effect("New passwords are made at random and kept where this program keeps its secrets.");
-    preview.effect("Every node accepts the new password beside the old one, until all do.");
-    preview.effect("Replication, voters and the endpoint use the new one.");
-    preview.effect("Then the old one is no longer accepted anywhere.");
+    if spec.service.keeps_one_password() {
+        preview.effect(
+            "A server keeps one password for an account: every node takes the new one in the same moment, and from then on \
+             a new connection needs it. Connections that are open stay open.",
+        );
+        preview.effect("Replication and voters use the new one.");
+        preview.effect("If it fails or you cancel, every node takes the old one again.");
+    } else {
+        preview.effect("Every node accepts the new password beside the old one, until all do.");
+        preview.effect("Replication, voters and the endpoint use the new one.");
+        preview.effect("Then the old one is no longer accepted anywhere.");
+    }
     preview
 }
 

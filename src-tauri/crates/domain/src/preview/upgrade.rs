@@ -37,7 +37,9 @@ pub(super) fn preview(subject: &Subject<'_>, wanted: Option<&str>, facts: &Facts
     preview.block(rules::free(subject));
     if spec.service.is_extension() {
         let text = format!("The version of {what} is that of an extension, which its databases hold too.");
-        let hint = "Install the newer package, reboot the nodes, and run `ALTER EXTENSION … UPDATE`.";
+        let hint = "On this computer, install the newer package and reboot the nodes. In containers, add nodes, which are \
+                    made from the newer image, promote one of them and remove the old ones. Then run `ALTER EXTENSION … \
+                    UPDATE`.";
         preview.block(Finding::new("extension-by-hand", text).hint(hint));
         return preview;
     }

@@ -168,6 +168,18 @@ fn credentials_of_an_unhealthy_cluster_are_not_rotated() {
 }
 
 #[test]
+fn where_a_server_keeps_one_password_nobody_is_promised_two() {
+    let two = three().preview(&rotate()).effects.join(" ");
+    assert!(two.contains("beside the old one"), "{two}");
+    for kind in [ServiceKind::Postgresql, ServiceKind::Timescaledb, ServiceKind::Hydra] {
+        let one = of(kind, Topology::PrimaryReplica, 3, 0).preview(&rotate()).effects.join(" ");
+        assert!(!one.contains("beside the old one"), "{kind}: {one}");
+        assert!(one.contains("from then on a new connection needs it"), "{kind}: {one}");
+        assert!(one.contains("takes the old one again"), "{kind}: what a failure means: {one}");
+    }
+}
+
+#[test]
 fn clients_that_need_the_new_password_are_counted() {
     let two = three().node(1, |n| n.clients = Some(2)).node(2, |n| n.clients = Some(1)).preview(&rotate());
     assert!(warning(&two, "clients-connected").text.starts_with("3 clients are connected"), "{two:?}");

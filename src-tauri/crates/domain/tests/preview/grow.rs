@@ -1,7 +1,7 @@
 //! Add nodes and shards, remove shards.
 
 use crate::builder::*;
-use clusterdeck_domain::{Change, Health, PlanId, Role, ServiceKind, Topology, plan};
+use clusterdeck_domain::{Carrier, Change, Health, PlanId, Role, ServiceKind, Topology, plan};
 
 #[test]
 fn adding_a_node_tells_how_long_it_takes_to_catch_up() {
@@ -61,6 +61,44 @@ fn the_new_machine_must_run_the_same_version() {
     let other = three().capacity(|c| c.versions = vec!["8.0.1".to_owned()]).preview(&add(1));
     blocked(&other, &["version-differs"]);
     assert!(other.blockers[0].text.contains("7.0.15") && other.blockers[0].text.contains("8.0.1"));
+}
+
+#[test]
+fn a_newer_version_of_the_same_files_is_a_way_out() {
+    let newer = three().capacity(|c| c.versions = vec!["7.2.4".to_owned()]).preview(&add(1));
+    blocked(&newer, &["version-differs"]);
+    let upgrade = Change::UpgradeCluster { cluster: "demo".to_owned(), version: None };
+    assert_eq!(*way_out(&newer.blockers[0]), upgrade);
+    for other in ["8.0.1", "7.0.9"] {
+        let other = three().capacity(|c| c.versions = vec![other.to_owned()]).preview(&add(1));
+        assert!(other.blockers[0].way_out.is_none(), "another line, and an older one: {other:?}");
+    }
+}
+
+#[test]
+fn a_node_for_an_extension_needs_the_same_server_not_the_same_package() {
+    let on = |version: &str, server: &str| {
+        let mut scene = of(ServiceKind::Timescaledb, Topology::PrimaryReplica, 3, 0);
+        scene = scene.spec(|s| s.version = "2.19.2".to_owned());
+        for node in 1..=3 {
+            scene = scene.node(node, |n| n.version = Some("17.11".to_owned()));
+        }
+        let carrier = Carrier { version: version.to_owned(), server: server.to_owned() };
+        let scene = scene.capacity(|c| {
+            c.versions = vec![version.to_owned()];
+            c.carriers = vec![carrier];
+        });
+        scene.preview(&add(1))
+    };
+    let same = on("2.19.2", "PostgreSQL 17.11");
+    blocked(&same, &[]);
+    warned(&same, &["catch-up"]);
+    let newer = on("2.19.3", "PostgreSQL 17.12");
+    blocked(&newer, &[]);
+    warned(&newer, &["extension-newer", "catch-up"]);
+    let other = on("2.19.3", "PostgreSQL 18.1");
+    blocked(&other, &["version-differs"]);
+    assert!(other.blockers[0].text.contains("17.11") && other.blockers[0].text.contains("18.1"), "{other:?}");
 }
 
 #[test]

@@ -28,7 +28,11 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     let finish = plan.target.clone();
     vec![
         step("check", format!("See that {} has caught up", plan.name), move |cx| {
-            has_caught_up(cx, check.clone())
+            let check = check.clone();
+            async move {
+                prepare(&cx, &check.target).await?;
+                has_caught_up(cx, check).await
+            }
         })
         .within(Duration::from_secs(10)),
         step("stand-aside", "Let the voters stand aside", stand_aside)
@@ -95,6 +99,12 @@ async fn has_caught_up(cx: StepContext, plan: Plan) -> Result<()> {
 pub(super) async fn stand_aside(cx: StepContext) -> Result<()> {
     let context = cx.context().await?;
     Ok(cx.driver()?.disarm_failover(&context).await?)
+}
+
+/// What takes long is done before the voters stand aside.
+pub(super) async fn prepare(cx: &StepContext, target: &NodeId) -> Result<()> {
+    let context = cx.context().await?;
+    Ok(cx.driver()?.prepare_hand_over(&context, context.node(target)?, &cx.progress()).await?)
 }
 
 pub(super) async fn hand_over(cx: StepContext, target: NodeId) -> Result<()> {

@@ -38,6 +38,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     let [member, machine, row] = std::array::from_fn(|_| plan.node.clone());
     steps.push(
         step("leave", format!("Take {name} out of the cluster"), move |cx| leave(cx, member.clone()))
+            .within(Duration::from_secs(90))
             .no_return(),
     );
     steps.push(step("machine", "Stop it and give its machine back", move |cx| {

@@ -8,7 +8,7 @@ use crate::{
     operations::{
         create_cluster::expect_healthy,
         drain_node::{enter_service, leave_service, wait_for_connections},
-        promote_node::{hand_over, stand_aside},
+        promote_node::{hand_over, prepare, stand_aside},
         reboot_node::leads_again,
         set_parameters,
         undrain_node::catch_up,
@@ -98,6 +98,7 @@ async fn try_to_hand_over(cx: &StepContext, node: &NodeId) -> Result<()> {
     let best = best.or_else(|| promotion_candidate(&spec, &seen, meant.shard));
     let what = || DriverError::transient(format!("no replica is fit to take the writes of {}", meant.name));
     let target = best.ok_or_else(what)?.id.clone();
+    prepare(cx, &target).await?;
     if spec.topology == Topology::PrimaryReplica {
         stand_aside(cx.clone()).await?;
     }

@@ -6,6 +6,7 @@
 mod door;
 mod noticing;
 mod resizing;
+mod rotating;
 mod stories;
 mod three_ways;
 mod upgrading;

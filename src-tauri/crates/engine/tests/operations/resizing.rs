@@ -101,3 +101,16 @@ async fn a_machine_that_was_found_again_with_the_size_it_was_made_with_gets_that
     lab.run(clusterdeck_domain::Change::RebootNode { node: node.name.clone() }).await.unwrap();
     assert_eq!(lab.complaints().await, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn what_takes_long_is_done_before_the_voters_stand_aside() {
+    for story in all().into_iter().filter(|s| ["promote", "resize three"].contains(&s.name)) {
+        let lab = set_the_stage(&story).await;
+        let before = lab.world.log().len();
+        lab.run(story.change.clone()).await.unwrap();
+        let calls: Vec<String> = lab.world.log().split_off(before);
+        let around = ["prepare_hand_over", "disarm_failover", "hand_over"];
+        let order: Vec<&str> = calls.iter().map(String::as_str).filter(|c| around.contains(c)).collect();
+        assert_eq!(order, around, "{}", story.name);
+    }
+}

@@ -10,6 +10,9 @@ pub(crate) struct Story {
     pub(crate) change: Change,
 }
 
+/// On servers that keep one password for an account.
+pub(crate) const ROTATE_ONE: &str = "rotate one password";
+
 pub(crate) fn create(topology: Topology, nodes: u16, shards: u16) -> Change {
     Change::CreateCluster(CreateCluster {
         name: "demo".to_owned(),
@@ -88,6 +91,7 @@ pub(crate) fn all() -> Vec<Story> {
             },
         ),
         story("rotate", three(), Change::RotateCredentials { cluster: cluster() }),
+        story(ROTATE_ONE, three(), Change::RotateCredentials { cluster: cluster() }),
         story("delete", three(), Change::DeleteCluster { cluster: cluster(), discard_backups: true }),
         story("add a shard", shards(), Change::AddShard { cluster: cluster() }),
         story(
@@ -108,6 +112,9 @@ pub(crate) async fn set_the_stage(story: &Story) -> Lab {
     }
     if story.name.starts_with("upgrade") {
         lab.world.publish("7.2.4");
+    }
+    if story.name == ROTATE_ONE {
+        lab.world.keep_one_password();
     }
     assert_eq!(lab.complaints().await, Vec::<String>::new(), "{}: the stage must be in order", story.name);
     lab

@@ -7,12 +7,19 @@ use super::{
 };
 use crate::wait::{Look, until};
 use clusterdeck_domain::{NodeId, NodeSpec, Topology};
-use clusterdeck_driver::{ClusterContext, DriverError, HandOver, Result, Switch};
+use clusterdeck_driver::{ClusterContext, DriverError, HandOver, Progress, Result, Switch};
+use futures::future::join_all;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// A switchover takes about a second.
 const LEADS_WITHIN: Duration = Duration::from_secs(15);
+/// For writing to disk what changed: some gigabytes at 10 MB/s.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(300);
+/// The same a second time, for what changed meanwhile. The voters stand aside then.
+const REST_WITHIN: Duration = Duration::from_secs(20);
+/// A step without progress for so long as its deadline counts as stuck.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// A probe of who takes writes.
 const PROBE: Duration = Duration::from_millis(500);
 const PROBE_EVERY: Duration = Duration::from_millis(2);
@@ -121,6 +128,36 @@ pub(crate) async fn set_candidate(cx: &ClusterContext, node: &NodeSpec, candidat
     Client::within(cx, patroni::GLANCE)?.reload(&node.name).await
 }
 
+/// Lets both write to disk what changed, before anybody stands aside: gigabytes take a slow disk minutes.
+pub(crate) async fn prepare_hand_over(
+    cx: &ClusterContext,
+    target: &NodeSpec,
+    progress: &Progress,
+) -> Result<()> {
+    let lead = form::leader(cx).await?;
+    if lead.id == target.id {
+        return Ok(());
+    }
+    let begun = Instant::now();
+    let writing = join_all([lead, target].map(|node| checkpoint(cx, node, WRITTEN_WITHIN)));
+    tokio::pin!(writing);
+    loop {
+        tokio::select! {
+            written = &mut writing => return written.into_iter().collect(),
+            () = tokio::time::sleep(TELL_EVERY) => {
+                // How much there is the server does not say; how long it may take yet is what can be told.
+                let note = format!("{} and {} write to disk what changed", lead.name, target.name);
+                progress.measured(&note, begun.elapsed().as_secs(), WRITTEN_WITHIN.as_secs());
+            }
+        }
+    }
+}
+
+/// Writes to disk what changed in memory.
+async fn checkpoint(cx: &ClusterContext, node: &NodeSpec, limit: Duration) -> Result<()> {
+    Session::open(cx, node, As::Operator, ANSWER).await?.patient(limit).run("CHECKPOINT").await
+}
+
 /// Hands the lead to `target` through Patroni: it stops the old primary in order, so that the target has everything.
 pub(crate) async fn hand_over(
     cx: &ClusterContext,
@@ -134,9 +171,9 @@ pub(crate) async fn hand_over(
     }
     let client = Client::new(cx)?;
     may_take_over(cx, &client, target).await?;
-    // What is on disk already need not be written while nobody takes writes.
+    // What is on disk already need not be written while nobody takes writes. Most is, by [`prepare_hand_over`].
     for node in [lead, target] {
-        Session::open(cx, node, As::Operator, ANSWER).await?.run("CHECKPOINT").await?;
+        checkpoint(cx, node, REST_WITHIN).await?;
     }
     let asked = async {
         client.switch_over(&lead.name, &target.name).await?;
@@ -220,10 +257,13 @@ async fn committed(cx: &ClusterContext, node: &NodeSpec) -> Result<Instant> {
     Ok(Instant::now())
 }
 
-/// Gives every role its next password. A role has one password at a time: open connections stay, new ones need the new.
+/// Gives every role its next password, whichever of the two it has now. A role has one password at a time: open connections
+/// stay, new ones need the new.
 pub(crate) async fn accept_next_secrets(cx: &ClusterContext) -> Result<()> {
     let lead = form::leader(cx).await?;
     let session = Session::open(cx, lead, As::Operator, ANSWER).await?;
+    // What a call that was cut off has sent must not be done after this.
+    session.rows(END_OTHERS, &[&config::OPERATOR]).await?;
     let roles = [
         (config::WATCH, config::WATCH),
         (config::PEOPLE, "people"),
@@ -240,10 +280,24 @@ pub(crate) async fn accept_next_secrets(cx: &ClusterContext) -> Result<()> {
     }
     all.push_str("COMMIT");
     session.run(&all).await?;
-    let client = Client::new(cx)?;
-    for node in cx.spec.data_nodes().filter(|n| !n.drained) {
+    let nodes: Vec<_> = cx.spec.data_nodes().filter(|n| !n.drained).collect();
+    for node in &nodes {
         patroni::write(cx, node, Part::noted(cx, node).await).await?;
-        client.reload(&node.name).await?;
     }
-    Ok(())
+    // All are tried: one that does not answer keeps no other from what its servers know by now.
+    let client = Client::new(cx)?;
+    let told = nodes.into_iter().map(|node| {
+        let client = &client;
+        async move {
+            if node.id != lead.id {
+                form::caught_up(cx, node, &Progress::silent()).await?;
+            }
+            client.reload(&node.name).await
+        }
+    });
+    join_all(told).await.into_iter().collect()
 }
+
+/// Ends our own other sessions as this role, and waits until they have ended.
+const END_OTHERS: &str = "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity \
+                          WHERE usename = $1 AND application_name = 'clusterdeck' AND pid <> pg_backend_pid()";

@@ -4,13 +4,14 @@ use super::{
     config, etcd,
     flavour::{self, Addition},
     patroni,
-    patroni::{Client, Member},
+    patroni::{Client, Member, Timing},
     sql::{ANSWER, As, Session, address},
 };
 use crate::wait::{Look, until};
 use clusterdeck_domain::{Lifecycle, NodeKind, NodeSpec, Sensitive};
 use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs};
 use postgres_protocol::password;
+use serde_json::json;
 use std::time::Duration;
 use tokio_postgres::types::PgLsn;
 
@@ -157,16 +158,46 @@ pub(crate) async fn caught_up(cx: &ClusterContext, node: &NodeSpec, progress: &P
     })
 }
 
-/// Takes a node out. Its key and its replication slot go by themselves; its vote goes when the voters are settled.
-pub(crate) async fn leave(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
-    let members = Client::within(cx, patroni::GLANCE)?.members().await?;
+/// Takes a node out, and sees that nobody keeps a slot for it. Its vote goes when the voters are settled.
+pub(crate) async fn leave(cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
+    let client = Client::within(cx, patroni::GLANCE)?;
+    let members = client.members().await?;
     if members.leader() == Some(node.name.as_str()) && cx.spec.data_nodes().count() > 1 {
         return Err(DriverError::rejected(
             format!("{} takes the writes of this cluster", node.name),
             "promote another node first",
         ));
     }
-    stop_node(cx, node).await
+    stop_node(cx, node).await?;
+    // From version 4 on Patroni keeps the slot of a member for half an hour, in case it comes back.
+    let keeps = client.major_version(leader(cx).await?).await? >= 4;
+    if keeps {
+        client.patch(&json!({ "member_slots_ttl": 0 })).await?;
+    }
+    slot_is_gone(cx, node, progress).await?;
+    if keeps {
+        client.patch(&json!({ "member_slots_ttl": null })).await?;
+    }
+    Ok(())
+}
+
+/// Waits until no server keeps its log for a node that has left; those that do not answer are not waited for.
+async fn slot_is_gone(cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
+    let name = node.name.replace('-', "_");
+    progress.note(&format!("waiting until no log is kept for {}", node.name));
+    // The member is gone when its key has run out.
+    let limit = Duration::from_secs(u64::from(Timing::of(&cx.spec.parameters).ttl) + 20);
+    until!(limit, async {
+        for other in cx.spec.data_nodes().filter(|n| n.id != node.id && !n.drained) {
+            let Ok(session) = Session::open(cx, other, As::Watch, patroni::GLANCE).await else { continue };
+            let slots =
+                session.rows("SELECT 1 FROM pg_replication_slots WHERE slot_name = $1", &[&name]).await;
+            if slots.is_ok_and(|rows| !rows.is_empty()) {
+                return Ok(Look::NotYet(format!("{} still keeps its log for {}", other.name, node.name)));
+            }
+        }
+        Ok(Look::Done(()))
+    })
 }
 
 /// Writes and reads through the endpoint as people do.

@@ -14,12 +14,22 @@ believed in that primary until both woke (measured: 12.4 to 14.9 s without write
 From 3.1 on it raises a lock's time to live to 20 s, whatever was chosen, and only says so in its log: a dead or silent
 primary then costs over 20 s (measured: 22.3 s). What is chosen here is checked where it is chosen.
 
+From 4.0 on a primary that has stopped in order waits a second before it gives the lock away, so that replicas get the end of
+its log, also where they have it (measured: 2.1 to 2.4 s without writes).
+
+What a former primary took and nobody received goes when it follows again, and only its log says so. Here it is told what
+goes, in the status of the node, and a folder that would be removed is kept beside.
+
 Voters that lose their leader give every lock its whole time again. So the node that leads the cluster does not lead its
 voters: when it dies the others need not agree on both, one after the other (measured: 7 to 11 s instead of 5 to 7 s).
 """
+import json
+import os
 import sys
+import time
 
 LOOKS_EVERY_S = 3
+RECORDS_READ = 100000
 
 
 def version():
@@ -31,6 +41,91 @@ def look_often():
     import patroni.postgresql
     if hasattr(patroni.postgresql, 'STOP_POLLING_INTERVAL'):
         patroni.postgresql.STOP_POLLING_INTERVAL = 0.05
+
+
+def wait_no_longer_than_replicas_need():
+    """Its function is one inside another, out of reach; the clock of its module is not."""
+    import patroni.ha
+
+    class Clock:
+        def __getattr__(self, name):
+            return getattr(time, name)
+
+        def sleep(self, seconds):
+            caller = sys._getframe(1)
+            ha, end = (caller.f_locals.get(name) for name in ('self', 'checkpoint_location'))
+            if caller.f_code.co_name != 'on_shutdown' or not ha or not end:
+                return time.sleep(seconds)
+            until = time.monotonic() + seconds
+            while time.monotonic() < until and not ha.is_failover_possible(cluster_lsn=end):
+                time.sleep(0.05)
+
+    patroni.ha.time = Clock()
+
+
+def tell_what_is_given_up(path):
+    from patroni.api import RestApiHandler
+    from patroni.postgresql import Postgresql
+    from patroni.postgresql.rewind import Rewind
+
+    note = os.path.join(os.path.dirname(path), 'given-up.json')
+    show, check, rewind = Rewind._log_primary_history, Rewind._check_timeline_and_lsn, Rewind.pg_rewind
+    remove, status = Postgresql.remove_data_directory, RestApiHandler.get_postgresql_status
+    fork = {}
+
+    def write(**what):
+        what['at'] = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
+        with open(note + '.new', 'w') as file:
+            json.dump(what, file)
+        os.replace(note + '.new', note)
+
+    def log_primary_history(history, i):
+        fork.update(timeline=history[i][0], at=history[i][1])
+        return show(history, i)
+
+    def lost(rewinding):
+        """Transactions beyond the place where the new primary's log begins. Bytes would count a segment's empty rest."""
+        if rewinding._get_local_timeline_lsn()[1] != fork.get('timeline'):
+            return None, None
+        start = '%X/%X' % (fork['at'] >> 32, fork['at'] & 0xffffffff)
+        said = rewinding._postgresql.waldump(fork['timeline'], start, RECORDS_READ)[0] or b''
+        return said.count(b'desc: COMMIT'), said.count(b'\n') >= RECORDS_READ
+
+    def check_timeline_and_lsn(self, leader):
+        fork.clear()
+        return check(self, leader)
+
+    def pg_rewind(self, primary):
+        count, more = lost(self)
+        done = rewind(self, primary)
+        if done and count != 0:
+            write(transactions=count, more=more)
+        return done
+
+    def remove_data_directory(self):
+        # Also called for what remains of a copy that failed, which nobody needs.
+        if sys._getframe(1).f_code.co_name not in ('execute', '_do_reinitialize'):
+            return remove(self)
+        import shutil
+        kept = self.data_dir + '.diverged'
+        shutil.rmtree(kept, ignore_errors=True)
+        os.rename(self.data_dir, kept)
+        write(kept=kept)
+
+    def get_postgresql_status(self, *args, **kwargs):
+        found = status(self, *args, **kwargs)
+        try:
+            with open(note) as file:
+                found['given_up'] = json.load(file)
+        except (OSError, ValueError):
+            pass
+        return found
+
+    Rewind._log_primary_history = staticmethod(log_primary_history)
+    Rewind._check_timeline_and_lsn = check_timeline_and_lsn
+    Rewind.pg_rewind = pg_rewind
+    Postgresql.remove_data_directory = remove_data_directory
+    RestApiHandler.get_postgresql_status = get_postgresql_status
 
 
 def let_watches_be_ended():
@@ -49,7 +144,6 @@ def keep_to_the_timings():
 
 
 def never_take_the_lock_of_another():
-    import time
     from patroni.dcs import etcd3
 
     def update_leader(self):
@@ -83,10 +177,8 @@ def never_take_the_lock_of_another():
 def hand_on_the_lead_of_the_voters(path):
     """Looks every few seconds; the voter beside us is asked, and one that does not answer leads nobody."""
     import base64
-    import json
     import ssl
     import threading
-    import time
     import urllib.request
 
     def look():
@@ -135,6 +227,9 @@ if __name__ == '__main__':
     look_often()
     let_watches_be_ended()
     keep_to_the_timings()
+    tell_what_is_given_up(sys.argv[1])
+    if version() >= (4, 0, 0):
+        wait_no_longer_than_replicas_need()
     if version() < (3, 0, 3):
         never_take_the_lock_of_another()
     hand_on_the_lead_of_the_voters(sys.argv[1])

@@ -4,6 +4,7 @@
 mod additions;
 mod change;
 mod config;
+mod diverged;
 mod etcd;
 mod flavour;
 mod form;
@@ -102,8 +103,8 @@ impl ServiceDriver for Postgres {
     async fn join(&self, cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
         form::caught_up(cx, node, progress).await
     }
-    async fn leave(&self, cx: &ClusterContext, node: &NodeSpec, _progress: &Progress) -> Result<()> {
-        form::leave(cx, node).await
+    async fn leave(&self, cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
+        form::leave(cx, node, progress).await
     }
 
     async fn arm_failover(&self, cx: &ClusterContext, primary: Option<&NodeId>) -> Result<()> {
@@ -113,6 +114,14 @@ impl ServiceDriver for Postgres {
         change::set_pause(cx, true).await
     }
 
+    async fn prepare_hand_over(
+        &self,
+        cx: &ClusterContext,
+        target: &NodeSpec,
+        progress: &Progress,
+    ) -> Result<()> {
+        change::prepare_hand_over(cx, target, progress).await
+    }
     async fn hand_over(
         &self,
         cx: &ClusterContext,

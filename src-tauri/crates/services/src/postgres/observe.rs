@@ -1,7 +1,9 @@
 //! Looking at a cluster: what the machine says of the units, what Patroni says of the node, what the server says of itself.
 
 use super::{
-    additions, config, etcd,
+    additions, config,
+    diverged::{Place, given_up},
+    etcd,
     patroni::{self, Client, GLANCE},
     readiness,
     sessions::Sessions,
@@ -57,6 +59,10 @@ pub(crate) struct Says {
     timeline: Option<u64>,
     /// Where its log is: written by a leader, replayed by a follower.
     position: Option<u64>,
+    /// The furthest of its log that it holds, and on which timeline.
+    place: Option<Place>,
+    /// What was given up of it when it followed again.
+    given_up: Option<String>,
     /// Names of those it streams to, and whether it waits for them.
     streams_to: Vec<(String, bool)>,
 }
@@ -71,6 +77,8 @@ impl Says {
             state: status["state"].as_str().unwrap_or("unknown").to_owned(),
             timeline: status["timeline"].as_u64(),
             position: number("location").or_else(|| number("replayed_location")),
+            place: Place::of(status),
+            given_up: given_up(status),
             streams_to: replication
                 .iter()
                 .filter(|r| r["state"] == "streaming")
@@ -97,7 +105,8 @@ pub(crate) async fn observe(
     let added = join_all(cx.spec.nodes.iter().map(|node| additions.facts(cx, node)));
     let (found, added, present, endpoint_up) = futures::join!(looks, added, etcd::present(cx), endpoint(cx));
     let leader = leader(&found);
-    let mut nodes: Vec<_> = found.iter().map(|f| node_observed(cx, f, leader)).collect();
+    let ends = ends(&found, leader, client.as_ref().ok()).await;
+    let mut nodes: Vec<_> = found.iter().map(|f| node_observed(cx, f, leader, &ends)).collect();
     for (seen, facts) in nodes.iter_mut().zip(added).filter(|(seen, _)| seen.state == NodeState::Running) {
         seen.facts.extend(facts);
     }
@@ -115,6 +124,18 @@ pub(crate) async fn observe(
 fn leader<'f, 'a>(found: &'f [Found<'a>]) -> Option<&'f Found<'a>> {
     let leading = found.iter().filter(|f| f.says.as_ref().is_ok_and(|s| s.leads && s.state == "running"));
     leading.max_by_key(|f| f.says.as_ref().ok().and_then(|s| s.timeline))
+}
+
+/// Where earlier timelines ended; asked only while somebody is on one of them.
+async fn ends(found: &[Found<'_>], leader: Option<&Found<'_>>, client: Option<&Client>) -> Vec<(u64, u64)> {
+    let timeline = |f: &Found<'_>| f.says.as_ref().ok().and_then(|s| s.timeline);
+    let leads = leader.and_then(timeline);
+    match client {
+        Some(client) if found.iter().filter_map(timeline).any(|t| Some(t) < leads) => {
+            client.history().await.unwrap_or_default()
+        }
+        _ => Vec::new(),
+    }
 }
 
 async fn look<'a>(
@@ -218,7 +239,12 @@ async fn endpoint(cx: &ClusterContext) -> Option<bool> {
     Some(matches!(timeout(NODE_LIMIT, asked).await, Ok(Ok(true))))
 }
 
-fn node_observed(cx: &ClusterContext, found: &Found<'_>, leader: Option<&Found<'_>>) -> NodeObserved {
+fn node_observed(
+    cx: &ClusterContext,
+    found: &Found<'_>,
+    leader: Option<&Found<'_>>,
+    ends: &[(u64, u64)],
+) -> NodeObserved {
     let node = found.node;
     let mut seen = NodeObserved::unknown(node.id.clone());
     seen.limited_by = cx.machine(node).ok().map(|m| m.limited_by().to_owned());
@@ -232,7 +258,7 @@ fn node_observed(cx: &ClusterContext, found: &Found<'_>, leader: Option<&Found<'
         return seen;
     }
     match (&found.unit, &found.says) {
-        (Ok(UnitState::Running { .. }), Ok(says)) => answering(found, says, leader, &mut seen),
+        (Ok(UnitState::Running { .. }), Ok(says)) => answering(found, says, leader, ends, &mut seen),
         (Ok(UnitState::Running { .. }), _) if node.kind == NodeKind::Witness => {
             (seen.state, seen.health) = (NodeState::Running, Health::Healthy);
         }
@@ -257,7 +283,13 @@ fn node_observed(cx: &ClusterContext, found: &Found<'_>, leader: Option<&Found<'
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn answering(found: &Found<'_>, says: &Says, leader: Option<&Found<'_>>, seen: &mut NodeObserved) {
+fn answering(
+    found: &Found<'_>,
+    says: &Says,
+    leader: Option<&Found<'_>>,
+    ends: &[(u64, u64)],
+    seen: &mut NodeObserved,
+) {
     seen.offset_bytes = says.position;
     seen.data_bytes = found.stat.data_bytes;
     seen.version = found.stat.version.clone();
@@ -266,6 +298,9 @@ fn answering(found: &Found<'_>, says: &Says, leader: Option<&Found<'_>>, seen: &
     seen.open_transactions = found.stat.open_transactions.clone();
     if let Some(timeline) = says.timeline {
         seen.facts.push(Fact::new("timeline", "Timeline", timeline.to_string()));
+    }
+    if let Some(text) = &says.given_up {
+        seen.facts.push(Fact::new("given-up", "Given up when it followed again", text.as_str()));
     }
     if says.state != "running" {
         // `starting`, `creating replica`, `running pg_rewind`, `stopping`, `crashed`, …
@@ -304,7 +339,8 @@ fn answering(found: &Found<'_>, says: &Says, leader: Option<&Found<'_>>, seen: &
         seen.facts.push(Fact::new("replication", "Replication", how));
     }
     seen.link = Some(if streams { Link::Up } else { Link::Down });
-    seen.diverged = !streams && says.timeline.zip(lead_says.timeline).is_some_and(|(own, of)| own > of);
+    let beyond = |(own, of): (Place, u64)| own.is_beyond(of, ends) == Some(true);
+    seen.diverged = !streams && says.place.zip(lead_says.timeline).is_some_and(beyond);
     if streams {
         seen.lag_ms = found.stat.lag_ms;
         seen.lag_bytes = lead_says.position.zip(says.position).map(|(lead, own)| lead.saturating_sub(own));

@@ -362,6 +362,23 @@ impl Client {
         serde_json::from_str(&text).map_err(|_| DriverError::broken("Patroni gave no readable answer"))
     }
 
+    /// Where the timelines ended from which the leader's came: each with the place in the log.
+    pub(crate) async fn history(&self) -> Result<Vec<(u64, u64)>> {
+        let text = self.any(reqwest::Method::GET, "/history", None, None).await?;
+        let lines: Vec<Vec<Value>> = serde_json::from_str(&text)
+            .map_err(|_| DriverError::broken("Patroni gave no readable answer"))?;
+        Ok(lines.iter().filter_map(|line| Some((line.first()?.as_u64()?, line.get(1)?.as_u64()?))).collect())
+    }
+
+    /// The first number of the version of a node's Patroni.
+    pub(crate) async fn major_version(&self, node: &NodeSpec) -> Result<u32> {
+        let status = self.status(&node.name).await?;
+        let version = status["patroni"]["version"].as_str().unwrap_or_default();
+        version.split('.').next().and_then(|major| major.parse().ok()).ok_or_else(|| {
+            DriverError::transient(format!("Patroni of {} does not say which version it is", node.name))
+        })
+    }
+
     /// Hands the lead over in order.
     pub(crate) async fn switch_over(&self, leader: &str, candidate: &str) -> Result<()> {
         let body = json!({ "leader": leader, "candidate": candidate });

@@ -1,7 +1,9 @@
 //! A fresh copy for a replica. Its old data waits beside it until the copy streams; what the primary lacks is kept longer.
 
 use super::{
-    config, flavour, form,
+    config,
+    diverged::{self, Place},
+    flavour, form,
     patroni::{self, Client, Part},
 };
 use crate::aside::{Aside, Held};
@@ -33,15 +35,17 @@ pub(crate) async fn resync(
         // Of a call that was cut off a part of the copy lies there by now; Patroni throws it away or goes on with it.
         ASIDE.put_away(machine.as_ref(), held, &lead.name).await?;
     }
+    machine.remove(diverged::NOTE).await?;
     progress.note(&format!("{} copies everything again", node.name));
     patroni::start(cx, node, Part::noted(cx, node).await).await?;
     form::caught_up(cx, node, progress).await?;
     ASIDE.done(machine.as_ref()).await
 }
 
-/// Whether a node is on a later timeline than the one that leads: it took writes that nobody followed. `None`: nobody says.
+/// Whether a node holds writes that the one that leads lacks. `None`: nobody says.
 async fn is_ahead(cx: &ClusterContext, lead: &NodeSpec, node: &NodeSpec) -> Option<bool> {
     let client = Client::within(cx, patroni::GLANCE).ok()?;
-    let timeline = async |node: &NodeSpec| client.status(&node.name).await.ok()?["timeline"].as_u64();
-    Some(timeline(node).await? > timeline(lead).await?)
+    let place = async |node: &NodeSpec| Place::of(&client.status(&node.name).await.ok()?);
+    let (own, leads) = (place(node).await?, place(lead).await?);
+    own.is_beyond(leads.timeline, &client.history().await.ok()?)
 }

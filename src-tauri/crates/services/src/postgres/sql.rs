@@ -134,6 +134,12 @@ impl Session {
         Ok(Self { client, connection, whom: whom.to_owned(), limit })
     }
 
+    /// The same with another limit for each answer.
+    pub(crate) fn patient(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
     /// Asks.
     pub(crate) async fn rows(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         self.within(self.client.query(sql, values)).await

@@ -27,7 +27,7 @@ async fn replaced(ground: &Ground, old: u16) -> Duration {
 }
 
 /// Starts again what crashed, as the watcher does.
-async fn repair(ground: &Ground, node: &NodeSpec) {
+pub(crate) async fn repair(ground: &Ground, node: &NodeSpec) {
     let begun = Instant::now();
     let machine = ground.cx.machine(node).unwrap();
     while !machine.restart_due("patroni").await.unwrap() {

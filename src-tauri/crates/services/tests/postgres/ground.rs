@@ -44,6 +44,33 @@ fn secret() -> Sensitive<String> {
     Sensitive::new(Uuid::new_v4().simple().to_string())
 }
 
+/// A cluster that is being made, without nodes yet.
+pub(crate) fn spec(version: &str, topology: Topology, network: Network) -> ClusterSpec {
+    ClusterSpec {
+        id: ClusterId::new(id()),
+        name: ClusterName::parse("demo").unwrap(),
+        service: ServiceKind::Postgresql,
+        version: version.to_owned(),
+        topology,
+        shards: 0,
+        provider: ProviderId("local".to_owned()),
+        region: REGION_LOCAL.to_owned(),
+        plan: PlanId::parse("SMALL-1C-1G").unwrap(),
+        protected: false,
+        auto_failover: topology != Topology::Single,
+        options: Default::default(),
+        parameters: Default::default(),
+        nodes: Vec::new(),
+        gateway: None,
+        network,
+        last_ordinal: 0,
+        secrets_generation: 1,
+        lifecycle: Lifecycle::Creating,
+        created_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+        generation: 1,
+    }
+}
+
 impl Ground {
     /// A cluster that runs, formed in the order the engine forms it.
     pub(crate) async fn new(topology: Topology, nodes: u16) -> Self {
@@ -78,29 +105,7 @@ impl Ground {
         let server = Programs { programs: programs.to_vec(), images, ..Programs::default() };
         let capacity = provider.capacity(&Needs { server, ..Needs::default() }).await.unwrap();
         assert!(capacity.missing.is_empty(), "`cargo xtask setup` installs it: {:?}", capacity.missing);
-        let spec = ClusterSpec {
-            id: ClusterId::new(id()),
-            name: ClusterName::parse("demo").unwrap(),
-            service: ServiceKind::Postgresql,
-            version: capacity.versions[0].clone(),
-            topology,
-            shards: 0,
-            provider: ProviderId("local".to_owned()),
-            region: REGION_LOCAL.to_owned(),
-            plan: PlanId::parse("SMALL-1C-1G").unwrap(),
-            protected: false,
-            auto_failover: topology != Topology::Single,
-            options: Default::default(),
-            parameters: Default::default(),
-            nodes: Vec::new(),
-            gateway: None,
-            network,
-            last_ordinal: 0,
-            secrets_generation: 1,
-            lifecycle: Lifecycle::Creating,
-            created_at: "2026-01-01T00:00:00Z".parse().unwrap(),
-            generation: 1,
-        };
+        let spec = spec(&capacity.versions[0], topology, network);
         let current = driver
             .secret_names()
             .iter()
@@ -210,10 +215,21 @@ impl Ground {
     /// A connection as people have one, to a node or, with 0, to the endpoint.
     pub(crate) async fn people(&self, ordinal: u16) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
         let at = if ordinal == 0 { self.cx.gateway().unwrap() } else { self.machine(ordinal) };
+        self.enter(at.as_ref(), 5432).await
+    }
+    /// The same to the endpoint for reads.
+    pub(crate) async fn readers(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+        self.enter(self.cx.gateway().unwrap().as_ref(), 5433).await
+    }
+    async fn enter(
+        &self,
+        at: &dyn Machine,
+        port: u16,
+    ) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
         let (client, connection) = tokio_postgres::Config::new()
             .hostaddr(at.address())
             .host(at.address().to_string())
-            .port(at.port(5432))
+            .port(at.port(port))
             .user("app")
             .dbname("app")
             .password(self.cx.secrets.newest("people").unwrap().reveal())
@@ -222,6 +238,21 @@ impl Ground {
             .await?;
         tokio::spawn(connection);
         Ok(client)
+    }
+    /// Does something on a node as the one who may do everything.
+    pub(crate) fn operate(&self, ordinal: u16, sql: &str) {
+        let at = self.machine(ordinal);
+        let whom = format!(
+            "host={} port={} user=operator dbname=postgres sslmode=require",
+            at.address(),
+            at.port(5432)
+        );
+        let done = std::process::Command::new("psql")
+            .args(["-X", "-v", "ON_ERROR_STOP=1", "-c", sql, &whom])
+            .env("PGPASSWORD", self.cx.secrets.newest("operator").unwrap().reveal())
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
     }
     /// Whether people could write on this very node right now.
     pub(crate) async fn takes_writes(&self, ordinal: u16) -> bool {
@@ -249,6 +280,20 @@ impl Ground {
         }
         found
     }
+    /// Processes of a node's server that call themselves so: `checkpointer`, `walsender`.
+    pub(crate) fn servants(&self, ordinal: u16, name: &str) -> Vec<Pid> {
+        let data = self.machine(ordinal).path("pg/data");
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let Ok(pid) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let inside = std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == data);
+            if inside && String::from_utf8_lossy(&line).contains(name) {
+                found.extend(Pid::from_raw(pid));
+            }
+        }
+        found
+    }
     /// Sends a signal to Patroni itself, not to its guard.
     pub(crate) fn signal_patroni(&self, ordinal: u16, signal: Signal) {
         Self::signal(
@@ -260,7 +305,7 @@ impl Ground {
     pub(crate) fn signal_all(&self, ordinal: u16, signal: Signal) {
         Self::signal(self.pids(ordinal, |_| true), signal);
     }
-    fn signal(pids: Vec<Pid>, signal: Signal) {
+    pub(crate) fn signal(pids: Vec<Pid>, signal: Signal) {
         assert!(!pids.is_empty(), "no such process");
         pids.into_iter().for_each(|pid| kill_process(pid, signal).unwrap());
     }

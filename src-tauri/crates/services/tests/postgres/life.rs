@@ -55,6 +55,10 @@ async fn life(mut ground: Ground) {
         client.query_one("SELECT count(*) FROM t", &[]).await.unwrap().get::<_, i64>(0)
     };
     assert_eq!(count(ground.people(0).await.unwrap()).await, 1000, "through the endpoint, on the new one");
+    let reads = ground.readers().await.unwrap();
+    let follows = reads.query_one("SELECT pg_is_in_recovery()", &[]).await.unwrap();
+    assert!(follows.get::<_, bool>(0), "a replica answers at the endpoint for reads");
+    assert_eq!(count(reads).await, 1000, "with what was written");
 
     let four = ground.add_machine(4, NodeKind::Data).await;
     let leader = ground.node(2).id.clone();
@@ -71,6 +75,11 @@ async fn life(mut ground: Ground) {
 
     ground.driver.leave(&ground.cx, &four, &Progress::silent()).await.unwrap();
     ground.cx.spec.nodes.retain(|n| n.id != four.id);
+    for ordinal in 1..=3 {
+        let sql = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'demo_4'";
+        let kept = ground.people(ordinal).await.unwrap().query_one(sql, &[]).await.unwrap();
+        assert_eq!(kept.get::<_, i64>(0), 0, "demo-{ordinal} keeps no log for a node that has left");
+    }
     ground.driver.arm_failover(&ground.cx, None).await.unwrap();
     ground.apply().await;
 

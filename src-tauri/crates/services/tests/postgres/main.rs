@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod cut;
+mod diverging;
 mod fencing;
 mod ground;
+mod handing;
 mod life;
+mod parameters;
