@@ -149,6 +149,12 @@ pub trait ServiceDriver: Send + Sync {
     /// Takes a node out of membership, votes and slots. It may be dead.
     async fn leave(&self, cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()>;
 
+    /// What in the data keeps a cluster from getting more nodes; each finding names what must be changed. Asked before nodes
+    /// are added; a driver that knows such data looks again when the first of them joins.
+    async fn growth_findings(&self, _cx: &ClusterContext) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
+    }
+
     // --- automatic failover ---
     /// Makes the voters of `cx.spec` watch `primary` (as seen now when `None`), armed or not as the spec wishes, with the
     /// passwords in force; returns when a majority agrees.

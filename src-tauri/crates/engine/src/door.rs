@@ -46,6 +46,7 @@ pub(crate) struct Collected {
     pub(crate) capacity: Option<Capacity>,
     parameters: Option<Vec<Parameter>>,
     parameter_findings: Vec<Finding>,
+    growth_findings: Vec<Finding>,
     busy: Option<Busy>,
 }
 
@@ -66,6 +67,7 @@ impl Collected {
             capacity: self.capacity.as_ref(),
             parameters: self.parameters.as_deref(),
             parameter_findings: &self.parameter_findings,
+            growth_findings: &self.growth_findings,
         }
     }
 }
@@ -100,11 +102,27 @@ async fn collect(shared: &Arc<Shared>, change: &Change) -> Result<Collected> {
     Ok(Collected {
         parameters,
         parameter_findings,
+        growth_findings: match (change, &subject) {
+            (Change::AddNode { .. }, Some((live, _))) if live.busy.is_none() => growth(shared, live).await,
+            _ => Vec::new(),
+        },
         available: shared.services.iter().flat_map(|d| d.services().iter().copied()).collect(),
         capacity: capacity(shared, change, subject.as_ref().map(|(live, _)| &live.spec)).await,
         busy: subject.as_ref().and_then(|(live, _)| live.busy.as_ref()).map(|(_, busy)| busy.clone()),
         clusters,
         subject,
+    })
+}
+
+/// What in a cluster's data keeps it from growing. Not being able to ask counts as something.
+async fn growth(shared: &Arc<Shared>, live: &Live) -> Vec<Finding> {
+    let asked = async {
+        let context = shared.context(&live.spec.id).await?;
+        Result::Ok(shared.driver(live.spec.service)?.growth_findings(&context).await?)
+    };
+    asked.await.unwrap_or_else(|error| {
+        let text = format!("Whether the data of {} fits more nodes could not be found out: {error}.", live.spec.name);
+        vec![Finding::new("data-unknown", text).hint("Bring its server back first, then try again.")]
     })
 }
 

@@ -28,6 +28,7 @@ fn with<T>(capacity: Option<&Capacity>, look: impl FnOnce(&Facts<'_>) -> T) -> T
         capacity,
         parameters: None,
         parameter_findings: &[],
+        growth_findings: &[],
     })
 }
 

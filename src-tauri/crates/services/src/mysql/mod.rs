@@ -24,7 +24,7 @@ mod unit;
 use self::flavour::Flavour::{self, MariaDb, MySql};
 use crate::{measure::Readings, tls};
 use async_trait::async_trait;
-use clusterdeck_domain::{ClusterObserved, ClusterSpec, NodeId, NodeSpec, Sensitive, ServiceKind};
+use clusterdeck_domain::{ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Sensitive, ServiceKind};
 use clusterdeck_driver::{
     ClientCommand, ClusterContext, DriverError, HandOver, Listener, OtherPrograms, Progress, Result,
     ServiceDriver, StartAs, Switch,
@@ -130,6 +130,14 @@ impl ServiceDriver for Mysql {
         match of(cx) {
             MariaDb => form::leave(cx, node).await,
             MySql => group::leave(cx, node).await,
+        }
+    }
+
+    async fn growth_findings(&self, cx: &ClusterContext) -> Result<Vec<Finding>> {
+        match of(cx) {
+            // Its replicas take tables of every kind; what it grows into is no multi-master.
+            MariaDb => Ok(Vec::new()),
+            MySql => group::growth_findings(cx).await,
         }
     }
 

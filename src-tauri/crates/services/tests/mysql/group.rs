@@ -25,6 +25,41 @@ async fn a_single_node_takes_writes_and_does_so_again_after_a_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_node_does_not_begin_a_group_with_tables_that_a_group_refuses() {
+    let Some(mut ground) = Ground::of_a_group(Topology::Single, 1).await else { return };
+    ground.healthy().await;
+    assert_eq!(ground.driver.growth_findings(&ground.cx).await.unwrap(), []);
+    let mut people = ground.people(1).await.unwrap();
+    for sql in [
+        "CREATE TABLE log (t TEXT)",
+        "CREATE TABLE kept (n INT PRIMARY KEY)",
+        "CREATE TABLE old (n INT PRIMARY KEY) ENGINE = MyISAM",
+    ] {
+        people.query_drop(sql).await.unwrap();
+    }
+    let found = ground.driver.growth_findings(&ground.cx).await.unwrap();
+    let told: Vec<_> = found.iter().map(|f| (f.code.as_str(), f.text.as_str())).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].0 == "tables-without-key" && told[0].1.ends_with(": `app.log`."), "{told:?}");
+    assert!(told[1].0 == "tables-not-innodb" && told[1].1.ends_with(": `app.old`."), "{told:?}");
+    // Made after the preview: whoever begins the group looks again.
+    let two = ground.add_machine(2, NodeKind::Data).await;
+    let spec = &mut ground.cx.spec;
+    (spec.topology, spec.auto_failover) = (Topology::PrimaryReplica, true);
+    ground.driver.start_node(&ground.cx, &two, &StartAs::Member).await.unwrap();
+    let refused = ground.driver.join(&ground.cx, &two, &Progress::silent()).await.unwrap_err();
+    assert!(matches!(refused, DriverError::Rejected { .. }), "{refused}");
+    assert!(refused.to_string().contains("app.log"), "{refused}");
+    assert!(ground.takes_writes(1).await, "the single node goes on");
+    for sql in ["ALTER TABLE log ADD COLUMN id BIGINT AUTO_INCREMENT PRIMARY KEY", "DROP TABLE old"] {
+        people.query_drop(sql).await.unwrap();
+    }
+    ground.driver.join(&ground.cx, &two, &Progress::silent()).await.unwrap();
+    ground.people(1).await.unwrap().query_drop("INSERT INTO log (t) VALUES ('a')").await.unwrap();
+    assert_eq!(ground.count(2, "log").await, 1, "the new member has it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_members_form_and_hand_over_under_writes_without_losing_any() {
     let begun = Instant::now();
     let Some(ground) = Ground::of_a_group(Topology::PrimaryReplica, 3).await else { return };

@@ -19,6 +19,10 @@ fn buffer_pool(memory: u64) -> u64 {
     (memory.saturating_sub(AT_REST) / 3 * 2).max(64 * MIB)
 }
 
+fn on(yes: bool) -> String {
+    if yes { "ON" } else { "OFF" }.to_owned()
+}
+
 /// Connections people may open: some 10 MiB each beside the shared memory.
 fn max_connections(memory: u64) -> u64 {
     (memory / (16 * MIB)).clamp(25, 500)
@@ -121,11 +125,8 @@ pub(crate) fn conf(cx: &ClusterContext, node: &NodeSpec, machine: &dyn Machine) 
         ("loose-group-replication-recovery-ssl-ca", path(tls::CA_FILE)),
         ("loose-group-replication-recovery-ssl-verify-server-cert", "ON".to_owned()),
         ("loose-group-replication-recovery-reconnect-interval", "2".to_owned()),
-        ("loose-group-replication-single-primary-mode", if many { "OFF" } else { "ON" }.to_owned()),
-        (
-            "loose-group-replication-enforce-update-everywhere-checks",
-            if many { "ON" } else { "OFF" }.to_owned(),
-        ),
+        ("loose-group-replication-single-primary-mode", on(!many)),
+        ("loose-group-replication-enforce-update-everywhere-checks", on(many)),
         // A new primary takes writes and answers questions only when it has applied all it had received.
         (
             "loose-group-replication-consistency",
