@@ -146,6 +146,10 @@ impl World {
     pub fn refuse(&self, what: &str) {
         self.lock().refused = Some(what.to_owned());
     }
+    /// Asked by what changes nothing, and so is not counted.
+    pub(crate) fn refuses(&self, what: &str) -> bool {
+        self.lock().refused.as_deref() == Some(what)
+    }
     /// Nothing fails any more.
     pub fn heal(&self) {
         let mut inner = self.lock();
