@@ -239,7 +239,7 @@ const MYSQL: Line = Line {
             all_vote: true,
             limits: Some(
                 "Two members that change the same row at once: one is refused on commit and must try again. AUTO_INCREMENT \
-                 goes up in steps of 7; every table needs a primary key and InnoDB, or writes to it are refused; no foreign \
+                 goes up in steps of 9; every table needs a primary key and InnoDB, or writes to it are refused; no foreign \
                  keys that cascade; a transaction of more than 143 MiB is refused.",
             ),
             ..entry(
