@@ -244,6 +244,11 @@ pub trait ServiceDriver: Send + Sync {
     async fn heal(&self, _cx: &ClusterContext) -> Result<()> {
         Ok(())
     }
+    /// Takes away what servers keep longer than anybody needs it, old logs before all. Asked about once a minute while no change
+    /// is under way; costs little where there is nothing to take away.
+    async fn tidy(&self, _cx: &ClusterContext) -> Result<()> {
+        Ok(())
+    }
     /// Opens a connection as people do through this address and does a harmless write-and-read; proves an endpoint.
     async fn probe(&self, cx: &ClusterContext) -> Result<()>;
 }

@@ -13,6 +13,7 @@ mod group;
 mod gtid;
 mod hand_over;
 mod listeners;
+mod logs;
 mod note;
 mod observe;
 mod readiness;
@@ -240,6 +241,12 @@ impl ServiceDriver for Mysql {
         match of(cx) {
             MariaDb => form::heal(cx).await,
             MySql => group::heal(cx).await,
+        }
+    }
+    async fn tidy(&self, cx: &ClusterContext) -> Result<()> {
+        match of(cx) {
+            MariaDb => logs::tidy(cx).await,
+            MySql => group::tidy(cx).await,
         }
     }
     async fn probe(&self, cx: &ClusterContext) -> Result<()> {

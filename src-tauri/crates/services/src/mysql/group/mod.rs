@@ -13,6 +13,7 @@ mod growth;
 mod gtid;
 mod hand_over;
 mod heal;
+mod logs;
 mod observe;
 mod survey;
 
@@ -22,6 +23,7 @@ pub(crate) use form::{form, join, leave, start_node, stop_node};
 pub(crate) use growth::growth_findings;
 pub(crate) use hand_over::hand_over;
 pub(crate) use heal::heal;
+pub(crate) use logs::tidy;
 pub(crate) use observe::observe;
 
 use clusterdeck_domain::Topology;
