@@ -13,7 +13,7 @@ use crate::{
 use clusterdeck_domain::{
     Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, Facts, Finding, Operation, OperationId,
     OperationState, Parameter, PlanId, Preview, PreviewId, ServiceKind, Subject, chosen_parameters,
-    preview as domain_preview,
+    default_version, preview as domain_preview, service as service_entry,
 };
 use clusterdeck_driver::{Needs, Provider};
 use jiff::SignedDuration;
@@ -121,7 +121,10 @@ async fn growth(shared: &Arc<Shared>, live: &Live) -> Vec<Finding> {
         Result::Ok(shared.driver(live.spec.service)?.growth_findings(&context).await?)
     };
     asked.await.unwrap_or_else(|error| {
-        let text = format!("Whether the data of {} fits more nodes could not be found out: {error}.", live.spec.name);
+        let text = format!(
+            "Whether the data of {} fits more nodes could not be found out: {error}.",
+            live.spec.name
+        );
         vec![Finding::new("data-unknown", text).hint("Bring its server back first, then try again.")]
     })
 }
@@ -181,9 +184,16 @@ async fn capacity(shared: &Arc<Shared>, change: &Change, spec: Option<&ClusterSp
         ports: shared.driver(service).ok()?.ports(service),
         version,
     };
+    let creates = matches!(change, Change::CreateCluster(_));
     match provider.capacity(&needs).await {
         Ok(mut capacity) => {
-            if matches!(change, Change::CreateCluster(_)) && !capacity.missing.is_empty() {
+            // Where another maker's is newer, what is missing or fetched is that of the one that will be taken.
+            let taken = default_version(service_entry(service), &capacity.versions).cloned();
+            if creates && version.is_none() && taken.as_ref() != capacity.versions.first() {
+                let needs = Needs { version: taken.as_deref(), ..needs.clone() };
+                capacity = provider.capacity(&needs).await.unwrap_or(capacity);
+            }
+            if creates && !capacity.missing.is_empty() {
                 capacity.instead = inventory::instead(shared, &provider, &needs).await;
             }
             Some(capacity)
