@@ -35,7 +35,12 @@ fn offered(act: &str, kind: ServiceKind, topology: Topology, version: &str) -> b
         "failover" => failover == Some(Failover::ByVote) || topology == Topology::MultiMaster,
         "set-auto-failover" => failover == Some(Failover::ByVote),
         "remove-node" | "drain-node" | "undrain-node" => topology != Topology::Single,
-        "resync-cluster" => !matches!(topology, Topology::Single | Topology::MultiMaster),
+        // Where all take writes, a member is copied to anew when it diverged, which members that vote can tell.
+        "resync-cluster" => match topology {
+            Topology::Single => false,
+            Topology::MultiMaster => offer.is_some_and(|o| o.all_vote),
+            _ => true,
+        },
         "add-shard" => topology == Topology::Sharded,
         "set-options" => offer.is_some_and(|o| !o.options.is_empty()),
         "set-parameters" => entry.parameters,

@@ -98,3 +98,9 @@ async fn a_single_mysql_9_in_a_container_grows_into_a_group_while_a_client_write
     let Some(home) = Home::in_containers_with_mysql().await else { return };
     grows(&home, ServiceKind::Mysql).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mariadb_11_cluster_in_containers_lives_its_whole_life_without_losing_a_write() {
+    let Some(home) = Home::in_containers_with_mariadb().await else { return };
+    whole_life(&home, ServiceKind::Mysql).await;
+}

@@ -23,6 +23,8 @@ pub(crate) struct Home {
     pub(crate) dir: tempfile::TempDir,
     /// The engine of containers that its machines are on; `None` where they are folders of this computer.
     pub(crate) ground: Option<Ground>,
+    /// The release line its clusters are made with; what the service has from the start where none is named.
+    version: Option<&'static str>,
     proofs: Mutex<Proofs>,
 }
 
@@ -33,7 +35,7 @@ impl Home {
     pub(crate) async fn open() -> Self {
         let dir = tempfile::Builder::new().prefix("cd-").tempdir().unwrap();
         let engine = start(dir.path()).await;
-        Self { engine, dir, ground: None, proofs: Mutex::default() }
+        Self { engine, dir, ground: None, version: None, proofs: Mutex::default() }
     }
     /// The same with machines in containers; `None`: outside, and the test is done.
     pub(crate) async fn in_containers() -> Option<Self> {
@@ -51,10 +53,16 @@ impl Home {
     pub(crate) async fn in_containers_with_mysql() -> Option<Self> {
         Some(Self::inside(Ground::enter_with_mysql()?).await)
     }
+    /// The same with MariaDB in containers.
+    pub(crate) async fn in_containers_with_mariadb() -> Option<Self> {
+        let mut home = Self::inside(Ground::enter_with_mariadb()?).await;
+        home.version = Some("11.8");
+        Some(home)
+    }
     async fn inside(ground: Ground) -> Self {
         let dir = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
         let engine = start(dir.path()).await;
-        Self { engine, dir, ground: Some(ground), proofs: Mutex::default() }
+        Self { engine, dir, ground: Some(ground), version: None, proofs: Mutex::default() }
     }
     /// The same with images that hold PostgreSQL and TimescaleDB, as a person names them in the settings.
     pub(crate) async fn in_containers_with_postgres() -> Option<Self> {
@@ -65,7 +73,7 @@ impl Home {
         let named = ["postgresql:17", "timescaledb:2.19"].map(|name| (name.to_owned(), POSTGRES.to_owned()));
         settings.images.own = named.into();
         engine.set_settings(settings).await.unwrap();
-        Some(Self { engine, dir, ground: Some(ground), proofs: Mutex::default() })
+        Some(Self { engine, dir, ground: Some(ground), version: None, proofs: Mutex::default() })
     }
     /// Lets the engine go and starts another, as closing and opening the app does.
     pub(crate) async fn reopen(&mut self) {
@@ -94,7 +102,7 @@ impl Home {
         Change::CreateCluster(CreateCluster {
             name: "demo".to_owned(),
             service,
-            version: None,
+            version: self.version.map(str::to_owned),
             topology: Some(topology),
             nodes: Some(nodes),
             shards: (shards > 0).then_some(shards),

@@ -225,8 +225,8 @@ const MYSQL: Line = Line {
         TopologyEntry {
             all_vote: true,
             limits: Some(
-                "Every table needs a primary key and InnoDB; a transaction of more than 143 MiB is refused. A write is \
-                 acknowledged when a majority of the members has received it.",
+                "Every table needs a primary key and InnoDB, or writes to it are refused; so is a transaction of more than \
+                 143 MiB. A write is acknowledged when a majority of the members has received it.",
             ),
             ..entry(
                 Topology::PrimaryReplica,
@@ -239,8 +239,8 @@ const MYSQL: Line = Line {
             all_vote: true,
             limits: Some(
                 "Two members that change the same row at once: one is refused on commit and must try again. AUTO_INCREMENT \
-                 goes up in steps of 7; every table needs a primary key and InnoDB; no foreign keys that cascade; a \
-                 transaction of more than 143 MiB is refused.",
+                 goes up in steps of 9; every table needs a primary key and InnoDB, or writes to it are refused; no foreign \
+                 keys that cascade; a transaction of more than 143 MiB is refused.",
             ),
             ..entry(
                 Topology::MultiMaster,

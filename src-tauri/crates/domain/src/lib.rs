@@ -39,9 +39,9 @@ pub use parameters::{Parameter, ParameterKind, Parameters};
 pub use plan::{BadPlan, DEFAULT_PLAN, PLANS, Plan, PlanId, SIDE_PLAN, plan, side_plan};
 pub use preview::{
     Busy, Capacity, Carrier, Facts, Figures, Finding, Instead, MissingSoftware, Preview, ResolvedCreate,
-    Subject, WayOut, chosen_parameters, dead_primary_of, nodes_per_shard, plan_holds, preview,
-    promotion_candidate, replica_needed_for_writes, resize_order, resolve_create, upgrade_order,
-    upgrade_target, voters,
+    Subject, WayOut, chosen_parameters, dead_primary_of, default_version, nodes_per_shard, plan_holds,
+    preview, promotion_candidate, replica_needed_for_writes, resize_order, resolve_create, resync_order,
+    upgrade_order, upgrade_target, voters,
 };
 pub use sample::{METRICS, Metric, Point, Series, Unit};
 pub use sensitive::{SecretRef, Sensitive};

@@ -18,7 +18,9 @@ pub use error::DriverError;
 pub use extension::{Carried, Extension};
 pub use gateway::{Backend, CheckLine, Gateway, GatewayStatus, Listener, Traffic};
 pub use machine::{Machine, Software, UnitSpec, UnitState, UnitUsage};
-pub use provider::{Image, MachineRequest, Needs, OtherPrograms, Programs, Provider, ProviderCheck, Region};
+pub use provider::{
+    Image, MachineRequest, Needs, OtherPrograms, Programs, Provider, ProviderCheck, Region, alternatives,
+};
 pub use service::{ClientCommand, HandOver, Progress, ServiceDriver, StartAs, Switch};
 
 /// What every driver call returns.

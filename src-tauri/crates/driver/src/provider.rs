@@ -37,10 +37,15 @@ pub struct Image {
     pub reference: String,
 }
 
+/// Those of which one is enough, where a program is named so: `perl or python3`. The first is what is installed where none is.
+pub fn alternatives(program: &str) -> std::str::Split<'_, &'static str> {
+    program.split(" or ")
+}
+
 /// Software that a machine must have, as programs or as images that hold them; the provider takes what it works with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Programs {
-    /// (program, purpose); the first is the one whose version counts.
+    /// (program, purpose); the first is the one whose version counts. See [`alternatives`].
     pub programs: Vec<(&'static str, &'static str)>,
     /// What is loaded into the server; its version counts instead of the server's.
     pub extension: Option<&'static Extension>,

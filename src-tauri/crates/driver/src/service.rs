@@ -149,6 +149,12 @@ pub trait ServiceDriver: Send + Sync {
     /// Takes a node out of membership, votes and slots. It may be dead.
     async fn leave(&self, cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()>;
 
+    /// What in the data keeps a cluster from getting more nodes; each finding names what must be changed. Asked before nodes
+    /// are added; a driver that knows such data looks again when the first of them joins.
+    async fn growth_findings(&self, _cx: &ClusterContext) -> Result<Vec<Finding>> {
+        Ok(Vec::new())
+    }
+
     // --- automatic failover ---
     /// Makes the voters of `cx.spec` watch `primary` (as seen now when `None`), armed or not as the spec wishes, with the
     /// passwords in force; returns when a majority agrees.
@@ -246,6 +252,11 @@ pub trait ServiceDriver: Send + Sync {
     /// Puts right what the servers cannot by themselves although all of them are there: asked in each round in which nobody
     /// takes writes, or a server that runs is not well. Decides nothing that is not known for certain; does nothing where the servers decide.
     async fn heal(&self, _cx: &ClusterContext) -> Result<()> {
+        Ok(())
+    }
+    /// Takes away what servers keep longer than anybody needs it, old logs before all. Asked about once a minute while no change
+    /// is under way; costs little where there is nothing to take away.
+    async fn tidy(&self, _cx: &ClusterContext) -> Result<()> {
         Ok(())
     }
     /// Opens a connection as people do through this address and does a harmless write-and-read; proves an endpoint.

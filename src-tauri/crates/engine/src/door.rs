@@ -13,7 +13,7 @@ use crate::{
 use clusterdeck_domain::{
     Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, Facts, Finding, Operation, OperationId,
     OperationState, Parameter, PlanId, Preview, PreviewId, ServiceKind, Subject, chosen_parameters,
-    preview as domain_preview,
+    default_version, preview as domain_preview, service as service_entry,
 };
 use clusterdeck_driver::{Needs, Provider};
 use jiff::SignedDuration;
@@ -46,6 +46,7 @@ pub(crate) struct Collected {
     pub(crate) capacity: Option<Capacity>,
     parameters: Option<Vec<Parameter>>,
     parameter_findings: Vec<Finding>,
+    growth_findings: Vec<Finding>,
     busy: Option<Busy>,
 }
 
@@ -66,6 +67,7 @@ impl Collected {
             capacity: self.capacity.as_ref(),
             parameters: self.parameters.as_deref(),
             parameter_findings: &self.parameter_findings,
+            growth_findings: &self.growth_findings,
         }
     }
 }
@@ -100,11 +102,30 @@ async fn collect(shared: &Arc<Shared>, change: &Change) -> Result<Collected> {
     Ok(Collected {
         parameters,
         parameter_findings,
+        growth_findings: match (change, &subject) {
+            (Change::AddNode { .. }, Some((live, _))) if live.busy.is_none() => growth(shared, live).await,
+            _ => Vec::new(),
+        },
         available: shared.services.iter().flat_map(|d| d.services().iter().copied()).collect(),
         capacity: capacity(shared, change, subject.as_ref().map(|(live, _)| &live.spec)).await,
         busy: subject.as_ref().and_then(|(live, _)| live.busy.as_ref()).map(|(_, busy)| busy.clone()),
         clusters,
         subject,
+    })
+}
+
+/// What in a cluster's data keeps it from growing. Not being able to ask counts as something.
+async fn growth(shared: &Arc<Shared>, live: &Live) -> Vec<Finding> {
+    let asked = async {
+        let context = shared.context(&live.spec.id).await?;
+        Result::Ok(shared.driver(live.spec.service)?.growth_findings(&context).await?)
+    };
+    asked.await.unwrap_or_else(|error| {
+        let text = format!(
+            "Whether the data of {} fits more nodes could not be found out: {error}.",
+            live.spec.name
+        );
+        vec![Finding::new("data-unknown", text).hint("Bring its server back first, then try again.")]
     })
 }
 
@@ -163,9 +184,16 @@ async fn capacity(shared: &Arc<Shared>, change: &Change, spec: Option<&ClusterSp
         ports: shared.driver(service).ok()?.ports(service),
         version,
     };
+    let creates = matches!(change, Change::CreateCluster(_));
     match provider.capacity(&needs).await {
         Ok(mut capacity) => {
-            if matches!(change, Change::CreateCluster(_)) && !capacity.missing.is_empty() {
+            // Where another maker's is newer, what is missing or fetched is that of the one that will be taken.
+            let taken = default_version(service_entry(service), &capacity.versions).cloned();
+            if creates && version.is_none() && taken.as_ref() != capacity.versions.first() {
+                let needs = Needs { version: taken.as_deref(), ..needs.clone() };
+                capacity = provider.capacity(&needs).await.unwrap_or(capacity);
+            }
+            if creates && !capacity.missing.is_empty() {
                 capacity.instead = inventory::instead(shared, &provider, &needs).await;
             }
             Some(capacity)

@@ -16,7 +16,8 @@ use clusterdeck_domain::{
     Change, ClusterId, ClusterSpec, CreateCluster, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState,
     PlanId, Role, Topology, dead_primary_of,
     preview::{
-        chosen_parameters, nodes_per_shard, resize_order, resolve_create, upgrade_order, upgrade_target,
+        chosen_parameters, nodes_per_shard, resize_order, resolve_create, resync_order, upgrade_order,
+        upgrade_target,
     },
     side_plan,
 };
@@ -70,7 +71,9 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
         Change::ResizeCluster { plan, .. } => resize(shared, live, plan).await?,
         Change::UpgradeCluster { version, .. } => upgrade(shared, live, version.as_deref(), collected)?,
         Change::ResyncCluster { .. } => {
-            Plan::ResyncCluster(resync_cluster::Plan { replicas: replicas(live) })
+            let copied = resync_order(&live.spec, live.observed.as_ref()).into_iter();
+            let replicas = copied.map(|n| (n.id.clone(), n.name.clone())).collect();
+            Plan::ResyncCluster(resync_cluster::Plan { replicas })
         }
         Change::SetProtection { enabled, .. } => Plan::Switch(switches::Plan::Protection { to: *enabled }),
         Change::SetAutoFailover { enabled, .. } => {
@@ -278,14 +281,4 @@ fn upgrade(shared: &Shared, live: &Live, wanted: Option<&str>, collected: &Colle
     let nodes = nodes.map(|n| upgrade_cluster::Node { id: n.id.clone(), name: n.name.clone() }).collect();
     let image = inventory::image_of(&inventory::server(shared, spec.service)?, &to);
     Ok(Plan::UpgradeCluster(upgrade_cluster::Plan { to, from: spec.version.clone(), image, nodes }))
-}
-
-/// The replicas that can be copied to: not drained, and not the one that takes writes.
-fn replicas(live: &Live) -> Vec<(clusterdeck_domain::NodeId, String)> {
-    let leads = |node: &NodeSpec| {
-        let seen = live.observed.as_ref().and_then(|o| o.node(&node.id));
-        seen.and_then(|n| n.role).is_some_and(Role::takes_writes)
-    };
-    let those = live.spec.data_nodes().filter(|n| !n.drained && !leads(n));
-    those.map(|n| (n.id.clone(), n.name.clone())).collect()
 }

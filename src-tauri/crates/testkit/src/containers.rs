@@ -57,6 +57,14 @@ const ORACLE: Rootfs = Rootfs {
     packages: "mysql-server,mysql-client,perl,procps",
     images: &["docker.io/library/mysql:9.7"],
 };
+/// MariaDB is the MySQL of a Debian.
+const MARIADB: Rootfs = Rootfs {
+    name: "mariadb",
+    suite: "trixie",
+    also: None,
+    packages: "mariadb-server,mariadb-backup,galera-4,rsync,perl,socat,procps",
+    images: &["docker.io/library/mariadb:11.8"],
+};
 /// A newer minor version of the Redis in [`MEMORY`], from the suite that moves every day.
 const NEWER: Rootfs =
     Rootfs { name: "newer", suite: "sid", also: None, packages: "redis-server", images: &[NEWER_REDIS] };
@@ -130,6 +138,15 @@ impl Ground {
     #[must_use]
     pub fn enter_with_mysql() -> Option<Self> {
         Self::enter_with(&[MEMORY, ORACLE])
+    }
+
+    /// The same with MariaDB 11.8, which takes about a minute to build, once.
+    ///
+    /// # Panics
+    /// As [`Ground::enter`].
+    #[must_use]
+    pub fn enter_with_mariadb() -> Option<Self> {
+        Self::enter_with(&[MEMORY, MARIADB])
     }
 
     /// The same with [`NEWER_REDIS`], which takes about a minute to build, once.
@@ -427,7 +444,7 @@ impl Drop for Ground {
 mod tests {
     use super::*;
 
-    const ALL: &[Rootfs] = &[MEMORY, RELATIONAL, ORACLE, NEWER, OLDER];
+    const ALL: &[Rootfs] = &[MEMORY, RELATIONAL, ORACLE, MARIADB, NEWER, OLDER];
 
     /// `cargo xtask test` runs this before all others, so that no test's own limit holds the minutes it takes.
     #[test]

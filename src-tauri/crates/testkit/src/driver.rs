@@ -4,8 +4,8 @@
 use crate::world::{Inner, Server, World};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, FailoverReadiness, Health, Link, NodeId, NodeKind, NodeObserved, NodeSpec, NodeState,
-    Plan, Role, ServiceKind, Topology, Votes,
+    ClusterObserved, FailoverReadiness, Finding, Health, Link, NodeId, NodeKind, NodeObserved, NodeSpec,
+    NodeState, Plan, Role, ServiceKind, Topology, Votes,
 };
 use clusterdeck_driver::{
     Backend, ClusterContext, DriverError, HandOver, Listener, Progress, Result, ServiceDriver, StartAs,
@@ -134,6 +134,16 @@ impl ServiceDriver for FakeService {
             server.ok_or_else(|| DriverError::rejected(format!("{} does not run", node.name), ""))?;
         server.member = true;
         Ok(())
+    }
+    async fn growth_findings(&self, _cx: &ClusterContext) -> Result<Vec<Finding>> {
+        if self.0.refuses("growth_findings") {
+            return Err(DriverError::transient("its server does not answer"));
+        }
+        Ok(if self.0.refuses("growth") {
+            vec![Finding::new("unfit", "It holds what does not grow.")]
+        } else {
+            vec![]
+        })
     }
     async fn leave(&self, _cx: &ClusterContext, node: &NodeSpec, _progress: &Progress) -> Result<()> {
         let mut world = self.0.call("leave")?;

@@ -162,6 +162,10 @@ impl World {
     pub fn keep_one_password(&self) {
         self.lock().one_password = true;
     }
+    /// Asked by what changes nothing, and so is not counted.
+    pub(crate) fn refuses(&self, what: &str) -> bool {
+        self.lock().refused.as_deref() == Some(what)
+    }
     /// Nothing fails any more.
     pub fn heal(&self) {
         let mut inner = self.lock();

@@ -37,6 +37,8 @@ pub(super) fn preview(
         preview.block(wrong);
         return preview;
     }
+    preview.blockers.extend(facts.growth_findings.iter().cloned());
+    preview.warn(new_limits(spec));
     let plan = room(spec, count, wanted, facts, &mut preview);
     let Some(seen) = fresh(subject, facts, &mut preview) else { return preview };
     if !leaders_well(spec, seen, &mut preview) {
@@ -49,6 +51,13 @@ pub(super) fn preview(
     }
     effects(spec, count, plan.as_ref(), &mut preview);
     preview
+}
+
+/// What clients must know of what a single node becomes, as when it is created so.
+fn new_limits(spec: &ClusterSpec) -> Option<Finding> {
+    let grows = spec.topology == Topology::Single;
+    let offer = entry(spec).offer(&spec.version, spec.grown()).filter(|_| grows)?;
+    offer.limits.map(|limits| Finding::new("topology-limits", limits).at("/cluster"))
 }
 
 /// Whether this topology takes more nodes.

@@ -139,4 +139,6 @@ pub struct Facts<'a> {
     pub parameters: Option<&'a [Parameter]>,
     /// What is wrong with the parameters as they would be, taken together.
     pub parameter_findings: &'a [Finding],
+    /// What in the cluster's data keeps it from getting more nodes, as its servers say.
+    pub growth_findings: &'a [Finding],
 }

@@ -29,7 +29,8 @@ pub use facts::{Busy, Capacity, Carrier, Facts, Figures, Instead, MissingSoftwar
 pub use parameters::chosen_parameters;
 pub use promote::dead_primary_of;
 pub use resize::{plan_holds, resize_order};
-pub use resolve::{ResolvedCreate, resolve_create};
+pub use resolve::{ResolvedCreate, default_version, resolve_create};
+pub use resync::resync_order;
 pub use rules::{nodes_per_shard, promotion_candidate, replica_needed_for_writes, voters};
 pub use upgrade::{upgrade_order, upgrade_target};
 

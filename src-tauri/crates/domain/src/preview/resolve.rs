@@ -183,7 +183,7 @@ fn place(
     };
     let mut found: Vec<Finding> =
         software(capacity).map(|f| elsewhere(f.at("/service"), wish, capacity)).collect();
-    let version = version(wish.version.as_deref(), &capacity.versions);
+    let version = version(entry, wish.version.as_deref(), &capacity.versions);
     if version.is_none() && found.is_empty() {
         let there = capacity.versions.join(", ");
         found.push(match &wish.version {
@@ -224,14 +224,17 @@ pub(super) fn unknown_plan(wanted: &PlanId, provider: Option<&ProviderId>) -> Fi
 }
 
 /// The newest version that is, or starts with, what was asked for: `7` and `7.0` mean 7.0.15, never 70.1.
-fn version(wanted: Option<&str>, found: &[String]) -> Option<String> {
-    let fits = |have: &&String| match wanted {
-        None => true,
-        Some(wanted) => {
-            have.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        }
+fn version(entry: &ServiceEntry, wanted: Option<&str>, found: &[String]) -> Option<String> {
+    let Some(wanted) = wanted else { return default_version(entry, found).cloned() };
+    let fits = |have: &&String| {
+        have.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     found.iter().find(fits).cloned()
+}
+
+/// What is taken of these when nobody asked for a version: the newest of the maker whose name the service has, else the newest.
+pub fn default_version<'a>(entry: &ServiceEntry, found: &'a [String]) -> Option<&'a String> {
+    found.iter().find(|have| entry.name_of(have) == entry.name).or(found.first())
 }
 
 /// The switches of the topology: as asked for, else as the service has them from the start.

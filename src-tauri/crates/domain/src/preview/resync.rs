@@ -1,9 +1,22 @@
-//! Resync: every replica gets a fresh copy of its primary's data, one after the other. Never automatic.
+//! Resync: every replica gets a fresh copy of its primary's data, one after the other; where every node takes writes, those do
+//! that hold what the others lack. Never automatic.
 
 use super::add_node::copy_ms;
-use super::rules::{self, fresh, has_replicas, leaders_well, words, writes_would_stop};
+use super::rules::{self, fresh, leaders_well, words, writes_would_stop};
 use super::{Facts, Finding, Preview, Subject};
-use crate::{ClusterObserved, NodeSpec, Role, Topology};
+use crate::{ClusterObserved, ClusterSpec, NodeSpec, Role, Topology};
+
+/// The nodes that a resync copies to, in its order: in service, and replicas, or members that diverged.
+pub fn resync_order<'a>(spec: &'a ClusterSpec, seen: Option<&ClusterObserved>) -> Vec<&'a NodeSpec> {
+    let copied = |n: &&NodeSpec| {
+        let seen = seen.and_then(|seen| seen.node(&n.id));
+        match spec.topology {
+            Topology::MultiMaster => seen.is_some_and(|n| n.diverged),
+            _ => !seen.and_then(|n| n.role).is_some_and(Role::takes_writes),
+        }
+    };
+    spec.data_nodes().filter(|n| !n.drained).filter(copied).collect()
+}
 
 pub(super) fn preview(subject: &Subject<'_>, facts: &Facts<'_>) -> Preview {
     let spec = subject.spec;
@@ -18,14 +31,13 @@ pub(super) fn preview(subject: &Subject<'_>, facts: &Facts<'_>) -> Preview {
         );
         return preview;
     }
-    if !has_replicas(spec.topology) {
-        preview.block(
-            Finding::new(
-                "no-replicas",
-                format!("Every node of {} takes writes: none is a copy of another.", spec.name),
-            )
-            .at("/cluster"),
+    let equals = spec.topology == Topology::MultiMaster;
+    if equals && resync_order(spec, subject.observed).is_empty() {
+        let text = format!(
+            "Every node of {} takes writes, and none is known to hold what the others lack: there is nothing to copy anew.",
+            spec.name
         );
+        preview.block(Finding::new("no-replicas", text).at("/cluster"));
         return preview;
     }
     let Some(seen) = fresh(subject, facts, &mut preview) else { return preview };
@@ -44,8 +56,10 @@ pub(super) fn preview(subject: &Subject<'_>, facts: &Facts<'_>) -> Preview {
             preview.warn(Finding::new(
                 "diverged",
                 format!(
-                    "{} holds writes that its primary lacks. They are set aside first, not merged.",
-                    node.name
+                    "{} holds writes that {} lack{}. They are set aside first, not merged.",
+                    node.name,
+                    if equals { "the other members" } else { "its primary" },
+                    if equals { "" } else { "s" },
                 ),
             ));
         }
@@ -54,21 +68,15 @@ pub(super) fn preview(subject: &Subject<'_>, facts: &Facts<'_>) -> Preview {
     preview
 }
 
-/// The replicas in service: all data nodes that do not lead. One that is silent is told, not left out.
+/// Those that are copied to. One that is silent is told, not left out; a drained one is left out and named.
 fn replicas<'a>(subject: &Subject<'a>, seen: &ClusterObserved, preview: &mut Preview) -> Vec<&'a NodeSpec> {
-    let leads = |n: &&NodeSpec| {
-        seen.node(&n.id).is_some_and(|n| matches!(n.role, Some(Role::Primary | Role::ShardPrimary)))
-    };
-    let (in_service, drained): (Vec<_>, Vec<_>) =
-        subject.spec.data_nodes().filter(|n| !leads(n)).partition(|n| !n.drained);
+    let drained: Vec<&str> =
+        subject.spec.data_nodes().filter(|n| n.drained).map(|n| n.name.as_str()).collect();
     if !drained.is_empty() {
-        let names: Vec<&str> = drained.iter().map(|n| n.name.as_str()).collect();
-        preview.warn(Finding::new(
-            "drained-left-out",
-            format!("{} out of service and left out.", is_are(&names)),
-        ));
+        let text = format!("{} out of service and left out.", is_are(&drained));
+        preview.warn(Finding::new("drained-left-out", text));
     }
-    in_service
+    resync_order(subject.spec, Some(seen))
 }
 
 fn is_are(names: &[&str]) -> String {
@@ -77,8 +85,11 @@ fn is_are(names: &[&str]) -> String {
 
 fn effects(subject: &Subject<'_>, seen: &ClusterObserved, replicas: &[&NodeSpec], preview: &mut Preview) {
     let spec = subject.spec;
+    let equals = spec.topology == Topology::MultiMaster;
     let primary_of = |node: &NodeSpec| match node.shard {
         Some(shard) => seen.shard_primary(shard),
+        // A member copies from any that serves: the largest data set is what it may take.
+        None if equals => seen.nodes.iter().filter(|n| n.node != node.id).max_by_key(|n| n.data_bytes),
         None => seen.primary(),
     };
     let mut in_all = 0_u64;
@@ -108,5 +119,9 @@ fn effects(subject: &Subject<'_>, seen: &ClusterObserved, replicas: &[&NodeSpec]
         Some(n) => format!("{} in all is copied: about {}.", words::bytes(n), words::wait(in_all)),
         None => "How much is copied, and how long that takes, is unknown.".to_owned(),
     });
-    preview.effect("The primary goes on serving; nothing on it is changed.");
+    preview.effect(if equals {
+        "The other members go on serving; nothing on them is changed."
+    } else {
+        "The primary goes on serving; nothing on it is changed."
+    });
 }

@@ -28,6 +28,7 @@ pub(crate) struct Scene {
     pub(crate) figures: Figures,
     pub(crate) available: Vec<ServiceKind>,
     pub(crate) parameters: Option<Vec<Parameter>>,
+    pub(crate) growth_findings: Vec<Finding>,
 }
 
 /// A computer with room for a dozen small nodes and Redis on it.
@@ -148,6 +149,7 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
         figures: Figures::default(),
         available: vec![ServiceKind::Redis],
         parameters: None,
+        growth_findings: Vec::new(),
     }
 }
 
@@ -248,6 +250,7 @@ impl Scene {
                 capacity: self.capacity.as_ref(),
                 parameters: self.parameters.as_deref(),
                 parameter_findings: &[],
+                growth_findings: &self.growth_findings,
             },
         )
     }

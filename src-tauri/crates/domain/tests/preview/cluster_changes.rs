@@ -28,6 +28,26 @@ fn there_is_nothing_to_resync_in_one_node_or_between_equals() {
 }
 
 #[test]
+fn of_members_that_all_take_writes_the_one_that_diverged_is_copied_to_anew() {
+    let three = || {
+        of(ServiceKind::Mysql, Topology::MultiMaster, 3, 0).node(2, |n| {
+            (n.diverged, n.health) = (true, Health::Degraded);
+        })
+    };
+    let preview = three().preview(&resync());
+    warned(&preview, &["diverged"]);
+    assert!(preview.warnings[0].text.starts_with("demo-2 holds writes that the other members lack."));
+    assert_eq!(preview.effects[0], "demo-2 is copied to anew, and out of the endpoint meanwhile.");
+    assert!(preview.effects[2].starts_with("100 MiB in all is copied"), "{preview:?}");
+    assert!(preview.effects[3].starts_with("The other members go on"), "{preview:?}");
+    blocked(&three().drained(2).preview(&resync()), &["no-replicas"]);
+    blocked(
+        &three().dead(1).dead(3).node(2, |n| n.health = Health::Down).preview(&resync()),
+        &["primary-unhealthy"],
+    );
+}
+
+#[test]
 fn resyncing_from_an_unhealthy_primary_is_refused() {
     blocked(&three().dead(1).preview(&resync()), &["primary-unknown"]);
     blocked(&three().node(1, |n| n.health = Health::Down).preview(&resync()), &["primary-unhealthy"]);

@@ -28,6 +28,7 @@ fn with<T>(capacity: Option<&Capacity>, look: impl FnOnce(&Facts<'_>) -> T) -> T
         capacity,
         parameters: None,
         parameter_findings: &[],
+        growth_findings: &[],
     })
 }
 
@@ -386,4 +387,20 @@ fn another_makers_version_has_limits_of_its_own_and_does_not_run_in_the_smallest
     warned(&four, &["topology-limits", "even-voters"]);
     let many = on("SMALL-1C-1G", Topology::MultiMaster, 3);
     assert!(many.warnings.iter().any(|w| w.text.contains("AUTO_INCREMENT")), "{:?}", many.warnings);
+}
+
+#[test]
+fn of_several_makers_the_namesake_of_the_service_is_chosen_where_it_is_there() {
+    let chosen = |versions: &[&str], wanted: Option<&str>| {
+        let capacity = Capacity { versions: versions.iter().map(|v| (*v).to_owned()).collect(), ..roomy() };
+        let wish = wish_for(|w| {
+            w.service = ServiceKind::Mysql;
+            w.version = wanted.map(str::to_owned);
+        });
+        with(Some(&capacity), |facts| resolve_create(&wish, facts)).unwrap().version
+    };
+    let both = ["11.8.3", "10.11.11", "9.7", "8.4"];
+    assert_eq!(chosen(&both, None), "9.7");
+    assert_eq!(chosen(&both, Some("11.8")), "11.8.3");
+    assert_eq!(chosen(&["11.8.3", "10.11.11"], None), "11.8.3", "what is there is taken");
 }

@@ -67,6 +67,7 @@ fn create(capacity: &Capacity, edit: impl FnOnce(&mut CreateCluster)) -> Preview
         capacity: Some(capacity),
         parameters: None,
         parameter_findings: &[],
+        growth_findings: &[],
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

@@ -1,7 +1,9 @@
 //! Add nodes and shards, remove shards.
 
 use crate::builder::*;
-use clusterdeck_domain::{Carrier, Change, Health, PlanId, Role, ServiceKind, Topology, plan};
+use clusterdeck_domain::{
+    Carrier, Change, Finding, Health, PlanId, Role, ServiceKind, Topology, plan,
+};
 
 #[test]
 fn adding_a_node_tells_how_long_it_takes_to_catch_up() {
@@ -25,6 +27,22 @@ fn a_single_node_grows_by_two_and_a_sharded_cluster_by_shards() {
     let sharded = six_in_three().preview(&add(1));
     blocked(&sharded, &["grows-by-shards"]);
     assert_eq!(*way_out(&sharded.blockers[0]), add_shard());
+}
+
+#[test]
+fn a_single_node_that_grows_into_a_group_is_told_its_limits_and_blocked_by_what_it_holds() {
+    let mysql = |topology, nodes| {
+        of(ServiceKind::Mysql, topology, nodes, 0)
+            .set(|s| s.spec.version = "9.7.4".to_owned())
+            .capacity(|c| c.versions = vec!["9.7.4".to_owned()])
+    };
+    let grows = mysql(Topology::Single, 1).preview(&add(2));
+    warned(&grows, &["topology-limits", "catch-up"]);
+    assert!(grows.warnings[0].text.contains("needs a primary key"), "{grows:?}");
+    warned(&mysql(Topology::PrimaryReplica, 3).preview(&add(1)), &["catch-up"]);
+    let unfit = mysql(Topology::Single, 1)
+        .set(|s| s.growth_findings = vec![Finding::new("tables-without-key", "They are: `app.log`.")]);
+    blocked(&unfit.preview(&add(2)), &["tables-without-key"]);
 }
 
 #[test]

@@ -162,6 +162,7 @@ fn created(scene: &Scene, wish: clusterdeck_domain::CreateCluster) -> clusterdec
         capacity: scene.capacity.as_ref(),
         parameters: None,
         parameter_findings: &[],
+        growth_findings: &[],
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

@@ -137,6 +137,7 @@ fn what_is_not_there_is_not_found() {
         capacity: None,
         parameters: None,
         parameter_findings: &[],
+        growth_findings: &[],
     };
     for change in changes() {
         blocked(&preview(&change, &facts), &["not-found"]);

@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(4);
 /// While nothing but small measurements changes, listeners are told and the copy on disk is renewed only so often: drawing a
 /// page that looks the same costs more than all the looking.
 const TELL_AT_LEAST_EVERY: Duration = Duration::from_secs(6);
-/// How often old samples are rolled up and dropped.
+/// How often old samples are rolled up and dropped, and servers' old logs.
 const TIDY: Duration = Duration::from_secs(60);
 
 /// Watches a cluster until it is gone or the engine ends. Nothing happens when it is watched already.
@@ -40,6 +40,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, id: &ClusterId) {
     shared.tasks.spawn(async move {
         let mut ticks = interval(ROUND);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tidied = Instant::now();
         loop {
             tokio::select! {
                 () = shared_.stopped.cancelled() => return,
@@ -49,7 +50,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, id: &ClusterId) {
             tokio::select! {
                 () = shared_.stopped.cancelled() => return,
                 () = token.cancelled() => return,
-                () = round(&shared_, &id) => {}
+                () = round(&shared_, &id, &mut tidied) => {}
             }
         }
     });
@@ -62,7 +63,7 @@ pub(crate) fn end(shared: &Shared, id: &ClusterId) {
     }
 }
 
-async fn round(shared: &Arc<Shared>, id: &ClusterId) {
+async fn round(shared: &Arc<Shared>, id: &ClusterId, tidied: &mut Instant) {
     let Ok(live) = shared.live(id) else { return };
     // While a cluster is made or taken down its nodes come and go on purpose. One whose deletion failed is looked at: what
     // is left of it should not seem well.
@@ -74,6 +75,10 @@ async fn round(shared: &Arc<Shared>, id: &ClusterId) {
         Ok(seen) => {
             if active && live.busy.is_none() && !shared.is_deleting(id) {
                 repair::repair(shared, id, &seen).await;
+                if tidied.elapsed() >= TIDY {
+                    *tidied = Instant::now();
+                    repair::tidy(shared, id).await;
+                }
             }
         }
         Err(error) => tracing::warn!(cluster = %live.spec.name, %error, "the cluster could not be looked at"),

@@ -49,6 +49,15 @@ pub(crate) async fn heal(context: &ClusterContext, driver: &dyn ServiceDriver, s
     }
 }
 
+/// Lets the driver take away what its servers keep longer than anybody needs. A failure is logged and tried again later.
+pub(super) async fn tidy(shared: &Arc<Shared>, id: &ClusterId) {
+    let Ok(context) = shared.context(id).await else { return };
+    let Ok(driver) = shared.driver(context.spec.service) else { return };
+    if let Err(error) = driver.tidy(&context).await {
+        tracing::info!(cluster = %context.spec.name, %error, "its servers could not be tidied");
+    }
+}
+
 /// The endpoint stays with the primary it had while that says it is one, so it is turned too.
 async fn one_primary(
     shared: &Shared,

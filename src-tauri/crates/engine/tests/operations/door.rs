@@ -114,3 +114,17 @@ async fn a_replica_that_leads_by_the_time_it_would_be_stopped_goes_on() {
         assert_eq!(lab.complaints().await, Vec::<String>::new(), "{change:?}");
     }
 }
+
+#[tokio::test]
+async fn nodes_are_not_added_to_data_that_does_not_fit_more_or_that_cannot_be_looked_at() {
+    let lab = three_nodes().await;
+    let change = Change::AddNode { cluster: "demo".to_owned(), count: Some(1), plan: None };
+    for (what, code) in [("growth", "unfit"), ("growth_findings", "data-unknown")] {
+        lab.world.refuse(what);
+        let refused = lab.run(change.clone()).await;
+        let Err(EngineError::Blocked { blockers }) = refused else { panic!("{what}: {refused:?}") };
+        assert_eq!(blockers.iter().map(|b| b.code.as_str()).collect::<Vec<_>>(), [code]);
+    }
+    lab.world.heal();
+    assert_eq!(lab.run(change).await.unwrap().state, OperationState::Succeeded);
+}

@@ -6,7 +6,7 @@ use crate::{
     version::{carriers, newest_first, numbers},
 };
 use clusterdeck_domain::{Capacity, Carrier, MissingSoftware};
-use clusterdeck_driver::{Carried, Extension, Image, Needs, Programs, Result, Software};
+use clusterdeck_driver::{Carried, Extension, Image, Needs, Programs, Result, Software, alternatives};
 use std::path::Path;
 
 /// See [`clusterdeck_driver::Provider::capacity`].
@@ -120,7 +120,14 @@ async fn offers(
         }
         match shared.images.standing(engine, &image.reference).await? {
             Standing::Here(id) => {
-                let held = shared.images.software(engine, &shared.home_id, &id, &names).await?;
+                let each: Vec<&str> = names.iter().flat_map(|name| alternatives(name)).collect();
+                let held = shared.images.software(engine, &shared.home_id, &id, &each).await?;
+                let mut held = held.into_iter();
+                // Of alternatives what any one gives.
+                let held: Vec<Vec<Software>> = names
+                    .iter()
+                    .map(|name| held.by_ref().take(alternatives(name).count()).flatten().collect())
+                    .collect();
                 let judged = match programs.extension {
                     Some(extension) => {
                         let carried =

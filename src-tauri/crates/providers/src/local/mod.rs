@@ -17,7 +17,7 @@ use clusterdeck_domain::{
 };
 use clusterdeck_driver::{
     DriverError, Extension, Machine, MachineRequest, Needs, Programs, Progress, Provider, ProviderCheck,
-    Region, Result, Software,
+    Region, Result, Software, alternatives,
 };
 use config::MachineNote;
 use files::{broken, off_thread};
@@ -104,11 +104,15 @@ impl Local {
     async fn missing(&self, programs: &[(&str, &str)]) -> Vec<MissingSoftware> {
         let mut missing = Vec::new();
         for (program, purpose) in programs {
-            if self.software.find(program).await.is_empty() {
+            let mut found = false;
+            for one in alternatives(program) {
+                found = found || !self.software.find(one).await.is_empty();
+            }
+            if !found {
                 missing.push(MissingSoftware {
                     program: (*program).to_owned(),
                     purpose: (*purpose).to_owned(),
-                    install: self.installer.command(program),
+                    install: alternatives(program).next().and_then(|first| self.installer.command(first)),
                     elsewhere: None,
                 });
             }

@@ -2,11 +2,15 @@
 //! members by Group Replication, which is another way of forming, changing and failing over: the folder `group`.
 
 use clusterdeck_domain::{ClusterSpec, ServiceKind};
-use clusterdeck_driver::{DriverError, Machine, OtherPrograms, Result};
+use clusterdeck_driver::{DriverError, Machine, OtherPrograms, Result, alternatives};
 use std::path::PathBuf;
 
 /// The server.
 pub(crate) const SERVER: &str = "mariadbd";
+
+/// What runs the script that answers role checks; one of them is in every image and package of a server.
+const ANSWERS: &str = "perl or python3 or mysqlsh";
+const ANSWERS_WHAT: &str = "answers the endpoint's question for a node's role";
 
 /// Programs and what they are for; the first is the server, whose version counts. `mariadb-install-db`, `mbstream` and the
 /// client lie beside them in every installation.
@@ -14,19 +18,22 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     (SERVER, "the MariaDB server"),
     ("mariadb-backup", "copies a running server to a new replica"),
     ("socat", "carries that copy over TLS"),
-    ("perl", "answers the endpoint's question for a node's role"),
+    (ANSWERS, ANSWERS_WHAT),
 ];
 
 /// What Oracle's MySQL needs: it copies to new members by itself.
-const GROUP_PROGRAMS: &[(&str, &str)] =
-    &[("mysqld", "the MySQL server"), ("perl", "answers the endpoint's question for a node's role")];
+const GROUP_PROGRAMS: &[(&str, &str)] = &[("mysqld", "the MySQL server"), (ANSWERS, ANSWERS_WHAT)];
 
 pub(crate) const OTHER_PROGRAMS: &[OtherPrograms] =
     &[OtherPrograms { majors: (0, 9), programs: GROUP_PROGRAMS }];
 
-/// The makers' own images. What stands beside a server needs `perl` in it too, which an image of one's own may have to add.
-pub(crate) const IMAGES: &[(&str, &str)] =
-    &[("9.7", "docker.io/library/mysql:9.7"), ("8.4", "docker.io/library/mysql:8.4")];
+/// The makers' own images.
+pub(crate) const IMAGES: &[(&str, &str)] = &[
+    ("11.8", "docker.io/library/mariadb:11.8"),
+    ("10.11", "docker.io/library/mariadb:10.11"),
+    ("9.7", "docker.io/library/mysql:9.7"),
+    ("8.4", "docker.io/library/mysql:8.4"),
+];
 
 pub(crate) const SERVICES: &[ServiceKind] = &[ServiceKind::Mysql];
 
@@ -61,8 +68,30 @@ pub(crate) struct Software {
     pub(crate) server: PathBuf,
     /// Its client, through which role checks ask it.
     pub(crate) client: PathBuf,
-    /// What answers role checks.
-    pub(crate) perl: PathBuf,
+    /// What runs the script that answers role checks.
+    pub(crate) answers: Interpreter,
+}
+
+/// A program that runs a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Interpreter {
+    /// Of Perl.
+    Perl(PathBuf),
+    /// Of Python.
+    Python(PathBuf),
+    /// MySQL's shell, which has Python inside.
+    Shell(PathBuf),
+}
+
+impl Interpreter {
+    /// By the name of its program.
+    fn of(program: &str, path: PathBuf) -> Self {
+        match program {
+            "perl" => Self::Perl(path),
+            "mysqlsh" => Self::Shell(path),
+            _ => Self::Python(path),
+        }
+    }
 }
 
 /// The release line: minor versions of one read the same files.
@@ -93,20 +122,25 @@ pub(crate) async fn software(spec: &ClusterSpec, machine: &dyn Machine) -> Resul
     }
     Ok(Software {
         server: server.path.clone(),
-        client: first(machine, client, "asks the server for the role check").await?,
-        perl: first(machine, "perl", "answers the endpoint's question for a node's role").await?,
+        client: first(machine, client, "asks the server for the role check").await?.path,
+        answers: {
+            let found = first(machine, ANSWERS, ANSWERS_WHAT).await?;
+            Interpreter::of(&found.program, found.path)
+        },
     })
 }
 
-/// The newest of a program.
-async fn first(machine: &dyn Machine, program: &str, purpose: &str) -> Result<PathBuf> {
-    let found = machine.software(program).await?.into_iter().next();
-    found.map(|s| s.path).ok_or_else(|| {
-        DriverError::rejected(
-            format!("{program} is not installed on the machine at {}: {purpose}", machine.address()),
-            format!("install {program}, then try again"),
-        )
-    })
+/// The newest of a program, or of the first of its alternatives that is there.
+async fn first(machine: &dyn Machine, program: &str, purpose: &str) -> Result<clusterdeck_driver::Software> {
+    for one in alternatives(program) {
+        if let Some(found) = machine.software(one).await?.into_iter().next() {
+            return Ok(found);
+        }
+    }
+    Err(DriverError::rejected(
+        format!("{program} is not installed on the machine at {}: {purpose}", machine.address()),
+        format!("install {}, then try again", alternatives(program).next().unwrap_or(program)),
+    ))
 }
 
 #[cfg(test)]

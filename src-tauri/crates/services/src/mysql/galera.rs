@@ -30,6 +30,8 @@ const STUCK_AFTER: Duration = Duration::from_secs(60);
 const COPY_TRIES: u32 = 3;
 const SYNCED: u64 = 4;
 const MIB: u64 = 1 << 20;
+/// What one transaction may write, as the catalogue says: members hold it in memory while they agree. 2 GiB unless set.
+const MOST_WRITTEN: u64 = 1024 * MIB;
 
 /// The name of the group. It has at most 32 bytes; with more, members do not understand each other and only time out.
 fn group(cx: &ClusterContext) -> String {
@@ -88,6 +90,7 @@ pub(crate) fn lines(
         ("wsrep-sst-receive-address", at(machine, config::COPY_PORT)),
         ("wsrep-sst-auth", sign_in(cx)?),
         ("wsrep-slave-threads", "4".to_owned()),
+        ("wsrep-max-ws-size", MOST_WRITTEN.to_string()),
         ("binlog-format", "ROW".to_owned()),
         ("default-storage-engine", "InnoDB".to_owned()),
         ("innodb-autoinc-lock-mode", "2".to_owned()),

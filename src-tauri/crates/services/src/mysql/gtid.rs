@@ -41,14 +41,13 @@ impl Gtids {
     pub(crate) fn has_own_writes(&self, server: u32, applied: &Self) -> bool {
         self.0.iter().any(|g| g.server == server && g.sequence > applied.sequence())
     }
-    /// Whether this server's log has transactions that the log of `primary` lacks. What `primary` writes itself is left
-    /// out, since the two were not asked in the same moment; so are servers `primary` never heard of, whose writes it got
-    /// with its first copy.
-    pub(crate) fn parts_from(&self, log_of_primary: &Self, primary: u32) -> bool {
+    /// Whether this server's log has transactions that `primary` lacks. What `primary` writes itself is left out, since the two
+    /// were not asked in the same moment. Writes of a server that its log never heard of came with its first copy, or it
+    /// lacks them: it followed up to `applied_by_primary`, and numbers grow in the order of one history.
+    pub(crate) fn parts_from(&self, log_of_primary: &Self, applied_by_primary: &Self, primary: u32) -> bool {
+        let copied = applied_by_primary.sequence();
         let others = self.0.iter().filter(|g| g.server != primary);
-        others
-            .into_iter()
-            .any(|g| log_of_primary.of(g.domain, g.server).is_some_and(|known| known < g.sequence))
+        others.into_iter().any(|g| log_of_primary.of(g.domain, g.server).unwrap_or(copied) < g.sequence)
     }
 }
 
@@ -84,10 +83,21 @@ mod tests {
 
     #[test]
     fn a_former_primary_that_wrote_more_than_it_sent_parts_from_the_new_one() {
-        let new = gtids("0-1-100,0-2-110");
-        assert!(gtids("0-1-105").parts_from(&new, 2));
-        assert!(!gtids("0-1-100").parts_from(&new, 2), "all it wrote had arrived");
-        assert!(!gtids("0-1-100,0-2-112").parts_from(&new, 2), "looked at a moment later");
-        assert!(!gtids("0-7-40").parts_from(&new, 2), "came with the first copy");
+        let (new, applied) = (gtids("0-1-100,0-2-110"), gtids("0-1-100"));
+        let parts = |old: &str| gtids(old).parts_from(&new, &applied, 2);
+        assert!(parts("0-1-105"));
+        assert!(!parts("0-1-100"), "all it wrote had arrived");
+        assert!(!parts("0-1-100,0-2-112"), "looked at a moment later");
+        assert!(!parts("0-7-40"), "came with the first copy");
+    }
+
+    #[test]
+    fn one_promoted_before_any_write_of_the_former_primary_reached_it_misses_those_all_the_same() {
+        // Its first copy went up to 100 of server 1; then it was promoted and wrote itself.
+        let (log, copied) = (gtids("0-2-101"), gtids("0-1-100"));
+        assert!(gtids("0-1-105").parts_from(&log, &copied, 2), "five that it never got");
+        assert!(!gtids("0-1-100").parts_from(&log, &copied, 2), "its copy had them all");
+        assert!(gtids("0-1-3").parts_from(&gtids(""), &gtids(""), 2), "both began with nothing");
+        assert!(!gtids("").parts_from(&log, &copied, 2));
     }
 }

@@ -13,6 +13,7 @@ mod group;
 mod gtid;
 mod hand_over;
 mod listeners;
+mod logs;
 mod note;
 mod observe;
 mod readiness;
@@ -24,7 +25,7 @@ mod unit;
 use self::flavour::Flavour::{self, MariaDb, MySql};
 use crate::{measure::Readings, tls};
 use async_trait::async_trait;
-use clusterdeck_domain::{ClusterObserved, ClusterSpec, NodeId, NodeSpec, Sensitive, ServiceKind};
+use clusterdeck_domain::{ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Sensitive, ServiceKind};
 use clusterdeck_driver::{
     ClientCommand, ClusterContext, DriverError, HandOver, Listener, OtherPrograms, Progress, Result,
     ServiceDriver, StartAs, Switch,
@@ -133,6 +134,14 @@ impl ServiceDriver for Mysql {
         }
     }
 
+    async fn growth_findings(&self, cx: &ClusterContext) -> Result<Vec<Finding>> {
+        match of(cx) {
+            // Its replicas take tables of every kind; what it grows into is no multi-master.
+            MariaDb => Ok(Vec::new()),
+            MySql => group::growth_findings(cx).await,
+        }
+    }
+
     async fn arm_failover(&self, cx: &ClusterContext, _primary: Option<&NodeId>) -> Result<()> {
         match of(cx) {
             MariaDb => form::settle(cx).await,
@@ -232,6 +241,12 @@ impl ServiceDriver for Mysql {
         match of(cx) {
             MariaDb => form::heal(cx).await,
             MySql => group::heal(cx).await,
+        }
+    }
+    async fn tidy(&self, cx: &ClusterContext) -> Result<()> {
+        match of(cx) {
+            MariaDb => logs::tidy(cx).await,
+            MySql => group::tidy(cx).await,
         }
     }
     async fn probe(&self, cx: &ClusterContext) -> Result<()> {

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::measure::{Counters, Readings};
 use clusterdeck_domain::{
-    ClusterObserved, Health, Link, NodeMetrics, NodeObserved, NodeSpec, NodeState, Role, Topology,
+    ClusterObserved, Health, Link, NodeMetrics, NodeObserved, NodeSpec, NodeState, OpenTransaction, Role,
+    Topology,
 };
 use clusterdeck_driver::{ClusterContext, DriverError, Result, UnitState};
 use futures::future::join_all;
@@ -33,6 +34,8 @@ struct Says {
     log_files: Vec<At>,
     /// Its state as a member of a group: 4 is in step with the others.
     member: Option<u64>,
+    /// Only of one that takes writes.
+    open_transactions: Vec<OpenTransaction>,
 }
 
 /// What was found on one node.
@@ -112,10 +115,57 @@ async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Says> {
     } else {
         Vec::new()
     };
+    let open_transactions =
+        if place.writable { open_transactions(&mut session, OPEN).await? } else { Vec::new() };
     let (clients, data_bytes) = (number(&row, 0), number(&row, 1));
     // `10.11.19-MariaDB-0+deb12u1-log`
     let version = text(&row, 2).and_then(|v| v.split('-').next().map(str::to_owned));
-    Ok(Says { place, counters, version, clients, data_bytes, log_files, member: value("wsrep_local_state") })
+    Ok(Says {
+        place,
+        counters,
+        version,
+        clients,
+        data_bytes,
+        log_files,
+        member: value("wsrep_local_state"),
+        open_transactions,
+    })
+}
+
+/// People's transactions by how long they are open, whose they are, and what they do.
+const OPEN: &str = "SELECT TIMESTAMPDIFF(SECOND, t.trx_started, NOW()), p.USER, p.INFO FROM \
+     information_schema.INNODB_TRX t JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id";
+/// So many are listed.
+const OPEN_LISTED: u8 = 5;
+/// Younger ones come and go.
+const OPEN_FOR_S: u8 = 5;
+/// Of a statement no more is shown.
+const LINE: usize = 120;
+
+/// Transactions that have been open for a while, the longest first; `question` gives seconds, user and statement.
+pub(crate) async fn open_transactions(session: &mut Session, question: &str) -> Result<Vec<OpenTransaction>> {
+    let ours: Vec<_> = accounts::OURS.iter().map(|user| format!("'{user}'")).collect();
+    let rows = session
+        .rows(&format!(
+            "{question} WHERE p.USER NOT IN ({}, 'system user', 'event_scheduler') \
+             AND t.trx_started < NOW() - INTERVAL {OPEN_FOR_S} SECOND ORDER BY t.trx_started LIMIT {OPEN_LISTED}",
+            ours.join(", ")
+        ))
+        .await?;
+    let one = |row: &mysql_async::Row| {
+        Some(OpenTransaction { seconds: number(row, 0)?, user: text(row, 1)?, query: line(text(row, 2)) })
+    };
+    Ok(rows.iter().filter_map(one).collect())
+}
+
+/// A statement on one line; one that waits between two has none.
+fn line(statement: Option<String>) -> String {
+    let words = statement.unwrap_or_default();
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    match words.as_str() {
+        "" => "waits for its client".to_owned(),
+        _ => words.chars().take(LINE).collect(),
+    }
 }
 
 /// Whether the endpoint leads to a node that takes writes: asked through it.
@@ -195,6 +245,7 @@ fn answering(
     seen.version = says.version.clone();
     seen.data_bytes = says.data_bytes;
     seen.clients = says.clients;
+    seen.open_transactions = says.open_transactions.clone();
     seen.metrics.clients = says.clients.map(|c| c as f64);
     (seen.state, seen.health) = (NodeState::Running, Health::Healthy);
     if cx.spec.topology == Topology::MultiMaster {
@@ -254,6 +305,7 @@ fn follower(
         (Some(f), None) => known_behind(f, all),
         _ => None,
     };
+    seen.lag_ms = follows.filter(|f| of_leader && f.runs()).and_then(|f| lag_ms(f, seen.lag_bytes));
     seen.metrics.lag_bytes = seen.lag_bytes.map(|b| b as f64);
     let name = leader.map_or("its primary", |l| l.node.name.as_str());
     let why = follows.and_then(survey::Follows::complaint);
@@ -270,6 +322,11 @@ fn follower(
         return;
     });
     seen.health = Health::Degraded;
+}
+
+/// How old the newest write is that it applied; the server counts whole seconds, and none while it is applying nothing.
+fn lag_ms(follows: &survey::Follows, lag_bytes: Option<u64>) -> Option<u64> {
+    if lag_bytes == Some(0) { Some(0) } else { follows.seconds.map(|s| s.saturating_mul(1_000)) }
 }
 
 /// Bytes between a place in the log and its end, through all files between them.

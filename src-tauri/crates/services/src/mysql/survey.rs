@@ -100,7 +100,8 @@ impl Place {
     pub(crate) fn diverged(&self, primary: Option<&Self>) -> bool {
         let said = self.follows.as_ref().is_some_and(Follows::has_parted);
         let wrote = !self.writable && self.log.has_own_writes(self.server, &self.applied);
-        said || wrote || primary.is_some_and(|p| self.log_state.parts_from(&p.log_state, p.server))
+        said || wrote
+            || primary.is_some_and(|p| self.log_state.parts_from(&p.log_state, &p.applied, p.server))
     }
 }
 

@@ -2,21 +2,22 @@
 
 use super::{
     accounts, config,
-    flavour::{self, Flavour},
+    flavour::{self, Flavour, Interpreter},
 };
 use crate::tls;
 use clusterdeck_driver::{ClusterContext, Machine, Result, UnitSpec};
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// The server.
 pub(crate) const UNIT: &str = "mysql";
 /// What answers role checks.
 pub(crate) const HEALTH_UNIT: &str = "mysql-health";
 const SERVE: &str = "mysql/serve.sh";
-const HEALTH: &str = "mysql/health.pl";
+const HEALTH_PERL: (&str, &str) = ("mysql/health.pl", include_str!("health.pl"));
+/// The same for Python.
+const HEALTH_PYTHON: (&str, &str) = ("mysql/health.py", include_str!("health.py"));
 const SERVE_TEXT: &str = include_str!("serve.sh");
 const SERVE_GROUP_TEXT: &str = include_str!("group/serve.sh");
-const HEALTH_TEXT: &str = include_str!("health.pl");
 /// A server that is asked to end writes what it has in memory first.
 const STOP_GRACE: Duration = Duration::from_secs(60);
 
@@ -75,19 +76,21 @@ pub(crate) async fn start_health(cx: &ClusterContext, machine: &dyn Machine) -> 
     }
     let software = flavour::software(&cx.spec, machine).await?;
     write_watch_conf(cx, machine).await?;
-    machine.write(HEALTH, HEALTH_TEXT.as_bytes(), 0o600).await?;
-    let args = vec![
-        machine.path(HEALTH).to_string_lossy().into_owned(),
+    let (program, before, (script, text)) = interpreted(&software.answers, machine);
+    machine.write(script, text.as_bytes(), 0o600).await?;
+    let mut args = before;
+    args.extend([
+        machine.path(script).to_string_lossy().into_owned(),
         machine.address().to_string(),
         machine.port(config::HEALTH_PORT).to_string(),
         software.client.to_string_lossy().into_owned(),
         machine.path(config::WATCH_CONF).to_string_lossy().into_owned(),
         if Flavour::of(&cx.spec.version) == Flavour::MySql { "group" } else { "mariadb" }.to_owned(),
-    ];
+    ]);
     machine
         .start(&UnitSpec {
             name: HEALTH_UNIT.to_owned(),
-            program: software.perl,
+            program,
             args,
             memory_bytes: None,
             stop_grace: Duration::from_secs(2),
@@ -96,6 +99,28 @@ pub(crate) async fn start_health(cx: &ClusterContext, machine: &dyn Machine) -> 
             unprivileged: true,
         })
         .await
+}
+
+/// What answers role checks: a program, what it is told before its script, and that script.
+fn interpreted(
+    answers: &Interpreter,
+    machine: &dyn Machine,
+) -> (PathBuf, Vec<String>, (&'static str, &'static str)) {
+    match answers {
+        Interpreter::Perl(path) => (path.clone(), Vec::new(), HEALTH_PERL),
+        Interpreter::Python(path) => (path.clone(), Vec::new(), HEALTH_PYTHON),
+        // It keeps notes of its own in a home, which a container's user may not have.
+        Interpreter::Shell(path) => (
+            PathBuf::from("/bin/bash"),
+            vec![
+                "-c".to_owned(),
+                "MYSQLSH_USER_CONFIG_HOME=$0 exec \"$1\" --py --file \"${@:2}\"".to_owned(),
+                machine.path("mysql/tmp").to_string_lossy().into_owned(),
+                path.to_string_lossy().into_owned(),
+            ],
+            HEALTH_PYTHON,
+        ),
+    }
 }
 
 /// A unit works in the folder of its machine, so the socket's path is short. Where accounts open over TLS only, the client

@@ -3,8 +3,8 @@
 
 use clusterdeck_domain::{
     ClusterId, ClusterName, ClusterObserved, ClusterSpec, Health, Lifecycle, MachineId, Network, NodeId,
-    NodeKind, NodeSpec, PlanId, ProviderId, REGION_LOCAL, Sensitive, ServiceKind, Topology, cluster_state,
-    layout, plan,
+    NodeKind, NodeSpec, Plan, PlanId, ProviderId, REGION_LOCAL, Sensitive, ServiceKind, Topology,
+    cluster_state, layout, plan,
 };
 use clusterdeck_driver::{
     ClusterContext, Gateway as _, Image, Machine, MachineRequest, Needs, Programs, Progress, Provider,
@@ -30,6 +30,8 @@ pub(crate) struct Ground {
     /// The image its machines are made from, where they are made from one.
     image: Option<String>,
     _engine: Option<containers::Ground>,
+    /// The disk of each machine, where it is not that of the plan.
+    disk: Option<u64>,
     pub(crate) driver: Mysql,
     pub(crate) gateway: Haproxy,
     pub(crate) cx: ClusterContext,
@@ -51,15 +53,31 @@ impl Ground {
         let provider = Box::new(Local::new(home.path().to_owned()));
         let bytes = Uuid::new_v4().into_bytes();
         let network = Network(format!("127.{}.{}.0/24", 163 + bytes[0] % 40, bytes[1] % 250));
-        Self::on(provider, home, None, network, topology, nodes).await
+        Self::on(provider, home, None, network, (topology, nodes, None)).await
+    }
+    /// The same on small disks.
+    pub(crate) async fn with_disks(topology: Topology, nodes: u16, disk: u64) -> Self {
+        let home = tempfile::Builder::new().prefix("cd-my-").tempdir().unwrap();
+        let provider = Box::new(Local::new(home.path().to_owned()));
+        let bytes = Uuid::new_v4().into_bytes();
+        let network = Network(format!("127.{}.{}.0/24", 163 + bytes[0] % 40, bytes[1] % 250));
+        Self::on(provider, home, None, network, (topology, nodes, Some(disk))).await
     }
     /// Oracle's MySQL, in containers; `None`: outside, and the test is done.
     pub(crate) async fn of_a_group(topology: Topology, nodes: u16) -> Option<Self> {
+        Self::of_a_group_with_disks(topology, nodes, None).await
+    }
+    /// The same on disks of this size.
+    pub(crate) async fn of_a_group_with_disks(
+        topology: Topology,
+        nodes: u16,
+        disk: Option<u64>,
+    ) -> Option<Self> {
         let engine = containers::Ground::enter_with_mysql()?;
         let home = tempfile::Builder::new().prefix("home-").tempdir_in(engine.dir()).unwrap();
         let provider = Box::new(Container::new(home.path().to_owned()));
         let network = provider.allocate_network(&ClusterId::new(1), "", &[]).await.unwrap();
-        Some(Self::on(provider, home, Some(engine), network, topology, nodes).await)
+        Some(Self::on(provider, home, Some(engine), network, (topology, nodes, disk)).await)
     }
 
     async fn on(
@@ -67,11 +85,11 @@ impl Ground {
         home: tempfile::TempDir,
         engine: Option<containers::Ground>,
         network: Network,
-        topology: Topology,
-        nodes: u16,
+        (topology, nodes, disk): (Topology, u16, Option<u64>),
     ) -> Self {
         let driver = Mysql::new();
-        let images = driver.images(ServiceKind::Mysql).iter().filter(|_| engine.is_some()).take(1);
+        let images =
+            driver.images(ServiceKind::Mysql).iter().filter(|(line, _)| engine.is_some() && *line == "9.7");
         let images: Vec<_> = images
             .map(|(line, reference)| Image { line: (*line).to_owned(), reference: (*reference).to_owned() })
             .collect();
@@ -114,7 +132,8 @@ impl Ground {
             .map(|name| ((*name).to_owned(), driver.make_secret(name).unwrap_or_else(secret)));
         let secrets = Secrets { current: current.collect(), next: None };
         let cx = ClusterContext { spec, machines: BTreeMap::new(), secrets };
-        let mut ground = Self { provider, image, _engine: engine, driver, gateway: Haproxy::new(), cx, home };
+        let mut ground =
+            Self { provider, image, _engine: engine, disk, driver, gateway: Haproxy::new(), cx, home };
         let mut gateway = ground.request("demo-gateway", 0);
         gateway.image = Some("docker.io/library/haproxy:3.0".to_owned());
         ground.cx.spec.gateway = Some(ground.machine_for(&gateway).await);
@@ -134,7 +153,10 @@ impl Ground {
             name: name.to_owned(),
             network: self.cx.spec.network.clone(),
             slot,
-            plan: plan(&self.cx.spec.plan).unwrap(),
+            plan: Plan {
+                disk_bytes: self.disk.unwrap_or(plan(&self.cx.spec.plan).unwrap().disk_bytes),
+                ..plan(&self.cx.spec.plan).unwrap()
+            },
             image: self.image.clone(),
         }
     }

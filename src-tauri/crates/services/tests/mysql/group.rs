@@ -24,6 +24,63 @@ async fn a_single_node_takes_writes_and_does_so_again_after_a_crash() {
     ground.driver.probe(&ground.cx).await.unwrap();
 }
 
+/// A transaction that is left open is told by what it did last, once it is old enough.
+pub(crate) async fn open_transactions_are_listed(ground: &Ground, last: &str) {
+    let mut people = ground.people(1).await.unwrap();
+    people.query_drop("CREATE TABLE held (n INT PRIMARY KEY)").await.unwrap();
+    for sql in ["BEGIN", "INSERT INTO\n  held VALUES (1)"] {
+        people.query_drop(sql).await.unwrap();
+    }
+    let now = ground.driver.observe(&ground.cx).await;
+    assert!(now.nodes.iter().all(|n| n.open_transactions.is_empty()), "young ones come and go");
+    sleep(6_500).await;
+    let seen = ground.driver.observe(&ground.cx).await;
+    let told = &seen.primary().unwrap().open_transactions;
+    println!("{told:?}");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!((5..60).contains(&told[0].seconds) && told[0].user == "app", "{told:?}");
+    assert_eq!(told[0].query, last);
+    people.query_drop("ROLLBACK").await.unwrap();
+    let seen = ground.driver.observe(&ground.cx).await;
+    assert!(seen.nodes.iter().all(|n| n.open_transactions.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_node_does_not_begin_a_group_with_tables_that_a_group_refuses() {
+    let Some(mut ground) = Ground::of_a_group(Topology::Single, 1).await else { return };
+    ground.healthy().await;
+    open_transactions_are_listed(&ground, "INSERT INTO held VALUES (1)").await;
+    assert_eq!(ground.driver.growth_findings(&ground.cx).await.unwrap(), []);
+    let mut people = ground.people(1).await.unwrap();
+    for sql in [
+        "CREATE TABLE log (t TEXT)",
+        "CREATE TABLE kept (n INT PRIMARY KEY)",
+        "CREATE TABLE old (n INT PRIMARY KEY) ENGINE = MyISAM",
+    ] {
+        people.query_drop(sql).await.unwrap();
+    }
+    let found = ground.driver.growth_findings(&ground.cx).await.unwrap();
+    let told: Vec<_> = found.iter().map(|f| (f.code.as_str(), f.text.as_str())).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].0 == "tables-without-key" && told[0].1.ends_with(": `app.log`."), "{told:?}");
+    assert!(told[1].0 == "tables-not-innodb" && told[1].1.ends_with(": `app.old`."), "{told:?}");
+    // Made after the preview: whoever begins the group looks again.
+    let two = ground.add_machine(2, NodeKind::Data).await;
+    let spec = &mut ground.cx.spec;
+    (spec.topology, spec.auto_failover) = (Topology::PrimaryReplica, true);
+    ground.driver.start_node(&ground.cx, &two, &StartAs::Member).await.unwrap();
+    let refused = ground.driver.join(&ground.cx, &two, &Progress::silent()).await.unwrap_err();
+    assert!(matches!(refused, DriverError::Rejected { .. }), "{refused}");
+    assert!(refused.to_string().contains("app.log"), "{refused}");
+    assert!(ground.takes_writes(1).await, "the single node goes on");
+    for sql in ["ALTER TABLE log ADD COLUMN id BIGINT AUTO_INCREMENT PRIMARY KEY", "DROP TABLE old"] {
+        people.query_drop(sql).await.unwrap();
+    }
+    ground.driver.join(&ground.cx, &two, &Progress::silent()).await.unwrap();
+    ground.people(1).await.unwrap().query_drop("INSERT INTO log (t) VALUES ('a')").await.unwrap();
+    assert_eq!(ground.count(2, "log").await, 1, "the new member has it");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_members_form_and_hand_over_under_writes_without_losing_any() {
     let begun = Instant::now();
@@ -292,4 +349,62 @@ async fn members_that_all_take_writes_go_on_without_one_of_them() {
     assert_eq!(lost, 0);
     println!("it was back after {:.1} s", watch_until_healthy(&ground).await.as_secs_f64());
     assert_eq!(tally.lost(&ground, 1, "load_1").await, 0, "it caught up");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_that_all_take_writes_hand_out_numbers_of_their_own_also_after_nodes_were_replaced() {
+    let Some(mut ground) = Ground::of_a_group(Topology::MultiMaster, 3).await else { return };
+    ground.healthy().await;
+    let mut people = ground.people(1).await.unwrap();
+    people.query_drop("CREATE TABLE made (id BIGINT AUTO_INCREMENT PRIMARY KEY, by_whom INT)").await.unwrap();
+    // The second was replaced by the tenth: by its ordinal that has the numbers of the first.
+    let two = ground.node(2).clone();
+    ground.driver.leave(&ground.cx, &two, &Progress::silent()).await.unwrap();
+    ground.cx.spec.nodes.retain(|n| n.id != two.id);
+    ground.driver.arm_failover(&ground.cx, None).await.unwrap();
+    let ten = ground.add_machine(10, NodeKind::Data).await;
+    ground.driver.start_node(&ground.cx, &ten, &StartAs::Member).await.unwrap();
+    ground.driver.join(&ground.cx, &ten, &Progress::silent()).await.unwrap();
+    ground.apply().await;
+    ground.healthy().await;
+    let mut offsets = Vec::new();
+    for ordinal in [1, 3, 10] {
+        let asked = "SELECT @@global.auto_increment_increment, @@global.auto_increment_offset";
+        let row = &ground.operator(ordinal, asked).await[0];
+        assert_eq!(row.get::<u64, _>(0), Some(9), "the step that the preview tells");
+        offsets.push(row.get::<u64, _>(1).unwrap());
+        let mut people = ground.people(ordinal).await.unwrap();
+        for _ in 0..20 {
+            people.query_drop(format!("INSERT INTO made (by_whom) VALUES ({ordinal})")).await.unwrap();
+        }
+    }
+    println!("offsets of 1, 3 and 10: {offsets:?}");
+    assert_eq!(offsets, [1, 3, 2], "each its own; the tenth has those that became free");
+    let whose =
+        ground.operator(1, "SELECT by_whom, COUNT(DISTINCT id % 9) FROM app.made GROUP BY 1 ORDER BY 1");
+    let whose: Vec<_> = whose.await.iter().map(|r| (r.get::<u16, _>(0), r.get::<u64, _>(1))).collect();
+    assert_eq!(whose, [(Some(1), Some(1)), (Some(3), Some(1)), (Some(10), Some(1))]);
+    // Once it is there, the first's numbers are the first's also when the tenth comes back before it.
+    ground.kill(10).await;
+    watch_until_healthy(&ground).await;
+    let again = ground.operator(10, "SELECT @@global.auto_increment_offset").await;
+    assert_eq!(again[0].get::<u64, _>(0), Some(2));
+
+    // A member that diverged is told, stays outside, and a resync brings it back.
+    for sql in [
+        "STOP GROUP_REPLICATION",
+        "SET GLOBAL super_read_only = OFF",
+        "CREATE TABLE app.own (n INT PRIMARY KEY)",
+        "SET GLOBAL super_read_only = ON",
+    ] {
+        ground.operator(3, sql).await;
+    }
+    assert!(ground.driver.heal(&ground.cx).await.is_err(), "it stays outside");
+    let seen = ground.driver.observe(&ground.cx).await;
+    let copied = clusterdeck_domain::resync_order(&ground.cx.spec, Some(&seen));
+    assert_eq!(copied.iter().map(|n| n.ordinal).collect::<Vec<_>>(), [3]);
+    let note = ground.driver.resync(&ground.cx, ground.node(3), &Progress::silent()).await.unwrap();
+    assert!(note.unwrap().contains("data.diverged"));
+    ground.healthy().await;
+    assert!(ground.takes_writes(3).await, "it takes writes again");
 }

@@ -13,6 +13,9 @@ async fn three_nodes_form_and_hand_over_under_writes_without_losing_any() {
     let seen = ground.healthy().await;
     println!("three nodes: {:.1} s", begun.elapsed().as_secs_f64());
     assert_eq!(ground.primary(&seen).ordinal, 1, "the first one leads");
+    let behind: Vec<_> = seen.nodes.iter().map(|n| n.lag_ms).collect();
+    assert_eq!(behind, [None, Some(0), Some(0)], "the replicas have everything");
+    crate::group::open_transactions_are_listed(&ground, "waits for its client").await;
     assert!(!seen.failover.ready && seen.failover.reason.contains("by hand"), "{}", seen.failover.reason);
     for target in [2, 1, 3] {
         let table = ["", "load_1", "load_2", "load_3"][usize::from(target)];

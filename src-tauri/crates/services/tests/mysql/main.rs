@@ -5,6 +5,8 @@
 mod changing;
 mod ground;
 mod group;
+mod health;
 mod life;
 mod load;
+mod logs;
 mod members;

@@ -19,6 +19,10 @@ fn buffer_pool(memory: u64) -> u64 {
     (memory.saturating_sub(AT_REST) / 3 * 2).max(64 * MIB)
 }
 
+fn on(yes: bool) -> String {
+    if yes { "ON" } else { "OFF" }.to_owned()
+}
+
 /// Connections people may open: some 10 MiB each beside the shared memory.
 fn max_connections(memory: u64) -> u64 {
     (memory / (16 * MIB)).clamp(25, 500)
@@ -62,13 +66,35 @@ pub(crate) fn allowed(cx: &ClusterContext) -> String {
     all.join(",")
 }
 
+/// By how much numbers that members hand out (AUTO_INCREMENT) grow where all take writes: there are never more members, so
+/// each has numbers of its own. The group's own step is 7, with the server's id as its offset, and an id above that is none.
+pub(crate) const NUMBER_STEP: u16 = 9;
+
+/// Which of the numbers are a member's: from 1 to [`NUMBER_STEP`], by its place among the members. One that has its own by
+/// its ordinal keeps it whoever comes and goes; an ordinal beyond the step takes the next that is free.
+pub(crate) fn number_offset(cx: &ClusterContext, node: &NodeSpec) -> u16 {
+    let mut ordinals: Vec<u16> = cx.spec.data_nodes().map(|n| n.ordinal).collect();
+    ordinals.sort_unstable();
+    let mut taken = [false; NUMBER_STEP as usize];
+    for ordinal in ordinals {
+        let first = usize::from(ordinal.saturating_sub(1) % NUMBER_STEP);
+        let free = (0..taken.len()).map(|i| (first + i) % taken.len()).find(|at| !taken[*at]);
+        let at = free.unwrap_or(first);
+        taken[at] = true;
+        if ordinal == node.ordinal {
+            return u16::try_from(at + 1).unwrap_or(1);
+        }
+    }
+    1
+}
+
 /// The text of `my.cnf`. A server starts read-only and in no group; joining one is asked of it once it answers.
 pub(crate) fn conf(cx: &ClusterContext, node: &NodeSpec, machine: &dyn Machine) -> String {
     let (memory, disk) = (machine.plan().memory_bytes, machine.plan().disk_bytes);
     let path = |path: &str| machine.path(path).to_string_lossy().into_owned();
     let many = cx.spec.topology == Topology::MultiMaster;
     let pool = buffer_pool(memory);
-    let lines: Vec<(&str, String)> = vec![
+    let mut lines: Vec<(&str, String)> = vec![
         ("datadir", path(DATA)),
         ("bind-address", machine.address().to_string()),
         ("port", machine.port(PORT).to_string()),
@@ -121,11 +147,8 @@ pub(crate) fn conf(cx: &ClusterContext, node: &NodeSpec, machine: &dyn Machine) 
         ("loose-group-replication-recovery-ssl-ca", path(tls::CA_FILE)),
         ("loose-group-replication-recovery-ssl-verify-server-cert", "ON".to_owned()),
         ("loose-group-replication-recovery-reconnect-interval", "2".to_owned()),
-        ("loose-group-replication-single-primary-mode", if many { "OFF" } else { "ON" }.to_owned()),
-        (
-            "loose-group-replication-enforce-update-everywhere-checks",
-            if many { "ON" } else { "OFF" }.to_owned(),
-        ),
+        ("loose-group-replication-single-primary-mode", on(!many)),
+        ("loose-group-replication-enforce-update-everywhere-checks", on(many)),
         // A new primary takes writes and answers questions only when it has applied all it had received.
         (
             "loose-group-replication-consistency",
@@ -140,6 +163,10 @@ pub(crate) fn conf(cx: &ClusterContext, node: &NodeSpec, machine: &dyn Machine) 
         // The least there is; 1 GiB unless set.
         ("loose-group-replication-message-cache-size", (128 * MIB).to_string()),
     ];
+    if many {
+        lines.push(("auto-increment-increment", NUMBER_STEP.to_string()));
+        lines.push(("auto-increment-offset", number_offset(cx, node).to_string()));
+    }
     let mut text = format!("{CONF_HEAD}[mysqld]\n");
     for (name, value) in lines {
         text.push_str(&format!("{name}={value}\n"));

@@ -7,8 +7,9 @@ use super::super::{
     unit::UNIT,
 };
 use super::{
+    config::{NUMBER_STEP, number_offset},
     form::start_node,
-    survey::{self, Place},
+    survey::{self, Answer, Place},
 };
 use crate::wait::{Look, until};
 use clusterdeck_domain::{Lifecycle, NodeSpec, Topology};
@@ -78,6 +79,7 @@ pub(crate) async fn enter(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
         session.run_within("STOP GROUP_REPLICATION", ENTERS_WITHIN).await?;
     }
     sign_in(cx, &mut session).await.map_err(later)?;
+    own_numbers(cx, node, &answers, &mut session).await.map_err(later)?;
     let others = answers.iter().filter_map(|a| a.place.as_ref().ok()).filter(|p| p.serves());
     let sent_on = others.into_iter().any(|p| own.executed.contains(&p.purged));
     let copies = own.executed.is_empty() && cx.spec.lifecycle != Lifecycle::Creating || !sent_on;
@@ -96,6 +98,32 @@ fn later(error: DriverError) -> DriverError {
         DriverError::Rejected { what, .. } => DriverError::transient(what),
         other => other,
     }
+}
+
+/// Where all take writes, a member that enters hands out numbers (AUTO_INCREMENT) that no other one does. Its file says which
+/// by its place among the members; one that is in the group may have others since before a node was replaced, and keeps them.
+async fn own_numbers(
+    cx: &ClusterContext,
+    node: &NodeSpec,
+    answers: &[Answer<'_>],
+    session: &mut Session,
+) -> Result<()> {
+    if cx.spec.topology != Topology::MultiMaster {
+        return Ok(());
+    }
+    let others = || answers.iter().filter(|a| a.node.id != node.id);
+    let used: Vec<u64> =
+        others().filter_map(|a| a.place.as_ref().ok()).filter(|p| !p.outside()).map(|p| p.offset).collect();
+    let meant: Vec<u64> = others().map(|a| number_offset(cx, a.node).into()).collect();
+    let own = u64::from(number_offset(cx, node));
+    let all = || (1..=u64::from(NUMBER_STEP)).filter(|n| !used.contains(n));
+    let free = all().find(|n| !meant.contains(n)).or_else(|| all().next());
+    let chosen = if used.contains(&own) { free.unwrap_or(own) } else { own };
+    session
+        .run(format!(
+            "SET GLOBAL auto_increment_increment = {NUMBER_STEP}, GLOBAL auto_increment_offset = {chosen}"
+        ))
+        .await
 }
 
 /// Lets a started server enter the group and waits until it has all the group has.

@@ -8,7 +8,7 @@ use super::super::{
     unit::{self, HEALTH_UNIT, UNIT},
 };
 use super::{
-    accounts, config, enter, heal,
+    accounts, config, enter, growth, heal,
     survey::{self, Answer, Place},
 };
 use crate::{
@@ -94,6 +94,7 @@ pub(crate) async fn join(cx: &ClusterContext, node: &NodeSpec, progress: &Progre
         let Some(alone) = single(&answers) else {
             return Ok(Look::NotYet("no member of the group serves at the moment".to_owned()));
         };
+        growth::fits_a_group(cx, alone).await?;
         progress.note(&format!("{} begins the group", alone.name));
         enter::begin(cx, alone).await.map(Look::Done)
     })?;

@@ -9,17 +9,21 @@ mod config;
 mod enter;
 mod failover;
 mod form;
+mod growth;
 mod gtid;
 mod hand_over;
 mod heal;
+mod logs;
 mod observe;
 mod survey;
 
 pub(crate) use change::{accept_next_secrets, restart_in_place, resync, retire_old_secrets};
 pub(crate) use failover::{set_candidate, settle};
 pub(crate) use form::{form, join, leave, start_node, stop_node};
+pub(crate) use growth::growth_findings;
 pub(crate) use hand_over::hand_over;
 pub(crate) use heal::heal;
+pub(crate) use logs::tidy;
 pub(crate) use observe::observe;
 
 use clusterdeck_domain::Topology;

@@ -3,15 +3,15 @@
 
 use super::super::{
     accounts, config,
-    observe::{NODE_LIMIT, endpoint, not_answering},
+    observe::{NODE_LIMIT, endpoint, not_answering, open_transactions},
     sql::{As, Session, number, text},
     unit::UNIT,
 };
 use super::survey::{self, Place};
 use crate::measure::{Counters, Readings};
 use clusterdeck_domain::{
-    ClusterObserved, FailoverReadiness, Health, Link, NodeMetrics, NodeObserved, NodeSpec, NodeState, Role,
-    Topology, Votes,
+    ClusterObserved, FailoverReadiness, Health, Link, NodeMetrics, NodeObserved, NodeSpec, NodeState,
+    OpenTransaction, Role, Topology, Votes,
 };
 use clusterdeck_driver::{ClusterContext, DriverError, Result, UnitState};
 use futures::future::join_all;
@@ -27,6 +27,8 @@ struct Says {
     data_bytes: Option<u64>,
     /// Bytes of its binary logs; only of one that takes writes.
     log_bytes: Option<u64>,
+    /// Only of one that takes writes.
+    open_transactions: Vec<OpenTransaction>,
 }
 
 /// What was found on one node.
@@ -106,9 +108,19 @@ async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Says> {
     } else {
         None
     };
+    let open_transactions =
+        if place.writable { open_transactions(&mut session, OPEN).await? } else { Vec::new() };
     let version = text(&row, 2).and_then(|v| v.split('-').next().map(str::to_owned));
-    Ok(Says { place, counters, version, clients: number(&row, 0), data_bytes: number(&row, 1), log_bytes })
+    let (clients, data_bytes) = (number(&row, 0), number(&row, 1));
+    Ok(Says { place, counters, version, clients, data_bytes, log_bytes, open_transactions })
 }
+
+/// What a transaction does, or did last while it waits for its client.
+const OPEN: &str = "SELECT TIMESTAMPDIFF(SECOND, t.trx_started, NOW()), p.USER, p.STATEMENT FROM \
+     information_schema.INNODB_TRX t JOIN (SELECT h.PROCESSLIST_ID ID, h.PROCESSLIST_USER USER, \
+     COALESCE(h.PROCESSLIST_INFO, s.SQL_TEXT) STATEMENT FROM performance_schema.threads h \
+     LEFT JOIN performance_schema.events_statements_current s ON s.THREAD_ID = h.THREAD_ID AND s.NESTING_EVENT_LEVEL = 0) p \
+     ON p.ID = t.trx_mysql_thread_id";
 
 fn node_observed(cx: &ClusterContext, found: &Found<'_>, all: &[Found<'_>]) -> NodeObserved {
     let node = found.node;
@@ -133,6 +145,7 @@ fn answering(cx: &ClusterContext, says: &Says, all: &[Found<'_>], seen: &mut Nod
     seen.version = says.version.clone();
     seen.data_bytes = says.data_bytes;
     seen.clients = says.clients;
+    seen.open_transactions = says.open_transactions.clone();
     seen.metrics.clients = says.clients.map(|c| c as f64);
     (seen.state, seen.health) = (NodeState::Running, Health::Healthy);
     let leader = all.iter().find(|f| f.says.as_ref().is_ok_and(|s| s.place.leads()));

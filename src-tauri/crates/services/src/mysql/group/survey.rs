@@ -27,6 +27,8 @@ pub(crate) struct Place {
     pub(crate) members: Vec<Member>,
     /// Transactions that wait to be applied.
     pub(crate) waiting: u64,
+    /// Which numbers it hands out where all take writes.
+    pub(crate) offset: u64,
 }
 
 impl Place {
@@ -77,7 +79,7 @@ const QUESTION: &str = "SELECT @@server_uuid, @@global.super_read_only + 0, @@gl
      (SELECT RECEIVED_TRANSACTION_SET FROM performance_schema.replication_connection_status \
       WHERE CHANNEL_NAME = 'group_replication_applier'), \
      (SELECT COUNT_TRANSACTIONS_IN_QUEUE + COUNT_TRANSACTIONS_REMOTE_IN_APPLIER_QUEUE \
-      FROM performance_schema.replication_group_member_stats WHERE MEMBER_ID = @@server_uuid)";
+      FROM performance_schema.replication_group_member_stats WHERE MEMBER_ID = @@server_uuid), @@global.auto_increment_offset";
 const MEMBERS: &str =
     "SELECT MEMBER_ID, MEMBER_STATE, MEMBER_ROLE FROM performance_schema.replication_group_members";
 
@@ -107,6 +109,7 @@ pub(crate) async fn place(session: &mut Session) -> Result<Place> {
         received,
         members,
         waiting: number(&row, 5).unwrap_or(0),
+        offset: number(&row, 6).unwrap_or(0),
     })
 }
 
@@ -187,6 +190,7 @@ mod tests {
             received: set,
             members: sees.iter().map(member).collect(),
             waiting: 0,
+            offset: 1,
         }
     }
 
