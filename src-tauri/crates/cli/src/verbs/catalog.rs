@@ -18,13 +18,19 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// What each place has installed, or what is fetched there first when somebody asks for it: *This computer: 7.0.15*.
+/// What each place has installed, or what is fetched there first when somebody asks for it, with its maker's name where there
+/// are several: *MariaDB 10.11.19 (This computer)*.
 pub(super) fn offers(service: &Value, installed: bool) -> Vec<String> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let makers = list(&service["lines"]).len();
+    let named = |offered: &Value| match makers {
+        0 | 1 => text(&offered["version"]),
+        _ => format!("{} {}", text(&offered["line"]), text(&offered["version"])),
+    };
     let offered = |place: &Value| {
         let wanted = list(&place["versions"]).into_iter().filter(|v| v["installed"] == installed);
-        let versions: Vec<String> = wanted.map(|v| text(&v["version"])).collect();
-        (!versions.is_empty()).then(|| format!("{}: {}", text(&place["name"]), versions.join(", ")))
+        let versions: Vec<String> = wanted.map(|v| named(&v)).collect();
+        (!versions.is_empty()).then(|| format!("{} ({})", versions.join(", "), text(&place["name"])))
     };
     list(&service["places"]).iter().filter_map(offered).collect()
 }
