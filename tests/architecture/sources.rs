@@ -150,6 +150,49 @@ fn banned_name(source: &Source) -> Vec<String> {
     wrong
 }
 
+/// Services of the catalogue and what their families are made of. The window reads all of it from the API.
+const FAMILIES: [&str; 16] = [
+    "redis",
+    "valkey",
+    "keydb",
+    "sentinel",
+    "postgres",
+    "timescale",
+    "patroni",
+    "etcd",
+    "mysql",
+    "mariadb",
+    "galera",
+    "haproxy",
+    "clickhouse",
+    "keycloak",
+    "rke2",
+    "rabbitmq",
+];
+
+/// Texts, icons and what is generated name services; the rest of the window takes them as data. A test needs an example.
+fn service_in_the_window(source: &Source) -> Vec<String> {
+    let named =
+        ["ui/src/lib/messages/", "ui/src/lib/components/ServiceMark.svelte", "ui/src/lib/api/schema.d.ts"];
+    if !source.path.starts_with("ui/src/")
+        || named.iter().any(|path| source.path.starts_with(path))
+        || source.ends(&[".test.ts"])
+    {
+        return Vec::new();
+    }
+    let comment =
+        |line: &str| ["//", "/*", "*", "<!--"].iter().any(|start| line.trim_start().starts_with(start));
+    let names = |line: &str| {
+        let code = line.split(" // ").next().unwrap_or_default().to_lowercase();
+        // Hydra is also the middle of a word of Svelte's.
+        FAMILIES.iter().any(|name| code.contains(name)) || code.replace("hydrat", "").contains("hydra")
+    };
+    let lines = source.text.lines().enumerate().filter(|(_, line)| !comment(line) && names(line));
+    lines
+        .map(|(number, line)| format!("{}:{}: names a service: {}", source.path, number + 1, line.trim()))
+        .collect()
+}
+
 #[test]
 fn each_rule_finds_what_breaks_it() {
     assert!(breaks(too_long, "a.rs", &"x\n".repeat(LONGEST + 1)), "a long file");
@@ -174,6 +217,12 @@ fn each_rule_finds_what_breaks_it() {
     assert!(breaks(banned_name, "a.rs", "pub(crate) struct ClusterManager {"), "a banned type");
     assert!(breaks(banned_name, "ui/src/lib/utils.ts", ""), "a banned file");
     assert!(!breaks(banned_name, "a.rs", "struct Utilisation;"), "a word that only begins alike");
+    let screen = "ui/src/lib/features/wizard/draft.ts";
+    assert!(breaks(service_in_the_window, screen, "if (service === 'redis') {"), "a service in a screen");
+    assert!(breaks(service_in_the_window, screen, "const HYDRA = 1;"), "another");
+    assert!(!breaks(service_in_the_window, screen, "/** `redis-1`, for example. */"), "a comment");
+    assert!(!breaks(service_in_the_window, screen, "hydrate(page); // as Redis does"), "a word of Svelte's");
+    assert!(!breaks(service_in_the_window, "ui/src/lib/messages/en.ts", "redis: 'Redis'"), "a text");
 }
 
 #[test]
@@ -194,6 +243,11 @@ fn nothing_is_left_unwritten() {
 #[test]
 fn only_the_transport_knows_tauri_in_the_window() {
     assert_eq!(broken(outside_platform_folder), Vec::<String>::new());
+}
+
+#[test]
+fn no_screen_names_a_service() {
+    assert_eq!(broken(service_in_the_window), Vec::<String>::new());
 }
 
 #[test]

@@ -28,13 +28,10 @@ pub struct TopologyEntry {
     /// What it is good for, in a sentence.
     pub about: &'static str,
     /// How a dead primary is replaced.
-    #[serde(skip)]
     pub failover: Failover,
     /// Where that is by vote: every node in service votes, not three or five of them.
-    #[serde(skip)]
     pub all_vote: bool,
     /// What clients must know before they rely on it, in a sentence.
-    #[serde(skip)]
     pub limits: Option<&'static str>,
     /// Switches it has.
     pub options: &'static [OptionEntry],
@@ -52,7 +49,8 @@ impl TopologyEntry {
 }
 
 /// How a dead primary is replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Failover {
     /// By those who vote, without anybody's help.
     ByVote,
@@ -63,11 +61,12 @@ pub enum Failover {
 }
 
 /// What a range of versions of a service offers, where that is not the same for all: one protocol, two makers.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Line {
     /// Its name as its makers write it.
     pub name: &'static str,
     /// First and last major version.
+    #[serde(skip)]
     pub majors: (u32, u32),
     /// Topologies it can run in, the default first.
     pub topologies: &'static [TopologyEntry],
@@ -481,6 +480,14 @@ impl ServiceEntry {
         let major: u32 = version.split('.').next()?.parse().ok()?;
         self.lines.iter().find(|line| (line.majors.0..=line.majors.1).contains(&major))
     }
+    /// Every line it has; one that stands for all versions where they offer the same.
+    pub fn all_lines(&self) -> Vec<Line> {
+        if !self.lines.is_empty() {
+            return self.lines.to_vec();
+        }
+        let (majors, topologies) = ((0, u32::MAX), self.topologies);
+        vec![Line { name: self.name, majors, topologies, least_memory_bytes: 0 }]
+    }
     /// What its makers call this version: one service may have several makers.
     pub fn name_of(&self, version: &str) -> &'static str {
         self.line(version).map_or(self.name, |line| line.name)
@@ -513,7 +520,10 @@ mod tests {
         let failover = |version| mysql.offer(version, Topology::PrimaryReplica).map(|t| t.failover);
         assert_eq!((mysql.name_of("10.11.19"), failover("10.11.19")), ("MariaDB", Some(Failover::ByHand)));
         assert_eq!((mysql.name_of("9.7.4"), failover("9.7.4")), ("MySQL", Some(Failover::ByVote)));
+        let names: Vec<&str> = mysql.all_lines().iter().map(|line| line.name).collect();
+        assert_eq!(names, ["MariaDB", "MySQL"]);
         let redis = service(ServiceKind::Redis);
+        assert_eq!(redis.all_lines().iter().map(|line| line.name).collect::<Vec<_>>(), ["Redis"]);
         assert_eq!(redis.offer("7.0", Topology::Sharded).map(|t| t.failover), Some(Failover::ByVote));
     }
 

@@ -8,9 +8,8 @@ use crate::{
     repository::{AuditEntry, JournalEntry, OperationRow, Page},
 };
 use clusterdeck_domain::{
-    Busy, Carrier, Change, ClusterHealth, ClusterObserved, ClusterSpec, ClusterState, Figures, Metric,
-    MissingSoftware, NodeId, Operation, OperationId, Plan, Point, Preview, PreviewId, ProviderId, Sensitive,
-    ServiceKind,
+    Busy, Capacity, Change, ClusterHealth, ClusterObserved, ClusterSpec, ClusterState, Figures, Metric,
+    NodeId, Operation, OperationId, Plan, Point, Preview, PreviewId, ProviderId, Sensitive, ServiceKind,
 };
 use clusterdeck_driver::{ProviderCheck, Region};
 use jiff::Timestamp;
@@ -90,12 +89,38 @@ pub struct ServiceReport {
     pub service: ServiceKind,
     /// A driver exists.
     pub has_driver: bool,
-    /// Versions found on this computer, newest first.
-    pub installed: Vec<String>,
-    /// What those are loaded into; empty where the server is the service.
-    pub carriers: Vec<Carrier>,
-    /// What is not installed.
-    pub missing: Vec<MissingSoftware>,
+    /// What each place has of it, in the order of the providers.
+    pub places: Vec<PlaceReport>,
+}
+
+impl ServiceReport {
+    /// The place that speaks for all where only one is told: the first that lacks nothing, else the first, since what is
+    /// missing there is what a person can install.
+    pub fn first(&self) -> Option<&PlaceReport> {
+        self.places.iter().find(|place| place.ready()).or(self.places.first())
+    }
+}
+
+/// What a region of a provider has of a service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlaceReport {
+    /// Which provider.
+    pub provider: ProviderId,
+    /// Its name for people.
+    pub name: String,
+    /// Which of its regions; `None` where it has none that can be used.
+    pub region: Option<String>,
+    /// What it can carry; nothing where it could not be asked.
+    pub capacity: Capacity,
+    /// Why it could not be asked.
+    pub problem: Option<String>,
+}
+
+impl PlaceReport {
+    /// The service can be created there right now.
+    pub fn ready(&self) -> bool {
+        self.problem.is_none() && self.capacity.missing.is_empty() && !self.capacity.versions.is_empty()
+    }
 }
 
 /// A provider.
@@ -289,10 +314,10 @@ impl Engine {
     pub async fn audit(&self, page: &Page) -> Result<(Vec<AuditEntry>, Option<String>)> {
         Ok(self.shared.state.audit(page).await?)
     }
-    /// Every service and whether it can run with this provider.
+    /// Every service and what each place has of it; a place that cannot be asked says why.
     ///
     /// # Errors
-    /// When the provider cannot be asked.
+    /// None at present.
     pub async fn services(&self) -> Result<Vec<ServiceReport>> {
         crate::inventory::services(&self.shared).await
     }

@@ -3,10 +3,11 @@
 use crate::{
     engine::{Live, Shared},
     error::EngineError,
-    facade::{LogPage, ProviderReport, Result, ServiceReport},
+    facade::{LogPage, PlaceReport, ProviderReport, Result, ServiceReport},
 };
-use clusterdeck_domain::{Instead, NodeKind, Parameter, Plan, SERVICES, ServiceKind};
+use clusterdeck_domain::{Capacity, Instead, NodeKind, Parameter, Plan, SERVICES, ServiceKind};
 use clusterdeck_driver::{ClientCommand, DriverError, Needs, Programs, Provider};
+use futures::future::join_all;
 use std::sync::Arc;
 
 /// What the servers of a service need: programs, or images that hold them.
@@ -38,22 +39,46 @@ pub(crate) fn image_of(programs: &Programs, version: &str) -> Option<String> {
 }
 
 pub(crate) async fn services(shared: &Arc<Shared>) -> Result<Vec<ServiceReport>> {
+    let places = places(shared).await;
     let mut reports = Vec::with_capacity(SERVICES.len());
     for entry in &SERVICES {
         let Ok(server) = server(shared, entry.id) else {
-            reports.push(ServiceReport {
-                service: entry.id,
-                has_driver: false,
-                installed: vec![],
-                carriers: vec![],
-                missing: vec![],
-            });
+            reports.push(ServiceReport { service: entry.id, has_driver: false, places: vec![] });
             continue;
         };
         let needs = Needs { server, gateway: gateway(shared), ..Needs::default() };
-        reports.push(service(shared, entry.id, &needs).await?);
+        let asked = places.iter().map(|(provider, region)| place(provider, region.as_deref(), &needs));
+        let places = join_all(asked).await;
+        reports.push(ServiceReport { service: entry.id, has_driver: true, places });
     }
     Ok(reports)
+}
+
+/// Every region that machines can be made in; a provider without one stands there alone, to say what it lacks.
+async fn places(shared: &Shared) -> Vec<(&Arc<dyn Provider>, Option<String>)> {
+    let mut places = Vec::new();
+    for provider in &shared.providers {
+        // A provider that cannot list them cannot be asked the rest either, and says why there.
+        let regions = provider.regions().await.unwrap_or_default();
+        if regions.is_empty() {
+            places.push((provider, None));
+        }
+        places.extend(regions.into_iter().map(|region| (provider, Some(region.id))));
+    }
+    places
+}
+
+/// What one place has of a service. One that cannot be asked offers nothing, and does not keep the others from it.
+async fn place(provider: &Arc<dyn Provider>, region: Option<&str>, needs: &Needs<'_>) -> PlaceReport {
+    let (capacity, problem) = match provider.capacity(&Needs { region, ..needs.clone() }).await {
+        Ok(capacity) => (capacity, None),
+        Err(error) => {
+            tracing::debug!(provider = %provider.id(), %error, "cannot be asked what it can run");
+            (Capacity::default(), Some(error.to_string()))
+        }
+    };
+    let region = region.map(str::to_owned);
+    PlaceReport { provider: provider.id(), name: provider.name().to_owned(), region, capacity, problem }
 }
 
 /// A place other than this one that lacks nothing of what is needed.
@@ -68,36 +93,6 @@ pub(crate) async fn instead(shared: &Shared, not: &Arc<dyn Provider>, needs: &Ne
         }
     }
     None
-}
-
-/// Whether a service can run anywhere: the first provider that lacks nothing speaks for it, else the first of all, since
-/// what is missing there is what a person can install.
-async fn service(shared: &Shared, service: ServiceKind, needs: &Needs<'_>) -> Result<ServiceReport> {
-    let mut told = None;
-    for provider in &shared.providers {
-        let capacity = match provider.capacity(needs).await {
-            Ok(capacity) => capacity,
-            // A place that cannot be asked offers nothing; it says why in its own check.
-            Err(error) if told.is_some() => {
-                tracing::debug!(provider = %provider.id(), %error, "cannot be asked what it can run");
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let whole = capacity.missing.is_empty() && !capacity.versions.is_empty();
-        let report = ServiceReport {
-            service,
-            has_driver: true,
-            installed: capacity.versions,
-            carriers: capacity.carriers,
-            missing: capacity.missing,
-        };
-        if whole {
-            return Ok(report);
-        }
-        told.get_or_insert(report);
-    }
-    told.ok_or(EngineError::NotFound { what: "provider".to_owned() })
 }
 
 pub(crate) async fn providers(shared: &Arc<Shared>) -> Result<Vec<ProviderReport>> {

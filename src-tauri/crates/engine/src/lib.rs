@@ -28,7 +28,7 @@ pub use engine::Parts;
 pub use error::EngineError;
 pub use event::{Event, EventHub, EventKind, Level};
 pub use facade::{
-    ClusterReport, Credentials, EndpointKind, EndpointReport, Engine, LogPage, PreparedPreview,
+    ClusterReport, Credentials, EndpointKind, EndpointReport, Engine, LogPage, PlaceReport, PreparedPreview,
     ProviderReport, Result, ServiceReport, Settings,
 };
 pub use images::ImageSources;

@@ -697,6 +697,8 @@ export interface components {
             region: string;
             /** @description What runs in it. */
             service: components["schemas"]["ServiceKind"];
+            /** @description What its makers call this version of the service, for people to read. */
+            service_name: string;
             /**
              * Format: int32
              * @description Shards, when sharded; else 0.
@@ -846,6 +848,11 @@ export interface components {
             /** @description Its value for people, with a unit. */
             value: string;
         };
+        /**
+         * @description How a dead primary is replaced.
+         * @enum {string}
+         */
+        Failover: "by-vote" | "by-hand" | "never";
         /** @description Whether a dead primary would be replaced by itself, and if not why. */
         FailoverReadiness: {
             /** @description Wanted. */
@@ -971,6 +978,18 @@ export interface components {
          * @enum {string}
          */
         Level: "info" | "warning" | "error";
+        /** @description What a range of versions of a service offers, where that is not the same for all: one protocol, two makers. */
+        Line: {
+            /**
+             * Format: int64
+             * @description Memory without which its server does not start or does not last; 0 when every plan will do.
+             */
+            least_memory_bytes: number;
+            /** @description Its name as its makers write it. */
+            name: string;
+            /** @description Topologies it can run in, the default first. */
+            topologies: components["schemas"]["TopologyEntry"][];
+        };
         /**
          * @description The replication link of a follower.
          * @enum {string}
@@ -1047,6 +1066,8 @@ export interface components {
                 region: string;
                 /** @description What runs in it. */
                 service: components["schemas"]["ServiceKind"];
+                /** @description What its makers call this version of the service, for people to read. */
+                service_name: string;
                 /**
                  * Format: int32
                  * @description Shards, when sharded; else 0.
@@ -1326,16 +1347,20 @@ export interface components {
         List_Service: {
             /** @description What is on this page. */
             items: (components["schemas"]["ServiceEntry"] & {
-                /** @description Can be created right now: there is a driver and all software is installed. */
+                /** @description Can be created somewhere right now: there is a driver, and nothing is missing. */
                 available: boolean;
                 /** @description What each of those is loaded into, where that has a version of its own. */
                 carriers: components["schemas"]["Carrier"][];
                 /** @description In the catalogue, but no driver exists yet. */
                 coming: boolean;
-                /** @description Versions found here, newest first. */
+                /** @description Versions that are installed there, newest first. */
                 installed_versions: string[];
+                /** @description What its versions offer: one line for all of them, or one for each of its makers. */
+                lines: components["schemas"]["Line"][];
                 /** @description What is not installed. */
                 missing: components["schemas"]["MissingSoftware"][];
+                /** @description What each place has of it. */
+                places: components["schemas"]["Place"][];
             })[];
             /** @description Give this as `cursor` for the next page; `null` on the last. */
             next_cursor?: string | null;
@@ -1553,6 +1578,15 @@ export interface components {
          * @enum {string}
          */
         NodeState: "unknown" | "starting" | "running" | "crashed" | "unresponsive" | "drained" | "stopped";
+        /** @description A version that can be created. */
+        Offered: {
+            /** @description It is installed; else it is fetched first. */
+            installed: boolean;
+            /** @description The name of its line among the service's `lines`. */
+            line: string;
+            /** @description In full where it is installed; else its release line. */
+            version: string;
+        };
         /** @description A transaction somebody has open. */
         OpenTransaction: {
             /** @description What it does or did last, cut to a line. */
@@ -1705,6 +1739,27 @@ export interface components {
         } | {
             /** @enum {string} */
             kind: "text";
+        };
+        /** @description What a region of a provider has of a service. */
+        Place: {
+            /** @description What each of those is loaded into, where that has a version of its own. */
+            carriers: components["schemas"]["Carrier"][];
+            /** @description What is not installed. */
+            missing: components["schemas"]["MissingSoftware"][];
+            /** @description Its name for people. */
+            name: string;
+            /** @description Why it could not be asked. */
+            problem?: string | null;
+            /** @description Which provider. */
+            provider: components["schemas"]["ProviderId"];
+            /** @description It can be created there right now. */
+            ready: boolean;
+            /** @description Which of its regions; `null` where it has none that can be used. */
+            region?: string | null;
+            /** @description What is fetched first for the newest version. */
+            to_fetch: string[];
+            /** @description Versions that can be created there, newest first; the first is taken where nobody chooses. */
+            versions: components["schemas"]["Offered"][];
         };
         /** @description What a node of this plan may use. */
         Plan: {
@@ -1860,18 +1915,25 @@ export interface components {
             /** @description In which unit. */
             unit: components["schemas"]["Unit"];
         };
-        /** @description A service of the catalogue and whether it can run here. */
+        /**
+         * @description A service of the catalogue and where it can run. What has no place of its own speaks of the first that lacks nothing,
+         *     else of the first.
+         */
         Service: components["schemas"]["ServiceEntry"] & {
-            /** @description Can be created right now: there is a driver and all software is installed. */
+            /** @description Can be created somewhere right now: there is a driver, and nothing is missing. */
             available: boolean;
             /** @description What each of those is loaded into, where that has a version of its own. */
             carriers: components["schemas"]["Carrier"][];
             /** @description In the catalogue, but no driver exists yet. */
             coming: boolean;
-            /** @description Versions found here, newest first. */
+            /** @description Versions that are installed there, newest first. */
             installed_versions: string[];
+            /** @description What its versions offer: one line for all of them, or one for each of its makers. */
+            lines: components["schemas"]["Line"][];
             /** @description What is not installed. */
             missing: components["schemas"]["MissingSoftware"][];
+            /** @description What each place has of it. */
+            places: components["schemas"]["Place"][];
         };
         /** @description A service of the catalogue. */
         ServiceEntry: {
@@ -1978,6 +2040,8 @@ export interface components {
         TopologyEntry: {
             /** @description What it is good for, in a sentence. */
             about: string;
+            /** @description Where that is by vote: every node in service votes, not three or five of them. */
+            all_vote: boolean;
             /**
              * Format: int32
              * @description What the wizard starts with.
@@ -1988,6 +2052,10 @@ export interface components {
              * @description Shards the wizard starts with; 0 when not sharded.
              */
             default_shards: number;
+            /** @description How a dead primary is replaced. */
+            failover: components["schemas"]["Failover"];
+            /** @description What clients must know before they rely on it, in a sentence. */
+            limits?: string | null;
             /**
              * Format: int32
              * @description Most data nodes.

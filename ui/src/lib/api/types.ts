@@ -1,9 +1,9 @@
 // The shapes of the API as the page reads them; `agreement.ts` holds them to the generated `schema.d.ts`.
 // Times are RFC 3339 text, sizes bytes, durations milliseconds, unless a name says otherwise.
 
-export type ServiceKind =
-	| 'postgresql' | 'mysql' | 'redis' | 'valkey' | 'keydb' | 'timescaledb'
-	| 'clickhouse' | 'hydra' | 'keycloak' | 'rke2' | 'rabbitmq';
+import type { components } from './schema';
+
+export type ServiceKind = components['schemas']['ServiceKind'];
 export type Category = 'databases' | 'development' | 'hosting-and-infra';
 export type Topology = 'single' | 'primary-replica' | 'multi-master' | 'sharded';
 export type ClusterState = 'creating' | 'running' | 'changing' | 'degraded' | 'down' | 'deleting';
@@ -53,7 +53,42 @@ export interface TopologyEntry {
 	default_nodes: number;
 	default_shards: number;
 	about: string;
+	failover: Failover;
+	all_vote: boolean;
+	/** What clients must know before they rely on it. */
+	limits: string | null;
 	options: OptionEntry[];
+}
+/** How a dead primary is replaced: by those who vote, by a person, or not at all. */
+export type Failover = 'by-vote' | 'by-hand' | 'never';
+/** What a range of versions offers: one protocol may have several makers. */
+export interface Line {
+	name: string;
+	topologies: TopologyEntry[];
+	/** 0 when every plan will do. */
+	least_memory_bytes: number;
+}
+/** What a region of a provider has of a service. */
+export interface Place {
+	provider: string;
+	name: string;
+	region: string | null;
+	ready: boolean;
+	/** Newest first; the first is taken where nobody chooses. */
+	versions: Offered[];
+	carriers: Carrier[];
+	missing: MissingSoftware[];
+	to_fetch: string[];
+	/** Why it could not be asked. */
+	problem: string | null;
+}
+/** A version that can be created. */
+export interface Offered {
+	version: string;
+	/** The name of its line. */
+	line: string;
+	/** Else it is fetched first. */
+	installed: boolean;
 }
 /** A switch of a cluster, as its service offers it. */
 export interface OptionEntry {
@@ -74,6 +109,9 @@ export interface Service {
 	tagline: string;
 	description: string;
 	topologies: TopologyEntry[];
+	/** One for all versions, or one for each maker. */
+	lines: Line[];
+	places: Place[];
 	/** Settings of its servers can be read and changed. */
 	parameters: boolean;
 	ports: { name: string; number: number }[];
@@ -171,6 +209,8 @@ export interface Cluster {
 	id: string;
 	name: string;
 	service: ServiceKind;
+	/** What its makers call this version of it. */
+	service_name: string;
 	version: string;
 	topology: Topology;
 	shards: number;

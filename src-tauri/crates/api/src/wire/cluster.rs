@@ -3,7 +3,7 @@
 use super::Node;
 use clusterdeck_domain::{
     ChangeKind, ClusterId, ClusterName, ClusterOptions, ClusterState, FailoverReadiness, Health, OperationId,
-    PlanId, ProviderId, ServiceKind, Topology, Votes,
+    PlanId, ProviderId, ServiceKind, Topology, Votes, service,
 };
 use clusterdeck_engine::{ClusterReport, EndpointKind, EndpointReport};
 use jiff::Timestamp;
@@ -18,6 +18,8 @@ pub struct Cluster {
     pub name: ClusterName,
     /// What runs in it.
     pub service: ServiceKind,
+    /// What its makers call this version of the service, for people to read.
+    pub service_name: String,
     /// Version of the server software.
     pub version: String,
     /// How its nodes stand to each other.
@@ -117,6 +119,7 @@ impl From<&ClusterReport> for Cluster {
             id: spec.id.clone(),
             name: spec.name.clone(),
             service: spec.service,
+            service_name: service(spec.service).name_of(&spec.version).to_owned(),
             version: spec.version.clone(),
             topology: spec.topology,
             shards: spec.shards,

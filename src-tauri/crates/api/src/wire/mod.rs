@@ -7,7 +7,7 @@ mod document;
 mod node;
 mod work;
 
-pub use catalog::{Provider, Region, Service};
+pub use catalog::{Offered, Place, Provider, Region, Service};
 pub use cluster::{Busy, Cluster, Credentials, Endpoint};
 pub use document::{Info, List, MetricSample, MetricsAnswer, NodeSample, Session, SignIn};
 pub use node::Node;

@@ -5,6 +5,7 @@ mod connections;
 mod desk;
 mod events;
 mod homes;
+mod places;
 mod problems;
 mod routes;
 mod serve;

@@ -157,7 +157,15 @@ async fn what_there_is_to_choose_from_is_listed() {
     let services = services["items"].as_array().expect("items").clone();
     assert_eq!(services.len(), 11, "all services of the catalogue, also those that are coming");
     has(&services[0], &["id", "name", "topologies", "available", "coming", "installed_versions", "missing"]);
-    assert_eq!(desk.get("/v1/services/redis").await.json()["id"], "redis");
+    has(&services[0], &["lines", "places"]);
+    has(&services[0]["lines"][0]["topologies"][0], &["failover", "all_vote", "limits", "options"]);
+    let redis = desk.get("/v1/services/redis").await.json();
+    assert_eq!((&redis["id"], &redis["lines"][0]["name"]), (&"redis".into(), &"Redis".into()));
+    has(
+        &redis["places"][0],
+        &["provider", "name", "region", "ready", "versions", "carriers", "missing", "to_fetch", "problem"],
+    );
+    assert_eq!(redis["places"][0]["versions"][0]["installed"], true, "{redis}");
     let providers = desk.get("/v1/providers").await.json();
     has(&providers["items"][0], &["id", "name", "usable", "notes", "missing"]);
     let provider = providers["items"][0]["id"].as_str().expect("an id").to_owned();

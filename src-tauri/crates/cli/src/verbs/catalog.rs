@@ -18,8 +18,21 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn texts(value: &Value) -> String {
-    value.as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(", ")
+/// What each place has installed, or what is fetched there first when somebody asks for it, with its maker's name where there
+/// are several: *MariaDB 10.11.19 (This computer)*.
+pub(super) fn offers(service: &Value, installed: bool) -> Vec<String> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let makers = list(&service["lines"]).len();
+    let named = |offered: &Value| match makers {
+        0 | 1 => text(&offered["version"]),
+        _ => format!("{} {}", text(&offered["line"]), text(&offered["version"])),
+    };
+    let offered = |place: &Value| {
+        let wanted = list(&place["versions"]).into_iter().filter(|v| v["installed"] == installed);
+        let versions: Vec<String> = wanted.map(|v| named(&v)).collect();
+        (!versions.is_empty()).then(|| format!("{} ({})", versions.join(", "), text(&place["name"])))
+    };
+    list(&service["places"]).iter().filter_map(offered).collect()
 }
 
 /// Whether a service can be created here, in words.
@@ -39,13 +52,14 @@ pub(super) async fn service(session: &Session, verb: ServiceVerb) -> Result<(), 
                 return session.output.body(&answer.body);
             }
             let services: Value = answer.read()?;
-            let mut table = Table::new(&["id", "name", "here", "installed", "what"]);
+            let mut table = Table::new(&["id", "name", "here", "installed", "fetched first", "what"]);
             for service in services["items"].as_array().into_iter().flatten() {
                 table.row(vec![
                     text(&service["id"]),
                     text(&service["name"]),
                     standing(service).to_owned(),
-                    texts(&service["installed_versions"]),
+                    offers(service, true).join("; "),
+                    offers(service, false).join("; "),
                     text(&service["tagline"]),
                 ]);
             }
@@ -65,7 +79,8 @@ pub(super) async fn service(session: &Session, verb: ServiceVerb) -> Result<(), 
                 ("Service", format!("{} ({})", text(&service["name"]), text(&service["id"]))),
                 ("", text(&service["description"])),
                 ("Here", standing(&service).to_owned()),
-                ("Installed", texts(&service["installed_versions"])),
+                ("Installed", offers(&service, true).join("\n")),
+                ("Fetched first", offers(&service, false).join("\n")),
                 ("Loaded into", carriers(&service)),
                 ("Topologies", topologies.collect::<Vec<_>>().join(", ")),
                 ("Switches", switches(&service)),

@@ -109,7 +109,7 @@ async fn list(session: &Session, query: &str) -> Result<(), Failure> {
     for cluster in &clusters.items {
         table.row(vec![
             cluster.name.to_string(),
-            format!("{} {}", cluster.service, cluster.version),
+            format!("{} {}", cluster.service_name, cluster.version),
             cluster.topology.to_string(),
             cluster.nodes.iter().filter(|n| n.kind == NodeKind::Data).count().to_string(),
             word(&cluster.state),
@@ -146,7 +146,7 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
         .map_or_else(String::new, |v| format!("{} of {}, {} needed", v.present, v.total, v.needed));
     session.output.line(&facts(&[
         ("Name", format!("{} ({})", cluster.name, cluster.id)),
-        ("Service", format!("{} {}, {}{shards}", cluster.service, cluster.version, cluster.topology)),
+        ("Service", format!("{} {}, {}{shards}", cluster.service_name, cluster.version, cluster.topology)),
         ("State", format!("{}, {}", word(&cluster.state), word(&cluster.health))),
         ("Busy", cluster.busy.map_or_else(String::new, |b| format!("{} ({})", b.title, b.operation_id))),
         ("Failover", readiness),

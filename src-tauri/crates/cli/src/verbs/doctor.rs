@@ -1,6 +1,6 @@
 //! `clusterdeck doctor`: what can run here, what is missing and how to install it, and whether the home is sound.
 
-use super::catalog::installs;
+use super::catalog::{installs, offers};
 use crate::{
     answer::ask,
     args::Args,
@@ -168,15 +168,9 @@ async fn services(report: &mut Report, front: &Front) -> Result<(), Failure> {
         let missing: Vec<MissingSoftware> =
             serde_json::from_value(service["missing"].clone()).unwrap_or_default();
         let name = service["name"].as_str().unwrap_or_default();
-        let versions: Vec<&str> = service["installed_versions"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
         let subject = format!("service {}", service["id"].as_str().unwrap_or_default());
         if service["available"] == true {
-            report.add(&subject, "fine", format!("{name} {} can be created", versions.join(", ")), vec![]);
+            report.add(&subject, "fine", format!("{name} can be created. {}", offered(service)), vec![]);
         } else {
             report.add(
                 &subject,
@@ -187,6 +181,18 @@ async fn services(report: &mut Report, front: &Front) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Which versions are installed and which would only be fetched, each with its place.
+fn offered(service: &Value) -> String {
+    let named = |what: &str, offers: Vec<String>| {
+        (!offers.is_empty()).then(|| format!("{what} {}.", offers.join("; ")))
+    };
+    [named("Installed:", offers(service, true)), named("Fetched first:", offers(service, false))]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn print(output: &Output, report: &Report) -> Result<(), Failure> {

@@ -86,6 +86,8 @@ pub struct Capacity {
     pub missing: Vec<MissingSoftware>,
     /// Versions of the service found there, newest first.
     pub versions: Vec<String>,
+    /// Those of `versions` that are not there yet: release lines of which the newest is fetched first.
+    pub fetched_first: Vec<String>,
     /// What those versions are loaded into; empty where the server is the service.
     pub carriers: Vec<Carrier>,
     /// Another place that lacks nothing, where something is missing here.

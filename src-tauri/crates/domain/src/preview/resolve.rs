@@ -78,7 +78,7 @@ pub fn resolve_create(wish: &CreateCluster, facts: &Facts<'_>) -> Result<Resolve
     };
     let (topology, failover) = (chosen.topology, chosen.failover);
     if failover == Failover::ByHand && wish.auto_failover == Some(true) {
-        return Err(vec![by_hand_only(entry.name_of(&version))]);
+        return Err(vec![by_hand_only(entry.name_of(&version), wish)]);
     }
     let options = options(wish, chosen, nodes)?;
     Ok(ResolvedCreate {
@@ -103,13 +103,15 @@ pub fn resolve_create(wish: &CreateCluster, facts: &Facts<'_>) -> Result<Resolve
 }
 
 /// Nobody votes, so nobody takes over by itself.
-fn by_hand_only(name: &str) -> Finding {
+fn by_hand_only(name: &str, wish: &CreateCluster) -> Finding {
+    let without = CreateCluster { auto_failover: None, ..wish.clone() };
     Finding::new(
         "failover-by-hand",
         format!("Automatic failover is not available, because {name}'s replication has no vote of its own."),
     )
     .at("/auto_failover")
     .hint("Leave it off and promote a replica by hand when the primary fails, or choose multi-master.")
+    .way_out("Leave it off", Change::CreateCluster(without))
 }
 
 fn new_name(wish: &CreateCluster, facts: &Facts<'_>) -> Result<ClusterName, Finding> {

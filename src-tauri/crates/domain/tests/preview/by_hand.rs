@@ -57,6 +57,9 @@ fn automatic_failover_is_not_offered_and_says_why() {
     let wished = create(|wish| wish.auto_failover = Some(true));
     blocked(&wished, &["failover-by-hand"]);
     assert!(wished.blockers[0].text.contains("no vote of its own"));
+    assert_eq!(wished.blockers[0].pointer.as_deref(), Some("/auto_failover"));
+    let Change::CreateCluster(left_off) = way_out(&wished.blockers[0]) else { panic!("{wished:#?}") };
+    warned(&create(|wish| *wish = left_off.clone()), &["failover-by-hand"]);
     let switched = three_of_mariadb().preview(&failover(true));
     blocked(&switched, &["no-voters"]);
     assert!(switched.blockers[0].text.contains("by hand"), "{switched:#?}");

@@ -25,6 +25,8 @@ pub(super) async fn of(shared: &Shared, engine: &Engine, needs: &Needs<'_>) -> R
     let plan = needs.plan.and_then(|wanted| plans::plans().into_iter().find(|p| p.id == wanted.id));
     let data = engine.data.clone().unwrap_or_else(|| Path::new("/").to_owned());
     let carriers = server.carriers;
+    let away = server.offers.iter().filter(|o| !o.here);
+    let fetched_first = newest_first(away.map(|o| o.version.clone()).collect());
     let versions = newest_first(server.offers.into_iter().map(|o| o.version).collect());
     Ok(Capacity {
         plan,
@@ -36,6 +38,7 @@ pub(super) async fn of(shared: &Shared, engine: &Engine, needs: &Needs<'_>) -> R
         ports_taken: Vec::new(),
         missing,
         versions,
+        fetched_first,
         carriers,
         region: Some(engine.id.clone()),
         to_fetch,

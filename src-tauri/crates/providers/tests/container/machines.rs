@@ -164,6 +164,7 @@ async fn an_image_that_is_not_here_is_fetched_once_with_progress() {
         (&["8.0".to_owned()][..], 1),
         "{before:?}"
     );
+    assert_eq!(before.fetched_first, before.versions, "only its line is known before it is here");
 
     let told = Arc::new(Mutex::new(Vec::new()));
     let sink = told.clone();
@@ -178,7 +179,8 @@ async fn an_image_that_is_not_here_is_fetched_once_with_progress() {
     assert!(told.iter().any(|(_, measured)| measured.is_some()), "{told:?}");
     assert_eq!(told.iter().filter(|(_, measured)| measured.is_none()).count(), 1, "fetched once: {told:?}");
     let after = provider.capacity(&needs).await.unwrap();
-    assert!(after.to_fetch.is_empty() && after.versions[0].starts_with("8.0."), "{after:?}");
+    assert!(after.to_fetch.is_empty() && after.fetched_first.is_empty(), "{after:?}");
+    assert!(after.versions[0].starts_with("8.0."), "{after:?}");
 }
 
 #[tokio::test]
