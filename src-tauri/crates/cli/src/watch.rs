@@ -7,7 +7,7 @@ use crate::{
 };
 use axum::http::HeaderMap;
 use clusterdeck_api::{Code, Notices, Problem};
-use clusterdeck_domain::{Operation, StepRecord, StepState};
+use clusterdeck_domain::{Operation, Progress, StepRecord, StepState, Unit};
 use futures::StreamExt;
 use jiff::Timestamp;
 use std::{
@@ -165,17 +165,32 @@ fn going_on(step: &StepRecord) -> String {
     let undoing = if step.state == StepState::Undoing { "Taking back: " } else { "" };
     let since = step.started_at.map_or_else(String::new, |at| format!("  {}", took(at, Timestamp::now())));
     let note = step.note.as_ref().map_or_else(String::new, |n| format!("  {n}"));
-    #[allow(clippy::cast_precision_loss, reason = "for people to read")]
-    let progress = step.progress.as_ref().map_or_else(String::new, |p| {
-        let whole = p.total.max(1);
-        if whole > 100_000 {
-            format!("  {} of {}", bytes(p.done as f64), bytes(p.total as f64))
-        } else {
-            format!("  {} of {}", p.done, p.total)
-        }
-    });
+    let progress = step.progress.as_ref().map_or_else(String::new, |p| format!("  {}", so_far(p)));
     let line = format!("  … {undoing}{}{note}{progress}{since}", step.title);
     // Drawn over only as long as it is one line.
     let wide = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(80_usize);
     line.chars().take(wide.saturating_sub(1)).collect()
+}
+
+/// How far it is, in its unit; without the whole while nobody knows that.
+#[allow(clippy::cast_precision_loss, reason = "for people to read")]
+fn so_far(progress: &Progress) -> String {
+    let text = |n: u64| if progress.unit == Unit::Bytes { bytes(n as f64) } else { n.to_string() };
+    match progress.total {
+        0 => text(progress.done),
+        total => format!("{} of {}", text(progress.done), text(total)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_told_in_its_unit_and_without_a_whole_that_nobody_knows() {
+        let of = |done, total, unit| so_far(&Progress { done, total, unit });
+        assert_eq!(of(84_200_000, 201_300_000, Unit::Bytes), "80.3 MiB of 192 MiB");
+        assert_eq!(of(4_096, 0, Unit::Bytes), "4.0 KiB");
+        assert_eq!(of(120_000, 250_000, Unit::Count), "120000 of 250000");
+    }
 }

@@ -1,6 +1,6 @@
 //! A confirmed change under way, as everybody sees it.
 
-use crate::{ChangeKind, ClusterId, OperationId};
+use crate::{ChangeKind, ClusterId, OperationId, Unit};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -49,8 +49,16 @@ pub enum StepState {
 pub struct Progress {
     /// Done so far.
     pub done: u64,
-    /// Of how much.
+    /// Of how much; 0 while nobody knows.
     pub total: u64,
+    /// What is counted.
+    #[serde(default = "things")]
+    pub unit: Unit,
+}
+
+/// What older rows counted without saying so.
+const fn things() -> Unit {
+    Unit::Count
 }
 
 /// What went wrong, in the words of the API's problems.

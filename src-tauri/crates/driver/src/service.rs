@@ -3,7 +3,8 @@
 use crate::{ClusterContext, DriverError, Extension, Listener, OtherPrograms, Result};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Parameter, Plan, Sensitive, ServiceKind,
+    ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Parameter, Plan, Progress as Measured,
+    Sensitive, ServiceKind, Unit,
 };
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, pin::Pin, sync::Arc};
@@ -12,12 +13,12 @@ use std::{net::IpAddr, pin::Pin, sync::Arc};
 #[derive(Clone)]
 pub struct Progress(Arc<Sink>);
 
-/// What is being done, and (done, total) where that is measured.
-type Sink = dyn Fn(&str, Option<(u64, u64)>) + Send + Sync;
+/// What is being done, and how far it is where that is measured.
+type Sink = dyn Fn(&str, Option<Measured>) + Send + Sync;
 
 impl Progress {
-    /// Reports to `sink`: what is being done, and (done, total) where that is measured.
-    pub fn new(sink: impl Fn(&str, Option<(u64, u64)>) + Send + Sync + 'static) -> Self {
+    /// Reports to `sink`: what is being done, and how far it is where that is measured.
+    pub fn new(sink: impl Fn(&str, Option<Measured>) + Send + Sync + 'static) -> Self {
         Self(Arc::new(sink))
     }
     /// Reports to nobody.
@@ -28,9 +29,13 @@ impl Progress {
     pub fn note(&self, note: &str) {
         (self.0)(note, None);
     }
-    /// Says how far it is.
+    /// Says how many of how many things are done.
     pub fn measured(&self, note: &str, done: u64, total: u64) {
-        (self.0)(note, Some((done, total)));
+        (self.0)(note, Some(Measured { done, total, unit: Unit::Count }));
+    }
+    /// Says how many of how many bytes are there; of 0 while nobody knows how many there will be.
+    pub fn copied(&self, note: &str, done: u64, total: u64) {
+        (self.0)(note, Some(Measured { done, total, unit: Unit::Bytes }));
     }
 }
 

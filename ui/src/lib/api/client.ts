@@ -2,6 +2,7 @@
 import { link } from '$lib/state/link.svelte';
 import { Fault, faultOf, isAbort, toFault } from './problem';
 import { transport, type Answer, type Request } from './transport';
+import type { components } from './schema';
 import type {
 	AuditEntry, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, Operation, Parameter, Page, Plan,
 	Preview, Provider, Region, Service, Settings
@@ -81,6 +82,9 @@ export const api = {
 	parameters: (id: string, signal?: AbortSignal) => all<Parameter>(`/v1/clusters/${part(id)}/parameters`, signal),
 	credentials: (id: string, reveal: boolean, signal?: AbortSignal) =>
 		get<Credentials>(`/v1/clusters/${part(id)}/credentials${query({ reveal: reveal || null })}`, signal),
+
+	/** The program of a terminal for a node's server: what `clusterdeck node shell` starts. */
+	terminal: (node: string, signal?: AbortSignal) => get<components['schemas']['ClientCommand']>(`/v1/nodes/${part(node)}/client`, signal),
 
 	operations: (filter: { cluster?: string; state?: string; cursor?: string | null; limit?: number }, signal?: AbortSignal) =>
 		get<Page<Operation>>(`/v1/operations${query(filter)}`, signal),

@@ -14,6 +14,7 @@ export const keys = {
 	cluster: (name: string) => ['cluster', name] as const,
 	parameters: (name: string) => ['parameters', name] as const,
 	credentials: (name: string) => ['credentials', name] as const,
+	terminal: (node: string, version: string) => ['terminal', node, version] as const,
 	operationsAll: ['operations'] as const,
 	operations: (cluster: string | null) => ['operations', 'list', cluster] as const,
 	unfinished: ['operations', 'unfinished'] as const,
@@ -45,6 +46,12 @@ export const queries = {
 	cluster: (name: string) =>
 		queryOptions({ queryKey: keys.cluster(name), queryFn: ({ signal }) => api.cluster(name, signal), refetchInterval: PATIENT, enabled: name !== '' }),
 	parameters: (name: string) => queryOptions({ queryKey: keys.parameters(name), queryFn: ({ signal }) => api.parameters(name, signal), staleTime: 10_000 }),
+	/** Without `reveal` the answer holds the user name only. */
+	username: (name: string) =>
+		queryOptions({ queryKey: keys.credentials(name), queryFn: ({ signal }) => api.credentials(name, false, signal), staleTime: 5 * MINUTE, retry: false }),
+	/** Another maker's version may have another program. */
+	terminal: (node: string, version: string) =>
+		queryOptions({ queryKey: keys.terminal(node, version), queryFn: ({ signal }) => api.terminal(node, signal), staleTime: 10 * MINUTE, retry: false, enabled: node !== '' }),
 	unfinished: () =>
 		queryOptions({
 			queryKey: keys.unfinished,

@@ -1873,9 +1873,11 @@ export interface components {
             done: number;
             /**
              * Format: int64
-             * @description Of how much.
+             * @description Of how much; 0 while nobody knows.
              */
             total: number;
+            /** @description What is counted. */
+            unit?: components["schemas"]["Unit"];
         };
         /** @description A provider and what it says about itself. */
         Provider: {

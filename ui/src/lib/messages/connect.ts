@@ -1,6 +1,6 @@
 // Connection strings for common languages: the texts that differ by service. The password is never part of them: they name
 // a variable that holds it. Where a server has several databases, people own one that is called as they are.
-import type { Cluster, Credentials, Endpoint } from '$lib/api/types';
+import type { Cluster, Endpoint } from '$lib/api/types';
 
 export type Language = 'cli' | 'url' | 'node' | 'python' | 'java' | 'go' | 'php' | 'rust' | 'ruby' | 'dotnet';
 export const LANGUAGES: { id: Language; label: string }[] = [
@@ -12,21 +12,31 @@ const REDIS_LIKE = new Set(['redis', 'valkey', 'keydb']);
 const POSTGRES_LIKE = new Set(['postgresql', 'timescaledb', 'hydra']);
 const MYSQL_LIKE = new Set(['mysql']);
 
+/** Who connects: a user of the cluster, and the program of a terminal that its servers know (`mariadb`); both are the API's to say. */
+export interface Who {
+	user: string;
+	program: string;
+}
+
+/** The languages that a client is known for. */
+export const languagesOf = (service: Cluster['service']): typeof LANGUAGES =>
+	LANGUAGES.filter((l) => l.id === 'url' || REDIS_LIKE.has(service) || POSTGRES_LIKE.has(service) || MYSQL_LIKE.has(service));
+
 /** The text that connects to `endpoint` from `language`; null where no client of that language is known for the service. */
-export function connectionString(cluster: Pick<Cluster, 'service' | 'topology'>, endpoint: Pick<Endpoint, 'host' | 'port'>, user: Credentials['username'], language: Language): string | null {
+export function connectionString(cluster: Pick<Cluster, 'service' | 'topology'>, endpoint: Pick<Endpoint, 'host' | 'port'>, who: Who, language: Language): string | null {
 	const { host, port } = endpoint;
-	if (REDIS_LIKE.has(cluster.service)) return redis(cluster.service, cluster.topology === 'sharded', host, port, user, language);
-	if (POSTGRES_LIKE.has(cluster.service)) return postgres(host, port, user, language);
-	if (MYSQL_LIKE.has(cluster.service)) return mysql(host, port, user, language);
+	const { user, program } = who;
+	if (REDIS_LIKE.has(cluster.service)) return redis(program, cluster.topology === 'sharded', host, port, user, language);
+	if (POSTGRES_LIKE.has(cluster.service)) return postgres(program, host, port, user, language);
+	if (MYSQL_LIKE.has(cluster.service)) return mysql(program, host, port, user, language);
 	return language === 'url' ? `${cluster.service}://${user}:$PASSWORD@${at(host)}:${port}` : null;
 }
 
-function redis(service: string, sharded: boolean, host: string, port: number, user: string, language: Language): string {
-	const cli = service === 'valkey' ? 'valkey-cli' : service === 'keydb' ? 'keydb-cli' : 'redis-cli';
+function redis(program: string, sharded: boolean, host: string, port: number, user: string, language: Language): string {
 	const address = `${at(host)}:${port}`;
 	switch (language) {
 		// The client reads the password from REDISCLI_AUTH, so that it is in no argument list.
-		case 'cli': return `REDISCLI_AUTH="$PASSWORD" ${cli} ${sharded ? '-c ' : ''}-h ${host} -p ${port} --user ${user}`;
+		case 'cli': return `REDISCLI_AUTH="$PASSWORD" ${program} ${sharded ? '-c ' : ''}-h ${host} -p ${port} --user ${user}`;
 		case 'url': return `redis://${user}:$PASSWORD@${address}`;
 		case 'node': return sharded
 			? `createCluster({ rootNodes: [{ url: "redis://${address}" }], defaults: { username: "${user}", password: process.env.PASSWORD } })`
@@ -51,9 +61,9 @@ function redis(service: string, sharded: boolean, host: string, port: number, us
 	}
 }
 
-function postgres(host: string, port: number, user: string, language: Language): string {
+function postgres(program: string, host: string, port: number, user: string, language: Language): string {
 	switch (language) {
-		case 'cli': return `PGPASSWORD="$PASSWORD" psql -h ${host} -p ${port} -U ${user} ${user}`;
+		case 'cli': return `PGPASSWORD="$PASSWORD" ${program} -h ${host} -p ${port} -U ${user} ${user}`;
 		case 'url': return `postgresql://${user}:$PASSWORD@${at(host)}:${port}/${user}`;
 		case 'node': return `new Pool({ host: "${host}", port: ${port}, user: "${user}", password: process.env.PASSWORD, database: "${user}" })`;
 		case 'python': return `psycopg.connect(host="${host}", port=${port}, user="${user}", password=os.environ["PASSWORD"], dbname="${user}")`;
@@ -66,9 +76,9 @@ function postgres(host: string, port: number, user: string, language: Language):
 	}
 }
 
-function mysql(host: string, port: number, user: string, language: Language): string {
+function mysql(program: string, host: string, port: number, user: string, language: Language): string {
 	switch (language) {
-		case 'cli': return `MYSQL_PWD="$PASSWORD" mysql -h ${host} -P ${port} -u ${user} ${user}`;
+		case 'cli': return `MYSQL_PWD="$PASSWORD" ${program} -h ${host} -P ${port} -u ${user} ${user}`;
 		case 'url': return `mysql://${user}:$PASSWORD@${at(host)}:${port}/${user}`;
 		case 'node': return `mysql.createPool({ host: "${host}", port: ${port}, user: "${user}", password: process.env.PASSWORD, database: "${user}" })`;
 		case 'python': return `pymysql.connect(host="${host}", port=${port}, user="${user}", password=os.environ["PASSWORD"], database="${user}")`;

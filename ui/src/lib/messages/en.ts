@@ -87,7 +87,8 @@ export const en = {
 		goneTitle: (name: string) => `There is no cluster ${name}`,
 		goneText: 'It was deleted, or it belongs to another connection.',
 		backToList: 'All clusters',
-		facts: { service: 'Service', topology: 'Topology', place: 'Place', plan: 'Plan', created: 'Created', seen: 'Last seen' },
+		facts: { service: 'Service', topology: 'Topology', licence: 'Licence', place: 'Place', plan: 'Plan', created: 'Created', seen: 'Last seen' },
+		edition: (name: string) => `edition: ${name}`,
 		shards: (n: number) => plural(n, 'shard', 'shards')
 	},
 	overview: {
@@ -125,7 +126,8 @@ export const en = {
 		search: 'Search parameters', only: 'Only those that were set', none: 'No parameter fits.',
 		emptyTitle: 'Nothing to set here', emptyText: 'The servers of this cluster have no settings that can be changed from here.',
 		edits: (n: number) => `${plural(n, 'edit', 'edits')} not applied yet`, discard: 'Discard', ask: 'See what it would do',
-		edited: 'Edited', set: 'Set', restart: 'Needs a restart', reset: 'Back to the default', willReset: 'Goes back to its default',
+		edited: 'Edited', set: 'Set', restart: 'Needs a restart', reset: 'Back to the default', willReset: 'Goes back to its default', willBeEmpty: 'Will be an empty text', undo: 'Undo the edit',
+		needsValue: 'Enter a value, or undo the edit.', unfinished: (n: number) => `${plural(n, 'edit has', 'edits have')} no value yet`, old: (ago: string) => `The parameters could not be read again. Below is what was read ${ago}.`,
 		inForce: (value: string) => `In force: ${value}`,
 		fixed: (why: string) => `Not set here: ${why}.`,
 		range: (min: number, max: number, unit: string) => (Math.abs(max) > 1e15 ? '' : `${min} to ${max}${unit ? ` ${unit}` : ''}`)
@@ -142,7 +144,7 @@ export const en = {
 		lagZero: 'In step', lagUnknown: 'Unknown',
 		of: (used: string, limit: string) => `${used} of ${limit}`,
 		panel: { metrics: 'Metrics', logs: 'Logs', checks: 'Checks', label: (name: string) => `Node ${name}` },
-		address: 'Address', plan: 'Plan', place: 'Place', data: 'Data', delay: 'Delay', openTransactions: 'Open transactions', limits: 'Limits enforced by', limitedBy: { 'server-settings': 'its own settings', 'cgroup-v2': 'the system (cgroup v2)' } as Record<string, string>,
+		address: 'Address', plan: 'Plan', place: 'Place', data: 'Data', delay: 'Delay', openTransactions: 'Open transactions', limits: 'Limits enforced by', limitedBy: { 'server-settings': 'its own settings', 'cgroup-v2': 'the system (cgroup v2)', 'cgroup-v1': 'the system (cgroup v1)' } as Record<string, string>,
 		lastHour: 'The last hour',
 		table: 'Nodes'
 	},
@@ -203,7 +205,7 @@ export const en = {
 		back: 'Back to the first change', running: 'Under way', done: 'Done', failed: 'Failed', cancelled: 'Cancelled',
 		runsOn: 'You may close this; it goes on and Activity shows it.', toActivity: 'Open in Activity',
 		wayOutDone: 'The way is clear', again: 'Work it out again', offline: 'You see a copy. Changes need the connection.',
-		count: 'How many nodes', plan: 'Size of the new nodes', planSame: 'As the cluster', resizePlan: 'Plan of every node', samePlan: 'This is its plan now. Choose another one to see what would happen.', discard: 'Delete its backups too',
+		count: 'How many nodes', plan: 'Size of the new nodes', planSame: 'As the cluster', resizePlan: 'Plan of every node', version: 'Version of every node', newest: 'The newest of its line', versionNow: 'What it has now', samePlan: 'This is its plan now. Choose another one to see what would happen.', discard: 'Delete its backups too',
 		discardText: 'Otherwise they stay and the cluster can be restored from them.', shard: 'Which shard'
 	},
 
@@ -266,7 +268,8 @@ export const en = {
 		addNode: (c: string) => `Add node to ${c}`, addShard: (c: string) => `Add shard to ${c}`, resize: (c: string) => `Resize ${c} (change its plan)`, upgrade: (c: string) => `Upgrade ${c} to a newer version`, resync: (c: string) => `Resync ${c}`, rotate: (c: string) => `Rotate credentials of ${c}`,
 		protect: (c: string) => `Protect ${c} from deletion`, unprotect: (c: string) => `Switch off protection of ${c}`, failoverOn: (c: string) => `Switch on automatic failover of ${c}`,
 		failoverOff: (c: string) => `Switch off automatic failover of ${c}`, delete: (c: string) => `Delete ${c}`, promote: (n: string) => `Promote ${n}`, drain: (n: string) => `Drain ${n}`,
-		undrain: (n: string) => `Put ${n} back into service`, reboot: (n: string) => `Reboot ${n}`, removeNode: (n: string) => `Remove ${n}`, metrics: (c: string) => `Metrics of ${c}`, nodes: (c: string) => `Nodes of ${c}`
+		undrain: (n: string) => `Put ${n} back into service`, reboot: (n: string) => `Reboot ${n}`, removeNode: (n: string) => `Remove ${n}`, metrics: (c: string) => `Metrics of ${c}`, parameters: (c: string) => `Parameters of ${c}`, removeShard: (c: string) => `Remove a shard from ${c}`,
+		optionOn: (option: string, c: string) => `Switch on “${option}” of ${c}`, optionOff: (option: string, c: string) => `Switch off “${option}” of ${c}`, nodes: (c: string) => `Nodes of ${c}`
 	},
 	notFound: { title: 'There is nothing at this address', text: 'The link may be old.', home: 'To the clusters' }
 };

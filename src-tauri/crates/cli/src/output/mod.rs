@@ -5,7 +5,7 @@ mod table;
 mod units;
 
 pub(crate) use table::{Table, facts};
-pub(crate) use units::{age, bytes, count, or_unknown, percent, took};
+pub(crate) use units::{age, bytes, count, lasting, or_unknown, percent, took};
 
 use crate::failure::Failure;
 use clusterdeck_api::Problem;

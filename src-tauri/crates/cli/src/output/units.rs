@@ -44,7 +44,11 @@ pub(crate) fn count(value: f64) -> String {
 
 /// How long something took.
 pub(crate) fn took(from: Timestamp, to: Timestamp) -> String {
-    let ms = to.as_millisecond() - from.as_millisecond();
+    lasting(to.as_millisecond() - from.as_millisecond())
+}
+
+/// A length of time.
+pub(crate) fn lasting(ms: i64) -> String {
     match ms {
         ..1_000 => format!("{} ms", ms.max(0)),
         1_000..60_000 => {

@@ -6,7 +6,7 @@ use crate::{
     args::NodeVerb,
     change,
     failure::Failure,
-    output::{Table, bytes, count, facts, or_unknown, percent},
+    output::{Table, bytes, count, facts, lasting, percent},
     session::Session,
 };
 use clusterdeck_api::wire::{Credentials, List, Node};
@@ -61,18 +61,13 @@ pub(crate) async fn shell(session: &Session, node: &str, rest: &[String]) -> Res
 pub(super) fn table(nodes: &[Node]) -> Table {
     let mut table =
         Table::new(&["node", "role", "state", "health", "address", "plan", "lag", "memory", "note"]);
-    #[allow(clippy::cast_precision_loss, reason = "for people to read")]
     for node in nodes {
         let role = node.role.map_or_else(|| word(&node.kind), |role| word(&role));
         let role = match (node.shard, node.kind) {
             (Some(shard), NodeKind::Data) => format!("{role} {shard}"),
             _ => role,
         };
-        let lag = if node.follows.is_some() {
-            or_unknown(node.lag_bytes, |lag| bytes(lag as f64))
-        } else {
-            String::new()
-        };
+        let lag = if node.follows.is_some() { lag(node) } else { String::new() };
         let address =
             node.port.map_or_else(|| node.address.to_string(), |port| format!("{}:{port}", node.address));
         table.row(vec![
@@ -88,6 +83,17 @@ pub(super) fn table(nodes: &[Node]) -> Table {
         ]);
     }
     table
+}
+
+/// How far behind a node is: in what it has to read, and in time where that is known.
+#[allow(clippy::cast_precision_loss, reason = "for people to read")]
+fn lag(node: &Node) -> String {
+    let late = node.lag_ms.map(|ms| lasting(i64::try_from(ms).unwrap_or(i64::MAX)));
+    match (node.lag_bytes.map(|lag| bytes(lag as f64)), late) {
+        (Some(read), Some(late)) => format!("{read}, {late}"),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => "unknown".to_owned(),
+    }
 }
 
 async fn list(session: &Session, cluster: &str) -> Result<(), Failure> {

@@ -68,8 +68,11 @@ pub(super) fn preview(
 
 fn effects(nodes: usize, changed: &[(&Parameter, Option<&String>)], preview: &mut Preview) {
     for (parameter, value) in changed {
-        let to = value.map_or_else(|| "its default".to_owned(), |v| format!("`{v}`"));
-        preview.effect(format!("{} goes from {} to {to} on every node.", parameter.name, parameter.value));
+        let words =
+            |text: &str, shown: String| if text.is_empty() { "an empty text".to_owned() } else { shown };
+        let to = value.map_or_else(|| "its default".to_owned(), |v| words(v, format!("`{v}`")));
+        let from = words(&parameter.value, parameter.value.clone());
+        preview.effect(format!("{} goes from {from} to {to} on every node.", parameter.name));
     }
     let restart: Vec<&str> =
         changed.iter().filter(|(p, _)| p.restart).map(|(p, _)| p.name.as_str()).collect();

@@ -287,6 +287,17 @@ fn parameters_are_judged_by_what_they_take_and_told_with_what_they_cost() {
 }
 
 #[test]
+fn a_text_can_be_set_to_nothing_and_a_number_cannot() {
+    let text = Parameter { value: "public".to_owned(), takes: ParameterKind::Text, ..parameters().remove(0) };
+    let known = || three().set(|s| s.parameters = Some(vec![text.clone()]));
+    let emptied = known().preview(&set(&[("work", Some(""))]));
+    warned(&emptied, &[]);
+    assert_eq!(emptied.effects[0], "work goes from public to an empty text on every node.");
+    let number = three().set(|s| s.parameters = Some(parameters()));
+    blocked(&number.preview(&set(&[("work", Some(" "))])), &["parameter-invalid"]);
+}
+
+#[test]
 fn open_transactions_are_listed_before_they_are_cut_off() {
     let open =
         |seconds| OpenTransaction { seconds, user: "app".to_owned(), query: "LOCK TABLE t".to_owned() };

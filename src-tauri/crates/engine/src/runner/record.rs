@@ -43,13 +43,14 @@ impl Record {
         *self.progressed.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// A word from the step under way. Listeners hear at most five a second.
-    pub(crate) fn progress(&self, shared: &Shared, index: usize, note: &str, measured: Option<(u64, u64)>) {
+    pub(crate) fn progress(&self, shared: &Shared, index: usize, note: &str, measured: Option<Progress>) {
         let further = self.edit(|operation| {
             let Some(step) = operation.steps.get_mut(index) else { return false };
             step.note = Some(note.to_owned());
-            let Some((done, total)) = measured else { return false };
-            let further = step.progress.is_none_or(|before| done > before.done || total != before.total);
-            step.progress = Some(Progress { done, total });
+            let Some(now) = measured else { return false };
+            let further =
+                step.progress.is_none_or(|before| now.done > before.done || now.total != before.total);
+            step.progress = Some(now);
             further
         });
         if further {

@@ -4,6 +4,7 @@ use super::{
     config,
     engines::Engine,
     failure::{ACTS_WITHIN, ANSWERS_WITHIN, asked, failed, or_gone},
+    layers::Layers,
 };
 use crate::{disk, version};
 use bollard::{
@@ -170,7 +171,7 @@ impl Images {
         progress.note(&note);
         let options = CreateImageOptionsBuilder::default().from_image(reference).build();
         let mut fetch = std::pin::pin!(engine.docker.create_image(Some(options), None, None));
-        let mut layers: HashMap<String, (u64, u64)> = HashMap::new();
+        let mut layers = Layers::default();
         loop {
             let next = tokio::time::timeout(FETCH_MOVES_WITHIN, fetch.next()).await;
             let Ok(next) = next else {
@@ -181,13 +182,12 @@ impl Images {
             if let Some(error) = told.error_detail.and_then(|e| e.message) {
                 return Err(not_fetched(reference, &error));
             }
-            if let (Some(layer), Some(part)) = (told.id, told.progress_detail)
-                && let (Some(done), Some(total)) = (part.current, part.total)
-            {
-                layers.insert(layer, (u64::try_from(done).unwrap_or(0), u64::try_from(total).unwrap_or(0)));
+            if let Some(layer) = told.id {
+                let part = told.progress_detail.and_then(|p| p.current.zip(p.total));
+                layers.hear(layer, told.status.as_deref().unwrap_or_default(), part);
             }
-            let sum = layers.values().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
-            progress.measured(&note, sum.0, sum.1);
+            let (done, total) = layers.sum();
+            progress.copied(&note, done, total);
         }
         let id = self.id(engine, reference).await?;
         id.ok_or_else(|| not_fetched(reference, &"the engine says it has fetched it, and does not have it"))

@@ -12,6 +12,7 @@ mod exec;
 mod failure;
 mod files;
 mod images;
+mod layers;
 mod machine;
 mod network;
 mod plans;

@@ -209,7 +209,7 @@ pub(crate) async fn received(
         still_there(cx, node).await?;
         copy::send(cx, primary, node).await?;
         let here = machine.disk_bytes(config::NEW).await?;
-        progress.measured(
+        progress.copied(
             &format!("{} copies the data of {}", node.name, primary.name),
             here.min(total),
             total,

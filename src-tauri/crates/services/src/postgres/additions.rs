@@ -127,7 +127,7 @@ impl Told {
                 "extension-update",
                 "Update due",
                 format!(
-                    "{installed} is installed and app has {inside}: run ALTER EXTENSION {} UPDATE as the first command \
+                    "{installed} is installed and app has {inside}: run `ALTER EXTENSION {} UPDATE;` as the first command \
                      of a new session in app; {means}",
                     added.name
                 ),
@@ -135,8 +135,8 @@ impl Told {
         } else if self.locked {
             facts.push(Fact::new(
                 "extension-update",
-                name,
-                "app cannot be used: its library cannot be loaded",
+                "Database app",
+                format!("it cannot be used: the library of {name} cannot be loaded"),
             ));
         }
         if let Some(edition) = self.edition.as_deref().filter(|e| !e.is_empty()) {
@@ -180,6 +180,15 @@ mod tests {
         assert!(older.contains("ALTER EXTENSION timescaledb UPDATE") && older.contains("runs on"), "{older}");
         let locked = Told { locked: true, ..told("2.19.2", "2.19.3") };
         assert!(value(&locked.facts(added), "extension-update").unwrap().contains("cannot be used"));
+        assert!(older.contains("`ALTER EXTENSION timescaledb UPDATE;`"), "a command can be copied: {older}");
+    }
+
+    #[test]
+    fn no_two_facts_of_a_node_have_one_name() {
+        let added = flavour::addition(ServiceKind::Timescaledb).unwrap();
+        let facts = Told { locked: true, ..told("2.19.3", "2.19.3") }.facts(added);
+        let names: std::collections::BTreeSet<&str> = facts.iter().map(|f| f.name.as_str()).collect();
+        assert_eq!(names.len(), facts.len(), "{facts:?}");
     }
 
     #[test]

@@ -232,7 +232,7 @@ pub(crate) async fn caught_up(
             }
             Some(Some(left)) => {
                 total = left.max(total);
-                progress.measured(&format!("{name} copies the data"), total - left, total);
+                progress.copied(&format!("{name} copies the data"), total - left, total);
                 Look::Moving(format!("{name} copies the data"), left)
             }
             // Without a length (a copy that goes straight over the wire) the keys that are there show that it moves.

@@ -19,18 +19,19 @@ export function urgent(cluster: Pick<Cluster, 'state' | 'busy'>): boolean {
 	return cluster.state === 'down' || cluster.state === 'degraded' || halfDeleted(cluster);
 }
 
-export function shownClusters(clusters: Cluster[], filter: Filter): Cluster[] {
+export function shownClusters(clusters: Cluster[], filter: Filter, place: (cluster: Cluster) => string = (c) => c.region): Cluster[] {
 	const words = filter.text.trim().toLowerCase().split(/\s+/).filter(Boolean);
 	return clusters
 		.filter((c) => (filter.state === '' || c.state === filter.state) && (filter.service === '' || c.service === filter.service))
-		.filter((c) => words.every((word) => matches(c, word)))
+		.filter((c) => words.every((word) => matches(c, place(c), word)))
 		.sort((a, b) => Math.min(URGENCY[a.state], 2) - Math.min(URGENCY[b.state], 2) || URGENCY[a.state] - URGENCY[b.state] || collator.compare(a.name, b.name));
 }
 
-function matches(cluster: Cluster, word: string): boolean {
+function matches(cluster: Cluster, place: string, word: string): boolean {
 	return (
 		cluster.name.includes(word) ||
 		cluster.service.includes(word) ||
+		place.toLowerCase().includes(word) ||
 		cluster.region.toLowerCase().includes(word) ||
 		cluster.provider.toLowerCase().includes(word) ||
 		cluster.nodes.some((n) => n.name.includes(word) || n.address.startsWith(word)) ||

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { Node } from '$lib/api/types';
 import { actsOf } from './acts';
 import { checksOf } from './checks';
+import { commandsIn, factsOf, isLong } from './facts';
 
 const node = (over: Partial<Node>): Node =>
 	({
@@ -30,4 +31,14 @@ test('nearly full memory is told before it is full', () => {
 	expect(tone(node({ metrics: { memory_bytes: 900, disk_bytes: null } as Node['metrics'] }), 'memory')).toBe('warn');
 	expect(tone(node({ metrics: { memory_bytes: 990, disk_bytes: null } as Node['metrics'] }), 'memory')).toBe('bad');
 	expect(tone(node({ metrics: { memory_bytes: null, disk_bytes: null } as Node['metrics'] }), 'disk')).toBe('idle');
+});
+
+test('two facts of one name are both told, and a command in one can be copied', () => {
+	const update = 'run `ALTER EXTENSION timescaledb UPDATE;` as the first command of a new session in app';
+	const facts = factsOf(node({ facts: [{ id: 'extension', name: 'timescaledb', value: '2.19.3' }, { id: 'extension-update', name: 'timescaledb', value: update }], lag_ms: 1500 }));
+	expect(facts.filter((f) => f.name === 'timescaledb').map((f) => [f.id, isLong(f)])).toEqual([['extension', false], ['extension-update', true]]);
+	expect(new Set(facts.map((f) => f.id)).size).toBe(facts.length);
+	expect(facts.find((f) => f.id === 'node:delay')?.value).toBe('1.5 s');
+	expect(commandsIn(update)).toEqual(['ALTER EXTENSION timescaledb UPDATE;']);
+	expect([commandsIn('no command'), commandsIn('a lone ` is none')]).toEqual([[], []]);
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Cluster } from '$lib/api/types';
+import type { Cluster, Service } from '$lib/api/types';
 import { commandsOf, found } from './commands';
 
 const cluster = (name: string): Cluster =>
@@ -29,4 +29,16 @@ test('the exact name comes first, and thousands of clusters give a short list', 
 	const many = commandsOf(Array.from({ length: 1000 }, (_, i) => cluster(`c${i}`)));
 	expect(found(many, 'c7')[0]?.label).toBe('c7');
 	expect(found(many, 'c').length).toBeLessThanOrEqual(32);
+});
+
+test('what only some services have is offered for those: parameters, switches, growing a single node', () => {
+	const option = { id: 'synchronous', name: 'Synchronous replication' };
+	const service = { id: 'postgresql', parameters: true, topologies: [{ topology: 'single', options: [] }, { topology: 'primary-replica', options: [option] }] } as unknown as Service;
+	const of = (over: Partial<Cluster>): Cluster => ({ ...cluster('pg'), service: 'postgresql', options: { synchronous: false }, ...over }) as Cluster;
+	const several = commandsOf([of({})], [service]);
+	expect(found(several, 'parameters pg')[0]?.href).toBe('/clusters/pg/parameters');
+	expect(found(several, 'switch on synchronous pg')[0]?.change).toEqual({ kind: 'set-options', cluster: 'pg', options: { synchronous: true } });
+	expect(found(commandsOf([of({ topology: 'single' })], [service]), 'add node pg')[0]?.change).toEqual({ kind: 'add-node', cluster: 'pg', count: 1 });
+	expect(found(commandsOf([of({ topology: 'single' })]), 'add node pg'), 'it may not be able to').toEqual([]);
+	expect(found(commandsOf([of({ topology: 'sharded', shards: 3 })]), 'remove shard pg')[0]?.change).toEqual({ kind: 'remove-shard', cluster: 'pg', shard: 2 });
 });

@@ -1,5 +1,5 @@
 // Everything the palette can reach, and how well each fits what was typed.
-import type { Change, Cluster } from '$lib/api/types';
+import type { Change, Cluster, Service } from '$lib/api/types';
 import { actsOf, changeOf } from '$features/nodes/acts';
 import { m } from '$lib/messages';
 
@@ -16,7 +16,8 @@ export interface Command {
 /** At most so many of a group are shown: with thousands of clusters the rest is reached by typing more. */
 const SHOWN: Record<Command['group'], number> = { screens: 8, clusters: 12, changes: 12 };
 
-export function commandsOf(clusters: Cluster[]): Command[] {
+/** Without the catalogue, which comes a moment later, what only some services have is left out. */
+export function commandsOf(clusters: Cluster[], services: Pick<Service, 'id' | 'parameters' | 'topologies'>[] = []): Command[] {
 	const screens: Command[] = [
 		{ id: 'clusters', group: 'screens', label: m.nav.clusters, href: '/clusters' },
 		{ id: 'deploy', group: 'screens', label: m.clusters.create, href: '/deploy' },
@@ -25,14 +26,21 @@ export function commandsOf(clusters: Cluster[]): Command[] {
 		{ id: 'settings', group: 'screens', label: m.nav.settings, href: '/settings' }
 	];
 	const out = [...screens];
+	const known = new Map(services.map((s) => [s.id, s]));
 	for (const c of clusters) {
 		const base = `/clusters/${c.name}`;
 		out.push({ id: base, group: 'clusters', label: c.name, note: m.clusterState[c.state], href: base });
 		out.push({ id: `${base}/nodes`, group: 'clusters', label: m.palette.nodes(c.name), href: `${base}/nodes` });
 		out.push({ id: `${base}/metrics`, group: 'clusters', label: m.palette.metrics(c.name), href: `${base}/metrics` });
 		const add = (label: string, change: Change): void => void out.push({ id: `${base}:${label}`, group: 'changes', label, change });
-		if (c.topology !== 'single') add(m.palette.addNode(c.name), { kind: 'add-node', cluster: c.name, count: 1 });
-		if (c.topology === 'sharded') add(m.palette.addShard(c.name), { kind: 'add-shard', cluster: c.name });
+		const service = known.get(c.service);
+		if (service?.parameters) out.push({ id: `${base}/parameters`, group: 'clusters', label: m.palette.parameters(c.name), href: `${base}/parameters` });
+		const grows = c.topology !== 'single' || (service?.topologies.some((t) => t.topology === 'primary-replica') ?? false);
+		if (grows) add(m.palette.addNode(c.name), { kind: 'add-node', cluster: c.name, count: 1 });
+		if (c.topology === 'sharded') {
+			add(m.palette.addShard(c.name), { kind: 'add-shard', cluster: c.name });
+			add(m.palette.removeShard(c.name), { kind: 'remove-shard', cluster: c.name, shard: Math.max(0, c.shards - 1) });
+		}
 		add(m.palette.resize(c.name), { kind: 'resize-cluster', cluster: c.name, plan: c.plan });
 		add(m.palette.upgrade(c.name), { kind: 'upgrade-cluster', cluster: c.name });
 		if (c.topology !== 'single') add(m.palette.resync(c.name), { kind: 'resync-cluster', cluster: c.name });
@@ -41,6 +49,11 @@ export function commandsOf(clusters: Cluster[]): Command[] {
 		if (c.topology !== 'single') {
 			const on = c.auto_failover.enabled;
 			add(on ? m.palette.failoverOff(c.name) : m.palette.failoverOn(c.name), { kind: 'set-auto-failover', cluster: c.name, enabled: !on });
+		}
+		for (const option of service?.topologies.find((t) => t.topology === c.topology)?.options ?? []) {
+			const on = c.options[option.id];
+			const label = on ? m.palette.optionOff(option.name, c.name) : m.palette.optionOn(option.name, c.name);
+			add(label, { kind: 'set-options', cluster: c.name, options: { [option.id]: !on } });
 		}
 		add(m.palette.delete(c.name), { kind: 'delete-cluster', cluster: c.name });
 		const words = { promote: m.palette.promote, drain: m.palette.drain, undrain: m.palette.undrain, reboot: m.palette.reboot, remove: m.palette.removeNode };

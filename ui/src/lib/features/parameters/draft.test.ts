@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Parameter } from '$lib/api/types';
-import { asked, edited, grouped, shown } from './draft';
+import { asked, edited, grouped, kept, shown, unfinished } from './draft';
 
 const parameter = (name: string, over: Partial<Parameter> = {}): Parameter =>
 	({ name, group: 'Memory', about: '', value: '4MB', chosen: null, unit: 'kB', kind: 'text', restart: false, fixed: null, ...over }) as Parameter;
@@ -9,7 +9,6 @@ test('an edit that changes nothing is no edit', () => {
 	const work = parameter('work_mem');
 	expect(edited({}, work, '64MB')).toEqual({ work_mem: '64MB' });
 	expect(edited({ work_mem: '64MB' }, work, '4MB')).toEqual({});
-	expect(asked(edited({}, work, '  '))).toEqual({});
 	expect(shown(edited({}, work, ''), work), 'an emptied field stays empty').toBe('');
 	expect(asked({ work_mem: ' 64MB ' })).toEqual({ work_mem: '64MB' });
 	const set = parameter('work_mem', { chosen: '64MB' });
@@ -17,6 +16,23 @@ test('an edit that changes nothing is no edit', () => {
 	expect(edited({ work_mem: null }, set, ' 64MB ')).toEqual({});
 	expect(shown({ work_mem: null }, set)).toBe('');
 	expect(shown({}, set)).toBe('64MB');
+});
+
+test('an emptied text is an edit like any other, an emptied number is not finished', () => {
+	const names = parameter('search_path', { value: 'public' });
+	const emptied = edited({}, names, '  ');
+	expect(asked(emptied)).toEqual({ search_path: '' });
+	expect(unfinished(emptied, names)).toBe(false);
+	expect(edited({}, parameter('empty', { value: '' }), ''), 'it was empty before').toEqual({});
+	const size = parameter('work_mem', { kind: 'number', min: 64, max: 1024, whole: true } as Partial<Parameter>);
+	expect(unfinished(edited({}, size, ''), size)).toBe(true);
+	expect(unfinished(edited({}, size, '8MB'), size)).toBe(false);
+});
+
+test('an edit that was applied meanwhile is none any more', () => {
+	const draft = { work_mem: '64MB', shared: null, other: 'x' };
+	expect(kept(draft, [parameter('work_mem', { chosen: '64MB' }), parameter('shared')])).toEqual({ other: 'x' });
+	expect(kept(draft, [parameter('work_mem'), parameter('shared', { chosen: '1' })])).toEqual(draft);
 });
 
 test('parameters are found by name, by what they do, and by having been set', () => {

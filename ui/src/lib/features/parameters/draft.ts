@@ -12,11 +12,16 @@ export function edited(draft: Draft, parameter: Parameter, value: string | null)
 	return same ? rest : { ...rest, [parameter.name]: value };
 }
 
-/** What is asked for: a field that was emptied and left asks for nothing. */
-export function asked(draft: Draft): Draft {
-	const typed = Object.entries(draft).map(([name, value]) => [name, value?.trim() ?? null] as const);
-	return Object.fromEntries(typed.filter(([, value]) => value !== ''));
+/** What is asked for. An emptied text asks for an empty text, which is a value too: `''`. */
+export const asked = (draft: Draft): Draft => Object.fromEntries(Object.entries(draft).map(([name, value]) => [name, value?.trim() ?? null]));
+
+/** The edits that still change something: what was applied meanwhile, here or elsewhere, is none any more. */
+export function kept(draft: Draft, all: Parameter[]): Draft {
+	return all.reduce((rest, p) => (p.name in rest ? edited(rest, p, rest[p.name] ?? null) : rest), draft);
 }
+
+/** Whether an edit is no value yet: an emptied field where only text may be empty. */
+export const unfinished = (draft: Draft, parameter: Parameter): boolean => parameter.kind !== 'text' && draft[parameter.name]?.trim() === '';
 
 /** What stands in the field of a parameter. */
 export const shown = (draft: Draft, parameter: Parameter): string => {

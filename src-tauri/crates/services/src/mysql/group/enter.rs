@@ -173,7 +173,7 @@ async fn on_its_way(
     let figure = |column: usize| row.first().and_then(|row| text(row, column)?.parse::<u64>().ok());
     Ok(match figure(0).zip(figure(1)) {
         Some((done, total)) => {
-            progress.measured(&format!("{} copies everything", node.name), done.min(total), total);
+            progress.copied(&format!("{} copies everything", node.name), done.min(total), total);
             Look::Moving(format!("{} copies everything", node.name), done)
         }
         None => Look::Moving(format!("{} catches up with the group", node.name), place.executed.count()),
