@@ -142,7 +142,7 @@ export const en = {
 		lagZero: 'In step', lagUnknown: 'Unknown',
 		of: (used: string, limit: string) => `${used} of ${limit}`,
 		panel: { metrics: 'Metrics', logs: 'Logs', checks: 'Checks', label: (name: string) => `Node ${name}` },
-		address: 'Address', plan: 'Plan', place: 'Place', data: 'Data', delay: 'Delay', openTransactions: 'Open transactions', limits: 'Limits enforced by', limitedBy: { 'server-settings': 'its own settings', 'cgroup-v2': 'the system (cgroup v2)' } as Record<string, string>,
+		address: 'Address', plan: 'Plan', place: 'Place', data: 'Data', delay: 'Delay', openTransactions: 'Open transactions', limits: 'Limits enforced by', limitedBy: { 'server-settings': 'its own settings', 'cgroup-v2': 'the system (cgroup v2)', 'cgroup-v1': 'the system (cgroup v1)' } as Record<string, string>,
 		lastHour: 'The last hour',
 		table: 'Nodes'
 	},

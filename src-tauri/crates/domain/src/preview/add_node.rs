@@ -3,7 +3,10 @@
 use super::resolve::unknown_plan;
 use super::rules::{self, Load, entry, fits, fresh, leaders_well, name, software, words};
 use super::{Facts, Figures, Finding, Preview, Subject};
-use crate::{Change, ClusterSpec, NodeObserved, Plan, PlanId, Topology, plan};
+use crate::{
+    Change, ClusterSpec, NodeObserved, Plan, PlanId, Topology, plan,
+    version::{belongs, stand_in},
+};
 
 /// What a copy is reckoned to bring over in a second. Cautious: a copy on one computer is several times faster.
 const COPIED_PER_SECOND: u64 = 50 << 20;
@@ -115,8 +118,19 @@ pub(super) fn room(
         return None;
     };
     preview.blockers.extend(software(capacity));
-    if capacity.missing.is_empty() && !capacity.versions.contains(&spec.version) {
-        let service = entry(spec).name_of(&spec.version);
+    let service = entry(spec).name_of(&spec.version);
+    let gets = stand_in(spec.service, &spec.version, &capacity.versions);
+    if let Some(gets) = gets
+        && !belongs(gets, &spec.version)
+        && !belongs(&spec.version, gets)
+    {
+        let text = format!(
+            "{} runs {service} {}; for the new machine there is {gets}, of the same release line. They work together.",
+            spec.name, spec.version
+        );
+        preview.warn(Finding::new("version-near", text));
+    }
+    if capacity.missing.is_empty() && gets.is_none() {
         let there = match capacity.versions.as_slice() {
             [] => "none was found".to_owned(),
             found => format!("{} is what is there", found.join(", ")),

@@ -43,8 +43,29 @@ pub(super) struct Engine {
     pub unlimited: Vec<&'static str>,
     /// Where its images and volumes are.
     pub data: Option<PathBuf>,
-    /// It speaks to registries through a proxy, so that we cannot tell what it reaches.
+    /// It speaks to registries through a proxy or has mirrors of its own, so that we cannot tell what it reaches.
     pub proxied: bool,
+}
+
+impl Engine {
+    /// The program that talks to it in a terminal.
+    pub(super) const fn client(&self) -> &'static str {
+        if self.podman { "podman" } else { "docker" }
+    }
+
+    /// What of a plan it does not enforce, and why.
+    pub(super) fn not_enforced(&self) -> Option<String> {
+        let (last, before) = self.unlimited.split_last()?;
+        let what = match before {
+            [] => (*last).to_owned(),
+            before => format!("{} and {last}", before.join(", ")),
+        };
+        Some(format!(
+            "{what}: {} may not set limits through the system's control groups (as without root under cgroup v1, or where \
+             none were delegated to it). The server's own settings are all that holds it back",
+            self.name
+        ))
+    }
 }
 
 /// What was found at a place.
@@ -177,7 +198,8 @@ fn places() -> Vec<Place> {
     places.retain(|place| match &place.at {
         Ok(path) => {
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-            let new = path.exists() && !seen.contains(&real);
+            // One in a folder that we may not look into is there for all we know: it is told.
+            let new = !matches!(path.try_exists(), Ok(false)) && !seen.contains(&real);
             seen.push(real);
             new
         }
@@ -242,7 +264,7 @@ async fn look(place: Place) -> Option<Found> {
     };
     let socket = path.clone();
     let path = path.to_string_lossy().into_owned();
-    if !socket.exists() {
+    if matches!(socket.try_exists(), Ok(false)) {
         return None;
     }
     let greeting = async {
@@ -278,17 +300,32 @@ async fn look(place: Place) -> Option<Found> {
         },
         unlimited,
         data: info.docker_root_dir.map(PathBuf::from),
-        proxied: [info.http_proxy, info.https_proxy].into_iter().flatten().any(|proxy| !proxy.is_empty()),
+        proxied: [info.http_proxy, info.https_proxy].into_iter().flatten().any(|proxy| !proxy.is_empty())
+            || info.registry_config.and_then(|c| c.mirrors).is_some_and(|mirrors| !mirrors.is_empty()),
     })))
 }
 
 fn no_answer(path: &str, error: &str) -> String {
-    let hint = if error.contains("ermission denied") {
-        "; add yourself to the group that owns that socket (`docker`), then sign in again"
-    } else {
-        ""
-    };
-    format!("nothing answers at {path} ({error}){hint}")
+    format!("nothing answers at {path} ({error}); {}", cure(path, error))
+}
+
+/// What to do about a socket that is there and does not answer.
+fn cure(path: &str, error: &str) -> &'static str {
+    let (podman, user) = (path.contains("podman"), path.starts_with("/run/user/"));
+    match (error.to_lowercase().contains("permission denied"), podman, user) {
+        (true, true, _) => {
+            "Podman that runs as root is for root only: start your own with `systemctl --user enable --now podman.socket`"
+        }
+        (true, false, _) => {
+            "add yourself to the group that owns the socket (`sudo usermod -aG docker $USER`), then sign in again"
+        }
+        (false, true, true) => "start it with `systemctl --user enable --now podman.socket`",
+        (false, true, false) => "start it with `sudo systemctl enable --now podman.socket`",
+        (false, false, true) => "start it with `systemctl --user start docker`",
+        (false, false, false) => {
+            "it may be starting, so try again in a moment; else start it (`sudo systemctl start docker`)"
+        }
+    }
 }
 
 /// Why the addresses of its containers cannot be reached from here, if that is so.
@@ -364,6 +401,18 @@ mod tests {
             other.id
         );
         assert!(Place::of("ssh://me@lab", &known).at.is_err(), "another computer");
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_is_told_with_what_to_do() {
+        let told = no_answer("/var/run/docker.sock", "Permission denied (os error 13)");
+        assert!(told.contains("usermod -aG docker"), "{told}");
+        let podman = no_answer("/run/podman/podman.sock", "Permission denied (os error 13)");
+        assert!(
+            podman.contains("--user") && !podman.contains("usermod"),
+            "no group opens Podman's: {podman}"
+        );
+        assert!(no_answer("/var/run/docker.sock", "Connection refused").contains("systemctl start docker"));
     }
 
     #[test]

@@ -109,7 +109,7 @@ impl Local {
                     program: (*program).to_owned(),
                     purpose: (*purpose).to_owned(),
                     install: self.installer.command(program),
-                    elsewhere: None,
+                    ..MissingSoftware::default()
                 });
             }
         }
@@ -131,6 +131,7 @@ impl Local {
             ),
             install: self.installer.extension(extension.package),
             elsewhere: Some(extension.elsewhere.to_owned()),
+            ..MissingSoftware::default()
         }
     }
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(crate) const UNIT: &str = "mysql";
 /// What answers role checks.
 pub(crate) const HEALTH_UNIT: &str = "mysql-health";
+/// A small script and one session of the client.
+const HEALTH_MEMORY: u64 = 64 << 20;
 const SERVE: &str = "mysql/serve.sh";
 const HEALTH: &str = "mysql/health.pl";
 const SERVE_TEXT: &str = include_str!("serve.sh");
@@ -89,7 +91,7 @@ pub(crate) async fn start_health(cx: &ClusterContext, machine: &dyn Machine) -> 
             name: HEALTH_UNIT.to_owned(),
             program: software.perl,
             args,
-            memory_bytes: None,
+            memory_bytes: Some(HEALTH_MEMORY),
             stop_grace: Duration::from_secs(2),
             restart: true,
             restart_not_before: Duration::ZERO,
