@@ -43,29 +43,8 @@ pub(super) struct Engine {
     pub unlimited: Vec<&'static str>,
     /// Where its images and volumes are.
     pub data: Option<PathBuf>,
-    /// It speaks to registries through a proxy or has mirrors of its own, so that we cannot tell what it reaches.
+    /// It speaks to registries through a proxy, so that we cannot tell what it reaches.
     pub proxied: bool,
-}
-
-impl Engine {
-    /// The program that talks to it in a terminal.
-    pub(super) const fn client(&self) -> &'static str {
-        if self.podman { "podman" } else { "docker" }
-    }
-
-    /// What of a plan it does not enforce, and why.
-    pub(super) fn not_enforced(&self) -> Option<String> {
-        let (last, before) = self.unlimited.split_last()?;
-        let what = match before {
-            [] => (*last).to_owned(),
-            before => format!("{} and {last}", before.join(", ")),
-        };
-        Some(format!(
-            "{what}: {} may not set limits through the system's control groups (as without root under cgroup v1, or where \
-             none were delegated to it). The server's own settings are all that holds it back",
-            self.name
-        ))
-    }
 }
 
 /// What was found at a place.
@@ -300,6 +279,7 @@ async fn look(place: Place) -> Option<Found> {
         },
         unlimited,
         data: info.docker_root_dir.map(PathBuf::from),
+        // Mirrors of its own count as a proxy.
         proxied: [info.http_proxy, info.https_proxy].into_iter().flatten().any(|proxy| !proxy.is_empty())
             || info.registry_config.and_then(|c| c.mirrors).is_some_and(|mirrors| !mirrors.is_empty()),
     })))

@@ -1,5 +1,6 @@
 //! The sizes of machines in containers: those of the domain, none of them billed; and what a size means to an engine.
 
+use super::engines::Engine;
 use clusterdeck_domain::{PLANS, Plan, PlanId};
 
 /// All plans, smallest first.
@@ -17,6 +18,22 @@ pub(super) fn processes(memory_bytes: u64) -> i64 {
 /// Bytes of shared memory, which counts as memory: PostgreSQL's parallel queries want more than the engine's 64 MiB.
 pub(super) fn shared_memory(memory_bytes: u64) -> i64 {
     i64::try_from(memory_bytes / 4).unwrap_or(i64::MAX).max(64 << 20)
+}
+
+impl Engine {
+    /// What of a plan it does not enforce, and why.
+    pub(super) fn not_enforced(&self) -> Option<String> {
+        let (last, before) = self.unlimited.split_last()?;
+        let what = match before {
+            [] => (*last).to_owned(),
+            before => format!("{} and {last}", before.join(", ")),
+        };
+        Some(format!(
+            "{what}: {} may not set limits through the system's control groups (as without root under cgroup v1, or where \
+             none were delegated to it). The server's own settings are all that holds it back",
+            self.name
+        ))
+    }
 }
 
 #[cfg(test)]

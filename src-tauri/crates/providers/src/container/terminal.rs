@@ -14,6 +14,11 @@ exec "$engine" "$at" exec -i $t -e "$secret" "$box" "$@"
 "#;
 
 impl Engine {
+    /// The program that talks to it in a terminal.
+    pub(super) const fn client(&self) -> &'static str {
+        if self.podman { "podman" } else { "docker" }
+    }
+
     /// The command that starts a client in a container; `None` where the engine's own client is not installed.
     pub(super) fn terminal(&self, container: &str, client: &ClientCommand) -> Option<ClientCommand> {
         let program = self.client();
