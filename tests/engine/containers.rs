@@ -4,7 +4,7 @@ use crate::{
     home::Home,
     life::{dead_primary, grows, members_come_and_go, whole_life},
 };
-use clusterdeck_domain::{Change, OperationState, ServiceKind, Topology};
+use clusterdeck_domain::{Change, OperationState, PlanId, ServiceKind, Topology};
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -79,6 +79,41 @@ async fn killed_at_any_moment_of_making_and_deleting_containers_it_ends_well_and
         assert_eq!(deleted.state, OperationState::Succeeded, "killed after {:?}: {deleted:#?}", moment / 4);
         assert_eq!(home.left_behind().await, Vec::<String>::new(), "killed after {:?}", moment / 4);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_goes_on_from_its_own_image_when_the_name_stands_for_another_by_now() {
+    let Some(home) = Home::in_containers().await else { return };
+    home.create(ServiceKind::Redis, Topology::Single, 1, 0).await;
+    home.until_healthy().await;
+    let ground = home.ground.as_ref().unwrap();
+    // As after a pull, by an image that holds nothing at all.
+    let empty = ground.dir().join("empty.tar");
+    std::fs::write(&empty, [0_u8; 1024]).unwrap();
+    ground.podman(&["import", "--quiet", &empty.to_string_lossy(), "clusterdeck.test/empty:1"]);
+    for name in ["docker.io/library/redis:8.0", "docker.io/library/haproxy:3.0"] {
+        ground.podman(&["tag", "clusterdeck.test/empty:1", name]);
+    }
+    home.done(Change::AddNode { cluster: "demo".to_owned(), count: Some(2), plan: None }).await;
+    home.until_healthy().await;
+    let versions: Vec<_> =
+        home.cluster().await.observed.unwrap().nodes.into_iter().map(|n| n.version).collect();
+    assert!(versions.len() == 3 && versions.iter().all(|v| *v == versions[0]), "{versions:?}");
+    let plan = PlanId::parse("MICRO-1C-512M").unwrap();
+    home.done(Change::ResizeCluster { cluster: "demo".to_owned(), plan }).await;
+    home.until_healthy().await;
+
+    // The client of a terminal runs on the machine: of this computer's programs only the engine's own is in its path.
+    let client = home.engine.client("demo-1").await.unwrap();
+    let password = home.engine.credentials("demo", true, "test").await.unwrap().password.unwrap();
+    let path = ground.dir().join("path");
+    std::fs::create_dir_all(&path).unwrap();
+    std::os::unix::fs::symlink("/usr/bin/podman", path.join("podman")).unwrap();
+    let mut command = std::process::Command::new(&client.program);
+    command.args(&client.args).arg("ping").env("PATH", &path);
+    command.env(&client.password_variable, password.reveal()).stdin(std::process::Stdio::null());
+    let said = command.output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), "PONG", "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -314,7 +314,7 @@ pub const SERVICES: [ServiceEntry; 11] = [
         topologies: &[REDIS_REPLICA, REDIS_SHARDED, SINGLE],
         parameters: false,
         ports: REDIS_PORTS,
-        versions: &["9.1", "8.1", "8.0", "7.2"],
+        versions: &["9.1", "9.0", "8.1", "8.0", "7.2"],
         licence: "BSD-3-Clause",
         caution: None,
         lines: &[],

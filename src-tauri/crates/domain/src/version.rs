@@ -20,6 +20,20 @@ pub fn belongs(version: &str, to: &str) -> bool {
     version.strip_prefix(to).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+/// Which of the versions found a new node gets whose cluster runs `version`: the very one, else a newer one of its release
+/// line (an older one may not read what the others write). An extension's version lies in the databases too, so no other stands for it.
+pub(crate) fn stand_in<'a>(service: ServiceKind, version: &str, found: &'a [String]) -> Option<&'a str> {
+    let counts = if service == ServiceKind::Postgresql { 1 } else { 2 };
+    let line =
+        |version: &str| Some(numbers(version)).filter(|n| n.len() >= counts).map(|n| n[..counts].to_vec());
+    let fit = |found: &str| numbers(found) >= numbers(version) || belongs(version, found);
+    let near = |found: &&String| {
+        !service.is_extension() && line(version).is_some() && line(found) == line(version) && fit(found)
+    };
+    let exact = found.iter().find(|found| *found == version);
+    exact.or_else(|| found.iter().filter(near).max_by_key(|found| numbers(found))).map(String::as_str)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,6 +48,21 @@ mod tests {
         assert!(
             !same(ServiceKind::Mysql, "10.11.19", "10.12.1") && !same(ServiceKind::Mysql, "8.4.1", "8.5.0")
         );
+    }
+
+    #[test]
+    fn a_newer_patch_stands_for_the_version_a_cluster_runs_and_another_line_does_not() {
+        let gets = |service, version: &str, found: &[&str]| {
+            let found: Vec<String> = found.iter().map(|f| (*f).to_owned()).collect();
+            stand_in(service, version, &found).map(str::to_owned)
+        };
+        assert_eq!(gets(ServiceKind::Redis, "8.0.2", &["8.0.5", "8.0.2"]).as_deref(), Some("8.0.2"));
+        assert_eq!(gets(ServiceKind::Redis, "8.0.2", &["8.0.5"]).as_deref(), Some("8.0.5"));
+        assert_eq!(gets(ServiceKind::Redis, "8.0.2", &["8.0"]).as_deref(), Some("8.0"), "not fetched yet");
+        assert_eq!(gets(ServiceKind::Redis, "8.0", &["8.0.5"]).as_deref(), Some("8.0.5"));
+        assert_eq!(gets(ServiceKind::Redis, "8.0.2", &["8.2.1", "8", "8.0.1"]), None);
+        assert_eq!(gets(ServiceKind::Postgresql, "17.4", &["18.0", "17.6"]).as_deref(), Some("17.6"));
+        assert_eq!(gets(ServiceKind::Timescaledb, "2.19.3", &["2.19.4"]), None, "its databases hold 2.19.3");
     }
 
     #[test]

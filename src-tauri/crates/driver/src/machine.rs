@@ -1,6 +1,6 @@
 //! A machine: a folder tree, an address, and supervised server processes (units).
 
-use crate::{Carried, Extension, Result};
+use crate::{Carried, ClientCommand, Extension, Result};
 use async_trait::async_trait;
 use clusterdeck_domain::{MachineId, Plan};
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,14 @@ pub struct UnitSpec {
     /// Its program refuses to run as root. Where we are root it runs as nobody, with the rights to our files and no others.
     #[serde(default)]
     pub unprivileged: bool,
+}
+
+impl UnitSpec {
+    /// Whether it is the same process started in the same way. A limit of memory that is another by now does not count: a
+    /// running one gets it when it is started the next time.
+    pub fn starts_as(&self, other: &Self) -> bool {
+        Self { memory_bytes: other.memory_bytes, ..self.clone() } == *other
+    }
 }
 
 /// What became of a unit.
@@ -119,7 +127,7 @@ pub trait Machine: Send + Sync {
     /// Bytes on disk below a path; 0 when it is not there.
     async fn disk_bytes(&self, path: &str) -> Result<u64>;
 
-    /// Starts a unit, or leaves it alone when it runs with this same spec. A running one with another spec is an error
+    /// Starts a unit, or leaves it alone when it runs in this same way ([`UnitSpec::starts_as`]). A running one with another spec is an error
     /// (`Rejected`): stop it first.
     async fn start(&self, unit: &UnitSpec) -> Result<()>;
     /// Stops a unit and waits for its end; nothing happens when it does not run. It is not started again.
@@ -137,4 +145,19 @@ pub trait Machine: Send + Sync {
     /// The last `lines` lines of a unit's log, oldest first, and the position after them; with `after` those that came
     /// since that position.
     async fn log(&self, unit: &str, lines: usize, after: Option<u64>) -> Result<(Vec<String>, u64)>;
+
+    /// What everything on it runs from, as a [`crate::MachineRequest`] can name it; `None` where machines are not made of
+    /// images.
+    fn image(&self) -> Option<&str> {
+        None
+    }
+    /// What of its plan nobody enforces here, and why, for people; `None` when all of it is.
+    fn not_enforced(&self) -> Option<String> {
+        None
+    }
+    /// The command that starts this client on the machine itself, which has the program and reaches its own address; whoever
+    /// runs it gives the password in the same variable. `None` where a client is started on this computer.
+    fn inside(&self, _client: &ClientCommand) -> Option<ClientCommand> {
+        None
+    }
 }

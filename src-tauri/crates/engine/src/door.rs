@@ -176,11 +176,21 @@ async fn capacity(shared: &Arc<Shared>, change: &Change, spec: Option<&ClusterSp
     };
     let plans = inventory::plans(&provider, region).await.unwrap_or_default();
     let plan = plan.and_then(|id| plans.into_iter().find(|p| p.id == id));
+    let gateway = match spec {
+        Some(spec) => inventory::gateway_of(shared, spec).await.ok()?,
+        None => inventory::gateway(shared),
+    };
+    let server = match spec {
+        Some(spec) if !matches!(change, Change::UpgradeCluster { .. }) => {
+            inventory::server_of(shared, spec).await.ok()?
+        }
+        _ => inventory::server(shared, service).ok()?,
+    };
     let needs = Needs {
         region,
         plan: plan.as_ref(),
-        server: inventory::server(shared, service).ok()?,
-        gateway: inventory::gateway(shared),
+        server,
+        gateway,
         ports: shared.driver(service).ok()?.ports(service),
         version,
     };

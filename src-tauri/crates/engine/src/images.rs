@@ -30,7 +30,7 @@ impl ImageSources {
             if let Some((of, line)) = name.split_once(':')
                 && of == service
             {
-                images.insert(line.to_owned(), reference.clone());
+                images.insert(line.to_owned(), tagged(reference));
             }
         }
         let mut images: Vec<Image> =
@@ -58,6 +58,12 @@ impl ImageSources {
                 ("/images/own".to_owned(), what)
             })
     }
+}
+
+/// One name is one image: without a tag Docker fetches every tag there is (moby#42053).
+fn tagged(reference: &str) -> String {
+    let last = reference.rsplit('/').next().unwrap_or(reference);
+    if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
 }
 
 fn numbers(line: &str) -> Vec<u64> {
@@ -90,6 +96,18 @@ mod tests {
             ["own/redis:10", "mirror.lan:5000/hub/library/redis:8.0", "own/redis:7"],
             "ten is newer than eight, and what is named is not mirrored"
         );
+    }
+
+    #[test]
+    fn an_image_that_is_named_without_a_tag_is_the_latest_and_not_all_there_are() {
+        let tag = |text: &str| tagged(text);
+        assert_eq!(tag("redis"), "redis:latest");
+        assert_eq!(tag("mirror.lan:5000/own/redis"), "mirror.lan:5000/own/redis:latest", "a port is no tag");
+        assert_eq!(tag("mirror.lan:5000/own/redis:8"), "mirror.lan:5000/own/redis:8");
+        assert_eq!(tag("own/redis@sha256:00"), "own/redis@sha256:00");
+        let own = [("redis:8.0".to_owned(), "own/redis".to_owned())].into();
+        let sources = ImageSources { mirror: None, own };
+        assert_eq!(references(&sources)[0], "own/redis:latest");
     }
 
     #[test]

@@ -5,8 +5,10 @@ use crate::{
     error::EngineError,
     facade::{LogPage, PlaceReport, ProviderReport, Result, ServiceReport},
 };
-use clusterdeck_domain::{Capacity, Instead, NodeKind, Parameter, Plan, SERVICES, ServiceKind};
-use clusterdeck_driver::{ClientCommand, DriverError, Needs, Programs, Provider};
+use clusterdeck_domain::{
+    Capacity, ClusterSpec, Instead, NodeKind, Parameter, Plan, SERVICES, ServiceKind, belongs,
+};
+use clusterdeck_driver::{ClientCommand, DriverError, Image, Machine, Needs, Programs, Provider};
 use futures::future::join_all;
 use std::sync::Arc;
 
@@ -27,6 +29,51 @@ pub(crate) fn gateway(shared: &Shared) -> Programs {
     let gateway = &shared.gateway;
     let images = shared.settings().images.of(gateway.unit(), gateway.images());
     Programs { programs: gateway.programs().to_vec(), images, ..Programs::default() }
+}
+
+/// The same for new machines of a cluster. What its own machines run from goes first: a name may stand for a newer image by
+/// now, and a registry need not answer for what is here.
+pub(crate) async fn server_of(shared: &Shared, spec: &ClusterSpec) -> Result<Programs> {
+    let mut programs = server(shared, spec.service)?;
+    let provider = shared.provider_of(&spec.provider)?;
+    for node in spec.data_nodes() {
+        // One that does not answer says nothing; the next one may.
+        let Ok(machine) = provider.machine(&node.machine).await else { continue };
+        let Some(reference) = machine.image() else { break };
+        if let Some(line) = version_on(&*machine, &programs, &spec.version).await {
+            programs.images.insert(0, Image { line, reference: reference.to_owned() });
+            break;
+        }
+    }
+    Ok(programs)
+}
+
+/// What the endpoints of a cluster run from already, before what new ones would.
+pub(crate) async fn gateway_of(shared: &Shared, spec: &ClusterSpec) -> Result<Programs> {
+    let mut programs = gateway(shared);
+    let Some(there) = &spec.gateway else { return Ok(programs) };
+    if let Ok(machine) = shared.provider_of(&spec.provider)?.machine(there).await
+        && let Some(reference) = machine.image()
+        && let Some(line) = version_on(&*machine, &programs, "").await
+    {
+        programs.images = vec![Image { line, reference: reference.to_owned() }];
+    }
+    Ok(programs)
+}
+
+/// The version on a machine that is, or belongs to, the wanted one; any when none is wanted.
+async fn version_on(machine: &dyn Machine, programs: &Programs, wanted: &str) -> Option<String> {
+    let found: Vec<String> = match programs.extension {
+        Some(extension) => {
+            let carried = machine.extension(extension).await.ok()?;
+            carried.into_iter().map(|c| c.version).collect()
+        }
+        None => {
+            let (program, _) = programs.of(wanted).first()?;
+            machine.software(program).await.ok()?.into_iter().map(|s| s.version).collect()
+        }
+    };
+    found.into_iter().find(|version| !version.is_empty() && (wanted.is_empty() || belongs(version, wanted)))
 }
 
 /// The image of a release line, or of a version that belongs to it; the newest when none is asked for.
@@ -134,7 +181,9 @@ pub(crate) async fn client(shared: &Arc<Shared>, node: &str) -> Result<ClientCom
     }
     let machine = shared.provider_of(&live.spec.provider)?.machine(&spec.machine).await?;
     let port = driver.ports(live.spec.service).first().copied().unwrap_or_default();
-    driver.client(&live.spec, machine.address(), machine.port(port)).ok_or_else(|| {
+    let own = driver.client(&live.spec, machine.address(), machine.port(port));
+    let inside = own.as_ref().and_then(|client| machine.inside(client));
+    inside.or(own).ok_or_else(|| {
         refused(
             format!("{} has no client for a terminal", live.spec.service),
             "its endpoint is shown in the window",

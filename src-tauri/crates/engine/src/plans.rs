@@ -202,7 +202,7 @@ async fn new_nodes(
 ) -> Result<(Vec<NodeSpec>, Vec<MachineRequest>)> {
     let provider = shared.provider_of(&spec.provider)?;
     let plan = shared.size(spec, plan.as_ref().unwrap_or(&spec.plan)).await?;
-    let image = image(shared, spec)?;
+    let image = inventory::image_of(&inventory::server_of(shared, spec).await?, &spec.version);
     let mut nodes = Vec::new();
     let mut machines = Vec::new();
     for ordinal in spec.last_ordinal + 1..=spec.last_ordinal + count {

@@ -80,6 +80,8 @@ const OLDER: Rootfs = Rootfs {
 pub const NEWER_REDIS: &str = "clusterdeck.test/redis-newer:8";
 /// Where [`Ground::registry`] listens, in the network of its test.
 pub const REGISTRY: &str = "127.0.0.1:5000";
+/// `secret` as a registry keeps it.
+const SECRET: &str = "$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a";
 const MIRROR: &str = "http://deb.debian.org/debian";
 const LEFT_OUT: [&str; 3] = ["man", "doc", "locale"];
 
@@ -96,7 +98,8 @@ if [ "$CLUSTERDECK_TEST_ENGINE" = docker ]; then
   dockerd --data-root "$dir/graph" --exec-root "$dir/run" --pidfile "$dir/dockerd.pid" -H "unix://$dir/engine.sock" \
     > "$dir/engine.log" 2>&1 &
 else
-  podman system service --time=0 "unix://$dir/engine.sock" > "$dir/engine.log" 2>&1 &
+  # Who signed in at registries is for the program under test to tell it.
+  env -u DOCKER_CONFIG podman system service --time=0 "unix://$dir/engine.sock" > "$dir/engine.log" 2>&1 &
 fi
 cd "$here"
 exec "$@"
@@ -212,6 +215,8 @@ impl Ground {
             .envs(variables(dir.path()))
             .env(INSIDE, dir.path())
             .env(STORE, &store)
+            // How the person at this computer signed in at registries is nothing to a test.
+            .env("DOCKER_CONFIG", dir.path().join("docker"))
             .env(ENGINES, format!("unix://{}/engine.sock", dir.path().display()))
             .stdin(Stdio::null())
             .status()
@@ -291,10 +296,30 @@ impl Ground {
     /// # Panics
     /// When it does not start.
     pub fn registry(&self, image: &str) -> String {
+        self.serve_registry("");
+        self.push(image, &[])
+    }
+
+    /// The same for a registry that asks for the name `me` and the password `secret`. Signing in is noting both in
+    /// `config.json` of the folder `docker` in the folder of the test.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn registry_with_password(&self, image: &str) -> String {
+        let passwords = self.dir.join("passwords");
+        fs::write(&passwords, format!("me:{SECRET}\n")).expect("a file");
+        self.serve_registry(&format!(
+            "auth:\n  htpasswd:\n    realm: test\n    path: {}\n",
+            passwords.display()
+        ));
+        self.push(image, &["--creds", "me:secret"])
+    }
+
+    fn serve_registry(&self, auth: &str) {
         let config = self.dir.join("registry.yml");
         let data = self.dir.join("registry").display().to_string();
         let text = format!(
-            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {data}\nhttp:\n  addr: {REGISTRY}\n"
+            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {data}\nhttp:\n  addr: {REGISTRY}\n{auth}"
         );
         fs::write(&config, text).expect("a file");
         let started = Command::new("docker-registry")
@@ -310,9 +335,12 @@ impl Ground {
             assert!(begun.elapsed() < Duration::from_secs(20), "the registry must start");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    fn push(&self, image: &str, with: &[&str]) -> String {
         let name = format!("{REGISTRY}/{}", image.rsplit('/').next().unwrap_or(image));
         self.podman(&["tag", image, &name]);
-        self.podman(&["push", &name]);
+        self.podman(&[&["push"], with, &[&name]].concat());
         self.podman(&["rmi", &name]);
         name
     }
@@ -351,6 +379,7 @@ fn variables(dir: &Path) -> [(&'static str, PathBuf); 3] {
 /// and there may be no systemd.
 fn configure(dir: &Path, store: &Path) {
     let write = |name: &str, text: String| fs::write(dir.join(name), text).expect("a file");
+    fs::create_dir_all(dir.join("docker")).expect("a folder");
     let dir = dir.display();
     write(
         "containers.conf",
@@ -360,6 +389,7 @@ fn configure(dir: &Path, store: &Path) {
              [network]\nnetwork_backend = \"netavark\"\nnetwork_config_dir = \"{dir}/networks\"\n"
         ),
     );
+    write("docker/config.json", "{}".to_owned());
     write("registries.conf", format!("[[registry]]\nlocation = \"{REGISTRY}\"\ninsecure = true\n"));
     write(
         "storage.conf",

@@ -1424,6 +1424,8 @@ export interface components {
             program: string;
             /** @description What it is needed for. */
             purpose: string;
+            /** @description It is known where it is, and cannot be had or used: `purpose` says why. */
+            refused?: boolean;
         };
         /** @description A node as it is meant to be and as it was last seen. `null` is "not known", never zero. */
         Node: {

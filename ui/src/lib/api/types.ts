@@ -40,6 +40,8 @@ export interface MissingSoftware {
 	install: string | null;
 	/** Where else it can be had, in sentences. */
 	elsewhere: string | null;
+	/** It is known where it is, and cannot be had or used: `purpose` says why. */
+	refused: boolean;
 }
 /** What a version of a service is loaded into, where that has a version of its own. */
 export interface Carrier {

@@ -3,7 +3,10 @@
 use super::resolve::unknown_plan;
 use super::rules::{self, Load, entry, fits, fresh, leaders_well, name, software, words};
 use super::{Capacity, Facts, Figures, Finding, Preview, Subject, upgrade::upgrade_target};
-use crate::{Carrier, Change, ClusterSpec, NodeObserved, Plan, PlanId, Topology, plan, version::numbers};
+use crate::{
+    Carrier, Change, ClusterSpec, NodeObserved, Plan, PlanId, Topology, plan,
+    version::{belongs, numbers, stand_in},
+};
 
 /// What a copy is reckoned to bring over in a second. Cautious: a copy on one computer is several times faster.
 const COPIED_PER_SECOND: u64 = 50 << 20;
@@ -127,8 +130,8 @@ pub(super) fn room(
     if capacity.missing.is_empty() {
         if spec.service.is_extension() {
             carried(spec, capacity, facts, preview);
-        } else if !capacity.versions.contains(&spec.version) {
-            preview.block(version_differs(spec, capacity));
+        } else {
+            same_version(spec, capacity, preview);
         }
     }
     let wanted = wanted.unwrap_or(&spec.plan);
@@ -139,6 +142,22 @@ pub(super) fn room(
     preview.block(rules::large_enough(entry(spec), &spec.version, &plan));
     preview.blockers.extend(fits(&Load { plan: &plan, nodes: count, side: 0 }, capacity, facts));
     Some(plan)
+}
+
+/// A newer patch of the same release line works with the others, and is told; another version blocks.
+fn same_version(spec: &ClusterSpec, capacity: &Capacity, preview: &mut Preview) {
+    let Some(gets) = stand_in(spec.service, &spec.version, &capacity.versions) else {
+        preview.block(version_differs(spec, capacity));
+        return;
+    };
+    if !belongs(gets, &spec.version) && !belongs(&spec.version, gets) {
+        let service = entry(spec).name_of(&spec.version);
+        let text = format!(
+            "{} runs {service} {}; for the new machine there is {gets}, of the same release line. They work together.",
+            spec.name, spec.version
+        );
+        preview.warn(Finding::new("version-near", text));
+    }
 }
 
 /// Another version is there. A newer one that reads the same files is a way out: all nodes are let run it first.

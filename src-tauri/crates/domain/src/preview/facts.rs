@@ -38,7 +38,7 @@ impl Default for Figures {
 }
 
 /// Software that a machine would need and does not have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MissingSoftware {
     /// `redis-server`, `haproxy`.
     pub program: String,
@@ -49,6 +49,9 @@ pub struct MissingSoftware {
     /// Where else it can be had, in sentences.
     #[serde(default)]
     pub elsewhere: Option<String>,
+    /// It is known where it is, and cannot be had or used: `purpose` says why.
+    #[serde(default)]
+    pub refused: bool,
 }
 
 /// What a version of a service is loaded into, where that has a version of its own.

@@ -221,6 +221,7 @@ fn what_is_missing_here_is_offered_where_nothing_is_and_a_command_stays_a_comman
         purpose: "splits tables by time".to_owned(),
         install: Some("apt-get install -y postgresql-17-timescaledb".to_owned()),
         elsewhere: Some("Its makers have it.".to_owned()),
+        refused: false,
     }];
     let packaged = see_on(&capacity, wish()).blockers.remove(0);
     assert_eq!(packaged.hint.as_deref(), Some("apt-get install -y postgresql-17-timescaledb"));
@@ -253,6 +254,7 @@ fn missing_software_comes_with_the_command_that_installs_it() {
         purpose: "the server".to_owned(),
         install: Some("apt-get install redis-server".to_owned()),
         elsewhere: None,
+        refused: false,
     }];
     let refused = see_on(&capacity, wish());
     blocked(&refused, &["software-missing"]);

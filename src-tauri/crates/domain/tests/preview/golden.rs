@@ -116,6 +116,7 @@ fn creating_on_a_computer_that_is_full_and_lacks_the_software() {
             purpose: "the server".to_owned(),
             install: Some("sudo apt-get install redis-server".to_owned()),
             elsewhere: None,
+            refused: false,
         }],
         ..roomy()
     };

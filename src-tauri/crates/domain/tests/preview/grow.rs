@@ -120,6 +120,17 @@ fn a_node_for_an_extension_needs_the_same_server_not_the_same_package() {
 }
 
 #[test]
+fn a_newer_patch_on_the_new_machine_is_told_and_a_line_that_is_fetched_first_is_not() {
+    let newer = three().capacity(|c| c.versions = vec!["7.0.16".to_owned()]).preview(&add(1));
+    blocked(&newer, &[]);
+    let told = newer.warnings.iter().find(|w| w.code == "version-near").unwrap();
+    assert!(told.text.contains("7.0.15") && told.text.contains("7.0.16"), "{told:?}");
+    let line = three().capacity(|c| c.versions = vec!["7.0".to_owned()]).preview(&add(1));
+    blocked(&line, &[]);
+    assert!(line.warnings.iter().all(|w| w.code != "version-near"));
+}
+
+#[test]
 fn the_place_must_carry_the_new_machines() {
     blocked(&three().set(|s| s.capacity = None).preview(&add(1)), &["capacity-unknown"]);
     blocked(&three().capacity(|c| c.memory_free_bytes = Some(1 << 30)).preview(&add(1)), &["memory-short"]);

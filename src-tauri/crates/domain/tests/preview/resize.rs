@@ -99,6 +99,7 @@ fn software_that_is_gone_would_not_start_again() {
             purpose: "the server".to_owned(),
             install: None,
             elsewhere: None,
+            refused: false,
         });
     });
     blocked(&bare.preview(&resize(LARGER)), &["software-missing"]);

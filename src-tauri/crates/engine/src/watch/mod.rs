@@ -9,8 +9,9 @@ pub(crate) use repair::heal;
 
 use crate::{engine::Shared, facade::Result, repository::SampleRow};
 use clusterdeck_domain::{
-    ClusterId, ClusterObserved, ClusterSpec, FailoverReadiness, Lifecycle, METRICS, NodeObserved,
+    ClusterId, ClusterObserved, ClusterSpec, Fact, FailoverReadiness, Lifecycle, METRICS, NodeObserved,
 };
+use clusterdeck_driver::ClusterContext;
 use std::{
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
@@ -141,7 +142,19 @@ async fn glance(shared: &Arc<Shared>, id: &ClusterId) -> Result<(Instant, Cluste
             endpoint_up: None,
         },
     };
+    let seen = with_what_is_not_enforced(seen, &context);
     Ok((began, context.spec, seen))
+}
+
+/// Says of each node which limits of its plan nobody enforces: the server of one with none may take all the memory there is.
+fn with_what_is_not_enforced(mut seen: ClusterObserved, context: &ClusterContext) -> ClusterObserved {
+    for node in &mut seen.nodes {
+        let machine = context.node(&node.node).and_then(|spec| context.machine(spec));
+        if let Some(text) = machine.ok().and_then(|machine| machine.not_enforced()) {
+            node.facts.push(Fact::new("not-enforced", "Not enforced", text));
+        }
+    }
+    seen
 }
 
 /// Keeps the samples, and the observation when listeners were told of it. They may be lost, so a failure is only logged.

@@ -6,20 +6,29 @@ use crate::{
     version::{carriers, newest_first, numbers},
 };
 use clusterdeck_domain::{Capacity, Carrier, MissingSoftware};
-use clusterdeck_driver::{Carried, Extension, Image, Needs, Programs, Result, Software, alternatives};
+use clusterdeck_driver::{
+    Carried, DriverError, Extension, Image, Needs, Programs, Result, Software, alternatives,
+};
 use std::path::Path;
 
 /// See [`clusterdeck_driver::Provider::capacity`].
 pub(super) async fn of(shared: &Shared, engine: &Engine, needs: &Needs<'_>) -> Result<Capacity> {
-    let server = offers(shared, engine, &needs.server, needs.version).await?;
-    let gateway = offers(shared, engine, &needs.gateway, None).await?;
+    let mut server = offers(shared, engine, &needs.server, needs.version).await?;
+    let mut gateway = offers(shared, engine, &needs.gateway, None).await?;
+    // For a change that somebody means, not for a look at what there is: registries count these questions.
+    if needs.region.is_some() || needs.plan.is_some() {
+        server.only_what_is_given(shared, engine, needs.version).await;
+        gateway.only_what_is_given(shared, engine, None).await;
+    }
     let mut missing = Vec::new();
     let mut to_fetch = Vec::new();
-    for (offered, programs) in [(&server, &needs.server), (&gateway, &needs.gateway)] {
-        match offered.chosen(if std::ptr::eq(offered, &server) { needs.version } else { None }) {
+    for (offered, programs, wanted) in
+        [(&server, &needs.server, needs.version), (&gateway, &needs.gateway, None)]
+    {
+        match offered.chosen(wanted) {
             Some(offer) if !offer.here => to_fetch.push(format!("The image {}", offer.reference)),
             Some(_) => {}
-            None => missing.extend(offered.why_none(programs)),
+            None => missing.extend(offered.why_none(programs, wanted)),
         }
     }
     let plan = needs.plan.and_then(|wanted| plans::plans().into_iter().find(|p| p.id == wanted.id));
@@ -49,6 +58,8 @@ pub(super) async fn of(shared: &Shared, engine: &Engine, needs: &Needs<'_>) -> R
 /// A version that can be had.
 struct Offer {
     version: String,
+    /// The release line that its image is named for.
+    line: String,
     reference: String,
     here: bool,
 }
@@ -62,14 +73,30 @@ struct Offers {
 }
 
 impl Offers {
-    /// The offer for a wanted version, else the newest.
+    /// The offer for a wanted version, else the newest of its release line; the newest of all when none is wanted.
     fn chosen(&self, wanted: Option<&str>) -> Option<&Offer> {
-        let fits = |offer: &&Offer| wanted.is_none_or(|wanted| belongs(&offer.version, wanted));
-        self.offers.iter().filter(fits).max_by_key(|offer| numbers(&offer.version))
+        let newest = |fits: &dyn Fn(&Offer) -> bool| {
+            self.offers.iter().filter(|offer| fits(offer)).max_by_key(|offer| numbers(&offer.version))
+        };
+        let Some(wanted) = wanted else { return newest(&|_| true) };
+        newest(&|offer| belongs(&offer.version, wanted))
+            .or_else(|| newest(&|offer| belongs(wanted, &offer.line)))
+    }
+
+    /// Lets go of offers that their registry refuses, until the one that is chosen is here or can be fetched.
+    async fn only_what_is_given(&mut self, shared: &Shared, engine: &Engine, wanted: Option<&str>) {
+        while let Some(reference) = self.chosen(wanted).filter(|o| !o.here).map(|o| o.reference.clone()) {
+            let Some(why) = shared.images.refused(engine, &reference).await else { return };
+            let (gone, left) =
+                std::mem::take(&mut self.offers).into_iter().partition(|o| o.reference == reference);
+            self.offers = left;
+            let images = gone.into_iter().map(|o: Offer| Image { line: o.line, reference: o.reference });
+            self.refused.extend(images.map(|image| (image, why.clone())));
+        }
     }
 
     /// What to tell when nothing can be had: the image that would have been taken, and why it was not.
-    fn why_none(&self, programs: &Programs) -> Option<MissingSoftware> {
+    fn why_none(&self, programs: &Programs, wanted: Option<&str>) -> Option<MissingSoftware> {
         let names: Vec<&str> = programs.programs.iter().map(|(program, _)| *program).collect();
         if names.is_empty() {
             return None;
@@ -79,6 +106,16 @@ impl Offers {
             None => (names, None),
         };
         let Some((image, why)) = self.refused.first() else {
+            if let (Some(wanted), false) = (wanted, programs.images.is_empty()) {
+                let lines: Vec<&str> = programs.images.iter().map(|image| image.line.as_str()).collect();
+                return Some(MissingSoftware {
+                    program: format!("An image of version {wanted}"),
+                    purpose: format!("images are known of {} only", lines.join(", ")),
+                    install: Some(format!("Name one in the settings under images, as service and {wanted}.")),
+                    elsewhere,
+                    ..MissingSoftware::default()
+                });
+            }
             return Some(MissingSoftware {
                 program: format!("An image with {}", names.join(", ")),
                 purpose: "no public one is known to hold all of them".to_owned(),
@@ -87,6 +124,7 @@ impl Offers {
                         .to_owned(),
                 ),
                 elsewhere,
+                ..MissingSoftware::default()
             });
         };
         Some(MissingSoftware {
@@ -98,6 +136,7 @@ impl Offers {
                 image.line
             )),
             elsewhere,
+            refused: true,
         })
     }
 }
@@ -121,10 +160,19 @@ async fn offers(
         if wanted.is_some_and(|w| !belongs(w, &image.line) && !belongs(&image.line, w)) {
             continue;
         }
+        let (line, reference) = (image.line.clone(), image.reference.clone());
         match shared.images.standing(engine, &image.reference).await? {
             Standing::Here(id) => {
                 let each: Vec<&str> = names.iter().flat_map(|name| alternatives(name)).collect();
-                let held = shared.images.software(engine, &shared.home_id, &id, &each).await?;
+                let held = match shared.images.software(engine, &shared.home_id, &id, &each).await {
+                    Ok(held) => held,
+                    // One image that cannot be looked into says nothing about the others.
+                    Err(DriverError::Rejected { what, .. }) => {
+                        found.refused.push((image.clone(), what));
+                        continue;
+                    }
+                    Err(e) => return Err(e),
+                };
                 let mut held = held.into_iter();
                 // Of alternatives what any one gives.
                 let held: Vec<Vec<Software>> = names
@@ -144,18 +192,14 @@ async fn offers(
                     None => judge(image, &names, &held),
                 };
                 match judged {
-                    Ok(version) => {
-                        found.offers.push(Offer { version, reference: image.reference.clone(), here: true })
-                    }
+                    Ok(version) => found.offers.push(Offer { version, line, reference, here: true }),
                     Err(why) => found.refused.push((image.clone(), why)),
                 }
             }
             // Which version of its line it is shows when it is here.
-            Standing::Elsewhere => found.offers.push(Offer {
-                version: image.line.clone(),
-                reference: image.reference.clone(),
-                here: false,
-            }),
+            Standing::Elsewhere => {
+                found.offers.push(Offer { version: line.clone(), line, reference, here: false })
+            }
             Standing::Nowhere(why) => found.refused.push((image.clone(), why)),
         }
     }
@@ -232,7 +276,43 @@ mod tests {
     #[test]
     fn where_no_public_image_holds_all_of_it_an_own_one_is_asked_for() {
         let programs = Programs { programs: vec![("patroni", "runs the servers")], ..Programs::default() };
-        let told = Offers::default().why_none(&programs).unwrap();
+        let told = Offers::default().why_none(&programs, Some("17.5")).unwrap();
         assert!(told.program.contains("patroni") && told.install.unwrap().contains("settings"));
+        let known = Programs { images: vec![image("8.0"), image("7.2")], ..programs };
+        let told = Offers::default().why_none(&known, Some("9.9")).unwrap();
+        assert!(told.program.contains("9.9") && told.purpose.contains("8.0, 7.2"), "{told:?}");
+    }
+
+    #[test]
+    fn a_wanted_version_is_taken_where_it_is_and_else_another_of_its_release_line() {
+        let offer = |version: &str, line: &str| Offer {
+            version: version.to_owned(),
+            line: line.to_owned(),
+            reference: format!("x/y:{line}"),
+            here: true,
+        };
+        let chosen = |offers: Vec<Offer>, wanted: Option<&str>| {
+            let all = Offers { offers, ..Offers::default() };
+            all.chosen(wanted).map(|offer| offer.version.clone())
+        };
+        let pulled = || vec![offer("8.0.5", "8.0"), offer("7.2.4", "7.2")];
+        assert_eq!(
+            chosen(pulled(), Some("8.0.2")).as_deref(),
+            Some("8.0.5"),
+            "the name stands for a newer one by now"
+        );
+        assert_eq!(
+            chosen(vec![offer("8.0", "8.0")], Some("8.0.2")).as_deref(),
+            Some("8.0"),
+            "not fetched yet"
+        );
+        assert_eq!(chosen(pulled(), Some("9.0.1")), None);
+        let own = std::iter::once(offer("8.0.2", "8.0.2")).chain(pulled());
+        assert_eq!(
+            chosen(own.collect(), Some("8.0.2")).as_deref(),
+            Some("8.0.2"),
+            "what the cluster runs from"
+        );
+        assert_eq!(chosen(pulled(), None).as_deref(), Some("8.0.5"));
     }
 }

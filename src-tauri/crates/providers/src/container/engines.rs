@@ -177,7 +177,8 @@ fn places() -> Vec<Place> {
     places.retain(|place| match &place.at {
         Ok(path) => {
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-            let new = path.exists() && !seen.contains(&real);
+            // One in a folder that we may not look into is there for all we know: it is told.
+            let new = !matches!(path.try_exists(), Ok(false)) && !seen.contains(&real);
             seen.push(real);
             new
         }
@@ -242,7 +243,7 @@ async fn look(place: Place) -> Option<Found> {
     };
     let socket = path.clone();
     let path = path.to_string_lossy().into_owned();
-    if !socket.exists() {
+    if matches!(socket.try_exists(), Ok(false)) {
         return None;
     }
     let greeting = async {
@@ -278,17 +279,33 @@ async fn look(place: Place) -> Option<Found> {
         },
         unlimited,
         data: info.docker_root_dir.map(PathBuf::from),
-        proxied: [info.http_proxy, info.https_proxy].into_iter().flatten().any(|proxy| !proxy.is_empty()),
+        // Mirrors of its own count as a proxy.
+        proxied: [info.http_proxy, info.https_proxy].into_iter().flatten().any(|proxy| !proxy.is_empty())
+            || info.registry_config.and_then(|c| c.mirrors).is_some_and(|mirrors| !mirrors.is_empty()),
     })))
 }
 
 fn no_answer(path: &str, error: &str) -> String {
-    let hint = if error.contains("ermission denied") {
-        "; add yourself to the group that owns that socket (`docker`), then sign in again"
-    } else {
-        ""
-    };
-    format!("nothing answers at {path} ({error}){hint}")
+    format!("nothing answers at {path} ({error}); {}", cure(path, error))
+}
+
+/// What to do about a socket that is there and does not answer.
+fn cure(path: &str, error: &str) -> &'static str {
+    let (podman, user) = (path.contains("podman"), path.starts_with("/run/user/"));
+    match (error.to_lowercase().contains("permission denied"), podman, user) {
+        (true, true, _) => {
+            "Podman that runs as root is for root only: start your own with `systemctl --user enable --now podman.socket`"
+        }
+        (true, false, _) => {
+            "add yourself to the group that owns the socket (`sudo usermod -aG docker $USER`), then sign in again"
+        }
+        (false, true, true) => "start it with `systemctl --user enable --now podman.socket`",
+        (false, true, false) => "start it with `sudo systemctl enable --now podman.socket`",
+        (false, false, true) => "start it with `systemctl --user start docker`",
+        (false, false, false) => {
+            "it may be starting, so try again in a moment; else start it (`sudo systemctl start docker`)"
+        }
+    }
 }
 
 /// Why the addresses of its containers cannot be reached from here, if that is so.
@@ -364,6 +381,18 @@ mod tests {
             other.id
         );
         assert!(Place::of("ssh://me@lab", &known).at.is_err(), "another computer");
+    }
+
+    #[test]
+    fn an_engine_that_does_not_answer_is_told_with_what_to_do() {
+        let told = no_answer("/var/run/docker.sock", "Permission denied (os error 13)");
+        assert!(told.contains("usermod -aG docker"), "{told}");
+        let podman = no_answer("/run/podman/podman.sock", "Permission denied (os error 13)");
+        assert!(
+            podman.contains("--user") && !podman.contains("usermod"),
+            "no group opens Podman's: {podman}"
+        );
+        assert!(no_answer("/var/run/docker.sock", "Connection refused").contains("systemctl start docker"));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Images: which are here, what they hold, and fetching those that are not.
 
 use super::{
-    config,
+    config, credentials,
     engines::Engine,
     failure::{ACTS_WITHIN, ANSWERS_WITHIN, asked, failed, or_gone},
     layers::Layers,
+    registry::{Registries, denied},
 };
 use crate::{disk, version};
 use bollard::{
@@ -21,14 +22,10 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::sync::Mutex;
 
-/// What was found out about a registry counts for so long.
-const REGISTRY_FRESH: Duration = Duration::from_secs(60);
-/// A registry that is there takes a connection within this time.
-const REGISTRY_WITHIN: Duration = Duration::from_secs(2);
 /// A fetch that does not move for so long is stuck.
 const FETCH_MOVES_WITHIN: Duration = Duration::from_secs(120);
 /// Images that are remembered.
@@ -62,6 +59,9 @@ for dir in $(echo "$PATH" | tr : ' ') /usr/local/bin /usr/bin /usr/lib/*/*/bin /
 done
 "#;
 
+/// What the kernel says of a program for another kind of processor.
+const OTHER_PROCESSOR: &str = "exec format error";
+
 /// What an image holds, by program: where, and which version.
 type Held = BTreeMap<String, Vec<(PathBuf, String)>>;
 
@@ -70,7 +70,7 @@ pub(super) struct Images {
     home: PathBuf,
     /// By the image's id, which names its content.
     held: Mutex<Option<Note>>,
-    registries: Mutex<HashMap<String, (Instant, Option<String>)>>,
+    registries: Registries,
     /// One fetch at a time: the machines of a cluster all want the same one.
     fetching: Mutex<()>,
 }
@@ -107,7 +107,7 @@ impl Images {
         Self {
             home: home.to_owned(),
             held: Mutex::default(),
-            registries: Mutex::default(),
+            registries: Registries::default(),
             fetching: Mutex::default(),
         }
     }
@@ -127,33 +127,15 @@ impl Images {
         if let Some(id) = self.id(engine, reference).await? {
             return Ok(Standing::Here(id));
         }
-        Ok(match self.registry(engine, reference).await {
+        Ok(match self.registries.out_of_reach(engine, reference).await {
             None => Standing::Elsewhere,
             Some(why) => Standing::Nowhere(why),
         })
     }
 
-    /// Why an image's registry cannot be asked; `None` when it answers, or when only the engine knows the way there.
-    async fn registry(&self, engine: &Engine, reference: &str) -> Option<String> {
-        if engine.proxied {
-            return None;
-        }
-        let host = registry_of(reference);
-        let mut known = self.registries.lock().await;
-        if let Some((at, why)) = known.get(&host)
-            && at.elapsed() < REGISTRY_FRESH
-        {
-            return why.clone();
-        }
-        let address = if host.contains(':') { host.clone() } else { format!("{host}:443") };
-        let connected = tokio::time::timeout(REGISTRY_WITHIN, tokio::net::TcpStream::connect(&address)).await;
-        let why = match connected {
-            Ok(Ok(_)) => None,
-            Ok(Err(e)) => Some(format!("it is not here, and its registry {host} cannot be reached: {e}")),
-            Err(_) => Some(format!("it is not here, and its registry {host} does not answer")),
-        };
-        known.insert(host, (Instant::now(), why.clone()));
-        why
+    /// Why an image that is not here cannot be had, by the word of its registry; `None` when it can, as far as anybody can say.
+    pub(super) async fn refused(&self, engine: &Engine, reference: &str) -> Option<String> {
+        self.registries.refuses(engine, reference).await
     }
 
     /// Makes sure that an image is here; fetches it when it is not. Its id.
@@ -170,7 +152,13 @@ impl Images {
         let note = format!("fetching {reference}");
         progress.note(&note);
         let options = CreateImageOptionsBuilder::default().from_image(reference).build();
-        let mut fetch = std::pin::pin!(engine.docker.create_image(Some(options), None, None));
+        let login = credentials::of(reference).await;
+        let no_image = |why: &dyn std::fmt::Display| {
+            let why = why.to_string();
+            let advice = denied(&why).then(|| login.advice(reference, engine.client()));
+            not_fetched(reference, &why, advice)
+        };
+        let mut fetch = std::pin::pin!(engine.docker.create_image(Some(options), None, login.credentials()));
         let mut layers = Layers::default();
         loop {
             let next = tokio::time::timeout(FETCH_MOVES_WITHIN, fetch.next()).await;
@@ -178,9 +166,9 @@ impl Images {
                 return Err(DriverError::transient(format!("{note}: nothing came for two minutes")));
             };
             let Some(told) = next else { break };
-            let told = told.map_err(|e| not_fetched(reference, &failed(&note, e)))?;
+            let told = told.map_err(|e| no_image(&failed(&note, e)))?;
             if let Some(error) = told.error_detail.and_then(|e| e.message) {
-                return Err(not_fetched(reference, &error));
+                return Err(no_image(&error));
             }
             if let Some(layer) = told.id {
                 let part = told.progress_detail.and_then(|p| p.current.zip(p.total));
@@ -190,7 +178,7 @@ impl Images {
             progress.copied(&note, done, total);
         }
         let id = self.id(engine, reference).await?;
-        id.ok_or_else(|| not_fetched(reference, &"the engine says it has fetched it, and does not have it"))
+        id.ok_or_else(|| no_image(&"the engine says it has fetched it, and does not have it"))
     }
 
     /// The versions of a program in an image, newest first.
@@ -275,20 +263,11 @@ fn software_of(held: &Held, program: &str) -> Vec<Software> {
     found
 }
 
-fn not_fetched(reference: &str, why: &dyn std::fmt::Display) -> DriverError {
-    DriverError::rejected(
-        format!("the image {reference} could not be fetched: {why}"),
-        "load it into the engine yourself, or name a mirror or an image of your own in the settings",
-    )
-}
-
-/// The host that serves an image: what stands before the first `/` when it looks like a host.
-fn registry_of(reference: &str) -> String {
-    match reference.split_once('/') {
-        Some(("docker.io", _)) | None => "registry-1.docker.io".to_owned(),
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host.to_owned(),
-        Some(_) => "registry-1.docker.io".to_owned(),
-    }
+fn not_fetched(reference: &str, why: &str, advice: Option<String>) -> DriverError {
+    let by_hand =
+        "load it into the engine yourself, or name a mirror or an image of your own in the settings";
+    let hint = advice.unwrap_or_else(|| by_hand.to_owned());
+    DriverError::rejected(format!("the image {reference} could not be fetched: {why}"), hint)
 }
 
 /// Looks for programs in an image.
@@ -327,8 +306,19 @@ async fn ask_inside(engine: &Engine, home: &str, image: &str, script: &str, args
     looked
 }
 
+fn not_for_this(what: &str) -> DriverError {
+    let hint = "name an image for this computer's kind of processor in the settings";
+    DriverError::rejected(
+        format!("{what}: it is made for another kind of processor than this computer's"),
+        hint,
+    )
+}
+
 async fn asked_inside(engine: &Engine, what: &str, name: &str) -> Result<String> {
-    asked(what, ACTS_WITHIN, engine.docker.start_container(name, None)).await?;
+    match asked(what, ACTS_WITHIN, engine.docker.start_container(name, None)).await {
+        Err(e) if e.to_string().contains(OTHER_PROCESSOR) => return Err(not_for_this(what)),
+        other => other?,
+    }
     let options = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).build();
     let listen = async {
         let mut answer = Vec::new();
@@ -338,7 +328,8 @@ async fn asked_inside(engine: &Engine, what: &str, name: &str) -> Result<String>
             let room = LONGEST_ANSWER.saturating_sub(answer.len());
             answer.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
-        Ok(String::from_utf8_lossy(&answer).into_owned())
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        if answer.contains(OTHER_PROCESSOR) { Err(not_for_this(what)) } else { Ok(answer) }
     };
     tokio::time::timeout(ACTS_WITHIN, listen)
         .await
@@ -423,14 +414,5 @@ mod tests {
         assert_eq!(versions, ["8.0.2", "7.2.4"]);
         assert_eq!(found[0].path, PathBuf::from("/usr/bin/redis-server"));
         assert_eq!(held["haproxy"], [], "asked for, and not there");
-    }
-
-    #[test]
-    fn an_image_without_a_host_comes_from_the_public_registry() {
-        assert_eq!(registry_of("redis:8.0"), "registry-1.docker.io");
-        assert_eq!(registry_of("docker.io/library/redis:8.0"), "registry-1.docker.io");
-        assert_eq!(registry_of("valkey/valkey:8"), "registry-1.docker.io");
-        assert_eq!(registry_of("127.0.0.1:5000/redis:8"), "127.0.0.1:5000");
-        assert_eq!(registry_of("ghcr.io/x/y"), "ghcr.io");
     }
 }

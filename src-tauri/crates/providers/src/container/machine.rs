@@ -21,7 +21,7 @@ use bollard::{
 };
 use clusterdeck_domain::{MachineId, Plan};
 use clusterdeck_driver::{
-    Carried, DriverError, Extension, Machine, Result, Software, UnitSpec, UnitState, UnitUsage,
+    Carried, ClientCommand, DriverError, Extension, Machine, Result, Software, UnitSpec, UnitState, UnitUsage,
 };
 use std::{
     collections::HashMap,
@@ -358,5 +358,15 @@ impl Machine for ContainerMachine {
     }
     async fn log(&self, unit: &str, lines: usize, after: Option<u64>) -> Result<(Vec<String>, u64)> {
         self.unit_log(unit, lines, after).await
+    }
+
+    fn image(&self) -> Option<&str> {
+        Some(&self.image)
+    }
+    fn not_enforced(&self) -> Option<String> {
+        self.engine.not_enforced()
+    }
+    fn inside(&self, client: &ClientCommand) -> Option<ClientCommand> {
+        self.engine.terminal(&self.name(), client)
     }
 }

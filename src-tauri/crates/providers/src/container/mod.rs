@@ -7,6 +7,7 @@
 
 mod capacity;
 mod config;
+mod credentials;
 mod engines;
 mod exec;
 mod failure;
@@ -17,7 +18,10 @@ mod machine;
 mod network;
 mod plans;
 mod raw;
+mod registry;
 mod shared;
+mod sweep;
+mod terminal;
 mod unit;
 
 use crate::disk::{self, off_thread};
@@ -36,10 +40,10 @@ use images::Images;
 use machine::ContainerMachine;
 use shared::Shared;
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 /// A machine that was seen running counts as there for so long: it is asked for several times in each round.
@@ -129,31 +133,6 @@ impl Container {
         }
         Ok(None)
     }
-
-    /// Takes networks away that have no machine any more, and containers that never belonged to one.
-    async fn sweep(&self, shared: &Shared, engine: &Engine) -> Result<()> {
-        // Networks first: one that is being made now has its volume already, and so shows among those listed after.
-        let networks = network::all(engine, &shared.home_id).await?;
-        let clusters: HashSet<String> = volumes(engine, &shared.home_id)
-            .await?
-            .into_iter()
-            .filter_map(|mut labels| labels.remove(config::CLUSTER))
-            .collect();
-        for (name, _) in networks.iter().filter(|(_, cluster)| !clusters.contains(cluster)) {
-            network::remove(engine, name).await?;
-        }
-        let filter = config::only(&shared.home_id, &[]);
-        let all = raw::containers(engine, &filter).await?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        for one in all {
-            let machine = one.labels.as_ref().is_some_and(|labels| labels.contains_key(config::MACHINE));
-            let made = Duration::from_secs(u64::try_from(one.created).unwrap_or(0));
-            if !machine && now.saturating_sub(made) > ORPHAN_AFTER {
-                unit::remove_container(engine, &one.id).await?;
-            }
-        }
-        Ok(())
-    }
 }
 
 async fn save(home: &std::path::Path, note: &MachineNote) -> Result<()> {
@@ -222,13 +201,18 @@ impl Provider for Container {
         if found.is_empty() {
             notes.push("No container engine was found: no socket of Docker or Podman is there.".to_owned());
         }
-        let missing = if usable { Vec::new() } else { vec![no_engine()] };
+        let missing = if usable { Vec::new() } else { vec![no_engine(&found, None)] };
         Ok(ProviderCheck { usable, notes, missing })
     }
 
     async fn capacity(&self, needs: &Needs<'_>) -> Result<Capacity> {
-        let Ok(engine) = self.engine(needs.region).await else {
-            return Ok(Capacity { missing: vec![no_engine()], ..Capacity::default() });
+        let engine = match self.engine(needs.region).await {
+            Ok(engine) => engine,
+            Err(error) => {
+                tracing::debug!(%error, "no container engine for new machines");
+                let missing = vec![no_engine(&self.engines.all().await, needs.region)];
+                return Ok(Capacity { missing, ..Capacity::default() });
+            }
         };
         let shared = self.ensure_shared().await?;
         capacity::of(&shared, &engine, needs).await
@@ -372,9 +356,15 @@ impl Provider for Container {
         let engine = self.engines.get(&note.engine).await?;
         let machine =
             ContainerMachine { shared: shared.clone(), engine: engine.clone(), note, image: String::new() };
+        let cluster = machine.note.request.cluster.clone();
         machine.unmake().await?;
         shared.forget(&spec.id);
-        self.sweep(&shared, &engine).await?;
+        for kept in sweep::sweep(&shared, &engine).await? {
+            if kept.cluster == cluster.as_str() {
+                return Err(kept.why);
+            }
+            tracing::warn!(cluster = kept.cluster, error = %kept.why, "a network is left behind");
+        }
         // The note goes last: while it is there the machine is not gone.
         let dir = config::machine_dir(&self.home, &spec.id);
         off_thread(move || disk::remove(&dir)).await
@@ -386,7 +376,9 @@ impl Provider for Container {
         let mut ids: BTreeSet<MachineId> =
             off_thread(move || config::machine_ids(&home)).await?.into_iter().collect();
         for engine in self.engines.ready().await {
-            self.sweep(&shared, &engine).await?;
+            for kept in sweep::sweep(&shared, &engine).await? {
+                tracing::warn!(cluster = kept.cluster, error = %kept.why, "a network is left behind");
+            }
             let labels = volumes(&engine, &shared.home_id).await?;
             ids.extend(labels.iter().filter_map(|l| MachineId::parse(l.get(config::MACHINE)?).ok()));
         }
@@ -401,11 +393,41 @@ fn no_image(note: &MachineNote) -> DriverError {
     )
 }
 
-fn no_engine() -> MissingSoftware {
+/// Why no engine can be used: none is installed, or what was found and what hinders it.
+fn no_engine(found: &[Found], region: Option<&str>) -> MissingSoftware {
+    let region = region.filter(|r| !r.is_empty() && *r != REGION_LOCAL);
+    let named = |id: &str| region.is_none_or(|region| region == id);
+    let hindered: Vec<(&str, &str)> = found
+        .iter()
+        .filter_map(|one| match one {
+            Found::Unusable { id, name, why } if named(id) => Some((name.as_str(), why.as_str())),
+            _ => None,
+        })
+        .collect();
+    match (hindered.as_slice(), region) {
+        ([(name, why)], _) => refused(name, why),
+        ([], Some(region)) => refused(
+            &format!("The container engine `{region}`"),
+            "nothing listens at its socket: start it, and what it holds is found again",
+        ),
+        ([], None) => MissingSoftware {
+            program: "podman".to_owned(),
+            purpose: "runs the containers; Docker will do as well".to_owned(),
+            install: crate::local::install_command("podman"),
+            ..MissingSoftware::default()
+        },
+        (several, _) => {
+            let each: Vec<String> = several.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+            refused("Every container engine that was found", &each.join("; "))
+        }
+    }
+}
+
+fn refused(program: &str, why: &str) -> MissingSoftware {
     MissingSoftware {
-        program: "podman".to_owned(),
-        purpose: "runs the containers; Docker will do as well".to_owned(),
-        install: crate::local::install_command("podman"),
-        elsewhere: None,
+        program: program.to_owned(),
+        purpose: why.to_owned(),
+        refused: true,
+        ..MissingSoftware::default()
     }
 }

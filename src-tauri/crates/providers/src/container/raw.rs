@@ -157,3 +157,38 @@ async fn ask(socket: &Path, what: &str, target: String) -> Result<(u16, HeaderMa
         Err(_) => Err(DriverError::transient(format!("{what}: the container engine took too long"))),
     }
 }
+
+/// What Podman knows of a registry.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Registry {
+    /// Names that begin so are meant.
+    pub prefix: String,
+    /// Where it is.
+    pub location: String,
+    pub mirrors: Option<Vec<Mirror>>,
+}
+
+/// Asked before a registry.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Mirror {
+    pub location: String,
+}
+
+/// The registries that are set up in Podman, and a list of some under `search`.
+pub(super) async fn registries(engine: &Engine) -> Result<HashMap<String, serde_json::Value>> {
+    #[derive(Deserialize)]
+    struct Told {
+        #[serde(default)]
+        registries: HashMap<String, serde_json::Value>,
+    }
+    let what = "asking for its registries";
+    // In its own words: Docker's have no room for them.
+    let (status, _, body) = ask(&engine.socket, what, "/v4.0.0/libpod/info".to_owned()).await?;
+    if status >= 300 {
+        return Err(refused(what, status, ""));
+    }
+    let told = serde_json::from_slice::<Told>(&body);
+    told.map(|told| told.registries).map_err(|e| DriverError::broken(format!("{what}: {e}")))
+}

@@ -48,6 +48,11 @@ impl Machine for LocalMachine {
     fn limited_by(&self) -> &'static str {
         if self.units.group.is_some() { "cgroup-v2" } else { "server-settings" }
     }
+    fn not_enforced(&self) -> Option<String> {
+        let why = "memory and processor: this user may not set limits through cgroup v2 here. The server's own settings are \
+                   all that holds it back";
+        self.units.group.is_none().then(|| why.to_owned())
+    }
     fn path(&self, path: &str) -> PathBuf {
         lexical(&self.units.root, path)
     }

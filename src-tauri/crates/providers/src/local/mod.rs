@@ -113,7 +113,7 @@ impl Local {
                     program: (*program).to_owned(),
                     purpose: (*purpose).to_owned(),
                     install: alternatives(program).next().and_then(|first| self.installer.command(first)),
-                    elsewhere: None,
+                    ..MissingSoftware::default()
                 });
             }
         }
@@ -135,6 +135,7 @@ impl Local {
             ),
             install: self.installer.extension(extension.package),
             elsewhere: Some(extension.elsewhere.to_owned()),
+            ..MissingSoftware::default()
         }
     }
 }

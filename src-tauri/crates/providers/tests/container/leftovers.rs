@@ -45,6 +45,32 @@ async fn what_carries_another_home_s_label_or_none_is_never_touched() {
 }
 
 #[tokio::test]
+async fn a_network_that_somebody_elses_container_uses_is_told_with_its_name_and_goes_when_that_is_detached() {
+    let Some(home) = Home::enter().await else { return };
+    let provider = home.provider();
+    home.machine_of(&provider, 1).await;
+    let network = format!("clusterdeck-{}", home.request(1).cluster);
+    let run = ["run", "-d", "--name", "proxy", "--network", &network, crate::support::IMAGE, "sleep", "1000"];
+    home.ground.podman(&run);
+    let spec = provider.machine_spec(&home.request(1)).unwrap();
+    for _ in 0..2 {
+        match provider.remove_machine(&spec).await {
+            Err(DriverError::Rejected { what, hint }) => {
+                assert!(what.contains("attached to it: proxy"), "{what}");
+                assert!(hint.contains("disconnect") && hint.contains("proxy"), "{hint}");
+            }
+            other => panic!("{other:?}"),
+        }
+        // The machine's note stays until all of it is gone, so that the deletion goes on where it was.
+        assert_eq!(provider.machines().await.unwrap(), std::slice::from_ref(&spec.id));
+    }
+    assert_eq!(home.inspect("proxy", ".State.Running"), "true", "nothing of others is touched");
+    home.ground.podman(&["rm", "-f", "-t", "0", "proxy"]);
+    provider.remove_machine(&spec).await.unwrap();
+    assert_eq!(home.ground.everything(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_machine_whose_notes_were_lost_is_found_by_its_labels_and_can_be_taken_away() {
     let Some(home) = Home::enter().await else { return };
     let provider = home.provider();

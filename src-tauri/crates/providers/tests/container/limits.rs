@@ -2,7 +2,7 @@
 
 use crate::support::{Home, container, crashed, pid_of, script, sleeper};
 use clusterdeck_domain::{PlanId, plan};
-use clusterdeck_driver::Provider;
+use clusterdeck_driver::{Provider, UnitSpec};
 use std::fs;
 
 #[tokio::test]
@@ -60,6 +60,25 @@ async fn a_unit_that_is_started_again_has_the_limits_of_its_machines_new_plan() 
     machine.stop("sleeper").await.unwrap();
     machine.start(&sleeper()).await.unwrap();
     assert_eq!(home.inspect(&name, ".Id"), first);
+}
+
+#[tokio::test]
+async fn a_unit_beside_the_server_has_a_limit_of_its_own_and_a_running_one_gets_it_at_its_next_start() {
+    let Some(home) = Home::enter().await else { return };
+    let machine = home.machine().await;
+    let name = container("sleeper");
+    // As an older Clusterdeck started it.
+    machine.start(&sleeper()).await.unwrap();
+    let small = UnitSpec { memory_bytes: Some(64 << 20), ..sleeper() };
+    machine.start(&small).await.unwrap();
+    assert_eq!(home.inspect(&name, ".HostConfig.Memory"), (256 << 20).to_string(), "it runs on");
+    machine.stop("sleeper").await.unwrap();
+    machine.start(&small).await.unwrap();
+    assert_eq!(home.inspect(&name, ".HostConfig.Memory"), (64 << 20).to_string());
+    // A limit never exceeds the plan of its machine.
+    machine.stop("sleeper").await.unwrap();
+    machine.start(&UnitSpec { memory_bytes: Some(1 << 40), ..sleeper() }).await.unwrap();
+    assert_eq!(home.inspect(&name, ".HostConfig.Memory"), (256 << 20).to_string());
 }
 
 #[tokio::test]

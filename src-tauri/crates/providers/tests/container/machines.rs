@@ -2,7 +2,9 @@
 
 use crate::support::{Home, IMAGE, sleeper, unit, until};
 use clusterdeck_domain::{ClusterId, Network};
-use clusterdeck_driver::{DriverError, Image, MachineRequest, Needs, Programs, Progress, Provider};
+use clusterdeck_driver::{
+    ClientCommand, DriverError, Image, MachineRequest, Needs, Programs, Progress, Provider,
+};
 use std::{
     sync::{Arc, Mutex},
     time::Instant,
@@ -129,6 +131,8 @@ async fn an_engine_that_does_not_answer_makes_a_machine_unknown_not_gone() {
     let aside = home.ground.dir().join("aside.sock");
     std::fs::rename(&socket, &aside).unwrap();
     let next = home.provider();
+    let none = next.capacity(&Needs { region: Some("engine-gone"), ..Needs::default() }).await.unwrap();
+    assert!(none.missing[0].refused && none.missing[0].purpose.contains("start it"), "{none:?}");
     let Err(unknown) = next.machine(&spec).await else { panic!("nobody answers") };
     assert!(unknown.is_transient(), "{unknown:?}");
     assert!(next.remove_machine(&spec).await.unwrap_err().is_transient(), "nothing is called removed");
@@ -181,6 +185,88 @@ async fn an_image_that_is_not_here_is_fetched_once_with_progress() {
     let after = provider.capacity(&needs).await.unwrap();
     assert!(after.to_fetch.is_empty() && after.fetched_first.is_empty(), "{after:?}");
     assert!(after.versions[0].starts_with("8.0."), "{after:?}");
+}
+
+#[tokio::test]
+async fn an_image_of_a_registry_that_asks_for_a_password_is_fetched_by_who_signed_in() {
+    let Some(home) = Home::enter().await else { return };
+    let reference = home.ground.registry_with_password(IMAGE);
+    let request = MachineRequest { image: Some(reference), ..home.request(1) };
+    match home.provider().ensure_machine(&request, &Progress::silent()).await {
+        Err(DriverError::Rejected { hint, .. }) => assert!(hint.contains("login 127.0.0.1:5000"), "{hint}"),
+        Err(other) => panic!("{other:?}"),
+        Ok(_) => panic!("nobody signed in"),
+    }
+    let dir = home.ground.dir().join("docker");
+    // me:secret
+    std::fs::write(dir.join("config.json"), r#"{"auths":{"127.0.0.1:5000":{"auth":"bWU6c2VjcmV0"}}}"#)
+        .unwrap();
+    home.provider().ensure_machine(&request, &Progress::silent()).await.unwrap();
+    let notes = home.ground.podman(&["ps", "-a", "--format", "json"]);
+    assert!(!notes.contains("secret") && !notes.contains("bWU6c2VjcmV0"), "nothing of it is kept");
+}
+
+#[tokio::test]
+async fn a_client_in_a_terminal_runs_on_the_machine_and_this_computer_need_not_have_it() {
+    let Some(home) = Home::enter().await else { return };
+    let machine = home.machine().await;
+    let address = machine.address().to_string();
+    let args = ["--bind", &address, "--save", "", "--requirepass", "open-sesame"];
+    machine.start(&unit("server", "/usr/bin/redis-server", &args)).await.unwrap();
+    let at = (machine.address(), 6379);
+    until("it listens", async || tokio::net::TcpStream::connect(at).await.is_ok()).await;
+    let client = ClientCommand::new("redis-cli", &["-h", &address], "REDISCLI_AUTH");
+    let inside = machine.inside(&client).unwrap();
+    assert!(!format!("{inside:?}").contains("open-sesame"));
+    // A path on which there is the engine's client and no other.
+    let path = home.ground.dir().join("path");
+    std::fs::create_dir_all(&path).unwrap();
+    let engine = if std::env::var("CLUSTERDECK_TEST_ENGINE").is_ok_and(|e| e == "docker") {
+        "docker"
+    } else {
+        "podman"
+    };
+    std::os::unix::fs::symlink(format!("/usr/bin/{engine}"), path.join(engine)).unwrap();
+    let said = std::process::Command::new(&inside.program)
+        .args(&inside.args)
+        .arg("ping")
+        .env("PATH", &path)
+        .env(&inside.password_variable, "open-sesame")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), "PONG", "{said:?}");
+}
+
+#[tokio::test]
+async fn a_new_machine_runs_what_its_neighbours_run_also_when_the_name_stands_for_another_image_by_now() {
+    let Some(home) = Home::enter().await else { return };
+    let machine = home.machine().await;
+    let (image, version) =
+        (machine.image().unwrap().to_owned(), machine.software("redis-server").await.unwrap());
+    let version = version[0].version.clone();
+    // As after a pull: the name is taken by an image that cannot even run.
+    let empty = home.ground.dir().join("empty.tar");
+    std::fs::write(&empty, [0_u8; 1024]).unwrap();
+    home.ground.podman(&["import", "--quiet", &empty.to_string_lossy(), "clusterdeck.test/other:1"]);
+    home.ground.podman(&["tag", "clusterdeck.test/other:1", IMAGE]);
+    assert_ne!(home.ground.podman(&["inspect", "--format", "{{.Id}}", IMAGE]), image);
+    let needs = Needs {
+        server: Programs {
+            programs: vec![("redis-server", "the server")],
+            images: vec![Image { line: version.clone(), reference: image.clone() }],
+            ..Programs::default()
+        },
+        version: Some(&version),
+        ..Needs::default()
+    };
+    let provider = home.provider();
+    let there = provider.capacity(&needs).await.unwrap();
+    assert!(there.missing.is_empty() && there.to_fetch.is_empty(), "{there:?}");
+    assert_eq!(there.versions, [version]);
+    let request = MachineRequest { image: Some(image.clone()), ..home.request(2) };
+    let second = provider.ensure_machine(&request, &Progress::silent()).await.unwrap();
+    assert_eq!(second.image(), Some(image.as_str()));
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ use std::{path::PathBuf, time::Duration};
 pub(crate) const UNIT: &str = "mysql";
 /// What answers role checks.
 pub(crate) const HEALTH_UNIT: &str = "mysql-health";
+/// A small script and one session of the client.
+const HEALTH_MEMORY: u64 = 64 << 20;
 const SERVE: &str = "mysql/serve.sh";
 const HEALTH_PERL: (&str, &str) = ("mysql/health.pl", include_str!("health.pl"));
 /// The same for Python.
@@ -92,7 +94,7 @@ pub(crate) async fn start_health(cx: &ClusterContext, machine: &dyn Machine) -> 
             name: HEALTH_UNIT.to_owned(),
             program,
             args,
-            memory_bytes: None,
+            memory_bytes: Some(HEALTH_MEMORY),
             stop_grace: Duration::from_secs(2),
             restart: true,
             restart_not_before: Duration::ZERO,

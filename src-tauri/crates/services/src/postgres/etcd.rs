@@ -13,6 +13,8 @@ use std::time::Duration;
 pub(crate) const UNIT: &str = "etcd";
 pub(crate) const CLIENT_PORT: u16 = 2379;
 pub(crate) const PEER_PORT: u16 = 2380;
+/// It holds a few keys; one was seen with 29 MB, and what it collects of its garbage may double that.
+const MEMORY: u64 = 128 << 20;
 const CONF: &str = "etcd/etcd.yml";
 const DATA: &str = "etcd/data";
 /// Members beat ten times a second; one that is silent for a second is replaced as leader. On the same computer a tenth of
@@ -97,7 +99,7 @@ pub(crate) async fn start(cx: &ClusterContext, node: &NodeSpec, members: &str, n
             name: UNIT.to_owned(),
             program: program.path,
             args: vec!["--config-file".to_owned(), machine.path(CONF).to_string_lossy().into_owned()],
-            memory_bytes: None,
+            memory_bytes: Some(MEMORY),
             // What it has agreed to is on disk; one whose peers are gone would wait for them.
             stop_grace: Duration::from_secs(1),
             restart: true,

@@ -41,6 +41,7 @@ const VALKEY: Flavour = Flavour {
     programs: &[("valkey-server", "the Valkey server and Sentinel")],
     client: "valkey-cli",
     images: &[
+        ("9.1", "docker.io/valkey/valkey:9.1"),
         ("9.0", "docker.io/valkey/valkey:9.0"),
         ("8.1", "docker.io/valkey/valkey:8.1"),
         ("8.0", "docker.io/valkey/valkey:8.0"),
@@ -151,6 +152,14 @@ mod tests {
         assert_eq!(fits("7.0.15"), Some("7.0.16"), "else the newest of its line");
         assert_eq!(fits("7.4.1"), None, "another line may not read its data");
         assert_eq!(fits(""), Some("8.0.2"), "no wish: the newest");
+    }
+
+    #[test]
+    fn every_line_that_is_offered_has_an_image_and_the_other_way_round() {
+        for kind in SERVICES {
+            let lines: Vec<&str> = Flavour::of(*kind).images.iter().map(|(line, _)| *line).collect();
+            assert_eq!(lines, clusterdeck_domain::service(*kind).versions, "{kind}");
+        }
     }
 
     #[test]

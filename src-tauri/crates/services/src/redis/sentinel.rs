@@ -18,6 +18,8 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 /// The unit.
 pub(crate) const UNIT: &str = "sentinel";
+/// It holds a few kilobytes about each node; one was seen with 10 MB.
+const MEMORY: u64 = 64 << 20;
 const FOLDER: &str = "sentinel";
 /// Its configuration, which it rewrites itself.
 const CONF: &str = "sentinel/sentinel.conf";
@@ -299,7 +301,7 @@ async fn start(cx: &ClusterContext, node: &NodeSpec, primary: (IpAddr, u16), epo
             name: UNIT.to_owned(),
             program: software.path,
             args: vec![machine.path(CONF).to_string_lossy().into_owned(), "--sentinel".to_owned()],
-            memory_bytes: None,
+            memory_bytes: Some(MEMORY),
             stop_grace: Duration::from_secs(2),
             restart: true,
             restart_not_before: Duration::ZERO,

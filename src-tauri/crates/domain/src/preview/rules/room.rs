@@ -138,7 +138,10 @@ pub(in crate::preview) fn large_enough(
 /// Programs that are not installed, each with the command that installs it.
 pub(in crate::preview) fn software(capacity: &Capacity) -> impl Iterator<Item = Finding> {
     capacity.missing.iter().map(|m| {
-        let mut text = format!("{} is not installed ({}).", m.program, m.purpose);
+        let mut text = match m.refused {
+            true => format!("{} cannot be used: {}.", m.program, m.purpose),
+            false => format!("{} is not installed ({}).", m.program, m.purpose),
+        };
         if let (Some(_), Some(elsewhere)) = (&m.install, &m.elsewhere) {
             // A hint that is a command is nothing else, so that it can be copied.
             text = format!("{text} {elsewhere}");
@@ -147,6 +150,7 @@ pub(in crate::preview) fn software(capacity: &Capacity) -> impl Iterator<Item = 
         match (&m.install, &m.elsewhere) {
             (Some(command), _) => finding.hint(command.clone()),
             (None, Some(elsewhere)) => finding.hint(elsewhere.clone()),
+            (None, None) if m.refused => finding,
             (None, None) => finding.hint(format!("Install {} so that it is found in the PATH.", m.program)),
         }
     })

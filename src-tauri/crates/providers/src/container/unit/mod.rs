@@ -122,7 +122,7 @@ impl ContainerMachine {
         if seen.running {
             match &before {
                 Some(note) if note.intent == Intent::Run => {
-                    if note.spec == *spec {
+                    if note.spec.starts_as(spec) {
                         return Ok(());
                     }
                     return Err(DriverError::rejected(
@@ -217,8 +217,8 @@ impl ContainerMachine {
                 // As much as the memory: none beyond it.
                 memory_swap: memory,
                 nano_cpus: Some(i64::from(plan.cpus) * 1_000_000_000),
-                pids_limit: Some(plans::processes(plan)),
-                shm_size: Some(plans::shared_memory(plan)),
+                pids_limit: Some(plans::processes(limit)),
+                shm_size: Some(plans::shared_memory(limit)),
                 log_config: Some(log::config(self.engine.podman)),
                 ..Default::default()
             }),

@@ -238,7 +238,7 @@ impl Units {
         let lock = self.lock(&spec.name).await?;
         let next = match self.blocking(&spec.name, Self::look).await? {
             Some(note) if note.runs() && note.intent == Intent::Run => {
-                if note.spec == *spec {
+                if note.spec.starts_as(spec) {
                     return Ok(());
                 }
                 return Err(DriverError::rejected(
