@@ -139,7 +139,8 @@ pub(crate) async fn client(shared: &Arc<Shared>, node: &str) -> Result<ClientCom
     }
     let machine = shared.provider_of(&live.spec.provider)?.machine(&spec.machine).await?;
     let port = driver.ports(live.spec.service).first().copied().unwrap_or_default();
-    driver.client(&live.spec, machine.address(), machine.port(port)).ok_or_else(|| {
+    let at = machine.reach(port);
+    driver.client(&live.spec, at.ip(), at.port()).ok_or_else(|| {
         refused(
             format!("{} has no client for a terminal", live.spec.service),
             "its endpoint is shown in the window",

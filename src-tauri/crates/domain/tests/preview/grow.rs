@@ -72,6 +72,12 @@ fn the_place_must_carry_the_new_machines() {
 }
 
 #[test]
+fn a_disk_that_never_tells_how_much_is_free_warns() {
+    let unseen = three().capacity(|c| (c.disk_free_bytes, c.disk_unseen) = (None, true));
+    warned(&unseen.preview(&add(1)), &["disk-unseen", "catch-up"]);
+}
+
+#[test]
 fn a_node_smaller_than_the_primary_is_warned_about() {
     let nano = PlanId::parse("NANO-1C-256M").unwrap();
     let change = Change::AddNode { cluster: "demo".to_owned(), count: Some(2), plan: Some(nano.clone()) };

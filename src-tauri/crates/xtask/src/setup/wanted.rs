@@ -73,7 +73,7 @@ const SERVERS: [Want; 5] = [
     Want { required: false, backports: true, ..server("valkey-server", "valkey-server", "Valkey clusters") },
 ];
 
-const TESTS: [Want; 24] = [
+const TESTS: [Want; 26] = [
     server("postgresql", "pg_ctlcluster", "PostgreSQL clusters, which are not offered yet"),
     server("patroni", "patroni", "the same: runs their servers"),
     want("python3-psycopg2", Sign::Nothing, "the same: what Patroni speaks to them with"),
@@ -91,6 +91,8 @@ const TESTS: [Want; 24] = [
     want("netavark", Sign::Nothing, "their networks"),
     want("iptables", Sign::Program("iptables"), "the same"),
     want("catatonit", Sign::Program("catatonit"), "the first process in each container"),
+    want("slirp4netns", Sign::Program("slirp4netns"), "containers of a user who is not root: their network"),
+    want("uidmap", Sign::Program("newuidmap"), "the same: their users"),
     server("docker-registry", "docker-registry", "where images are fetched from in tests"),
     want(
         "mmdebstrap",
