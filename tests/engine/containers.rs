@@ -1,10 +1,11 @@
 //! The same lives with machines in containers, on an engine of the test's own: nothing else may differ.
 
 use crate::{
-    home::Home,
+    home::{Home, missing},
     life::{dead_primary, grows, members_come_and_go, whole_life},
 };
 use clusterdeck_domain::{Change, OperationState, PlanId, ServiceKind, Topology};
+use clusterdeck_tests::client::Writer;
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,6 +30,50 @@ async fn one_redis_in_a_container_is_created_used_closed_opened_and_deleted() {
     home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
     println!("and deleted in {:?}", begun.elapsed());
     assert_eq!(home.left_behind().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_redis_without_root_is_reached_through_a_port_that_stays_until_it_is_deleted() {
+    let Some(mut home) = Home::without_root().await else { return };
+    let sharded = home.engine.preview(home.wish(ServiceKind::Redis, Topology::Sharded, 6, 3)).await.unwrap();
+    let why: Vec<&str> = sharded.preview.blockers.iter().map(|b| b.code.as_str()).collect();
+    assert_eq!(why, ["addresses-out-of-reach"], "its clients would be sent to addresses that lead nowhere");
+    home.create(ServiceKind::Redis, Topology::Single, 1, 0).await;
+    home.until_healthy().await;
+    let (url, before) = (home.url().await, home.pid("demo-1", "redis").await);
+    assert!(url.contains("@127.0.0.1:"), "{url}");
+    let writer = Writer::start(url.clone(), false);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let written = writer.stop();
+    assert!(written.acknowledged.len() > 50, "{written:?}");
+    home.reopen().await;
+    assert_eq!(home.url().await, url, "also before anybody has looked");
+    home.until_healthy().await;
+    assert_eq!(home.pid("demo-1", "redis").await, before, "it outlives the app and is not started twice");
+    home.done(Change::RebootNode { node: "demo-1".to_owned() }).await;
+    assert_eq!(home.url().await, url);
+    assert_eq!(missing(&url, &written), Vec::<u64>::new());
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_clusters_without_root_fail_over_and_live_their_whole_life_without_losing_a_write() {
+    let Some(home) = Home::without_root().await else { return };
+    dead_primary(&home).await;
+    whole_life(&home, ServiceKind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgresql_17_cluster_without_root_lives_its_whole_life_without_losing_a_write() {
+    let Some(home) = Home::without_root_with_postgres().await else { return };
+    whole_life(&home, ServiceKind::Postgresql).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_single_mysql_9_without_root_grows_into_a_group_while_a_client_writes() {
+    let Some(home) = Home::without_root_with_mysql().await else { return };
+    grows(&home, ServiceKind::Mysql).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -59,6 +59,18 @@ impl Home {
         home.version = Some("11.8");
         Some(home)
     }
+    /// With machines in containers of a Podman that runs without root; `None`: outside, and the test is done.
+    pub(crate) async fn without_root() -> Option<Self> {
+        Some(Self::inside(Ground::enter_without_root()?).await)
+    }
+    /// The same with Oracle's MySQL.
+    pub(crate) async fn without_root_with_mysql() -> Option<Self> {
+        Some(Self::inside(Ground::enter_without_root_with_mysql()?).await)
+    }
+    /// The same with an image that holds PostgreSQL.
+    pub(crate) async fn without_root_with_postgres() -> Option<Self> {
+        Some(Self::inside_with_postgres(Ground::enter_without_root_with_postgres()?).await)
+    }
     async fn inside(ground: Ground) -> Self {
         let dir = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
         let engine = start(dir.path()).await;
@@ -66,14 +78,15 @@ impl Home {
     }
     /// The same with images that hold PostgreSQL and TimescaleDB, as a person names them in the settings.
     pub(crate) async fn in_containers_with_postgres() -> Option<Self> {
-        let ground = Ground::enter_with_postgres()?;
-        let dir = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
-        let engine = start(dir.path()).await;
-        let mut settings = engine.settings().await;
+        Some(Self::inside_with_postgres(Ground::enter_with_postgres()?).await)
+    }
+    async fn inside_with_postgres(ground: Ground) -> Self {
+        let home = Self::inside(ground).await;
+        let mut settings = home.engine.settings().await;
         let named = ["postgresql:17", "timescaledb:2.19"].map(|name| (name.to_owned(), POSTGRES.to_owned()));
         settings.images.own = named.into();
-        engine.set_settings(settings).await.unwrap();
-        Some(Self { engine, dir, ground: Some(ground), version: None, proofs: Mutex::default() })
+        home.engine.set_settings(settings).await.unwrap();
+        home
     }
     /// Lets the engine go and starts another, as closing and opening the app does.
     pub(crate) async fn reopen(&mut self) {

@@ -73,6 +73,10 @@ pub trait Gateway: Send + Sync {
     fn images(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }
+    /// Standard ports of its own that we connect to, beside those of its listeners.
+    fn ports(&self) -> &'static [u16] {
+        &[]
+    }
     /// The name of its unit.
     fn unit(&self) -> &'static str;
     /// Writes its configuration and starts it; when it runs with another one, reloads it without cutting connections.

@@ -4,7 +4,11 @@ use crate::{Carried, ClientCommand, Extension, Result};
 use async_trait::async_trait;
 use clusterdeck_domain::{MachineId, Plan};
 use serde::{Deserialize, Serialize};
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 /// A server program as found on a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +103,11 @@ pub trait Machine: Send + Sync {
     fn address(&self) -> IpAddr;
     /// The port to use for a service's standard `port`.
     fn port(&self, port: u16) -> u16;
+    /// Where we ourselves connect to what listens on a service's standard `port`. Another address than the machine's own
+    /// where that cannot be reached from this computer; servers, which reach each other, are configured with their own.
+    fn reach(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.address(), self.port(port))
+    }
     /// Its size.
     fn plan(&self) -> &Plan;
     /// What enforces the plan: `cgroup-v2`, `cgroup-v1`, or `server-settings` when only the server itself does.

@@ -6,7 +6,7 @@ use clusterdeck_domain::{
     Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId,
 };
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 /// A machine somebody wants.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct MachineRequest {
     /// The image its servers run from, where the provider works with images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// Standard ports that we and people connect to. Only providers whose addresses may be out of our reach need them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publish: Vec<u16>,
 }
 
 /// An image that holds a server program.
@@ -135,6 +138,11 @@ pub trait Provider: Send + Sync {
     async fn allocate_network(&self, cluster: &ClusterId, region: &str, used: &[Network]) -> Result<Network>;
     /// The spec (address) that [`Provider::ensure_machine`] will give to this request. Pure.
     fn machine_spec(&self, request: &MachineRequest) -> Result<MachineSpec>;
+    /// As [`Machine::reach`], without asking the machine: what people are told to connect to. The same as long as the
+    /// machine is there.
+    fn reach(&self, spec: &MachineSpec, port: u16) -> SocketAddr {
+        SocketAddr::new(spec.address, port.saturating_add(spec.port_offset))
+    }
     /// Makes the machine, or finds it when it is there. What takes long (an image that is fetched) is reported.
     async fn ensure_machine(&self, request: &MachineRequest, progress: &Progress)
     -> Result<Arc<dyn Machine>>;

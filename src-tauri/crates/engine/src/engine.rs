@@ -238,32 +238,23 @@ impl Shared {
         let spec = &live.spec;
         let Ok(driver) = self.driver(spec.service) else { return Vec::new() };
         let Some(port) = driver.ports(spec.service).first().copied() else { return Vec::new() };
+        let Ok(provider) = self.provider_of(&spec.provider) else { return Vec::new() };
+        let at = |kind, machine, port: u16, up| {
+            let at = provider.reach(machine, port);
+            EndpointReport { kind, host: at.ip().to_string(), port: at.port(), up }
+        };
         let up = live.observed.as_ref().and_then(|o| o.endpoint_up);
         let mut found = Vec::new();
         if let Some(gateway) = &spec.gateway {
-            let host = gateway.address.to_string();
-            let at = |kind, port: u16| EndpointReport {
-                kind,
-                host: host.clone(),
-                port: port + gateway.port_offset,
-                up,
-            };
-            found.push(at(EndpointKind::ReadWrite, port));
+            found.push(at(EndpointKind::ReadWrite, gateway, port, up));
             if spec.topology == Topology::PrimaryReplica {
-                found.push(at(EndpointKind::ReadOnly, port + 1));
+                found.push(at(EndpointKind::ReadOnly, gateway, port + 1, up));
             }
         }
         found.extend(spec.nodes.iter().filter(|n| n.kind == NodeKind::Data).map(|node| {
-            EndpointReport {
-                kind: EndpointKind::Node,
-                host: node.machine.address.to_string(),
-                port: port + node.machine.port_offset,
-                up: live
-                    .observed
-                    .as_ref()
-                    .and_then(|o| o.node(&node.id))
-                    .map(|n| n.state == clusterdeck_domain::NodeState::Running),
-            }
+            let seen = live.observed.as_ref().and_then(|o| o.node(&node.id));
+            let up = seen.map(|n| n.state == clusterdeck_domain::NodeState::Running);
+            at(EndpointKind::Node, &node.machine, port, up)
         }));
         found
     }

@@ -10,7 +10,7 @@ use clusterdeck_domain::{
 };
 use clusterdeck_driver::{ClientCommand, DriverError, Image, Machine, Needs, Programs, Provider};
 use futures::future::join_all;
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 /// What the servers of a service need: programs, or images that hold them.
 pub(crate) fn server(shared: &Shared, service: ServiceKind) -> Result<Programs> {
@@ -181,9 +181,10 @@ pub(crate) async fn client(shared: &Arc<Shared>, node: &str) -> Result<ClientCom
     }
     let machine = shared.provider_of(&live.spec.provider)?.machine(&spec.machine).await?;
     let port = driver.ports(live.spec.service).first().copied().unwrap_or_default();
-    let own = driver.client(&live.spec, machine.address(), machine.port(port));
-    let inside = own.as_ref().and_then(|client| machine.inside(client));
-    inside.or(own).ok_or_else(|| {
+    let client = |at: SocketAddr| driver.client(&live.spec, at.ip(), at.port());
+    let inside = client(SocketAddr::new(machine.address(), machine.port(port)));
+    let inside = inside.and_then(|client| machine.inside(&client));
+    inside.or_else(|| client(machine.reach(port))).ok_or_else(|| {
         refused(
             format!("{} has no client for a terminal", live.spec.service),
             "its endpoint is shown in the window",

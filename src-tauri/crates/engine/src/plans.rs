@@ -138,12 +138,12 @@ async fn create(shared: &Arc<Shared>, wish: &CreateCluster, collected: &Collecte
         generation: 1,
     };
     let side = side_plan();
-    let image = image(shared, &spec)?;
+    let (image, ports) = (image(shared, &spec)?, ports(shared, &spec)?);
     let mut machines = Vec::new();
     for slot in &wish.slots {
         let plan = if slot.witness { side.clone() } else { wish.plan.clone() };
         let name = spec.name.node(slot.ordinal);
-        let request = request(&spec, &name, slot.ordinal, plan, image.clone());
+        let request = request(&spec, &name, slot.ordinal, plan, image.clone(), ports.clone());
         spec.nodes.push(NodeSpec {
             id: clusterdeck_domain::NodeId::new(unique()),
             name,
@@ -158,7 +158,8 @@ async fn create(shared: &Arc<Shared>, wish: &CreateCluster, collected: &Collecte
         machines.push(request);
     }
     let endpoint = format!("{}-endpoint", spec.name);
-    let gateway = request(&spec, &endpoint, 0, side, inventory::image_of(&inventory::gateway(shared), ""));
+    let image = inventory::image_of(&inventory::gateway(shared), "");
+    let gateway = request(&spec, &endpoint, 0, side, image, endpoint_ports(shared, &spec)?);
     spec.gateway = Some(provider.machine_spec(&gateway)?);
     machines.push(gateway);
     Ok(Planned {
@@ -181,6 +182,7 @@ fn request(
     slot: u16,
     plan: clusterdeck_domain::Plan,
     image: Option<String>,
+    publish: Vec<u16>,
 ) -> MachineRequest {
     MachineRequest {
         id: MachineId::new(unique()),
@@ -190,7 +192,20 @@ fn request(
         slot,
         plan,
         image,
+        publish,
     }
+}
+
+/// The standard ports of a node.
+fn ports(shared: &Shared, spec: &ClusterSpec) -> Result<Vec<u16>> {
+    Ok(shared.driver(spec.service)?.ports(spec.service).to_vec())
+}
+
+/// The standard ports of the endpoints: for writes and for reads, and those of what runs them.
+fn endpoint_ports(shared: &Shared, spec: &ClusterSpec) -> Result<Vec<u16>> {
+    let port = ports(shared, spec)?.first().copied();
+    let endpoints = port.into_iter().flat_map(|port| [port, port.saturating_add(1)]);
+    Ok(endpoints.chain(shared.gateway.ports().iter().copied()).collect())
 }
 
 async fn new_nodes(
@@ -203,11 +218,12 @@ async fn new_nodes(
     let provider = shared.provider_of(&spec.provider)?;
     let plan = shared.size(spec, plan.as_ref().unwrap_or(&spec.plan)).await?;
     let image = inventory::image_of(&inventory::server_of(shared, spec).await?, &spec.version);
+    let ports = ports(shared, spec)?;
     let mut nodes = Vec::new();
     let mut machines = Vec::new();
     for ordinal in spec.last_ordinal + 1..=spec.last_ordinal + count {
         let name = spec.name.node(ordinal);
-        let request = request(spec, &name, ordinal, plan.clone(), image.clone());
+        let request = request(spec, &name, ordinal, plan.clone(), image.clone(), ports.clone());
         nodes.push(NodeSpec {
             id: clusterdeck_domain::NodeId::new(unique()),
             name,

@@ -59,12 +59,24 @@ pub(crate) fn trusted(cx: &ClusterContext) -> Result<String> {
     Ok(text)
 }
 
-/// A certificate for whoever answers at `address`, and its key. It also opens doors as a client; etcd compares a client's
-/// certificate with the address it comes from, which between loopback addresses is 127.0.0.1.
+/// Under which addresses a machine answers: its own, and the one where we reach it. etcd compares a client's certificate with
+/// the address it comes from, which between loopback addresses is 127.0.0.1.
+pub(crate) fn names(machine: &dyn Machine) -> Vec<SanType> {
+    let own = machine.address();
+    let mut all = vec![own, machine.reach(0).ip()];
+    if own.is_loopback() {
+        all.push(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    all.sort_unstable();
+    all.dedup();
+    all.into_iter().map(SanType::IpAddress).collect()
+}
+
+/// A certificate for whoever answers under these names, and its key. It also opens doors as a client.
 pub(crate) fn certificate(
     cx: &ClusterContext,
     name: &str,
-    address: IpAddr,
+    names: Vec<SanType>,
 ) -> Result<(String, Sensitive<String>)> {
     let issuer = Issuer::new(authority(&cx.spec.id), key_of(cx.secrets.newest(CA)?)?);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(broken)?;
@@ -72,10 +84,7 @@ pub(crate) fn certificate(
     // Python 3.13, which runs newer Patronis, takes no certificate without it.
     params.use_authority_key_identifier_extension = true;
     params.distinguished_name = named(name);
-    params.subject_alt_names = vec![SanType::IpAddress(address)];
-    if address.is_loopback() && address != IpAddr::V4(Ipv4Addr::LOCALHOST) {
-        params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-    }
+    params.subject_alt_names = names;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
@@ -93,7 +102,7 @@ pub(crate) async fn ensure(cx: &ClusterContext, name: &str, machine: &dyn Machin
 
 /// Writes a machine's certificate anew, signed by the newest authority. The key comes last: without it there is none.
 pub(crate) async fn renew(cx: &ClusterContext, name: &str, machine: &dyn Machine) -> Result<()> {
-    let (certificate, key) = certificate(cx, name, machine.address())?;
+    let (certificate, key) = certificate(cx, name, names(machine))?;
     machine.create_dir("tls").await?;
     machine.write(CA_FILE, trusted(cx)?.as_bytes(), 0o600).await?;
     machine.write(CERT_FILE, certificate.as_bytes(), 0o600).await?;

@@ -94,24 +94,78 @@ ip link set lo up
 here=$(pwd)
 # Watchers of containers write into the folder they are started from.
 cd "$dir"
-if [ "$CLUSTERDECK_TEST_ENGINE" = docker ]; then
+case "$CLUSTERDECK_TEST_ENGINE" in
+docker)
   dockerd --data-root "$dir/graph" --exec-root "$dir/run" --pidfile "$dir/dockerd.pid" -H "unix://$dir/engine.sock" \
     > "$dir/engine.log" 2>&1 &
-else
+  ;;
+rootless)
+  # A user with ranges of ids, a run-time folder and a device for tunnels, none of which anybody outside sees.
+  id=4242
+  user=/run/user/$id
+  mkdir -p "$dir/etc" "$dir/user" "$user"
+  for file in passwd group subuid subgid; do cp "/etc/$file" "$dir/etc/$file" 2>/dev/null || touch "/etc/$file"; done
+  echo "cdtest:x:$id:$id::$dir/user:/bin/sh" >> "$dir/etc/passwd"
+  echo "cdtest:x:$id:" >> "$dir/etc/group"
+  for file in subuid subgid; do echo "cdtest:100000:65536" >> "$dir/etc/$file"; done
+  for file in passwd group subuid subgid; do mount --bind "$dir/etc/$file" "/etc/$file"; done
+  mount -t tmpfs tmpfs /dev/net
+  mknod -m 666 /dev/net/tun c 10 200
+  chown -R "$id:$id" "$dir" "$user"
+  HOME="$dir/user" XDG_RUNTIME_DIR="$user" setpriv --reuid "$id" --regid "$id" --init-groups \
+    env -u DOCKER_CONFIG podman system service --time=0 "unix://$dir/engine.sock" > "$dir/engine.log" 2>&1 &
+  ;;
+*)
   # Who signed in at registries is for the program under test to tell it.
   env -u DOCKER_CONFIG podman system service --time=0 "unix://$dir/engine.sock" > "$dir/engine.log" 2>&1 &
-fi
+  ;;
+esac
 cd "$here"
 exec "$@"
 "#;
-/// Which engine: `docker`, or Podman. Docker needs its package, which brings a service of its own, so it is for those who
-/// ask: `CLUSTERDECK_TEST_ENGINE=docker cargo nextest run -p clusterdeck-providers --test container`.
+/// Which engine: `docker`, `rootless` for a Podman of a user who is not root, or Podman. Docker needs its package, which brings
+/// a service of its own, so it is for those who ask: `CLUSTERDECK_TEST_ENGINE=docker cargo nextest run -p
+/// clusterdeck-providers --test container`.
 const ENGINE: &str = "CLUSTERDECK_TEST_ENGINE";
+
+/// See [`ENGINE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Podman,
+    Rootless,
+    Docker,
+}
+
+impl Kind {
+    fn asked_for() -> Self {
+        match std::env::var(ENGINE).as_deref() {
+            Ok("docker") => Self::Docker,
+            Ok("rootless") => Self::Rootless,
+            _ => Self::Podman,
+        }
+    }
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Podman => "podman",
+            Self::Rootless => "rootless",
+            Self::Docker => "docker",
+        }
+    }
+    /// What must be installed.
+    const fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Rootless => {
+                &["podman", "unshare", "catatonit", "netavark", "mmdebstrap", "slirp4netns", "newuidmap"]
+            }
+            _ => &["podman", "unshare", "catatonit", "netavark", "iptables", "mmdebstrap"],
+        }
+    }
+}
 
 /// See the module.
 pub struct Ground {
     dir: PathBuf,
-    docker: bool,
+    kind: Kind,
     registries: Mutex<Vec<Child>>,
 }
 
@@ -176,26 +230,53 @@ impl Ground {
     /// As [`Ground::enter`].
     #[must_use]
     pub fn enter_program_with_mysql(args: &[&str]) -> Option<Self> {
-        Self::enter_again(&[MEMORY, ORACLE], args)
+        Self::enter_again(Kind::asked_for(), &[MEMORY, ORACLE], args)
+    }
+
+    /// As [`Ground::enter`], with a Podman of a user who is not root: the addresses of its containers lead nowhere from here.
+    ///
+    /// # Panics
+    /// As [`Ground::enter`].
+    #[must_use]
+    pub fn enter_without_root() -> Option<Self> {
+        Self::enter_on(Kind::Rootless, &[MEMORY])
+    }
+
+    /// The same with [`POSTGRES`].
+    ///
+    /// # Panics
+    /// As [`Ground::enter`].
+    #[must_use]
+    pub fn enter_without_root_with_postgres() -> Option<Self> {
+        Self::enter_on(Kind::Rootless, &[MEMORY, RELATIONAL])
+    }
+
+    /// The same with MySQL 9.7.
+    ///
+    /// # Panics
+    /// As [`Ground::enter`].
+    #[must_use]
+    pub fn enter_without_root_with_mysql() -> Option<Self> {
+        Self::enter_on(Kind::Rootless, &[MEMORY, ORACLE])
     }
 
     fn enter_with(roots: &[Rootfs]) -> Option<Self> {
-        let test = std::thread::current().name().expect("a test's thread has its name").to_owned();
-        Self::enter_again(roots, &["--exact", &test, "--nocapture"])
+        Self::enter_on(Kind::asked_for(), roots)
     }
 
-    fn enter_again(roots: &[Rootfs], args: &[&str]) -> Option<Self> {
+    fn enter_on(kind: Kind, roots: &[Rootfs]) -> Option<Self> {
+        let test = std::thread::current().name().expect("a test's thread has its name").to_owned();
+        Self::enter_again(kind, roots, &["--exact", &test, "--nocapture"])
+    }
+
+    fn enter_again(kind: Kind, roots: &[Rootfs], args: &[&str]) -> Option<Self> {
         if let Some(dir) = std::env::var_os(INSIDE) {
-            let ground = Self {
-                dir: dir.into(),
-                docker: std::env::var(ENGINE).is_ok_and(|e| e == "docker"),
-                registries: Mutex::default(),
-            };
+            let ground = Self { dir: dir.into(), kind, registries: Mutex::default() };
             ground.wait_for_engine();
             ground.load_images(roots);
             return Some(ground);
         }
-        for program in ["podman", "unshare", "catatonit", "netavark", "iptables", "mmdebstrap"] {
+        for program in kind.programs() {
             let found = ["/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/lib/podman"]
                 .iter()
                 .any(|dir| Path::new(dir).join(program).exists());
@@ -204,7 +285,7 @@ impl Ground {
         let store = store();
         ensure_images(&store, roots);
         let dir = tempfile::Builder::new().prefix("cd-c-").tempdir().expect("a folder");
-        configure(dir.path(), &store);
+        configure(dir.path(), (kind != Kind::Rootless).then_some(&*store));
         let inside = Command::new("unshare")
             .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
             // Reaps what nobody waits for: engines leave their watchers to the first process.
@@ -217,6 +298,7 @@ impl Ground {
             .env(STORE, &store)
             // How the person at this computer signed in at registries is nothing to a test.
             .env("DOCKER_CONFIG", dir.path().join("docker"))
+            .env(ENGINE, kind.name())
             .env(ENGINES, format!("unix://{}/engine.sock", dir.path().display()))
             .stdin(Stdio::null())
             .status()
@@ -252,10 +334,10 @@ impl Ground {
         &self.dir
     }
 
-    /// Docker has no store that others can read from.
+    /// Docker has no store that others can read from, and the one that is there belongs to root.
     fn load_images(&self, roots: &[Rootfs]) {
         let built = PathBuf::from(std::env::var_os(STORE).expect("where images are"));
-        for root in roots.iter().filter(|_| self.docker) {
+        for root in roots.iter().filter(|_| self.kind != Kind::Podman) {
             let (first, rest) = root.images.split_first().expect("an image");
             self.podman(&["import", &built.join(format!("{}.tar", root.name)).to_string_lossy(), first]);
             for image in rest {
@@ -276,8 +358,13 @@ impl Ground {
     }
 
     fn client(&self, args: &[&str]) -> Command {
-        let mut client = Command::new(if self.docker { "docker" } else { "podman" });
-        client.env("DOCKER_HOST", format!("unix://{}/engine.sock", self.dir.display())).args(args);
+        let socket = format!("unix://{}/engine.sock", self.dir.display());
+        let mut client = Command::new(if self.kind == Kind::Docker { "docker" } else { "podman" });
+        client.env("DOCKER_HOST", &socket);
+        if self.kind == Kind::Rootless {
+            client.args(["--url", &socket]);
+        }
+        client.args(args);
         client
     }
 
@@ -376,8 +463,8 @@ fn variables(dir: &Path) -> [(&'static str, PathBuf); 3] {
 }
 
 /// Writes an engine's configuration. `runc` and `cgroupfs`, because `crun` refuses cgroups of both versions side by side,
-/// and there may be no systemd.
-fn configure(dir: &Path, store: &Path) {
+/// and there may be no systemd. The images in `store` are read where they are.
+fn configure(dir: &Path, store: Option<&Path>) {
     let write = |name: &str, text: String| fs::write(dir.join(name), text).expect("a file");
     fs::create_dir_all(dir.join("docker")).expect("a folder");
     let dir = dir.display();
@@ -391,12 +478,14 @@ fn configure(dir: &Path, store: &Path) {
     );
     write("docker/config.json", "{}".to_owned());
     write("registries.conf", format!("[[registry]]\nlocation = \"{REGISTRY}\"\ninsecure = true\n"));
+    let also = store.map(|store| {
+        format!("[storage.options]\nadditionalimagestores = [\"{}/images\"]\n", store.display())
+    });
     write(
         "storage.conf",
         format!(
-            "[storage]\ndriver = \"overlay\"\ngraphroot = \"{dir}/graph\"\nrunroot = \"{dir}/run\"\n\
-             [storage.options]\nadditionalimagestores = [\"{}/images\"]\n",
-            store.display()
+            "[storage]\ndriver = \"overlay\"\ngraphroot = \"{dir}/graph\"\nrunroot = \"{dir}/run\"\n{}",
+            also.unwrap_or_default()
         ),
     );
 }
@@ -408,7 +497,7 @@ fn ensure_images(store: &Path, roots: &[Rootfs]) {
     lock.lock().expect("a lock");
     let own = store.join("build");
     fs::create_dir_all(&own).expect("a folder");
-    configure(&own, store);
+    configure(&own, Some(store));
     let images = "[storage]\ndriver = \"overlay\"\n";
     let text =
         format!("{images}graphroot = \"{s}/images\"\nrunroot = \"{s}/images-run\"\n", s = store.display());
@@ -464,8 +553,12 @@ impl Drop for Ground {
             drop(registry.kill().and_then(|()| registry.wait()));
         }
         // Takes the groups of processes away that the kernel keeps for containers; the rest goes with the namespaces.
-        let text = if self.docker { "docker ps -aq | xargs -r docker rm -f" } else { "podman rm -af -t 0" };
         let socket = format!("unix://{}/engine.sock", self.dir.display());
+        let text = match self.kind {
+            Kind::Docker => "docker ps -aq | xargs -r docker rm -f",
+            Kind::Podman => "podman rm -af -t 0",
+            Kind::Rootless => "podman --url \"$DOCKER_HOST\" rm -af -t 0",
+        };
         drop(Command::new("sh").args(["-c", text]).env("DOCKER_HOST", socket).stdout(Stdio::null()).status());
     }
 }

@@ -4,7 +4,7 @@ use clusterdeck_domain::{
     ClusterId, ClusterName, Fact, Health, Link, NodeId, NodeKind, NodeMetrics, NodeObserved, NodeSpec,
     NodeState, OpenTransaction, PlanId, Role, plan,
 };
-use clusterdeck_engine::{ClusterReport, EndpointKind};
+use clusterdeck_engine::{ClusterReport, EndpointKind, EndpointReport};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -78,19 +78,19 @@ impl Node {
     /// Every node of a cluster, in the order of its spec.
     pub fn all(report: &ClusterReport) -> Vec<Self> {
         // The report names one endpoint of kind `node` for each data node, in the order of the spec.
-        let mut ports = report.endpoints.iter().filter(|e| e.kind == EndpointKind::Node).map(|e| e.port);
+        let mut places = report.endpoints.iter().filter(|e| e.kind == EndpointKind::Node);
         report
             .spec
             .nodes
             .iter()
             .map(|spec| {
-                let port = if spec.kind == NodeKind::Data { ports.next() } else { None };
-                Self::of(report, spec, port)
+                let place = if spec.kind == NodeKind::Data { places.next() } else { None };
+                Self::of(report, spec, place)
             })
             .collect()
     }
 
-    fn of(report: &ClusterReport, spec: &NodeSpec, port: Option<u16>) -> Self {
+    fn of(report: &ClusterReport, spec: &NodeSpec, place: Option<&EndpointReport>) -> Self {
         let observed = report.observed.as_ref();
         let seen = observed.and_then(|o| o.node(&spec.id)).cloned();
         let observed_at = seen.as_ref().and(observed.map(|o| o.at));
@@ -106,8 +106,8 @@ impl Node {
             shard: seen.shard.or(spec.shard),
             state: seen.state,
             health: seen.health,
-            address: spec.machine.address,
-            port,
+            address: place.and_then(|p| p.host.parse().ok()).unwrap_or(spec.machine.address),
+            port: place.map(|p| p.port),
             plan: spec.plan.clone(),
             region: report.spec.region.clone(),
             lag_bytes: seen.lag_bytes,

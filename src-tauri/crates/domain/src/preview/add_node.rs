@@ -140,7 +140,9 @@ pub(super) fn room(
         return None;
     };
     preview.block(rules::large_enough(entry(spec), &spec.version, &plan));
-    preview.blockers.extend(fits(&Load { plan: &plan, nodes: count, side: 0 }, capacity, facts));
+    let load = Load { plan: &plan, nodes: count, side: 0 };
+    preview.blockers.extend(fits(&load, capacity, facts));
+    preview.warn(rules::unseen(load.disk(), capacity));
     Some(plan)
 }
 

@@ -1,6 +1,8 @@
 //! Create a cluster. Nothing is typed to confirm it: it takes nothing away from anybody.
 
-use super::rules::{Load, even_nodes, even_shards, fits, large_enough, voters_of, words};
+use super::rules::{
+    Load, addresses_lead_there, even_nodes, even_shards, fits, large_enough, unseen, voters_of, words,
+};
 use super::{Facts, Finding, Preview, ResolvedCreate, resolve_create};
 use crate::{CreateCluster, Failover, REGION_LOCAL, Topology, service, side_plan};
 
@@ -21,6 +23,8 @@ pub(super) fn preview(wish: &CreateCluster, facts: &Facts<'_>) -> Preview {
     // It resolved, so what the place can carry is known.
     if let Some(capacity) = facts.capacity {
         preview.blockers.extend(fits(&load, capacity, facts));
+        preview.block(addresses_lead_there(made.topology, capacity));
+        preview.warn(unseen(load.disk(), capacity));
         for what in &capacity.to_fetch {
             preview.effect(format!("{what} is fetched first, which may take some minutes."));
         }

@@ -81,6 +81,10 @@ pub struct Capacity {
     pub memory_free_bytes: Option<u64>,
     /// Disk free for new machines. Bytes.
     pub disk_free_bytes: Option<u64>,
+    /// How much disk is free is never told there: that it is not known is said, and blocks nothing.
+    pub disk_unseen: bool,
+    /// Nobody outside reaches the machines by their addresses, only by ports that are published on this computer.
+    pub by_published_ports: bool,
     /// The machines have addresses and ports for everything.
     pub addresses_free: Option<bool>,
     /// Ports somebody else listens on, as `address:port`.

@@ -109,6 +109,7 @@ fn size(spec: &ClusterSpec, wanted: &PlanId, facts: &Facts<'_>, preview: &mut Pr
     if memory > 0 || disk > 0 {
         let smaller = "Choose a smaller plan, or delete a cluster that is no longer needed.";
         preview.blockers.extend(carries(memory, disk, smaller, capacity, facts));
+        preview.warn(rules::unseen(disk, capacity));
     }
     Some(to)
 }

@@ -213,6 +213,26 @@ fn disk_addresses_and_ports_must_be_free() {
 }
 
 #[test]
+fn where_only_ports_are_published_members_cannot_send_clients_to_each_other() {
+    let there = Capacity { by_published_ports: true, ..roomy() };
+    let sharded = wish_for(|w| (w.topology, w.nodes, w.shards) = (Some(Topology::Sharded), Some(6), Some(3)));
+    let seen = see_on(&there, sharded.clone());
+    blocked(&seen, &["addresses-out-of-reach"]);
+    assert!(seen.blockers[0].hint.as_ref().unwrap().contains("runs as root"), "the way out");
+    blocked(&see(sharded), &[]);
+    blocked(&see_on(&there, wish()), &[]);
+}
+
+#[test]
+fn a_disk_that_never_tells_how_much_is_free_warns_and_does_not_block_for_ever() {
+    let unseen = Capacity { disk_free_bytes: None, disk_unseen: true, ..roomy() };
+    let seen = see_on(&unseen, wish());
+    warned(&seen, &["disk-unseen"]);
+    assert!(seen.warnings[0].text.contains("32 GiB"), "what is needed: {}", seen.warnings[0].text);
+    blocked(&see_on(&Capacity { memory_free_bytes: None, ..unseen }, wish()), &["memory-unknown"]);
+}
+
+#[test]
 fn what_is_missing_here_is_offered_where_nothing_is_and_a_command_stays_a_command() {
     let mut capacity = roomy();
     capacity.versions.clear();

@@ -1,9 +1,7 @@
 //! Add nodes and shards, remove shards.
 
 use crate::builder::*;
-use clusterdeck_domain::{
-    Carrier, Change, Finding, Health, PlanId, Role, ServiceKind, Topology, plan,
-};
+use clusterdeck_domain::{Carrier, Change, Finding, Health, PlanId, Role, ServiceKind, Topology, plan};
 
 #[test]
 fn adding_a_node_tells_how_long_it_takes_to_catch_up() {
@@ -136,6 +134,12 @@ fn the_place_must_carry_the_new_machines() {
     blocked(&three().capacity(|c| c.memory_free_bytes = Some(1 << 30)).preview(&add(1)), &["memory-short"]);
     blocked(&three().capacity(|c| c.disk_free_bytes = Some(1 << 30)).preview(&add(1)), &["disk-short"]);
     blocked(&three().capacity(|c| c.disk_free_bytes = None).preview(&add(1)), &["disk-unknown"]);
+}
+
+#[test]
+fn a_disk_that_never_tells_how_much_is_free_warns() {
+    let unseen = three().capacity(|c| (c.disk_free_bytes, c.disk_unseen) = (None, true));
+    warned(&unseen.preview(&add(1)), &["disk-unseen", "catch-up"]);
 }
 
 #[test]

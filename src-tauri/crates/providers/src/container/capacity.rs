@@ -1,6 +1,11 @@
 //! What an engine can carry: room, and which versions its images give.
 
-use super::{engines::Engine, images::Standing, plans, shared::Shared};
+use super::{
+    engines::{Engine, Whereabouts},
+    images::Standing,
+    plans,
+    shared::Shared,
+};
 use crate::{
     host,
     version::{carriers, newest_first, numbers},
@@ -11,8 +16,13 @@ use clusterdeck_driver::{
 };
 use std::path::Path;
 
-/// See [`clusterdeck_driver::Provider::capacity`].
-pub(super) async fn of(shared: &Shared, engine: &Engine, needs: &Needs<'_>) -> Result<Capacity> {
+/// See [`clusterdeck_driver::Provider::capacity`]. `promised` is the memory of the machines that the engine has.
+pub(super) async fn of(
+    shared: &Shared,
+    engine: &Engine,
+    needs: &Needs<'_>,
+    promised: u64,
+) -> Result<Capacity> {
     let mut server = offers(shared, engine, &needs.server, needs.version).await?;
     let mut gateway = offers(shared, engine, &needs.gateway, None).await?;
     // For a change that somebody means, not for a look at what there is: registries count these questions.
@@ -33,15 +43,22 @@ pub(super) async fn of(shared: &Shared, engine: &Engine, needs: &Needs<'_>) -> R
     }
     let plan = needs.plan.and_then(|wanted| plans::plans().into_iter().find(|p| p.id == wanted.id));
     let data = engine.data.clone().unwrap_or_else(|| Path::new("/").to_owned());
+    let (memory_free_bytes, disk_free_bytes) = match engine.whereabouts {
+        // It runs on this computer: what is free here is free there.
+        Whereabouts::Here | Whereabouts::Apart => (host::memory_free(), host::disk_free(&data)),
+        Whereabouts::Virtual(memory) => (memory.map(|all| all.saturating_sub(promised)), None),
+    };
+    let disk_unseen = matches!(engine.whereabouts, Whereabouts::Virtual(_));
     let carriers = server.carriers;
     let away = server.offers.iter().filter(|o| !o.here);
     let fetched_first = newest_first(away.map(|o| o.version.clone()).collect());
     let versions = newest_first(server.offers.into_iter().map(|o| o.version).collect());
     Ok(Capacity {
         plan,
-        // It runs on this computer: what is free here is free there.
-        memory_free_bytes: host::memory_free(),
-        disk_free_bytes: host::disk_free(&data),
+        memory_free_bytes,
+        disk_free_bytes,
+        disk_unseen,
+        by_published_ports: engine.whereabouts.publishes(),
         addresses_free: Some(super::network::allocate(engine, &shared.home_id, &[]).await.is_ok()),
         // Every machine has an address of its own that nobody else listens on.
         ports_taken: Vec::new(),

@@ -10,12 +10,13 @@
 //! The labels alone are enough to find what is ours; the notes say what an engine cannot be told: what somebody *wants*
 //! of a unit, and where a machine is while its engine does not answer.
 
+use super::publish::Published;
 use crate::disk::{self, broken, create_dirs};
 use clusterdeck_domain::{ClusterId, MachineId, MachineSpec};
 use clusterdeck_driver::{MachineRequest, Result, UnitSpec};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
@@ -48,6 +49,9 @@ pub(super) struct MachineNote {
     pub spec: MachineSpec,
     /// The id of the engine that has it.
     pub engine: String,
+    /// The ports here that lead to it; empty where its address does.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub published: Published,
 }
 
 /// What somebody wants of a unit.

@@ -1,9 +1,6 @@
 //! Container engines, found by themselves: where people and their tools would find them. Each is a region.
 
-use super::{
-    failure::{ANSWERS_WITHIN, asked, failed},
-    raw,
-};
+use super::{failure::failed, raw};
 use bollard::{Docker, models::SystemInfo};
 use clusterdeck_driver::{DriverError, Result};
 use sha2::{Digest, Sha256};
@@ -43,8 +40,50 @@ pub(super) struct Engine {
     pub unlimited: Vec<&'static str>,
     /// Where its images and volumes are.
     pub data: Option<PathBuf>,
+    /// Where its containers are.
+    pub whereabouts: Whereabouts,
     /// It speaks to registries through a proxy, so that we cannot tell what it reaches.
     pub proxied: bool,
+}
+
+/// Where an engine's containers are, seen from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whereabouts {
+    /// On this computer, and their addresses can be reached.
+    Here,
+    /// On this computer, in a network of their own: the engine runs without root.
+    Apart,
+    /// In a virtual machine with so much memory in bytes.
+    Virtual(Option<u64>),
+}
+
+impl Whereabouts {
+    /// Their addresses cannot be reached from here, but ports that are published on this computer can.
+    pub(super) const fn publishes(self) -> bool {
+        !matches!(self, Self::Here)
+    }
+}
+
+impl Engine {
+    /// For people: how we get to its containers, where that is not by their addresses.
+    pub(super) fn way(&self) -> Option<String> {
+        let (why, also) = match self.whereabouts {
+            Whereabouts::Here => return None,
+            Whereabouts::Apart => (
+                "It runs without root",
+                "The system may end its containers when you sign out; `loginctl enable-linger` keeps them running.",
+            ),
+            Whereabouts::Virtual(_) => (
+                "It runs in a virtual machine",
+                "How much memory and disk are free in there it does not tell: its memory less that of your nodes counts.",
+            ),
+        };
+        Some(format!(
+            "{why}, so nodes and endpoints of {} are reached through ports of 127.0.0.1 that lead to them, each chosen once. \
+             Sharded clusters are not possible there. {also}",
+            self.name
+        ))
+    }
 }
 
 /// What was found at a place.
@@ -196,6 +235,8 @@ fn well_known(home: Option<&str>, runtime: Option<&str>) -> Vec<Place> {
     if let Some(dir) = runtime {
         places.push(Place::socket("podman-user", "Podman of this user", format!("{dir}/podman/podman.sock")));
         places.push(Place::socket("docker-user", "Docker of this user", format!("{dir}/docker.sock")));
+        let machine = format!("{dir}/podman/podman-machine-default-api.sock");
+        places.push(Place::socket("podman-machine", "Podman machine", machine));
     }
     if let Some(dir) = home {
         let machine = ".local/share/containers/podman/machine";
@@ -204,6 +245,9 @@ fn well_known(home: Option<&str>, runtime: Option<&str>) -> Vec<Place> {
             ("docker-desktop", "Docker Desktop", ".docker/run/docker.sock"),
             ("podman-machine", "Podman machine", &*format!("{machine}/podman.sock")),
             ("podman-machine", "Podman machine", &*format!("{machine}/qemu/podman.sock")),
+            ("colima", "Colima", ".colima/default/docker.sock"),
+            ("orbstack", "OrbStack", ".orbstack/run/docker.sock"),
+            ("rancher-desktop", "Rancher Desktop", ".rd/docker.sock"),
         ] {
             places.push(Place::socket(id, name, format!("{dir}/{path}")));
         }
@@ -236,7 +280,7 @@ async fn look(place: Place) -> Option<Found> {
         Ok(path) => path,
         Err(address) => {
             let why = format!(
-                "it is at {address}, and only an engine on this computer gives addresses that can be reached from here"
+                "it is at {address}, and only the containers of an engine on this computer can be reached from here"
             );
             return Some(Found::Unusable { id, name, why });
         }
@@ -250,10 +294,10 @@ async fn look(place: Place) -> Option<Found> {
         let greeting = raw::greet(&socket).await?;
         let connected = Docker::connect_with_unix(&path, REQUEST_SECONDS, &greeting.api);
         let docker = connected.map_err(|e| failed("connecting", e))?;
-        let info = asked("asking what it is", ANSWERS_WITHIN, docker.info()).await?;
-        Ok::<_, DriverError>((docker, info, greeting.podman))
+        let (info, rootless) = raw::info(&socket, &greeting.api).await?;
+        Ok::<_, DriverError>((docker, info, rootless, greeting.podman))
     };
-    let (docker, info, podman) = match tokio::time::timeout(FOUND_WITHIN, greeting).await {
+    let (docker, info, rootless, podman) = match tokio::time::timeout(FOUND_WITHIN, greeting).await {
         Ok(Ok(all)) => all,
         Ok(Err(e)) => return Some(Found::Unusable { id, name, why: no_answer(&path, &e.to_string()) }),
         Err(_) => return Some(Found::Unusable { id, name, why: no_answer(&path, "it took too long") }),
@@ -261,10 +305,11 @@ async fn look(place: Place) -> Option<Found> {
     let kind = if podman { "Podman" } else { "Docker" };
     let name = format!("{kind} {}", info.server_version.as_deref().unwrap_or("of an unknown version"));
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
-    if let Some(why) = out_of_reach(&info, &kernel) {
+    if info.os_type.as_deref().is_some_and(|os| os != "linux") {
+        let why = "it runs Windows containers; the servers need Linux".to_owned();
         return Some(Found::Unusable { id, name, why });
     }
-    let unlimited = unlimited(&info);
+    let unlimited = unlimited(&info, rootless);
     let version = info.cgroup_version.map(|v| v.to_string());
     Some(Found::Ready(Arc::new(Engine {
         id,
@@ -278,6 +323,7 @@ async fn look(place: Place) -> Option<Found> {
             _ => "cgroup-v1",
         },
         unlimited,
+        whereabouts: whereabouts(&info, rootless, &kernel),
         data: info.docker_root_dir.map(PathBuf::from),
         // Mirrors of its own count as a proxy.
         proxied: [info.http_proxy, info.https_proxy].into_iter().flatten().any(|proxy| !proxy.is_empty())
@@ -308,39 +354,20 @@ fn cure(path: &str, error: &str) -> &'static str {
     }
 }
 
-/// Why the addresses of its containers cannot be reached from here, if that is so.
-fn out_of_reach(info: &SystemInfo, kernel: &str) -> Option<String> {
-    let system = info.operating_system.as_deref().unwrap_or_default();
-    let option = |name: &str| {
-        let wanted = format!("name={name}");
-        info.security_options.iter().flatten().any(|o| o.split(',').any(|part| part == wanted))
-    };
-    let from_here = "cannot be reached from here: Clusterdeck looks at every node by its address. An engine that runs as \
-                     root on this computer can be used";
-    if info.os_type.as_deref().is_some_and(|os| os != "linux") {
-        return Some("it runs Windows containers; the servers need Linux".to_owned());
+/// Where the containers of a Linux engine are.
+fn whereabouts(info: &SystemInfo, rootless: bool, kernel: &str) -> Whereabouts {
+    let desktop = info.operating_system.as_deref().is_some_and(|system| system.contains("Docker Desktop"));
+    // A socket may be forwarded from a virtual machine. From another computer, too: then nobody answers at what it publishes.
+    if desktop || info.kernel_version.as_deref().is_some_and(|theirs| theirs != kernel) {
+        return Whereabouts::Virtual(info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()));
     }
-    if system.contains("Docker Desktop") {
-        return Some(format!(
-            "the networks of Docker Desktop are inside its virtual machine and {from_here}"
-        ));
-    }
-    if option("rootless") {
-        return Some(format!(
-            "it runs without root, so its networks are in a namespace of their own and {from_here}"
-        ));
-    }
-    // A socket may be forwarded from a virtual machine or from another computer.
-    if info.kernel_version.as_deref().is_some_and(|theirs| theirs != kernel) {
-        return Some(format!(
-            "it runs on another computer or in a virtual machine, and its networks {from_here}"
-        ));
-    }
-    None
+    if rootless { Whereabouts::Apart } else { Whereabouts::Here }
 }
 
-fn unlimited(info: &SystemInfo) -> Vec<&'static str> {
-    let missing = |has: Option<bool>, what| (has == Some(false)).then_some(what);
+fn unlimited(info: &SystemInfo, rootless: bool) -> Vec<&'static str> {
+    // Podman says that it can; without root it leaves the groups of the older version alone.
+    let unable = rootless && info.cgroup_version.as_ref().is_some_and(|v| v.to_string() == "1");
+    let missing = |has: Option<bool>, what| (unable || has == Some(false)).then_some(what);
     [
         missing(info.memory_limit, "memory"),
         missing(info.cpu_cfs_quota, "processor"),
@@ -397,17 +424,32 @@ mod tests {
 
     #[test]
     fn an_engine_whose_networks_are_elsewhere_is_told_apart() {
-        let info = |options: &[&str], system: &str, kernel: &str| SystemInfo {
-            security_options: Some(options.iter().map(|o| (*o).to_owned()).collect()),
+        let info = |system: &str, kernel: &str| SystemInfo {
             operating_system: Some(system.to_owned()),
             kernel_version: Some(kernel.to_owned()),
+            mem_total: Some(2 << 30),
             ..Default::default()
         };
-        assert_eq!(out_of_reach(&info(&["name=seccomp,profile=default"], "debian", "6.1"), "6.1"), None);
-        assert!(
-            out_of_reach(&info(&["name=rootless"], "debian", "6.1"), "6.1").unwrap().contains("without root")
+        let at = |system, kernel, rootless| whereabouts(&info(system, kernel), rootless, "6.1");
+        assert_eq!(at("debian", "6.1", false), Whereabouts::Here);
+        assert_eq!(at("debian", "6.1", true), Whereabouts::Apart);
+        let machine = Whereabouts::Virtual(Some(2 << 30));
+        assert_eq!(
+            at("Docker Desktop", "6.1", false),
+            machine,
+            "its kernel may be that of this computer (WSL)"
         );
-        assert!(out_of_reach(&info(&[], "Docker Desktop", "6.1"), "6.1").unwrap().contains("Desktop"));
-        assert!(out_of_reach(&info(&[], "fedora", "6.2"), "6.1").unwrap().contains("another computer"));
+        assert_eq!([at("fedora", "6.2", false), at("fedora", "6.2", true)], [machine; 2]);
+    }
+
+    #[test]
+    fn without_root_limits_of_the_older_groups_are_not_believed() {
+        let info = SystemInfo {
+            memory_limit: Some(true),
+            cgroup_version: Some(bollard::models::SystemInfoCgroupVersionEnum::_1),
+            ..Default::default()
+        };
+        assert_eq!(unlimited(&info, false), Vec::<&str>::new());
+        assert_eq!(unlimited(&info, true), ["memory", "processor", "number of processes"]);
     }
 }

@@ -7,7 +7,7 @@ use super::{
     engines::Engine,
     exec::{self, Ran, Script},
     failure::{ACTS_WITHIN, ANSWERS_WITHIN, asked},
-    files, network, raw,
+    files, network, publish, raw,
     unit::{remove_container, scratch, volume},
 };
 use crate::path::{MachinePath, lexical};
@@ -25,7 +25,7 @@ use clusterdeck_driver::{
 };
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -33,6 +33,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::net::TcpStream;
 
 /// Holds the machine's place and does nothing: 68 years.
 const IDLE: &str = "exec sleep 2147483647";
@@ -40,6 +41,10 @@ const IDLE: &str = "exec sleep 2147483647";
 const SIZE_FRESH: Duration = Duration::from_secs(20);
 /// A bridge is there a moment after the first container on it.
 const ROUTE_WITHIN: Duration = Duration::from_secs(2);
+/// A port is free again within milliseconds of the end of the container that had it.
+const LETS_GO_WITHIN: Duration = Duration::from_secs(2);
+/// A virtual machine's engine tells this computer of a port some time after it has it.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub(super) struct ContainerMachine {
@@ -117,6 +122,7 @@ impl ContainerMachine {
             aliases: Some(vec![self.note.request.name.clone()]),
             ..Default::default()
         };
+        let published = &self.note.published;
         ContainerCreateBody {
             image: Some(self.image.clone()),
             hostname: Some(self.note.request.name.clone()),
@@ -126,8 +132,10 @@ impl ContainerMachine {
             working_dir: Some(config::ROOT.to_owned()),
             labels: Some(labels),
             stop_timeout: Some(1),
+            exposed_ports: Some(published.keys().map(|port| format!("{port}/tcp")).collect()),
             host_config: Some(HostConfig {
                 init: Some(true),
+                port_bindings: Some(publish::bindings(published)),
                 network_mode: Some(network.to_owned()),
                 mounts: Some(vec![volume(&self.note.spec.id)]),
                 tmpfs: Some(scratch()),
@@ -171,8 +179,22 @@ impl ContainerMachine {
             let killed = docker.kill_container(&lost.id, Some(kill));
             drop(asked("ending a unit without a network", ACTS_WITHIN, killed).await);
         }
+        self.until_ports_are_free().await?;
         asked("starting the machine", ACTS_WITHIN, docker.start_container(&self.name(), None)).await?;
         Ok(true)
+    }
+
+    /// Looks before the engine does: Podman 4 keeps the address of a container that it could not start for a port, and then
+    /// refuses to start it for its address. Whoever passed connections on for the one before lets go a moment after its end.
+    async fn until_ports_are_free(&self) -> Result<()> {
+        let begun = Instant::now();
+        while let Some(told) = publish::stolen(&self.note.request.name, &self.note.published) {
+            if begun.elapsed() > LETS_GO_WITHIN {
+                return Err(told);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
     }
 
     /// Gives a fresh volume to the user of the servers.
@@ -190,9 +212,12 @@ impl ContainerMachine {
         files::done(what, exec::run(&self.engine, &self.name(), &close).await?).map(drop)
     }
 
-    /// Waits until this computer has a way to the machine's address.
+    /// Waits until this computer has a way to the machine.
     async fn until_reachable(&self) -> Result<()> {
         let begun = Instant::now();
+        if !self.note.published.is_empty() {
+            return self.until_published(begun).await;
+        }
         while !network::reachable(&self.note.request.network)? {
             if begun.elapsed() > ROUTE_WITHIN {
                 return Err(DriverError::rejected(
@@ -204,6 +229,27 @@ impl ContainerMachine {
                 ));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until somebody answers on each port here that leads to the machine: the engine, which nobody can tell from one on
+    /// another computer before.
+    async fn until_published(&self, begun: Instant) -> Result<()> {
+        for port in self.note.published.keys() {
+            let at = self.reach(*port);
+            while let Err(e) = TcpStream::connect(at).await {
+                if begun.elapsed() > PUBLISHED_WITHIN {
+                    return Err(DriverError::rejected(
+                        format!(
+                            "{} published {} at {at}, where nobody answers ({e})",
+                            self.engine.name, self.note.request.name
+                        ),
+                        "use an engine on this computer; `clusterdeck provider check container` lists them",
+                    ));
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
         Ok(())
     }
@@ -269,6 +315,9 @@ impl Machine for ContainerMachine {
     }
     fn port(&self, port: u16) -> u16 {
         port.saturating_add(self.note.spec.port_offset)
+    }
+    fn reach(&self, port: u16) -> SocketAddr {
+        publish::reach(&self.note.spec, &self.note.published, port)
     }
     fn plan(&self) -> &Plan {
         &self.note.request.plan

@@ -2,8 +2,8 @@
 //! holds its address and its files, and every unit is a container that joins it, so that each has limits, a log and an end
 //! of its own. Servers outlive the app, and the engine's client.
 //!
-//! An engine is usable when the addresses it gives can be reached from here: one that runs as root on this computer. Of the
-//! others `check` says what they are and why not.
+//! Where the addresses that an engine gives cannot be reached from here (it runs without root, or in a virtual machine), ports
+//! of this computer lead to each machine (`publish`). Engines on other computers cannot be used, and `check` says so.
 
 mod capacity;
 mod config;
@@ -17,6 +17,7 @@ mod layers;
 mod machine;
 mod network;
 mod plans;
+mod publish;
 mod raw;
 mod registry;
 mod shared;
@@ -38,11 +39,13 @@ use engines::{Engine, Engines, Found};
 use failure::{ACTS_WITHIN, ANSWERS_WITHIN, asked, or_gone};
 use images::Images;
 use machine::ContainerMachine;
+use publish::Published;
 use shared::Shared;
 use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -57,6 +60,8 @@ pub struct Container {
     engines: Engines,
     images: Arc<Images>,
     shared: Mutex<Option<Arc<Shared>>>,
+    /// What is published of each machine, as far as its note was read.
+    published: Mutex<HashMap<MachineId, Published>>,
 }
 
 impl Container {
@@ -64,7 +69,8 @@ impl Container {
     pub fn new(home: PathBuf) -> Self {
         let home = std::path::absolute(&home).unwrap_or(home);
         let images = Arc::new(Images::new(&home));
-        Self { home, engines: Engines::default(), images, shared: Mutex::default() }
+        let (shared, published) = (Mutex::default(), Mutex::default());
+        Self { home, engines: Engines::default(), images, shared, published }
     }
 
     /// What machines share, for a home that has or had some.
@@ -92,6 +98,38 @@ impl Container {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = || Arc::new(Shared::new(self.home.clone(), id, self.images.clone()));
         shared.get_or_insert_with(fresh).clone()
+    }
+
+    fn known_ports(&self) -> MutexGuard<'_, HashMap<MachineId, Published>> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The note of a machine that is about to be made, on disk before anything of it is there: a kill in between leaves a
+    /// machine that is found, and taken away. What was published once stays.
+    async fn noted(
+        &self,
+        shared: &Shared,
+        engine: &Engine,
+        request: &MachineRequest,
+        there: Option<MachineNote>,
+    ) -> Result<MachineNote> {
+        let spec = self.machine_spec(request)?;
+        let published = there.map(|note| note.published).unwrap_or_default();
+        let mut note = MachineNote { request: request.clone(), spec, engine: engine.id.clone(), published };
+        let choosing = note.published.is_empty() && engine.whereabouts.publishes();
+        // One after the other: each must see what the one before it chose.
+        let _one = if choosing { Some(shared.lock("ports").await) } else { None };
+        if choosing {
+            let (home, ports) = (self.home.clone(), request.publish.clone());
+            note.published = off_thread(move || {
+                let taken = notes(&home)?.into_iter().flat_map(|note| note.published.into_values()).collect();
+                publish::choose(&ports, &taken)
+            })
+            .await?;
+        }
+        save(&self.home, &note).await?;
+        self.known_ports().insert(request.id.clone(), note.published.clone());
+        Ok(note)
     }
 
     /// The engine of a region; the first usable one where none is named.
@@ -135,7 +173,13 @@ impl Container {
     }
 }
 
-async fn save(home: &std::path::Path, note: &MachineNote) -> Result<()> {
+/// The notes of all machines.
+fn notes(home: &Path) -> Result<Vec<MachineNote>> {
+    let load = |id| disk::load::<MachineNote>(&config::machine_note(home, &id)).transpose();
+    config::machine_ids(home)?.into_iter().filter_map(load).collect()
+}
+
+async fn save(home: &Path, note: &MachineNote) -> Result<()> {
     let (home, note) = (home.to_owned(), note.clone());
     off_thread(move || {
         let dir = config::units_dir(&home, &note.spec.id);
@@ -146,7 +190,7 @@ async fn save(home: &std::path::Path, note: &MachineNote) -> Result<()> {
 }
 
 /// The labels of this home's volumes on an engine.
-async fn volumes(engine: &Engine, home_id: &str) -> Result<Vec<std::collections::HashMap<String, String>>> {
+async fn volumes(engine: &Engine, home_id: &str) -> Result<Vec<HashMap<String, String>>> {
     let options = ListVolumesOptionsBuilder::default().filters(&config::only(home_id, &[])).build();
     let listed = asked("listing volumes", ANSWERS_WITHIN, engine.docker.list_volumes(Some(options))).await?;
     Ok(listed.volumes.into_iter().flatten().map(|volume| volume.labels).collect())
@@ -188,6 +232,7 @@ impl Provider for Container {
                 Found::Ready(engine) => {
                     usable = true;
                     notes.push(format!("{} can be used (region {}).", engine.name, engine.id));
+                    notes.extend(engine.way());
                     if !engine.unlimited.is_empty() {
                         let what = engine.unlimited.join(", ");
                         notes.push(format!("{} cannot limit: {what}.", engine.name));
@@ -215,7 +260,11 @@ impl Provider for Container {
             }
         };
         let shared = self.ensure_shared().await?;
-        capacity::of(&shared, &engine, needs).await
+        let (home, id) = (self.home.clone(), engine.id.clone());
+        let notes = off_thread(move || notes(&home)).await?;
+        let here = notes.iter().filter(|note| note.engine == id);
+        let promised = here.map(|note| note.request.plan.memory_bytes).sum();
+        capacity::of(&shared, &engine, needs, promised).await
     }
 
     async fn allocate_network(&self, _: &ClusterId, region: &str, used: &[Network]) -> Result<Network> {
@@ -228,6 +277,21 @@ impl Provider for Container {
         network::machine_spec(request)
     }
 
+    fn reach(&self, spec: &MachineSpec, port: u16) -> SocketAddr {
+        if let Some(published) = self.known_ports().get(&spec.id) {
+            return publish::reach(spec, published, port);
+        }
+        // A small file, read once for each machine. Without it the machine is not made yet, or has not been found again yet.
+        match disk::load::<MachineNote>(&config::machine_note(&self.home, &spec.id)) {
+            Ok(Some(note)) => {
+                let at = publish::reach(spec, &note.published, port);
+                self.known_ports().insert(spec.id.clone(), note.published);
+                at
+            }
+            _ => publish::reach(spec, &Published::new(), port),
+        }
+    }
+
     async fn ensure_machine(
         &self,
         request: &MachineRequest,
@@ -235,13 +299,11 @@ impl Provider for Container {
     ) -> Result<Arc<dyn Machine>> {
         let engine = self.engine(Some(network::engine_of(&request.network)?)).await?;
         let spec = self.machine_spec(request)?;
-        let note = MachineNote { request: request.clone(), spec, engine: engine.id.clone() };
         let shared = self.ensure_shared().await?;
-        if let Some(there) = self.note(&shared, &request.id).await?
-            && (there.spec != note.spec
-                || there.request.cluster != note.request.cluster
-                || there.engine != note.engine)
-        {
+        let there = self.note(&shared, &request.id).await?;
+        if there.as_ref().is_some_and(|there| {
+            there.spec != spec || there.request.cluster != request.cluster || there.engine != engine.id
+        }) {
             return Err(DriverError::broken(format!(
                 "the machine {} is there already, for another cluster, with another address or on another engine",
                 request.id
@@ -259,8 +321,7 @@ impl Provider for Container {
                 self.images.ensure(&engine, reference, progress).await?
             }
         };
-        // Before anything is made: a kill in between leaves a machine that is found, and taken away.
-        save(&self.home, &note).await?;
+        let note = self.noted(&shared, &engine, request, there).await?;
         let machine = ContainerMachine { shared, engine, note, image };
         machine.make().await?;
         Ok(Arc::new(machine))
@@ -359,6 +420,7 @@ impl Provider for Container {
         let cluster = machine.note.request.cluster.clone();
         machine.unmake().await?;
         shared.forget(&spec.id);
+        self.known_ports().remove(&spec.id);
         for kept in sweep::sweep(&shared, &engine).await? {
             if kept.cluster == cluster.as_str() {
                 return Err(kept.why);

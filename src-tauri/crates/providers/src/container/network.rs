@@ -208,6 +208,7 @@ mod tests {
             slot,
             plan: super::super::plans::plans().remove(0),
             image: None,
+            publish: Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use super::{
     engines::Engine,
     failure::{ANSWERS_WITHIN, refused},
 };
-use bollard::{API_DEFAULT_VERSION, ClientVersion};
+use bollard::{API_DEFAULT_VERSION, ClientVersion, models::SystemInfo};
 use clusterdeck_driver::{DriverError, Result};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{HeaderMap, Request, body::Bytes};
@@ -107,10 +107,33 @@ pub(super) async fn greet(socket: &Path) -> Result<Greeting> {
     Ok(Greeting { api: ClientVersion { major_version, minor_version }, podman })
 }
 
+/// What an engine tells of itself, and whether it runs without root: Podman 4 says so in a word that Docker does not have.
+pub(super) async fn info(socket: &Path, api: &ClientVersion) -> Result<(SystemInfo, bool)> {
+    #[derive(Deserialize)]
+    struct Told {
+        #[serde(rename = "Rootless", default)]
+        rootless: bool,
+        #[serde(flatten)]
+        info: SystemInfo,
+    }
+    let told: Told = get_at(socket, api, "asking what it is", "info").await?;
+    let is = |option: &String| option.split(',').any(|part| part == "name=rootless");
+    let rootless = told.rootless || told.info.security_options.iter().flatten().any(is);
+    Ok((told.info, rootless))
+}
+
 async fn get<T: DeserializeOwned>(engine: &Engine, what: &str, path: &str) -> Result<T> {
-    let version = engine.docker.client_version();
+    get_at(&engine.socket, &engine.docker.client_version(), what, path).await
+}
+
+async fn get_at<T: DeserializeOwned>(
+    socket: &Path,
+    version: &ClientVersion,
+    what: &str,
+    path: &str,
+) -> Result<T> {
     let target = format!("/v{}.{}/{path}", version.major_version, version.minor_version);
-    let (status, _, body) = ask(&engine.socket, what, target).await?;
+    let (status, _, body) = ask(socket, what, target).await?;
     if status >= 300 {
         #[derive(Deserialize)]
         struct Refusal {

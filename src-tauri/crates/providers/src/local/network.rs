@@ -178,6 +178,7 @@ mod tests {
             slot,
             plan: crate::local::plans::plans().remove(0),
             image: None,
+            publish: Vec::new(),
         }
     }
 

@@ -6,5 +6,6 @@ mod files;
 mod leftovers;
 mod limits;
 mod machines;
+mod published;
 mod support;
 mod units;

@@ -24,11 +24,17 @@ pub(crate) struct Home {
 impl Home {
     /// `None`: outside, and the test is done.
     pub(crate) async fn enter() -> Option<Self> {
-        let ground = Ground::enter()?;
+        Some(Self::on(Ground::enter()?).await)
+    }
+    /// The same on an engine whose addresses lead nowhere from here.
+    pub(crate) async fn enter_without_root() -> Option<Self> {
+        Some(Self::on(Ground::enter_without_root()?).await)
+    }
+    async fn on(ground: Ground) -> Self {
         let dir = ground.dir().join("home");
         let provider = Container::new(dir.clone());
         let network = provider.allocate_network(&ClusterId::new(1), "", &[]).await.unwrap();
-        Some(Self { ground, dir, network })
+        Self { ground, dir, network }
     }
     pub(crate) fn provider(&self) -> Container {
         Container::new(self.dir.clone())
@@ -42,6 +48,7 @@ impl Home {
             slot: number,
             plan: clusterdeck_domain::plan(&PlanId::parse("NANO-1C-256M").unwrap()).unwrap(),
             image: Some(IMAGE.to_owned()),
+            publish: vec![6379],
         }
     }
     pub(crate) async fn machine(&self) -> Arc<dyn Machine> {

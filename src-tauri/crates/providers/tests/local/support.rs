@@ -53,6 +53,7 @@ impl Home {
             slot: number,
             plan: clusterdeck_domain::plan(&PlanId::parse("NANO-1C-256M").unwrap()).unwrap(),
             image: None,
+            publish: Vec::new(),
         }
     }
     pub(crate) fn root(&self, machine: &dyn Machine) -> PathBuf {

@@ -5,11 +5,12 @@
 //! 0600, and is all there is: HAProxy and we use the same. Whoever can read it could talk to the socket as well.
 
 use super::runtime::Channel;
+use crate::tls;
 use clusterdeck_domain::MachineId;
 use clusterdeck_driver::{DriverError, Machine, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use rustls::{
     ClientConfig, RootCertStore,
@@ -23,7 +24,7 @@ use std::{
 use tokio_rustls::TlsConnector;
 
 /// Not a port of any service.
-const PORT: u16 = 9943;
+pub(super) const PORT: u16 = 9943;
 /// The authority's certificate, and below it nothing secret.
 const AUTHORITY: &str = "haproxy/door.ca";
 /// The certificate and its key.
@@ -50,7 +51,7 @@ impl Keys {
 
     /// The way to a machine's HAProxy, with keys that are made when there are none.
     pub(super) async fn channel(&self, machine: &dyn Machine) -> Result<Channel> {
-        let at = SocketAddr::new(machine.address(), machine.port(PORT));
+        let at = machine.reach(PORT);
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(machine.id()).cloned();
         if let Some(connector) = known {
             return Ok(Channel::Tls { at, connector });
@@ -106,7 +107,7 @@ async fn make(machine: &dyn Machine) -> Result<(Vec<u8>, Vec<u8>)> {
     let authority = params.self_signed(&signing).map_err(broken)?;
     let issuer = Issuer::new(params, signing);
     let mut params = named("the door to HAProxy".to_owned());
-    params.subject_alt_names = vec![SanType::IpAddress(machine.address())];
+    params.subject_alt_names = tls::names(machine);
     params.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     let own = key()?;

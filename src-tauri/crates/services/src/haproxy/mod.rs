@@ -159,6 +159,9 @@ impl Gateway for Haproxy {
         &[("3.0", "docker.io/library/haproxy:3.0")]
     }
 
+    fn ports(&self) -> &'static [u16] {
+        &[keys::PORT]
+    }
     fn unit(&self) -> &'static str {
         UNIT
     }

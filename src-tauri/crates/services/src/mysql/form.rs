@@ -5,7 +5,7 @@ use super::{
     accounts, config, copy, flavour, galera, listeners,
     note::{self, Note},
     replication,
-    sql::{ANSWER, As, Session, address},
+    sql::{ANSWER, As, Session},
     survey,
     unit::{self, HEALTH_UNIT, UNIT},
 };
@@ -352,7 +352,7 @@ pub(crate) async fn open(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
 
 /// Writes and reads through the endpoint as people do.
 pub(crate) async fn probe(cx: &ClusterContext) -> Result<()> {
-    let at = address(cx.gateway()?.as_ref());
+    let at = cx.gateway()?.reach(config::PORT);
     let mut session = Session::connect(cx, "the endpoint", at, As::People, PROBE).await?;
     session.run("CREATE TABLE IF NOT EXISTS clusterdeck_probe (n INT PRIMARY KEY) ENGINE=InnoDB").await?;
     session.run("REPLACE INTO clusterdeck_probe VALUES (1)").await?;

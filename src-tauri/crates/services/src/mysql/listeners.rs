@@ -35,7 +35,7 @@ pub(crate) async fn may_take(cx: &ClusterContext, node: &NodeSpec, traffic: Traf
     let (writes, reads) = paths(cx.spec.topology);
     let path = if traffic == Traffic::ReadWrite { writes } else { reads };
     let asked = async {
-        let mut stream = TcpStream::connect((machine.address(), machine.port(config::HEALTH_PORT))).await?;
+        let mut stream = TcpStream::connect(machine.reach(config::HEALTH_PORT)).await?;
         stream.write_all(question(path).as_bytes()).await?;
         let mut answer = String::new();
         stream.take(1024).read_to_string(&mut answer).await?;

@@ -5,7 +5,7 @@ use super::{
     accounts, config,
     note::{self, Note},
     readiness,
-    sql::{As, Session, address, number, text},
+    sql::{As, Session, number, text},
     survey::{self, At, Place},
     unit::UNIT,
 };
@@ -172,7 +172,7 @@ fn line(statement: Option<String>) -> String {
 pub(crate) async fn endpoint(cx: &ClusterContext) -> Option<bool> {
     let gateway = cx.gateway().ok()?;
     let asked = async {
-        let at = address(gateway.as_ref());
+        let at = gateway.reach(config::PORT);
         let mut session = Session::connect(cx, "the endpoint", at, As::People, NODE_LIMIT).await?;
         session.word("SELECT @@global.read_only").await
     };

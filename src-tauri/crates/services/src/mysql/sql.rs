@@ -5,7 +5,10 @@ use crate::tls;
 use clusterdeck_domain::{NodeSpec, Sensitive};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, Result};
 use mysql_async::{Conn, Error, OptsBuilder, Row, SslOpts, prelude::Queryable as _};
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tokio::time::timeout;
 
 /// For connecting and for each answer, when something is changed.
@@ -64,7 +67,7 @@ impl Session {
         user: As,
         limit: Duration,
     ) -> Result<Self> {
-        let at = address(cx.machine(node)?.as_ref());
+        let at = cx.machine(node)?.reach(config::PORT);
         Self::connect(cx, &node.name, at, user, limit).await
     }
 
@@ -73,7 +76,7 @@ impl Session {
     pub(crate) async fn connect(
         cx: &ClusterContext,
         whom: &str,
-        at: (IpAddr, u16),
+        at: SocketAddr,
         user: As,
         limit: Duration,
     ) -> Result<Self> {
@@ -90,7 +93,7 @@ impl Session {
     async fn sign_in(
         cx: &ClusterContext,
         whom: &str,
-        at: (IpAddr, u16),
+        at: SocketAddr,
         user: As,
         password: &Sensitive<String>,
         limit: Duration,
@@ -108,8 +111,8 @@ impl Session {
             }
         };
         let opts = OptsBuilder::default()
-            .ip_or_hostname(at.0.to_string())
-            .tcp_port(at.1)
+            .ip_or_hostname(at.ip().to_string())
+            .tcp_port(at.port())
             .user(Some(user.user()))
             .pass(Some(password.reveal()))
             .db_name((user == As::People).then_some(accounts::PEOPLE))
@@ -136,7 +139,7 @@ impl Session {
         user: As,
         password: &Sensitive<String>,
     ) -> Result<bool> {
-        let at = address(cx.machine(node)?.as_ref());
+        let at = cx.machine(node)?.reach(config::PORT);
         match Self::sign_in(cx, &node.name, at, user, password, ANSWER).await {
             Ok(_) => Ok(true),
             Err(Failure::Theirs(e)) if is_refused_password(&e) => Ok(false),
@@ -232,7 +235,7 @@ fn error(whom: &str, failure: Failure) -> DriverError {
     }
 }
 
-/// Where a node's server listens.
+/// Where a node's server listens, as the other servers know it.
 pub(crate) fn address(machine: &dyn Machine) -> (IpAddr, u16) {
     (machine.address(), machine.port(config::PORT))
 }

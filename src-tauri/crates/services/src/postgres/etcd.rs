@@ -137,7 +137,7 @@ impl Client {
         let machines = voters(cx).into_iter().filter_map(|node| cx.machine(node).ok());
         Ok(Self {
             http: super::http::client(cx, ANSWER)?,
-            at: machines.map(|m| client_at(m.as_ref())).collect(),
+            at: machines.map(|m| m.reach(CLIENT_PORT).to_string()).collect(),
         })
     }
 
@@ -190,7 +190,7 @@ impl Client {
 pub(crate) async fn present(cx: &ClusterContext) -> usize {
     let Ok(http) = super::http::client(cx, GLANCE) else { return 0 };
     let asked = voters(cx).into_iter().filter_map(|node| cx.machine(node).ok()).map(|machine| {
-        let (http, at) = (&http, client_at(machine.as_ref()));
+        let (http, at) = (&http, machine.reach(CLIENT_PORT));
         async move {
             let answer = http.get(format!("https://{at}/health")).send().await.ok()?;
             let said: Value = answer.json().await.ok()?;

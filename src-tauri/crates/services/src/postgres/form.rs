@@ -5,7 +5,7 @@ use super::{
     flavour::{self, Addition},
     patroni,
     patroni::{Client, Member, Timing},
-    sql::{ANSWER, As, Session, address},
+    sql::{ANSWER, As, Session},
 };
 use crate::wait::{Look, until};
 use clusterdeck_domain::{Lifecycle, NodeKind, NodeSpec, Sensitive};
@@ -202,7 +202,7 @@ async fn slot_is_gone(cx: &ClusterContext, node: &NodeSpec, progress: &Progress)
 
 /// Writes and reads through the endpoint as people do.
 pub(crate) async fn probe(cx: &ClusterContext) -> Result<()> {
-    let at = address(cx.gateway()?.as_ref());
+    let at = cx.gateway()?.reach(config::PORT);
     let session = Session::connect(cx, "the endpoint", at, As::People, ANSWER).await?;
     // Written through the log like any other row, and nothing is left of it.
     session

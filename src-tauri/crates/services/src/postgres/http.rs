@@ -4,6 +4,7 @@
 use super::tls;
 use clusterdeck_domain::{ClusterId, Sensitive};
 use clusterdeck_driver::{ClusterContext, DriverError, Result};
+use rcgen::SanType;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
@@ -53,7 +54,8 @@ fn make(cx: &ClusterContext) -> Result<ClientConfig> {
     for root in CertificateDer::pem_slice_iter(tls::trusted(cx)?.as_bytes()) {
         roots.add(root.map_err(damaged)?).map_err(damaged)?;
     }
-    let (certificate, key) = tls::certificate(cx, "clusterdeck", IpAddr::V4(Ipv4Addr::LOCALHOST))?;
+    let (certificate, key) =
+        tls::certificate(cx, "clusterdeck", vec![SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST))])?;
     let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(damaged)?;
     let key = PrivateKeyDer::from_pem_slice(key.reveal().as_bytes()).map_err(damaged)?;
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))

@@ -7,7 +7,7 @@ use super::{
     patroni::{self, Client, GLANCE},
     readiness,
     sessions::Sessions,
-    sql::{As, Session, address},
+    sql::{As, Session},
 };
 use crate::measure::{Counters, Readings};
 use clusterdeck_domain::{
@@ -232,7 +232,7 @@ async fn stat(session: &Session) -> Result<Stat> {
 async fn endpoint(cx: &ClusterContext) -> Option<bool> {
     let gateway = cx.gateway().ok()?;
     let asked = async {
-        let at = address(gateway.as_ref());
+        let at = gateway.reach(config::PORT);
         let session = Session::connect(cx, "the endpoint", at, As::People, NODE_LIMIT).await?;
         session.row("SELECT NOT pg_is_in_recovery()", &[]).await.map(|row| row.get::<_, bool>(0))
     };

@@ -292,7 +292,7 @@ impl Client {
         let nodes = cx.spec.data_nodes().filter_map(|n| Some((n, cx.machine(n).ok()?)));
         Ok(Self {
             http: http::client(cx, limit)?,
-            at: nodes.map(|(n, m)| (n.name.clone(), format!("https://{}", at(m.as_ref(), PORT)))).collect(),
+            at: nodes.map(|(n, m)| (n.name.clone(), format!("https://{}", m.reach(PORT)))).collect(),
         })
     }
 

@@ -3,7 +3,10 @@
 use super::{config, http};
 use clusterdeck_domain::{NodeSpec, Sensitive};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, Result};
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, Row, config::SslMode, error::SqlState, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -80,7 +83,7 @@ impl Session {
         user: As,
         limit: Duration,
     ) -> Result<Self> {
-        let at = address(cx.machine(node)?.as_ref());
+        let at = cx.machine(node)?.reach(config::PORT);
         Self::connect(cx, &node.name, at, user, limit).await
     }
 
@@ -89,7 +92,7 @@ impl Session {
     pub(crate) async fn connect(
         cx: &ClusterContext,
         whom: &str,
-        at: (IpAddr, u16),
+        at: SocketAddr,
         user: As,
         limit: Duration,
     ) -> Result<Self> {
@@ -106,16 +109,16 @@ impl Session {
     async fn sign_in(
         cx: &ClusterContext,
         whom: &str,
-        at: (IpAddr, u16),
+        at: SocketAddr,
         user: As,
         password: &Sensitive<String>,
         limit: Duration,
     ) -> std::result::Result<Self, Failure> {
         let mut config = Config::new();
         config
-            .hostaddr(at.0)
-            .host(at.0.to_string())
-            .port(at.1)
+            .hostaddr(at.ip())
+            .host(at.ip().to_string())
+            .port(at.port())
             .user(user.role())
             .password(password.reveal())
             .dbname(user.database())
@@ -206,7 +209,7 @@ fn error(whom: &str, failure: &Failure) -> DriverError {
     }
 }
 
-/// Where a node's server listens.
+/// Where a node's server listens, as the other servers know it.
 pub(crate) fn address(machine: &dyn Machine) -> (IpAddr, u16) {
     (machine.address(), machine.port(config::PORT))
 }

@@ -4,7 +4,7 @@
 use super::{
     config::{self, ACL, CONF, DATA, FOLDER},
     flavour, sentinel,
-    session::{Session, address},
+    session::{PORT, Session, address},
     shards, survey,
 };
 use crate::{
@@ -16,6 +16,7 @@ use clusterdeck_driver::{ClusterContext, DriverError, Machine, Progress, Result,
 use futures::future::join_all;
 use std::time::Duration;
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::{sleep, timeout},
 };
@@ -72,11 +73,17 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
 }
 
 /// A replica asks for its primary when it starts, and again a whole second later: one that starts a moment after its primary
-/// is linked at once. It starts all the same when nobody listens there yet.
+/// is linked at once. It starts all the same when nobody listens there yet. A published port takes connections for a server
+/// that is not there yet, so a word of it is awaited.
 async fn until_listening(primary: &dyn Machine) {
-    let at = address(primary);
+    let at = primary.reach(PORT);
+    let answers = async || {
+        let mut stream = TcpStream::connect(at).await?;
+        stream.write_all(b"PING\r\n").await?;
+        stream.read_u8().await
+    };
     let listening = async {
-        while TcpStream::connect(at).await.is_err() {
+        while answers().await.is_err() {
             sleep(Duration::from_millis(5)).await;
         }
     };

@@ -69,7 +69,7 @@ fn check(cx: &ClusterContext, traffic: Traffic) -> Result<Vec<CheckLine>> {
 
 /// Writes and reads through the endpoint as people do.
 pub(crate) async fn probe(cx: &ClusterContext) -> Result<()> {
-    let gateway = address(cx.gateway()?.as_ref());
+    let gateway = cx.gateway()?.reach(PORT);
     let key = format!("clusterdeck:probe:{}", cx.spec.id);
     let write = {
         let mut c = command("SET");

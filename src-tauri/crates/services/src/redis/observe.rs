@@ -8,7 +8,7 @@ use super::{
     info::{Info, Place},
     readiness,
     sentinel::{self, Opinion},
-    session::{As, Session, address},
+    session::{As, PORT, Session, address},
     shards::{self, Membership},
     survey,
 };
@@ -166,7 +166,7 @@ fn votes(
 async fn endpoint(cx: &ClusterContext) -> Option<bool> {
     let gateway = cx.gateway().ok()?;
     let asked = async {
-        let at = address(gateway.as_ref());
+        let at = gateway.reach(PORT);
         let mut session = Session::connect(cx, "the endpoint", at, As::Watch, NODE_LIMIT).await?;
         match cx.spec.topology {
             Topology::Sharded => {

@@ -7,7 +7,10 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo,
     ProtocolVersion, RedisConnectionInfo, RedisError,
 };
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 /// The standard port of a server.
 pub(crate) const PORT: u16 = 6379;
@@ -64,14 +67,12 @@ impl Session {
     }
     /// The same, with a limit for connecting and for each answer.
     pub(crate) async fn open_within(cx: &ClusterContext, node: &NodeSpec, limit: Duration) -> Result<Self> {
-        let machine = cx.machine(node)?;
-        let at = (machine.address(), machine.port(PORT));
+        let at = cx.machine(node)?.reach(PORT);
         Self::connect(cx, &node.name, at, As::Operator, limit).await
     }
     /// Connects to the Sentinel of a node.
     pub(crate) async fn voter(cx: &ClusterContext, node: &NodeSpec, limit: Duration) -> Result<Self> {
-        let machine = cx.machine(node)?;
-        let at = (machine.address(), machine.port(VOTER_PORT));
+        let at = cx.machine(node)?.reach(VOTER_PORT);
         Self::connect(cx, &format!("the Sentinel of {}", node.name), at, As::Voter, limit).await
     }
     /// Connects to any address. The newest password is tried first: in a rotation some servers know it already, the
@@ -79,7 +80,7 @@ impl Session {
     pub(crate) async fn connect(
         cx: &ClusterContext,
         whom: &str,
-        at: (IpAddr, u16),
+        at: SocketAddr,
         user: As,
         limit: Duration,
     ) -> Result<Self> {
@@ -112,15 +113,13 @@ impl Session {
     pub(crate) async fn redirected<T: FromRedisValue>(
         &mut self,
         command: &Cmd,
-    ) -> Result<std::result::Result<T, (IpAddr, u16)>> {
+    ) -> Result<std::result::Result<T, SocketAddr>> {
         match command.query_async(&mut self.connection).await {
             Ok(answer) => Ok(Ok(answer)),
-            Err(e) => {
-                match e.redirect_node().and_then(|(place, _)| place.parse::<std::net::SocketAddr>().ok()) {
-                    Some(place) => Ok(Err((place.ip(), place.port()))),
-                    None => Err(error(&self.whom, &e)),
-                }
-            }
+            Err(e) => match e.redirect_node().and_then(|(place, _)| place.parse::<SocketAddr>().ok()) {
+                Some(place) => Ok(Err(place)),
+                None => Err(error(&self.whom, &e)),
+            },
         }
     }
     /// Whom we talk to.
@@ -144,7 +143,7 @@ pub(crate) fn command(words: &str) -> Cmd {
 }
 
 async fn authenticated(
-    at: (IpAddr, u16),
+    at: SocketAddr,
     user: As,
     password: &Sensitive<String>,
     limit: Duration,
@@ -155,8 +154,9 @@ async fn authenticated(
         .set_password(password.reveal())
         .set_protocol(ProtocolVersion::RESP2)
         .set_skip_set_lib_name();
-    let info =
-        ConnectionAddr::Tcp(at.0.to_string(), at.1).into_connection_info()?.set_redis_settings(settings);
+    let info = ConnectionAddr::Tcp(at.ip().to_string(), at.port())
+        .into_connection_info()?
+        .set_redis_settings(settings);
     let config =
         AsyncConnectionConfig::new().set_connection_timeout(Some(limit)).set_response_timeout(Some(limit));
     let open = Client::open(info)?;
@@ -207,7 +207,7 @@ pub(crate) fn error(whom: &str, e: &RedisError) -> DriverError {
     }
 }
 
-/// Where a node's server listens.
+/// Where a node's server listens, as the other servers know it.
 pub(crate) fn address(machine: &dyn Machine) -> (IpAddr, u16) {
     (machine.address(), machine.port(PORT))
 }

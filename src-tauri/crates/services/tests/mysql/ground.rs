@@ -158,6 +158,7 @@ impl Ground {
                 ..plan(&self.cx.spec.plan).unwrap()
             },
             image: self.image.clone(),
+            publish: Vec::new(),
         }
     }
     async fn machine_for(&mut self, request: &MachineRequest) -> clusterdeck_domain::MachineSpec {

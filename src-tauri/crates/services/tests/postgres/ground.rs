@@ -139,6 +139,7 @@ impl Ground {
             slot,
             plan: plan(&self.cx.spec.plan).unwrap(),
             image: self.image.map(str::to_owned),
+            publish: Vec::new(),
         }
     }
     async fn machine_for(&mut self, request: &MachineRequest) -> clusterdeck_domain::MachineSpec {

@@ -277,6 +277,7 @@ fn request(spec: &ClusterSpec, name: &str, slot: u16) -> MachineRequest {
         slot,
         plan: plan(&spec.plan).unwrap(),
         image: None,
+        publish: Vec::new(),
     }
 }
 

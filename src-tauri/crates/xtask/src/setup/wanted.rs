@@ -81,7 +81,7 @@ const SERVERS: [Want; 13] = [
     want("rsync", Sign::Program("rsync"), "the same: copies a member"),
 ];
 
-const TESTS: [Want; 16] = [
+const TESTS: [Want; 18] = [
     want(
         "runc",
         Sign::Program("runc"),
@@ -91,6 +91,8 @@ const TESTS: [Want; 16] = [
     want("netavark", Sign::Nothing, "their networks"),
     want("iptables", Sign::Program("iptables"), "the same"),
     want("catatonit", Sign::Program("catatonit"), "the first process in each container"),
+    want("slirp4netns", Sign::Program("slirp4netns"), "containers of a user who is not root: their network"),
+    want("uidmap", Sign::Program("newuidmap"), "the same: their users"),
     server("docker-registry", "docker-registry", "where images are fetched from in tests"),
     want(
         "mmdebstrap",

@@ -15,7 +15,7 @@ pub(super) use quorum::{
     even_nodes, even_shards, failover_of, has_replicas, quorum_after_removal, quorum_without, voters_of,
     voters_without,
 };
-pub(super) use room::{Load, carries, fits, large_enough, software};
+pub(super) use room::{Load, addresses_lead_there, carries, fits, large_enough, software, unseen};
 
 use super::{Facts, Finding, Preview, Subject};
 use crate::{

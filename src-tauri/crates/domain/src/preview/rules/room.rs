@@ -2,7 +2,7 @@
 
 use super::words::{bytes, count};
 use crate::preview::{Capacity, Facts, Finding};
-use crate::{Plan, ServiceEntry, side_plan};
+use crate::{Plan, ServiceEntry, Topology, side_plan};
 
 /// What is asked of the place.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +94,7 @@ pub(in crate::preview) fn carries(
         Some(_) => {}
     }
     match capacity.disk_free_bytes {
+        None if capacity.disk_unseen => {}
         None => {
             found.push(
                 Finding::new("disk-unknown", "How much disk is free could not be found out.").at("/plan"),
@@ -110,6 +111,34 @@ pub(in crate::preview) fn carries(
         Some(_) => {}
     }
     found
+}
+
+/// Nobody can say whether the disk suffices.
+pub(in crate::preview) fn unseen(disk: u64, capacity: &Capacity) -> Option<Finding> {
+    (disk > 0 && capacity.disk_unseen && capacity.disk_free_bytes.is_none()).then(|| {
+        Finding::new(
+            "disk-unseen",
+            format!(
+                "{} of disk are needed. How much is free in the virtual machine of the container engine is not told; when it \
+                 is full, servers there stop taking writes.",
+                bytes(disk)
+            ),
+        )
+        .at("/plan")
+    })
+}
+
+/// Members of a sharded cluster send clients to each other's addresses, which must lead somewhere.
+pub(in crate::preview) fn addresses_lead_there(topology: Topology, capacity: &Capacity) -> Option<Finding> {
+    (topology == Topology::Sharded && capacity.by_published_ports).then(|| {
+        Finding::new(
+            "addresses-out-of-reach",
+            "A sharded cluster sends its clients from node to node, by addresses that cannot be reached from this computer \
+             there.",
+        )
+        .at("/topology")
+        .hint("Choose another topology, or a place whose addresses can be reached: this computer itself, or a container engine that runs as root on it.")
+    })
 }
 
 /// The service runs in a node of this size at all.
