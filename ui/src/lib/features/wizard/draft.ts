@@ -1,5 +1,5 @@
 // What somebody has chosen in the wizard so far. Kept in localStorage, so that closing the window loses nothing.
-import type { CreateCluster, OptionEntry, OptionWish, Plan, Provider, Region, Service, ServiceKind, Topology, TopologyEntry } from '$lib/api/types';
+import type { CreateCluster, Line, Offered, OptionEntry, OptionWish, Place, Plan, Provider, Region, Service, ServiceKind, Topology, TopologyEntry } from '$lib/api/types';
 
 export interface Draft {
 	step: 1 | 2 | 3;
@@ -14,13 +14,14 @@ export interface Draft {
 	nodes: number | null;
 	shards: number | null;
 	protected: boolean;
-	autoFailover: boolean;
+	/** Null until somebody touches the switch: the service decides what can be. */
+	failover: boolean | null;
 	options: OptionWish;
 }
 
 export const EMPTY: Draft = {
 	step: 1, service: null, version: null, provider: null, region: null, plan: null, name: null, topology: null, nodes: null, shards: null,
-	protected: false, autoFailover: true, options: {}
+	protected: false, failover: null, options: {}
 };
 
 /** Reads a kept draft; whatever does not look like one gives an empty draft. */
@@ -40,6 +41,12 @@ export function suggestedName(service: string, taken: string[]): string {
 	for (let n = 1; ; n++) if (!taken.includes(`${service}-${n}`)) return `${service}-${n}`;
 }
 
+/** Whether a search finds a service: by its name, its makers' names, or what it is for. */
+export function matches(service: Service, text: string): boolean {
+	const words = [service.name, ...service.lines.map((line) => line.name), service.tagline].join(' ').toLowerCase();
+	return words.includes(text.trim().toLowerCase());
+}
+
 export const usable = (service: Service): boolean => service.available && !service.coming;
 
 /** What there is to choose from, as far as it is known. */
@@ -54,7 +61,14 @@ export interface Offers {
 /** The draft with a sensible default for everything nobody chose. */
 export interface Chosen {
 	service: Service | null;
+	/** What the place has of the service. */
+	place: Place | null;
+	/** The version asked for; null for the newest. */
 	version: string | null;
+	/** The version it will be. */
+	offered: Offered | null;
+	/** What that version offers. */
+	line: Line | null;
 	provider: Provider | null;
 	region: Region | null;
 	plan: Plan | null;
@@ -69,22 +83,40 @@ export interface Chosen {
 /** The size a first cluster starts with; the smallest one where it is not offered. */
 const DEFAULT_PLAN = 'SMALL-1C-1G';
 
+/** The provider somebody chose; else the first that has the service. */
+export function chooseProvider(draft: Draft, services: Service[], providers: Provider[]): Provider | null {
+	const service = chooseService(draft, services);
+	const has = (p: Provider): boolean => p.usable && (service?.places.some((place) => place.provider === p.id && place.ready) ?? false);
+	return providers.find((p) => p.id === draft.provider) ?? providers.find(has) ?? providers.find((p) => p.usable) ?? providers[0] ?? null;
+}
+
+const chooseService = (draft: Draft, services: Service[]): Service | null => services.find((s) => s.id === draft.service) ?? services.find(usable) ?? null;
+
+/** What a provider has of a service, in this region where the regions differ. */
+export function placeOf(service: Service | null, provider: string, region: string | null): Place | null {
+	const places = service?.places.filter((place) => place.provider === provider) ?? [];
+	return places.find((place) => place.region === region) ?? places[0] ?? null;
+}
+
 export function choose(draft: Draft, offers: Offers): Chosen {
 	const { services, providers, regions, plans } = offers;
-	const ready = services.filter(usable);
-	const service = services.find((s) => s.id === draft.service) ?? ready[0] ?? null;
-	const provider = providers.find((p) => p.id === draft.provider) ?? providers.find((p) => p.usable) ?? providers[0] ?? null;
+	const service = chooseService(draft, services);
+	const provider = chooseProvider(draft, services, providers);
 	const region = regions.find((r) => r.id === draft.region) ?? regions[0] ?? null;
 	const plan = plans.find((p) => p.id === draft.plan) ?? plans.find((p) => p.id === DEFAULT_PLAN) ?? plans[0] ?? null;
-	const topology = service?.topologies.find((t) => t.topology === draft.topology) ?? service?.topologies[0] ?? null;
+	const place = provider ? placeOf(service, provider.id, region?.id ?? null) : null;
+	const asked = place?.versions.find((v) => v.version === draft.version);
+	const offered = asked ?? place?.versions[0] ?? null;
+	const line = service?.lines.find((l) => l.name === offered?.line) ?? service?.lines[0] ?? null;
+	const topology = line?.topologies.find((t) => t.topology === draft.topology) ?? line?.topologies[0] ?? null;
 	const sharded = topology?.topology === 'sharded';
 	const shards = sharded && topology ? clamp(draft.shards ?? topology.default_shards, 3, Math.max(3, topology.max_nodes)) : 0;
 	const nodes = topology ? nodeCount(draft, topology, shards) : 0;
-	const version = service?.installed_versions.find((v) => v === draft.version) ?? null;
 	return {
-		service, provider, region, plan, topology, version, nodes, shards,
+		service, provider, region, plan, place, offered, line, topology, nodes, shards,
+		version: asked?.version ?? null,
 		name: draft.name ?? (service ? suggestedName(service.id, offers.clusterNames) : ''),
-		machines: topology?.topology === 'primary-replica' && nodes === 2 ? 3 : nodes
+		machines: topology?.topology === 'primary-replica' && topology.failover === 'by-vote' && nodes === 2 ? 3 : nodes
 	};
 }
 
@@ -101,7 +133,6 @@ const clamp = (value: number, min: number, max: number): number => Math.min(max,
 export function creation(draft: Draft, chosen: Chosen): ({ kind: 'create-cluster' } & CreateCluster) | null {
 	const { service, provider, region, plan, topology } = chosen;
 	if (!service || !topology) return null;
-	const fails = topology.topology !== 'single';
 	return {
 		kind: 'create-cluster',
 		name: chosen.name,
@@ -114,9 +145,23 @@ export function creation(draft: Draft, chosen: Chosen): ({ kind: 'create-cluster
 		region: region?.id ?? null,
 		plan: plan?.id ?? null,
 		protected: draft.protected,
-		auto_failover: fails ? draft.autoFailover : null,
+		auto_failover: topology.failover === 'by-vote' ? draft.failover : null,
 		options: offered(draft.options, topology)
 	};
+}
+
+/** What a way out changes in the draft: only what it asks for otherwise than the change that was refused. */
+export function wayOut(asked: CreateCluster, way: CreateCluster): Partial<Draft> {
+	const differs = (key: keyof CreateCluster): boolean => JSON.stringify(asked[key] ?? null) !== JSON.stringify(way[key] ?? null);
+	const part: Partial<Draft> = {};
+	if (differs('name')) part.name = way.name;
+	for (const key of ['version', 'topology', 'nodes', 'shards', 'provider', 'region', 'plan'] as const) {
+		if (differs(key)) Object.assign(part, { [key]: way[key] ?? null });
+	}
+	if (differs('protected')) part.protected = way.protected ?? false;
+	if (differs('auto_failover')) part.failover = way.auto_failover ?? null;
+	if (differs('options')) part.options = way.options ?? {};
+	return part;
 }
 
 /** How a switch of the topology stands in the draft. */

@@ -50,7 +50,11 @@ export class WizardSession {
 	/** Asks what would happen once the draft has settled; the result stops asking. */
 	look(change: Change): () => void {
 		const text = JSON.stringify(change);
-		if (text === this.#asked && this.preview && Date.parse(this.preview.expires_at) > Date.now() + 5_000) return () => {};
+		if (text === this.#asked && this.preview && Date.parse(this.preview.expires_at) > Date.now() + 5_000) {
+			// Another one may have been about to be asked, and is not any more.
+			this.checking = false;
+			return () => {};
+		}
 		const gone = new AbortController();
 		this.checking = true;
 		const timer = setTimeout(() => void this.#ask(change, text, gone.signal), this.#asked === '' ? 0 : SETTLE_MS);
