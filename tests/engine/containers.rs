@@ -144,7 +144,7 @@ async fn a_cluster_goes_on_from_its_own_image_when_the_name_stands_for_another_b
     let versions: Vec<_> =
         home.cluster().await.observed.unwrap().nodes.into_iter().map(|n| n.version).collect();
     assert!(versions.len() == 3 && versions.iter().all(|v| *v == versions[0]), "{versions:?}");
-    let plan = PlanId::parse("MICRO-1C-512M").unwrap();
+    let plan = clusterdeck_domain::PlanId::parse("MICRO-1C-512M").unwrap();
     home.done(Change::ResizeCluster { cluster: "demo".to_owned(), plan }).await;
     home.until_healthy().await;
 

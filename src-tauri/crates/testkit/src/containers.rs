@@ -80,6 +80,8 @@ const OLDER: Rootfs = Rootfs {
 pub const NEWER_REDIS: &str = "clusterdeck.test/redis-newer:8";
 /// Where [`Ground::registry`] listens, in the network of its test.
 pub const REGISTRY: &str = "127.0.0.1:5000";
+/// A registry that is nowhere, and that Podman asks the one at [`REGISTRY`] for.
+pub const MIRRORED: &str = "mirrored.invalid";
 /// `secret` as a registry keeps it.
 const SECRET: &str = "$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a";
 const MIRROR: &str = "http://deb.debian.org/debian";
@@ -477,7 +479,9 @@ fn configure(dir: &Path, store: Option<&Path>) {
         ),
     );
     write("docker/config.json", "{}".to_owned());
-    write("registries.conf", format!("[[registry]]\nlocation = \"{REGISTRY}\"\ninsecure = true\n"));
+    let own = format!("location = \"{REGISTRY}\"\ninsecure = true\n");
+    let mirrored = format!("[[registry]]\nlocation = \"{MIRRORED}\"\n[[registry.mirror]]\n{own}");
+    write("registries.conf", format!("[[registry]]\n{own}{mirrored}"));
     let also = store.map(|store| {
         format!("[storage.options]\nadditionalimagestores = [\"{}/images\"]\n", store.display())
     });

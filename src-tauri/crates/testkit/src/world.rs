@@ -164,7 +164,7 @@ impl World {
     }
     /// Asked by what changes nothing, and so is not counted.
     pub(crate) fn refuses(&self, what: &str) -> bool {
-        self.lock().refused.as_deref() == Some(what)
+        self.lock().refused.as_ref().is_some_and(|(name, _)| name == what)
     }
     /// Nothing fails any more.
     pub fn heal(&self) {

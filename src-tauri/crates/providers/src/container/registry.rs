@@ -5,7 +5,7 @@ use super::{
     engines::Engine,
     raw,
 };
-use bollard::{errors::Error, models::OciPlatform};
+use bollard::{Docker, errors::Error, models::OciPlatform};
 use std::{
     collections::HashMap,
     env::consts::ARCH,
@@ -85,15 +85,7 @@ impl Registries {
             return known;
         }
         let login = credentials::of(reference).await;
-        let call = engine.docker.inspect_registry_image(reference, login.credentials());
-        let why = match tokio::time::timeout(ASKS_WITHIN, call).await {
-            Ok(Ok(found)) => not_for(&found.platforms, processor(ARCH)),
-            Ok(Err(Error::DockerResponseServerError { status_code, message })) => {
-                refusal(status_code, &message, reference, &login, engine.client())
-            }
-            // That it could not be asked is no refusal: fetching will tell.
-            _ => None,
-        };
+        let why = ask(&engine.docker, reference, &login).await;
         remember(&self.asked, key, &why).await;
         why
     }
@@ -105,6 +97,19 @@ async fn connect(host: &str) -> Option<String> {
         Ok(Ok(_)) => None,
         Ok(Err(e)) => Some(format!("it is not here, and its registry {host} cannot be reached: {e}")),
         Err(_) => Some(format!("it is not here, and its registry {host} does not answer")),
+    }
+}
+
+/// What a registry says of an image, asked by Docker with the password of whoever signed in.
+async fn ask(docker: &Docker, reference: &str, login: &Login) -> Option<String> {
+    let call = docker.inspect_registry_image(reference, login.credentials());
+    match tokio::time::timeout(ASKS_WITHIN, call).await {
+        Ok(Ok(found)) => not_for(&found.platforms, processor(ARCH)),
+        Ok(Err(Error::DockerResponseServerError { status_code, message })) => {
+            refusal(status_code, &message, reference, login, "docker")
+        }
+        // That it could not be asked is no refusal: fetching will tell.
+        _ => None,
     }
 }
 
@@ -199,6 +204,7 @@ async fn hosts(engine: &Engine, reference: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     #[test]
     fn an_image_without_a_host_comes_from_the_public_registry() {
@@ -223,6 +229,41 @@ mod tests {
         assert_eq!(not_for(&made(&["amd64", "arm64", "unknown"]), "arm64"), None);
         assert!(not_for(&made(&["amd64", "unknown"]), "arm64").unwrap().contains("amd64"));
         assert_eq!(not_for(&made(&[]), "arm64"), None, "it does not say");
+    }
+
+    /// What is told of an image by an engine that answers once, with this.
+    async fn asked(status: &str, body: &str) -> Option<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("engine.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let docker =
+            Docker::connect_with_unix(&socket.to_string_lossy(), 5, bollard::API_DEFAULT_VERSION).unwrap();
+        let head = "content-type: application/json\r\nconnection: close\r\ncontent-length";
+        let text = format!("HTTP/1.1 {status}\r\n{head}: {}\r\n\r\n{body}", body.len());
+        let answer = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut question = vec![0; 4096];
+            let read = stream.read(&mut question).await.unwrap();
+            let question = String::from_utf8_lossy(&question[..read]).into_owned();
+            assert!(question.contains("/distribution/r.lan/x:1/json"), "{question}");
+            stream.write_all(text.as_bytes()).await.unwrap();
+        };
+        let (why, ()) = tokio::join!(ask(&docker, "r.lan/x:1", &Login::Nobody), answer);
+        why
+    }
+
+    #[tokio::test]
+    async fn docker_asks_the_registry_before_anything_is_made() {
+        let found = |kind: &str| {
+            let descriptor = r#"{"mediaType":"m","digest":"sha256:00","size":1}"#;
+            format!(r#"{{"Descriptor":{descriptor},"Platforms":[{{"architecture":"{kind}","os":"linux"}}]}}"#)
+        };
+        assert_eq!(asked("200 OK", &found(processor(ARCH))).await, None);
+        assert!(asked("200 OK", &found("s390x")).await.unwrap().contains("s390x"));
+        let none = asked("404 Not Found", r#"{"message":"manifest unknown"}"#).await.unwrap();
+        assert!(none.contains("manifest unknown"), "{none}");
+        let private = asked("401 Unauthorized", r#"{"message":"unauthorized"}"#).await.unwrap();
+        assert!(private.contains("docker login r.lan"), "{private}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use clusterdeck_domain::{ClusterId, Network};
 use clusterdeck_driver::{
     ClientCommand, DriverError, Image, MachineRequest, Needs, Programs, Progress, Provider,
 };
+use clusterdeck_testkit::containers::{MIRRORED, REGISTRY};
 use std::{
     sync::{Arc, Mutex},
     time::Instant,
@@ -185,6 +186,25 @@ async fn an_image_that_is_not_here_is_fetched_once_with_progress() {
     let after = provider.capacity(&needs).await.unwrap();
     assert!(after.to_fetch.is_empty() && after.fetched_first.is_empty(), "{after:?}");
     assert!(after.versions[0].starts_with("8.0."), "{after:?}");
+}
+
+#[tokio::test]
+async fn an_image_that_only_a_mirror_of_the_engine_has_is_not_blocked_and_fetched() {
+    let Some(home) = Home::enter().await else { return };
+    let reference = home.ground.registry(IMAGE).replace(REGISTRY, MIRRORED);
+    let provider = home.provider();
+    let needs = Needs {
+        server: Programs {
+            programs: vec![("redis-server", "the server")],
+            images: vec![Image { line: "8.0".to_owned(), reference: reference.clone() }],
+            ..Programs::default()
+        },
+        ..Needs::default()
+    };
+    let before = provider.capacity(&needs).await.unwrap();
+    assert!(before.missing.is_empty() && before.to_fetch.len() == 1, "{before:?}");
+    let request = MachineRequest { image: Some(reference), ..home.request(1) };
+    provider.ensure_machine(&request, &Progress::silent()).await.unwrap();
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ async fn a_disk_that_takes_its_time_is_waited_for_before_anybody_stands_aside() 
     let told = Arc::new(AtomicU64::new(0));
     let progress = Progress::new({
         let told = told.clone();
-        move |_, measured| told.store(measured.map_or(0, |(done, _)| done), Ordering::Relaxed)
+        move |_, measured| told.store(measured.map_or(0, |measured| measured.done), Ordering::Relaxed)
     });
     let begun = Instant::now();
     let ready = async {
