@@ -92,7 +92,7 @@ export const test = base.extend<object, { serve: Serve }>({
 			const serve = new Serve();
 			await serve.start();
 			await use(serve);
-			for (const name of ['web', 'redis-1']) {
+			for (const name of ['web', 'redis-1', 'wiz-pg', 'wiz-maria', 'wiz-keys']) {
 				try {
 					serve.cli('cluster', 'delete', name, '--yes', '--confirm', name);
 				} catch {
