@@ -102,6 +102,7 @@ export const en = {
 		failoverReady: 'Can fail over',
 		failoverNotReady: 'Cannot fail over',
 		failoverOff: 'Switched off',
+		failoverNone: 'No primary to replace',
 		endpoints: 'Endpoints',
 		endpointsText: 'Stable addresses that follow the primary.',
 		endpointUp: 'Answers', endpointDown: 'Does not answer', endpointUnknown: 'Not checked',

@@ -13,7 +13,7 @@ test('the licence is told with the edition that the servers name, once', () => {
 
 test('what nobody maintains any more says so, by the catalogue or by its servers', () => {
 	expect(cautionOf(nodes(), { caution: 'No longer maintained by its makers.' })).toBe('No longer maintained by its makers.');
-	expect(cautionOf(nodes({ id: 'maintenance', name: 'Maintenance', value: 'its makers no longer maintain it' }), undefined)).toBe('its makers no longer maintain it');
+	expect(cautionOf(nodes({ id: 'maintenance', name: 'Maintenance', value: 'its makers no longer maintain it' }), undefined)).toBe('Its makers no longer maintain it');
 	expect(cautionOf(nodes(), { caution: null })).toBe(null);
 });
 

@@ -14,9 +14,10 @@ export function licenceOf(cluster: Pick<Cluster, 'nodes'>, service: Pick<Service
 	return editions.length > 0 ? `${service.licence} (${m.cluster.edition(editions.join(', '))})` : service.licence;
 }
 
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 /** What to know about a service that goes on being used: that its makers have left it, for one. */
 export const cautionOf = (cluster: Pick<Cluster, 'nodes'>, service: Pick<Service, 'caution'> | undefined): string | null =>
-	service?.caution ?? (told(cluster, 'maintenance').join(', ') || null);
+	service?.caution ?? (told(cluster, 'maintenance').map(capital).join(', ') || null);
 
 /** The name of a region; null while the answer is awaited, and the id where there is no name to be had. */
 export const placeName = (region: string, regions: { data?: { id: string; name: string }[]; isPending: boolean }): string | null =>

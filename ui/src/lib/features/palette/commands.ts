@@ -46,7 +46,7 @@ export function commandsOf(clusters: Cluster[], services: Pick<Service, 'id' | '
 		if (c.topology !== 'single') add(m.palette.resync(c.name), { kind: 'resync-cluster', cluster: c.name });
 		add(m.palette.rotate(c.name), { kind: 'rotate-credentials', cluster: c.name });
 		add(c.protected ? m.palette.unprotect(c.name) : m.palette.protect(c.name), { kind: 'set-protection', cluster: c.name, enabled: !c.protected });
-		if (c.topology !== 'single') {
+		if (c.topology === 'primary-replica' || c.topology === 'sharded') {
 			const on = c.auto_failover.enabled;
 			add(on ? m.palette.failoverOff(c.name) : m.palette.failoverOn(c.name), { kind: 'set-auto-failover', cluster: c.name, enabled: !on });
 		}
