@@ -12,7 +12,7 @@ use std::{path::PathBuf, time::Duration};
 pub(crate) const UNIT: &str = "mysql";
 /// What answers role checks.
 pub(crate) const HEALTH_UNIT: &str = "mysql-health";
-/// A small script and one session of the client.
+/// A small script (9 MB) and one session of the client.
 const HEALTH_MEMORY: u64 = 64 << 20;
 const SERVE: &str = "mysql/serve.sh";
 const HEALTH_PERL: (&str, &str) = ("mysql/health.pl", include_str!("health.pl"));

@@ -18,7 +18,7 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 /// The unit.
 pub(crate) const UNIT: &str = "sentinel";
-/// It holds a few kilobytes about each node; one was seen with 10 MB.
+/// It holds a few kilobytes about each node; one was seen with 12 MB.
 const MEMORY: u64 = 64 << 20;
 const FOLDER: &str = "sentinel";
 /// Its configuration, which it rewrites itself.
