@@ -170,9 +170,20 @@ fn a_primary_that_waits_for_a_replica_says_how_long_a_promotion_takes() {
         of(ServiceKind::Postgresql, Topology::PrimaryReplica, 3, 0).spec(|s| s.options = ClusterOptions::OFF)
     };
     assert_eq!(pg().preview(&promote(2)).expected_downtime_ms, 600);
+    let newer = pg().spec(|s| s.version = "17.11".to_owned());
+    assert_eq!(newer.preview(&promote(2)).expected_downtime_ms, 1_500, "it comes with another Patroni");
     let strict =
         pg().spec(|s| s.options = ClusterOptions { stop_writes_without_replica: true, synchronous: true });
     assert_eq!(strict.preview(&promote(2)).expected_downtime_ms, 3_500);
+}
+
+#[test]
+fn each_line_of_mysql_says_how_long_its_own_promotion_takes() {
+    let gap = |version: &str| {
+        let scene = of(ServiceKind::Mysql, Topology::PrimaryReplica, 3, 0);
+        scene.spec(|s| s.version = version.to_owned()).preview(&promote(2)).expected_downtime_ms
+    };
+    assert_eq!((gap("10.11.19"), gap("9.7.4")), (60, 2_000));
 }
 
 #[test]

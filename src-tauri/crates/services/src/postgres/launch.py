@@ -56,8 +56,17 @@ def wait_no_longer_than_replicas_need():
             ha, end = (caller.f_locals.get(name) for name in ('self', 'checkpoint_location'))
             if caller.f_code.co_name != 'on_shutdown' or not ha or not end:
                 return time.sleep(seconds)
+
+            def known(*args, **kwargs):
+                # It asks once more; asking takes a connection to each replica.
+                del ha.is_failover_possible
+                return True
+
             until = time.monotonic() + seconds
-            while time.monotonic() < until and not ha.is_failover_possible(cluster_lsn=end):
+            while time.monotonic() < until:
+                if ha.is_failover_possible(cluster_lsn=end):
+                    ha.is_failover_possible = known
+                    return None
                 time.sleep(0.05)
 
     patroni.ha.time = Clock()
@@ -85,10 +94,12 @@ def tell_what_is_given_up(path):
 
     def lost(rewinding):
         """Transactions beyond the place where the new primary's log begins. Bytes would count a segment's empty rest."""
-        if rewinding._get_local_timeline_lsn()[1] != fork.get('timeline'):
+        if not fork or rewinding._get_local_timeline_lsn()[1] != fork['timeline']:
             return None, None
         start = '%X/%X' % (fork['at'] >> 32, fork['at'] & 0xffffffff)
-        said = rewinding._postgresql.waldump(fork['timeline'], start, RECORDS_READ)[0] or b''
+        said = rewinding._postgresql.waldump(fork['timeline'], start, RECORDS_READ)[0]
+        if not said:
+            return None, None
         return said.count(b'desc: COMMIT'), said.count(b'\n') >= RECORDS_READ
 
     def check_timeline_and_lsn(self, leader):
@@ -96,7 +107,10 @@ def tell_what_is_given_up(path):
         return check(self, leader)
 
     def pg_rewind(self, primary):
-        count, more = lost(self)
+        try:
+            count, more = lost(self)
+        except Exception:
+            count, more = None, None  # What is told may not keep it from following.
         done = rewind(self, primary)
         if done and count != 0:
             write(transactions=count, more=more)
