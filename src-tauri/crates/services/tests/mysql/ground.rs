@@ -197,9 +197,24 @@ impl Ground {
             async move { self.driver.start_node(&self.cx, node, &start_as).await.unwrap() }
         });
         futures::future::join_all(starting).await;
+        if self.image.is_some() {
+            self.folders_are_made().await;
+        }
         self.driver.form(&self.cx, &Progress::silent()).await.unwrap();
         self.driver.arm_failover(&self.cx, None).await.unwrap();
         self.apply().await;
+    }
+    /// A computer that others keep busy takes minutes to make what takes seconds else: longer than a server is waited for.
+    async fn folders_are_made(&self) {
+        let begun = Instant::now();
+        for node in self.cx.spec.data_nodes() {
+            while !self.cx.machine(node).unwrap().exists("mysql/data").await.unwrap() {
+                if begun.elapsed() > 4 * PATIENCE {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
     }
     pub(crate) async fn apply(&self) {
         self.gateway.apply(&self.cx, &self.driver.listeners(&self.cx).unwrap()).await.unwrap();
