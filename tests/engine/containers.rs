@@ -4,7 +4,7 @@ use crate::{
     home::{Home, missing},
     life::{dead_primary, grows, members_come_and_go, whole_life},
 };
-use clusterdeck_domain::{Change, OperationState, PlanId, ServiceKind, Topology};
+use clusterdeck_domain::{Change, OperationState, ServiceKind, Topology};
 use clusterdeck_tests::client::Writer;
 use std::time::{Duration, Instant};
 
