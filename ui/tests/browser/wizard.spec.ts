@@ -106,6 +106,7 @@ test('a provider that cannot be used shows its cure beside the choice', async ({
 });
 
 test('what fails or takes its time says so, can be tried again, and the button says why it waits', async ({ page, serve }) => {
+	test.setTimeout(240_000);
 	const broken = { status: 500, contentType: 'application/problem+json', body: JSON.stringify({ code: 'internal', title: 'it broke', status: 500 }) };
 	const fails = (route: Route): Promise<void> => route.fulfill(broken);
 	let release = (): void => undefined;
