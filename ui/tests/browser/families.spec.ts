@@ -97,3 +97,43 @@ test('the command of a terminal is that of the makers of its servers', async ({ 
 	await open(page, 'till', '');
 	await expect(page.getByTestId('connection-string')).toContainText(/^MYSQL_PWD="\$PASSWORD" mariadb -h [\d.]+ -P \d+ -u app app$/);
 });
+
+test('a parameter can be emptied, edits stay while another tab is looked at, and an old list says so', async ({ page }) => {
+	test.setTimeout(180_000);
+	await open(page, 'shop', '/parameters');
+	const row = page.locator('[data-testid=parameter][data-name=log_line_prefix]');
+	const draft = page.getByTestId('parameter-draft');
+	await row.getByTestId('parameter-field').fill('');
+	await expect(draft).toContainText('1 edit');
+	await page.getByTestId('cluster-tab-nodes').click();
+	await expect(page.getByTestId('node-row')).toHaveCount(3);
+	await page.getByTestId('cluster-tab-parameters').click();
+	await expect(draft).toContainText('1 edit');
+	await expect(row.getByTestId('parameter-field')).toHaveValue('');
+
+	// A number that was emptied is no value yet: it is told, and can be undone.
+	// Few rows: axe looks at each twice.
+	await page.getByTestId('parameter-search').fill('work_mem');
+	const work = page.locator('[data-testid=parameter][data-name=work_mem]');
+	await work.getByTestId('parameter-field').fill('');
+	await expect(page.getByTestId('parameter-ask')).toBeDisabled();
+	await accessible(page, 'parameters with edits');
+	await work.getByTestId('parameter-undo').click();
+	await page.getByTestId('parameter-search').fill('log_line_prefix');
+	await page.getByTestId('parameter-ask').click();
+	await expect(page.getByTestId('change-effects')).toContainText('log_line_prefix goes from');
+	await expect(page.getByTestId('change-effects')).toContainText('to an empty text');
+	await page.route('**/v1/clusters/shop/parameters*', refuse);
+	await page.getByTestId('change-confirm').click();
+	await expect(page.getByTestId('parameters-old')).toContainText('could not be read again', { timeout: 60_000 });
+	await page.getByTestId('change-close').click();
+	await page.unroute('**/v1/clusters/shop/parameters*');
+	await page.getByTestId('parameters-old').getByRole('button').click();
+	await expect(page.getByTestId('parameters-old')).toHaveCount(0);
+	await expect(row).toContainText('Set');
+	await expect(draft).toHaveCount(0);
+	await row.getByTestId('parameter-reset').click();
+	await expect(draft).toContainText('1 edit');
+	await page.getByTestId('parameter-discard').click();
+	await expect(draft).toHaveCount(0);
+});
