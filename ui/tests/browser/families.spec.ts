@@ -137,3 +137,40 @@ test('a parameter can be emptied, edits stay while another tab is looked at, and
 	await page.getByTestId('parameter-discard').click();
 	await expect(draft).toHaveCount(0);
 });
+
+test('an upgrade offers the versions that were found, and what it asks for is judged', async ({ page }) => {
+	let found: string | undefined;
+	await page.route('**/v1/services*', async (route) => {
+		const answer = await route.fetch();
+		const list = (await answer.json()) as { items: { id: string; installed_versions: string[] }[] };
+		const service = list.items.find((s) => s.id === 'postgresql');
+		found = service?.installed_versions[0];
+		service?.installed_versions.unshift(`${found?.split('.')[0] ?? ''}.9999`);
+		await route.fulfill({ response: answer, json: list });
+	});
+	await open(page, 'shop', '');
+	await page.getByTestId('cluster-menu').click();
+	await page.getByTestId('cluster-upgrade').click();
+	await page.getByTestId('change-version').click();
+	await expect(page.getByRole('option')).toHaveCount(3);
+	await page.getByRole('option', { name: '.9999' }).last().click();
+	await expect(page.getByTestId('change-blockers')).toContainText('is not found');
+	await page.getByTestId('change-version').click();
+	await page.getByRole('option', { name: 'What it has now' }).click();
+	await expect(page.getByTestId('change-same-version')).toContainText(`runs ${found ?? '?'} already`);
+	await expect(page.getByTestId('change-confirm')).toBeDisabled();
+	await accessible(page, 'upgrade dialog');
+});
+
+test('the palette reaches parameters and switches', async ({ page }) => {
+	await open(page, 'shop', '');
+	await page.keyboard.press('Control+k');
+	await page.getByTestId('palette-input').fill('parameters shop');
+	await page.getByTestId('palette-item').first().click();
+	await expect(page.getByTestId('parameter').first()).toBeVisible();
+	await page.keyboard.press('Control+k');
+	await page.getByTestId('palette-input').fill('switch on synchronous shop');
+	await page.getByTestId('palette-item').first().click();
+	await expect(page.getByTestId('change-effects')).toBeVisible();
+	await page.getByTestId('change-cancel').click();
+});
