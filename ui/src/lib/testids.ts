@@ -8,10 +8,11 @@
 //                           wizard-plan-<id>, wizard-topology-<id>, wizard-nodes-more / -fewer, wizard-shards-more / -fewer, wizard-summary
 //   cluster-header (with data-state), cluster-add-node, cluster-delete, cluster-tab-<name>
 //   protection-switch, failover-switch, failover-reason, option-<id>, resync, rotate, reveal-password, password,
-//   connection-string
+//   connection-string, connection-waits, connection-fault, username, service-caution
 //   topology-node (with data-node, data-role)
-//   node-row (with data-node, data-role, data-state), node-menu-<name>, node-action-<act>; node-panel, node-tab-<name>, log-lines
+//   node-row (with data-node, data-role, data-state), node-menu-<name>, node-action-<act>; node-panel, node-facts (rows with data-fact), node-tab-<name>, log-lines
 //   change-dialog, change-effects, change-warnings, change-blockers, way-out, change-typed, change-confirm, change-cancel, change-close
+//   change-plan, change-version; parameter (with data-name), parameter-field, -reset, -undo, parameter-draft, -ask, -discard, parameters-old
 //   step-list, step (with data-step, data-state); operation-row (with data-id, data-state), operation-cancel, operation-retry; half-deleted
 //   metric-chart (with data-metric), range-<id>, metrics-export
 //   audit-row; settings-theme-<id>, settings-tray, settings-notifications, settings-save; settings-image-mirror, settings-own-images, settings-images-save
