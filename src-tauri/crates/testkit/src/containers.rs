@@ -253,15 +253,6 @@ impl Ground {
         Self::enter_on(Kind::Rootless, &[MEMORY, RELATIONAL])
     }
 
-    /// The same with MySQL 9.7.
-    ///
-    /// # Panics
-    /// As [`Ground::enter`].
-    #[must_use]
-    pub fn enter_without_root_with_mysql() -> Option<Self> {
-        Self::enter_on(Kind::Rootless, &[MEMORY, ORACLE])
-    }
-
     fn enter_with(roots: &[Rootfs]) -> Option<Self> {
         Self::enter_on(Kind::asked_for(), roots)
     }
