@@ -41,7 +41,7 @@ fn everybody_has(cx: &ClusterContext, node: &NodeSpec, answers: &[Answer<'_>], s
 /// All transactions before a file, as it says itself in its first events.
 async fn before(session: &mut Session, file: &str) -> Result<GtidSet> {
     let rows = session.rows(&format!("SHOW BINLOG EVENTS IN '{file}' LIMIT 3")).await?;
-    let known = rows.iter().find(|row| text(*row, 2).as_deref() == Some("Previous_gtids"));
+    let known = rows.iter().find(|row| text(row, 2).as_deref() == Some("Previous_gtids"));
     let whom = session.whom();
     let known = known.and_then(|row| text(row, 5)).ok_or_else(|| {
         DriverError::broken(format!("{file} of {whom} does not say after which transactions it begins"))
