@@ -492,7 +492,7 @@ impl ServiceEntry {
             return self.lines.to_vec();
         }
         let (majors, topologies) = ((0, u32::MAX), self.topologies);
-        vec![Line { name: self.name, majors, topologies, least_memory_bytes: 0 }]
+        vec![Line { name: self.name, majors, topologies, least_memory_bytes: 0, hand_over_ms: 0 }]
     }
     /// What its makers call this version: one service may have several makers.
     pub fn name_of(&self, version: &str) -> &'static str {
