@@ -327,12 +327,14 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = request.send().await.map_err(|e| {
+        let silent = |e: reqwest::Error| {
             let how = if e.is_timeout() { "does not answer in time" } else { "does not answer" };
             DriverError::transient(format!("Patroni of {name} {how}"))
-        })?;
+        };
+        let answer = request.send().await.map_err(silent)?;
         let status = answer.status();
-        let said = answer.text().await.unwrap_or_default();
+        // A busy one may begin in time and not end.
+        let said = answer.text().await.map_err(silent)?;
         match status.as_u16() {
             200..300 => Ok(said),
             // 409, 412 and 503 pass by themselves: somebody is at it, or there is no leader now.
