@@ -982,6 +982,11 @@ export interface components {
         Line: {
             /**
              * Format: int64
+             * @description How long writes wait while one node hands them over to another. Milliseconds, measured.
+             */
+            hand_over_ms: number;
+            /**
+             * Format: int64
              * @description Memory without which its server does not start or does not last; 0 when every plan will do.
              */
             least_memory_bytes: number;
