@@ -83,6 +83,7 @@ pub(crate) async fn resized_up_and_back(home: &Home, service: ServiceKind) {
         home.until_healthy().await;
         let writer = Writer::start(home.url().await, false);
         let size = PlanId::parse(plan).unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
         let began = std::time::Instant::now();
         let done = home.done(Change::ResizeCluster { cluster: demo(), plan: size.clone() }).await;
         let written = writer.stop();

@@ -142,10 +142,12 @@ test('an upgrade offers the versions that were found, and what it asks for is ju
 	let found: string | undefined;
 	await page.route('**/v1/services*', async (route) => {
 		const answer = await route.fetch();
-		const list = (await answer.json()) as { items: { id: string; installed_versions: string[] }[] };
-		const service = list.items.find((s) => s.id === 'postgresql');
-		found = service?.installed_versions[0];
-		service?.installed_versions.unshift(`${found?.split('.')[0] ?? ''}.9999`);
+		type Place = { provider: string; versions: { version: string; line: string; installed: boolean }[] };
+		const list = (await answer.json()) as { items: { id: string; places: Place[] }[] };
+		const here = list.items.find((s) => s.id === 'postgresql')?.places.find((p) => p.provider === 'local');
+		const newest = here?.versions[0];
+		found = newest?.version;
+		if (here && newest) here.versions.unshift({ ...newest, version: `${newest.version.split('.')[0]}.9999` });
 		await route.fulfill({ response: answer, json: list });
 	});
 	await open(page, 'shop', '');

@@ -19,24 +19,34 @@ fresh() {
         { grep -v -i -e 'mariadb.org' -e 'shell>' install.log | head -n 12; return 1; }
 }
 
+# A file that a copy brings about itself: from 11.1 on they have another name.
+about() {
+    for file in "data.new/mariadb_backup_$1" "data.new/xtrabackup_$1"; do
+        [ ! -s "$file" ] || { echo "$file"; return; }
+    done
+}
+
 # The other end is `send.sh`; each shows a certificate of the cluster.
 copy() {
     mkdir data.new || return 1
     socat -u "OPENSSL-LISTEN:$port,bind=$listen,reuseaddr,accept-timeout=120,cert=$tls/node.crt,key=$tls/node.key,cafile=$tls/ca.crt,verify=1" \
         STDOUT | mbstream -x -C data.new || return 1
     # Written last: without it the stream was cut short.
-    [ -s data.new/xtrabackup_info ] || { echo 'the copy was cut short'; return 1; }
+    [ -n "$(about info)" ] || { echo 'the copy was cut short'; return 1; }
     mariadb-backup --prepare --tmpdir="$home/tmp" --target-dir="$home/data.new" >prepare.log 2>&1 ||
         { tail -n 20 prepare.log; return 1; }
     # A member's position is in its tables; what it lacks by now the group sends.
-    if [ -e data.new/xtrabackup_galera_info ]; then
-        IFS=': ' read -r group number _ <data.new/xtrabackup_galera_info
+    galera=$(about galera_info)
+    if [ -n "$galera" ]; then
+        IFS=': ' read -r group number _ <"$galera"
         printf '# GALERA saved state\nversion: 2.1\nuuid:    %s\nseqno:   %s\nsafe_to_bootstrap: 0\n' "$group" "$number" \
             >data.new/grastate.dat
         return
     fi
     # Up to which transaction it goes: from there it follows.
-    read -r _ _ position <data.new/xtrabackup_binlog_info || position=
+    log=$(about binlog_info)
+    position=
+    [ -z "$log" ] || read -r _ _ position <"$log" || position=
     {
         echo 'TRUNCATE mysql.gtid_slave_pos;'
         IFS=, read -ra transactions <<<"${position:-}"
