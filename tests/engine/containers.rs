@@ -58,18 +58,6 @@ async fn one_redis_without_root_is_reached_through_a_port_that_stays_until_it_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_primary_without_root_is_replaced_noticed_and_comes_back_as_a_replica() {
-    let Some(home) = Home::without_root().await else { return };
-    dead_primary(&home).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_8_cluster_without_root_lives_its_whole_life_without_losing_a_write() {
-    let Some(home) = Home::without_root().await else { return };
-    whole_life(&home, ServiceKind::Redis).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgresql_17_cluster_without_root_lives_its_whole_life_without_losing_a_write() {
     let Some(home) = Home::without_root_with_postgres().await else { return };
     whole_life(&home, ServiceKind::Postgresql).await;
