@@ -34,6 +34,7 @@ fn offered(act: &str, kind: ServiceKind, topology: Topology, version: &str) -> b
         "promote-node" => matches!(topology, Topology::PrimaryReplica | Topology::Sharded),
         "failover" => failover == Some(Failover::ByVote) || topology == Topology::MultiMaster,
         "set-auto-failover" => failover == Some(Failover::ByVote),
+        "add-node" => topology != Topology::Sharded,
         "remove-node" | "drain-node" | "undrain-node" => topology != Topology::Single,
         // Where all take writes, a member is copied to anew when it diverged, which members that vote can tell.
         "resync-cluster" => match topology {

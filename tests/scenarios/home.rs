@@ -68,10 +68,6 @@ impl Home {
     pub(crate) fn in_containers() -> Option<Self> {
         Some(Self::inside(Ground::enter()?))
     }
-    /// The same with an image of Oracle's MySQL.
-    pub(crate) fn in_containers_with_mysql() -> Option<Self> {
-        Some(Self::inside(Ground::enter_with_mysql()?))
-    }
     fn inside(ground: Ground) -> Self {
         let folder = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
         Self::in_folder(folder, Some(ground))
