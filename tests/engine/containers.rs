@@ -58,12 +58,6 @@ async fn one_redis_without_root_is_reached_through_a_port_that_stays_until_it_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_postgresql_17_cluster_without_root_lives_its_whole_life_without_losing_a_write() {
-    let Some(home) = Home::without_root_with_postgres().await else { return };
-    whole_life(&home, ServiceKind::Postgresql).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_8_cluster_in_containers_lives_its_whole_life_without_losing_a_write() {
     let Some(home) = Home::in_containers().await else { return };
     whole_life(&home, ServiceKind::Redis).await;

@@ -63,10 +63,6 @@ impl Home {
     pub(crate) async fn without_root() -> Option<Self> {
         Some(Self::inside(Ground::enter_without_root()?).await)
     }
-    /// The same with an image that holds PostgreSQL.
-    pub(crate) async fn without_root_with_postgres() -> Option<Self> {
-        Some(Self::inside_with_postgres(Ground::enter_without_root_with_postgres()?).await)
-    }
     async fn inside(ground: Ground) -> Self {
         let dir = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
         let engine = start(dir.path()).await;

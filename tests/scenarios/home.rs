@@ -64,15 +64,12 @@ impl Home {
     pub(crate) fn new() -> Self {
         Self::in_folder(tempfile::Builder::new().prefix("cd-").tempdir().unwrap(), None)
     }
-    /// One with an engine of containers. `None`: outside, and the test is done.
-    pub(crate) fn in_containers() -> Option<Self> {
-        Some(Self::inside(Ground::enter()?))
-    }
     fn inside(ground: Ground) -> Self {
         let folder = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
         Self::in_folder(folder, Some(ground))
     }
-    /// The same with an image of PostgreSQL and TimescaleDB.
+    /// One with an engine of containers, which has an image of PostgreSQL and TimescaleDB. `None`: outside, and the test is
+    /// done.
     pub(crate) fn in_containers_with_postgres() -> Option<Self> {
         let home = Self::inside(Ground::enter_with_postgres()?);
         home.run(&["doctor"]).status(0);

@@ -244,15 +244,6 @@ impl Ground {
         Self::enter_on(Kind::Rootless, &[MEMORY])
     }
 
-    /// The same with [`POSTGRES`].
-    ///
-    /// # Panics
-    /// As [`Ground::enter`].
-    #[must_use]
-    pub fn enter_without_root_with_postgres() -> Option<Self> {
-        Self::enter_on(Kind::Rootless, &[MEMORY, RELATIONAL])
-    }
-
     fn enter_with(roots: &[Rootfs]) -> Option<Self> {
         Self::enter_on(Kind::asked_for(), roots)
     }
