@@ -1,5 +1,8 @@
-//! The program is killed at every step of every act. Whoever starts next must end with a healthy cluster or none, with
+//! The program is killed in the steps of every act. Whoever starts next must end with a healthy cluster or none, with
 //! every acknowledged write, and with nothing left of what is gone.
+//!
+//! All steps of all acts take hours, so a run kills each act at some of them, other ones each day; `cargo xtask test
+//! --every-kill` kills at all of them.
 //!
 //! Debug builds of the program end themselves where `CLUSTERDECK_FAULT` says, as by a power cut: `after` a step (it has
 //! acted, the journal does not know) and once it is `noted`; `before` for the first.
@@ -20,6 +23,10 @@ use clusterdeck_tests::{
 };
 use serde_json::Value;
 use std::{collections::VecDeque, time::Instant};
+
+/// At most so many kills of one act a day: where only the worst moments are tried, and where all are.
+const OF_THE_WORST: usize = 2;
+const OF_ALL: usize = 4;
 
 /// The signal of `abort`.
 const SIGABRT: i32 = 6;
@@ -86,7 +93,8 @@ impl Story {
         Self { only_after: true, ..Self::begin_in(home, false) }
     }
 
-    /// Runs acts that lead back to where they began, in turn, until each was killed everywhere.
+    /// Runs acts that lead back to where they began, in turn, until each was killed everywhere, or everywhere that is due
+    /// today.
     pub(super) fn kill_everywhere(&mut self, acts: &[Act]) {
         let mut due: Vec<VecDeque<Point>> = Vec::new();
         let mut done = Vec::new();
@@ -95,7 +103,7 @@ impl Story {
             let operation = self.plainly(*act);
             let mut points = points(&operation);
             points.retain(|p| p.point == "after" || !self.only_after);
-            due.push(points.into());
+            due.push(due_today(points, if self.only_after { OF_THE_WORST } else { OF_ALL }));
             done.push((before.or_else(|| self.subject.clone()), operation));
         }
         while due.iter().any(|points| !points.is_empty()) {
@@ -253,6 +261,19 @@ pub(super) fn points(operation: &Value) -> Vec<Point> {
     }
     assert!(points.len() > 2, "an operation has steps: {operation:#}");
     points
+}
+
+/// The share of these points that this day has: so many, spread over the act, and other ones tomorrow until all had their
+/// turn. All of them, where `CLUSTERDECK_EVERY_KILL` is set.
+fn due_today(points: Vec<Point>, most: usize) -> VecDeque<Point> {
+    if std::env::var_os("CLUSTERDECK_EVERY_KILL").is_some() || points.len() <= most {
+        return points.into();
+    }
+    let stride = points.len().div_ceil(most);
+    let day = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs() / 86_400;
+    let first = usize::try_from(day).unwrap_or_default() % stride;
+    println!("{}: every {stride}th of {} points from the {first}th", points[0].kind, points.len());
+    points.into_iter().skip(first).step_by(stride).collect()
 }
 
 /// A step named after a node has another name the next time: `join-demo-4` is `join-*`.

@@ -13,7 +13,7 @@ pub(crate) fn run() -> Result<()> {
     source(&mut stages);
     stages.stage("generated files fresh", || generate::run(&generate::Args { check: true }));
     stages.tests("window tests", test::window);
-    stages.tests("tests without servers", || test::rust(&["--lib", "--bins", "--test", "architecture"]));
+    stages.tests("tests without servers", || test::rust(&["--lib", "--bins", "--test", "architecture"], &[]));
     stages.close()
 }
 

@@ -2,7 +2,7 @@
 
 use crate::stages::{Ran, Stages, Tally};
 use crate::{acts, check, generate, host, setup};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::path::Path;
 
@@ -11,13 +11,16 @@ use std::path::Path;
 pub(crate) struct Args {
     #[command(flatten)]
     setup: setup::Args,
+    /// Kills every act at every one of its steps, which takes hours; else at some of them, other ones each day.
+    #[arg(long)]
+    every_kill: bool,
 }
 
 /// Runs everything; the last line it prints is `N passed, N failed`.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut stages = Stages::new();
     if stages.stage("set up", || setup::run(&args.setup, setup::Purpose::Everything)) {
-        everything(&mut stages);
+        everything(&mut stages, args);
     }
     let outcome = stages.close();
     let sum = stages.sum();
@@ -25,26 +28,32 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     outcome
 }
 
-fn everything(stages: &mut Stages) {
+fn everything(stages: &mut Stages, args: &Args) {
     if !stages.stage("build the window", check::build_ui) {
         return;
     }
-    check::source(stages);
-    stages.tests("window tests", window);
     // The whole-product tests start these two programs, so they must be of this source. Built together with the tests:
     // another choice of targets would build half the dependencies twice.
     let built = stages.stage("build programs and tests", || {
         host::run(&mut host::cargo(["build", "--workspace", "--bins", "--tests", "--locked", "--quiet"]))
     });
-    if built {
-        stages.stage("generated files fresh", generate::check_built);
-        stages.stage("container images", images);
-        stages.stage("notes of acts emptied", acts::forget);
-        if stages.tests("rust tests", || rust(&["--all-targets"])) {
-            stages.stage("acts they saw", || acts::run(&acts::Args::default()));
-        }
-        stages.tests("browser tests", || node("playwright", &["run", "test:browser", "--"]));
+    if !built {
+        return check::source(stages);
     }
+    // Images wait for mirrors and unpack, lints compute: side by side they take what the longer one takes.
+    std::thread::scope(|scope| {
+        let images = scope.spawn(images);
+        check::source(stages);
+        stages.stage("container images", || images.join().unwrap_or_else(|_| bail!("ended by a panic")));
+    });
+    stages.stage("generated files fresh", generate::check_built);
+    stages.stage("notes of acts emptied", acts::forget);
+    let kills: &[(&str, &str)] = if args.every_kill { &[("CLUSTERDECK_EVERY_KILL", "1")] } else { &[] };
+    if stages.tests("rust tests", || rust(&["--all-targets"], kills)) {
+        stages.stage("acts they saw", || acts::run(&acts::Args::default()));
+    }
+    stages.tests("browser tests", || node("playwright", &["run", "test:browser", "--"]));
+    stages.tests("window tests", window);
 }
 
 /// Builds the images that tests run machines from, where that was not done yet: a test's own limit is too short for it.
@@ -58,8 +67,8 @@ fn images() -> Result<()> {
     host::run(host::cargo(run).args(test))
 }
 
-/// Rust tests of the whole workspace, by nextest where it is installed.
-pub(crate) fn rust(choice: &[&str]) -> Result<Ran> {
+/// Rust tests of the whole workspace in this environment, by nextest where it is installed.
+pub(crate) fn rust(choice: &[&str], environment: &[(&str, &str)]) -> Result<Ran> {
     let nextest = host::has("cargo-nextest");
     let words: &[&str] = if nextest {
         &["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--status-level", "slow"]
@@ -69,7 +78,11 @@ pub(crate) fn rust(choice: &[&str]) -> Result<Ran> {
     let mut tally = Tally::default();
     let mut seen = Failures::default();
     let success = host::run_seen(
-        host::cargo(words).args(choice).env("CARGO_TERM_COLOR", "never").env("RUST_TEST_THREADS", "1"),
+        host::cargo(words)
+            .args(choice)
+            .envs(environment.iter().copied())
+            .env("CARGO_TERM_COLOR", "never")
+            .env("RUST_TEST_THREADS", "1"),
         |line| {
             seen.read(line);
             if let Some(found) = if nextest { nextest_sum(line) } else { libtest_sum(line) } {
