@@ -175,3 +175,9 @@ async fn a_single_mariadb_11_in_a_container_is_created_used_and_deleted() {
     home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
     assert_eq!(home.left_behind().await, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mariadb_11_cluster_in_containers_lives_its_whole_life_without_losing_a_write() {
+    let Some(home) = Home::in_containers_with_mariadb().await else { return };
+    whole_life(&home, ServiceKind::Mysql).await;
+}

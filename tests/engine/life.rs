@@ -15,7 +15,9 @@ const fn patience(service: ServiceKind, in_containers: bool) -> Duration {
         // 2.1 to 2.4 s were measured there with PostgreSQL 17 and Patroni 4 on two cores that others kept busy.
         (ServiceKind::Postgresql | ServiceKind::Timescaledb, true) => Duration::from_secs(4),
         (ServiceKind::Postgresql | ServiceKind::Timescaledb, false) => Duration::from_millis(1_500),
-        _ => Duration::from_millis(500),
+        // A note of who leads is a call of the engine, and a group of MySQL elects.
+        (_, true) => Duration::from_secs(3),
+        (_, false) => Duration::from_millis(500),
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Longer than any command takes on a busy machine; only a hang gets there.
-pub(crate) const WORN: Duration = Duration::from_secs(90);
+pub(crate) const WORN: Duration = Duration::from_secs(180);
 /// Longest wait for something to become true.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Between two looks at what tells nobody when it changes.
@@ -68,8 +68,15 @@ impl Home {
         let folder = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
         Self::in_folder(folder, Some(ground))
     }
-    /// One with an engine of containers, which has an image of PostgreSQL and TimescaleDB. `None`: outside, and the test is
-    /// done.
+    /// One with an engine of containers. `None`: outside, and the test is done.
+    pub(crate) fn in_containers() -> Option<Self> {
+        Some(Self::inside(Ground::enter()?))
+    }
+    /// The same with an image of Oracle's MySQL.
+    pub(crate) fn in_containers_with_mysql() -> Option<Self> {
+        Some(Self::inside(Ground::enter_with_mysql()?))
+    }
+    /// The same with an image of PostgreSQL and TimescaleDB.
     pub(crate) fn in_containers_with_postgres() -> Option<Self> {
         let home = Self::inside(Ground::enter_with_postgres()?);
         home.run(&["doctor"]).status(0);

@@ -7,6 +7,7 @@
 //! Debug builds of the program end themselves where `CLUSTERDECK_FAULT` says, as by a power cut: `after` a step (it has
 //! acted, the journal does not know) and once it is `noted`; `before` for the first.
 
+mod containers;
 mod mysql;
 mod nodes;
 mod postgres;

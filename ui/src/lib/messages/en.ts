@@ -103,6 +103,7 @@ export const en = {
 		failoverNotReady: 'Cannot fail over',
 		failoverOff: 'Switched off',
 		failoverNone: 'No primary to replace',
+		failoverByHand: 'By hand',
 		endpoints: 'Endpoints',
 		endpointsText: 'Stable addresses that follow the primary.',
 		endpointUp: 'Answers', endpointDown: 'Does not answer', endpointUnknown: 'Not checked',

@@ -76,7 +76,7 @@ async fn change_places(
         reopen(&mut from).await;
         return Err(e);
     }
-    note::write(cx, target, &Note { number, leader: target.id.clone() }).await?;
+    note::decide(cx, target, &Note { number, leader: target.id.clone() }).await?;
     to.run("SET GLOBAL read_only = OFF").await?;
     let turned = switch().await;
     let write_gap_ms = since.elapsed().as_secs_f64() * 1000.0;

@@ -33,7 +33,7 @@ test('the exact name comes first, and thousands of clusters give a short list', 
 
 test('what only some services have is offered for those: parameters, switches, growing a single node', () => {
 	const option = { id: 'synchronous', name: 'Synchronous replication' };
-	const service = { id: 'postgresql', parameters: true, topologies: [{ topology: 'single', options: [] }, { topology: 'primary-replica', options: [option] }] } as unknown as Service;
+	const service = { id: 'postgresql', parameters: true, lines: [{ name: 'PostgreSQL', topologies: [{ topology: 'single', options: [] }, { topology: 'primary-replica', failover: 'by-vote', options: [option] }] }] } as unknown as Service;
 	const of = (over: Partial<Cluster>): Cluster => ({ ...cluster('pg'), service: 'postgresql', options: { synchronous: false }, ...over }) as Cluster;
 	const several = commandsOf([of({})], [service]);
 	expect(found(several, 'parameters pg')[0]?.href).toBe('/clusters/pg/parameters');
@@ -41,4 +41,20 @@ test('what only some services have is offered for those: parameters, switches, g
 	expect(found(commandsOf([of({ topology: 'single' })], [service]), 'add node pg')[0]?.change).toEqual({ kind: 'add-node', cluster: 'pg', count: 1 });
 	expect(found(commandsOf([of({ topology: 'single' })]), 'add node pg'), 'it may not be able to').toEqual([]);
 	expect(found(commandsOf([of({ topology: 'sharded', shards: 3 })]), 'remove shard pg')[0]?.change).toEqual({ kind: 'remove-shard', cluster: 'pg', shard: 2 });
+});
+
+test('the makers of one service offer what each of them can', () => {
+	const makers = {
+		id: 'mysql', parameters: false,
+		lines: [
+			{ name: 'MariaDB', topologies: [{ topology: 'primary-replica', failover: 'by-hand', all_vote: false, options: [] }, { topology: 'multi-master', failover: 'never', all_vote: false, options: [] }] },
+			{ name: 'MySQL', topologies: [{ topology: 'primary-replica', failover: 'by-vote', all_vote: true, options: [] }, { topology: 'multi-master', failover: 'never', all_vote: true, options: [] }] }
+		]
+	} as unknown as Service;
+	const kinds = (service_name: string, topology: Cluster['topology']): (string | undefined)[] =>
+		commandsOf([{ ...cluster('db'), service: 'mysql', service_name, topology } as Cluster], [makers]).map((c) => c.change?.kind);
+	expect(kinds('MariaDB', 'primary-replica')).not.toContain('set-auto-failover');
+	expect(kinds('MySQL', 'primary-replica')).toContain('set-auto-failover');
+	expect(kinds('MariaDB', 'multi-master')).not.toContain('resync-cluster');
+	expect(kinds('MySQL', 'multi-master')).toContain('resync-cluster');
 });

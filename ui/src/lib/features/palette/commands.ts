@@ -1,5 +1,6 @@
 // Everything the palette can reach, and how well each fits what was typed.
 import type { Change, Cluster, Service } from '$lib/api/types';
+import { grows, offerOf, lineOf, resyncs } from '$lib/api/offer';
 import { actsOf, changeOf } from '$features/nodes/acts';
 import { m } from '$lib/messages';
 
@@ -17,7 +18,7 @@ export interface Command {
 const SHOWN: Record<Command['group'], number> = { screens: 8, clusters: 12, changes: 12 };
 
 /** Without the catalogue, which comes a moment later, what only some services have is left out. */
-export function commandsOf(clusters: Cluster[], services: Pick<Service, 'id' | 'parameters' | 'topologies'>[] = []): Command[] {
+export function commandsOf(clusters: Cluster[], services: Pick<Service, 'id' | 'parameters' | 'lines'>[] = []): Command[] {
 	const screens: Command[] = [
 		{ id: 'clusters', group: 'screens', label: m.nav.clusters, href: '/clusters' },
 		{ id: 'deploy', group: 'screens', label: m.clusters.create, href: '/deploy' },
@@ -35,22 +36,22 @@ export function commandsOf(clusters: Cluster[], services: Pick<Service, 'id' | '
 		const add = (label: string, change: Change): void => void out.push({ id: `${base}:${label}`, group: 'changes', label, change });
 		const service = known.get(c.service);
 		if (service?.parameters) out.push({ id: `${base}/parameters`, group: 'clusters', label: m.palette.parameters(c.name), href: `${base}/parameters` });
-		const grows = c.topology !== 'single' || (service?.topologies.some((t) => t.topology === 'primary-replica') ?? false);
-		if (grows) add(m.palette.addNode(c.name), { kind: 'add-node', cluster: c.name, count: 1 });
+		const offer = offerOf(services, c);
+		if (grows(lineOf(services, c), c.topology)) add(m.palette.addNode(c.name), { kind: 'add-node', cluster: c.name, count: 1 });
 		if (c.topology === 'sharded') {
 			add(m.palette.addShard(c.name), { kind: 'add-shard', cluster: c.name });
 			add(m.palette.removeShard(c.name), { kind: 'remove-shard', cluster: c.name, shard: Math.max(0, c.shards - 1) });
 		}
 		add(m.palette.resize(c.name), { kind: 'resize-cluster', cluster: c.name, plan: c.plan });
 		add(m.palette.upgrade(c.name), { kind: 'upgrade-cluster', cluster: c.name });
-		if (c.topology !== 'single') add(m.palette.resync(c.name), { kind: 'resync-cluster', cluster: c.name });
+		if (resyncs(offer, c.topology)) add(m.palette.resync(c.name), { kind: 'resync-cluster', cluster: c.name });
 		add(m.palette.rotate(c.name), { kind: 'rotate-credentials', cluster: c.name });
 		add(c.protected ? m.palette.unprotect(c.name) : m.palette.protect(c.name), { kind: 'set-protection', cluster: c.name, enabled: !c.protected });
-		if (c.topology === 'primary-replica' || c.topology === 'sharded') {
+		if (offer?.failover === 'by-vote') {
 			const on = c.auto_failover.enabled;
 			add(on ? m.palette.failoverOff(c.name) : m.palette.failoverOn(c.name), { kind: 'set-auto-failover', cluster: c.name, enabled: !on });
 		}
-		for (const option of service?.topologies.find((t) => t.topology === c.topology)?.options ?? []) {
+		for (const option of offer?.options ?? []) {
 			const on = c.options[option.id];
 			const label = on ? m.palette.optionOff(option.name, c.name) : m.palette.optionOn(option.name, c.name);
 			add(label, { kind: 'set-options', cluster: c.name, options: { [option.id]: !on } });

@@ -36,6 +36,9 @@ export function restore(text: string | null): Draft {
 	}
 }
 
+/** What a name begins with: the service, or its maker where there are several. */
+const stem = (service: Service, line: Line | null): string => (line && service.lines.length > 1 ? line.name.toLowerCase() : service.id);
+
 /** `redis-1`, or the next number that no cluster has. */
 export function suggestedName(service: string, taken: string[]): string {
 	for (let n = 1; ; n++) if (!taken.includes(`${service}-${n}`)) return `${service}-${n}`;
@@ -115,7 +118,7 @@ export function choose(draft: Draft, offers: Offers): Chosen {
 	return {
 		service, provider, region, plan, place, offered, line, topology, nodes, shards,
 		version: asked?.version ?? null,
-		name: draft.name ?? (service ? suggestedName(service.id, offers.clusterNames) : ''),
+		name: draft.name ?? (service ? suggestedName(stem(service, line), offers.clusterNames) : ''),
 		machines: topology?.topology === 'primary-replica' && topology.failover === 'by-vote' && nodes === 2 ? 3 : nodes
 	};
 }
