@@ -80,7 +80,7 @@ pub(crate) async fn whole_life(home: &Home, service: ServiceKind) {
 /// Gives the cluster a larger plan and its own back, while a client writes.
 pub(crate) async fn resized_up_and_back(home: &Home, service: ServiceKind) {
     let own = home.cluster().await.spec.plan;
-    let larger = if own.as_str() == "LEAN-1C-1G" { "SMALL-1C-2G" } else { "LEAN-1C-1G" };
+    let larger = if own.as_str() == "LEAN-1C-1G" { "LEAN-1C-2G" } else { "LEAN-1C-1G" };
     for plan in [larger, own.as_str()] {
         home.until_healthy().await;
         let writer = Writer::start(home.url().await, false);

@@ -70,6 +70,7 @@ pub const PLANS: &[(&str, u16, u64, u64)] = &[
     ("MICRO-1C-512M", 1, GIB / 2, 5 * GIB),
     ("LEAN-1C-1G", 1, GIB, 4 * GIB),
     ("SMALL-1C-1G", 1, GIB, 10 * GIB),
+    ("LEAN-1C-2G", 1, 2 * GIB, 8 * GIB),
     ("SMALL-1C-2G", 1, 2 * GIB, 20 * GIB),
     ("MEDIUM-2C-4G", 2, 4 * GIB, 40 * GIB),
     ("LARGE-4C-8G", 4, 8 * GIB, 80 * GIB),

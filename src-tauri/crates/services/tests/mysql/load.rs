@@ -106,9 +106,17 @@ async fn write(
 impl Tally {
     /// Numbers that were acknowledged and are not there, seen on a node.
     pub(crate) async fn lost(&self, ground: &Ground, ordinal: u16, table: &str) -> usize {
-        let mut conn = ground.people(ordinal).await.unwrap();
-        let there: Vec<u64> = conn.query(format!("SELECT n FROM {table}")).await.unwrap();
-        let there: std::collections::HashSet<u64> = there.into_iter().collect();
-        self.acknowledged.iter().filter(|n| !there.contains(n)).count()
+        let begun = std::time::Instant::now();
+        loop {
+            let mut conn = ground.people(ordinal).await.unwrap();
+            let there: Vec<u64> = conn.query(format!("SELECT n FROM {table}")).await.unwrap();
+            let there: std::collections::HashSet<u64> = there.into_iter().collect();
+            let lost = self.acknowledged.iter().filter(|n| !there.contains(n)).count();
+            // A member may have yet to apply what another one has just acknowledged.
+            if lost == 0 || begun.elapsed() > Duration::from_secs(5) {
+                return lost;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 }
