@@ -150,7 +150,9 @@ impl Home {
     /// Confirms a change as a person would and waits for its end.
     pub(crate) async fn run(&self, change: Change) -> Operation {
         let operation = self.begin(change.clone()).await;
-        let ended = tokio::time::timeout(PATIENCE, self.engine.wait(&operation.id)).await;
+        // Containers are made and asked by processes of their engine, which wait for the processor like everybody here.
+        let patience = if self.ground.is_some() { PATIENCE * 2 } else { PATIENCE };
+        let ended = tokio::time::timeout(patience, self.engine.wait(&operation.id)).await;
         let Ok(ended) = ended else {
             let stuck = self.engine.operation(&operation.id).await;
             panic!("{change:?} must end: {stuck:#?}\n{:#?}", self.cluster().await.observed);

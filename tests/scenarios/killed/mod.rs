@@ -2,7 +2,7 @@
 //! every acknowledged write, and with nothing left of what is gone.
 //!
 //! All steps of all acts take hours, so a run kills each act at some of them, other ones each day; `cargo xtask test
-//! --every-kill` kills at all of them.
+//! --thorough` kills at all of them.
 //!
 //! Debug builds of the program end themselves where `CLUSTERDECK_FAULT` says, as by a power cut: `after` a step (it has
 //! acted, the journal does not know) and once it is `noted`; `before` for the first.

@@ -14,6 +14,7 @@ mod setup;
 mod shots;
 mod stages;
 mod test;
+mod turns;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! Every test there is, and an honest sum as the last line.
 
 use crate::stages::{Ran, Stages, Tally};
-use crate::{acts, check, generate, host, setup};
+use crate::{acts, check, generate, host, setup, turns};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use std::path::Path;
@@ -11,9 +11,10 @@ use std::path::Path;
 pub(crate) struct Args {
     #[command(flatten)]
     setup: setup::Args,
-    /// Kills every act at every one of its steps, which takes hours; else at some of them, other ones each day.
+    /// Also what else takes turns by the day: kills every act at every one of its steps and lives every long life, which
+    /// takes hours.
     #[arg(long)]
-    every_kill: bool,
+    thorough: bool,
 }
 
 /// Runs everything; the last line it prints is `N passed, N failed`.
@@ -48,8 +49,15 @@ fn everything(stages: &mut Stages, args: &Args) {
     });
     stages.stage("generated files fresh", generate::check_built);
     stages.stage("notes of acts emptied", acts::forget);
-    let kills: &[(&str, &str)] = if args.every_kill { &[("CLUSTERDECK_EVERY_KILL", "1")] } else { &[] };
-    if stages.tests("rust tests", || rust(&["--all-targets"], kills)) {
+    let all = ["--all-targets"];
+    let well = stages.tests("rust tests", || {
+        if args.thorough {
+            rust(&all, &[("CLUSTERDECK_EVERY_KILL", "1")])
+        } else {
+            rust(&[&all[..], &["--filterset", turns::today().as_str()]].concat(), &[])
+        }
+    });
+    if well {
         stages.stage("acts they saw", || acts::run(&acts::Args::default()));
     }
     stages.tests("browser tests", || node("playwright", &["run", "test:browser", "--"]));

@@ -49,13 +49,22 @@ struct Found<'a> {
 /// Looks at a cluster.
 pub(crate) async fn observe(cx: &ClusterContext, readings: &Readings) -> ClusterObserved {
     let at = Timestamp::now();
-    let looks = join_all(cx.spec.data_nodes().map(|node| look(cx, node, readings)));
-    let (found, note) = futures::join!(looks, note::newest(cx));
+    let found = join_all(cx.spec.data_nodes().map(|node| look(cx, node, readings))).await;
+    let note = if leaves_open_who_leads(cx, &found) { note::newest(cx).await } else { None };
     // Not at the same time: it comes as people do, and would be counted as one of them.
     let endpoint_up = endpoint(cx).await;
     let nodes: Vec<_> = found.iter().map(|f| node_observed(cx, f, &found, note.as_ref())).collect();
     let failover = readiness::readiness(cx, &nodes);
     ClusterObserved { at, nodes, votes: None, failover, endpoint_up }
+}
+
+/// Whether the machines must be asked who was decided on: in containers each answer is a process of the engine, and mostly
+/// the servers say it themselves, one by taking writes and the others by following.
+fn leaves_open_who_leads(cx: &ClusterContext, found: &[Found<'_>]) -> bool {
+    let places = || found.iter().filter_map(|f| Some(&f.says.as_ref().ok()?.place));
+    let lead = places().filter(|place| place.writable).count();
+    let idle = places().any(|place| !place.writable && place.follows.is_none());
+    cx.spec.topology != Topology::MultiMaster && (lead != 1 || idle)
 }
 
 async fn look<'a>(cx: &ClusterContext, node: &'a NodeSpec, readings: &Readings) -> Found<'a> {

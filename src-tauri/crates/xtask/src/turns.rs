@@ -1,0 +1,93 @@
+//! Long tests take turns by the day, so that one run stays under an hour: each says again, in another place, of another
+//! version or at another moment, what tests that always run say as well. `cargo xtask test --thorough` runs all of them.
+
+/// Tests of one day each, by the beginning of their names.
+const TURNS: [&[&str]; 3] = [
+    &[
+        "containers::a_postgresql_17_cluster_in_containers_lives",
+        "containers::a_valkey_8_cluster_in_containers_lives",
+        "containers::a_single_mysql_9_in_a_container_grows",
+        "killed::containers::making_and_deleting",
+        "killed::containers::nodes_in_containers",
+        "killed::postgres::postgresql_drained_and_rebooted",
+        "killed::postgres::switches_and_parameters",
+        "group::members_that_all_take_writes_hand_out_numbers",
+        "group::a_single_node_does_not_begin_a_group",
+    ],
+    &[
+        "containers::a_mariadb_11_cluster_in_containers_lives",
+        "containers::members_of_a_mysql_9_group_in_containers",
+        "containers::killed_at_any_moment_of_making_and_deleting",
+        "timescale::a_timescaledb_cluster_lives",
+        "killed::containers::reboots_changes_of_plan",
+        "killed::postgres::postgresql_growing_shrinking",
+        "killed::postgres::new_passwords_and_copies",
+        "group::passwords_change_under_writes",
+        "group::a_member_with_transactions_of_its_own",
+        "group::a_minority_stops_taking_writes",
+    ],
+    &[
+        "containers::a_mysql_9_cluster_in_containers_lives",
+        "containers::a_redis_8_cluster_in_containers_lives",
+        "timescale::a_single_timescaledb_grows",
+        "killed::containers::a_group_of_mysql",
+        "killed::postgres::a_change_of_plan",
+        "killed::timescale::making_and_deleting",
+        "group::a_member_joins_under_writes",
+        "group::when_all_were_killed_under_writes",
+        "logs::members_of_a_group_keep_within_the_bound",
+    ],
+];
+
+/// Which tests run today, in nextest's words: all but those whose turn is on another day.
+pub(crate) fn today() -> String {
+    let days = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs() / 86_400;
+    let turn = usize::try_from(days).unwrap_or_default() % TURNS.len();
+    println!("tests of turn {} of {} run today, beside all that run always", turn + 1, TURNS.len());
+    others(turn)
+}
+
+fn others(turn: usize) -> String {
+    let others = TURNS.iter().enumerate().filter(|(t, _)| *t != turn);
+    let names: Vec<_> = others.flat_map(|(_, names)| *names).copied().collect();
+    format!("not test(/^({})/)", names.join("|"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, path::Path};
+
+    fn sources(folder: &Path, all: &mut String) {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                sources(&entry.path(), all);
+            } else if entry.path().extension().is_some_and(|e| e == "rs") {
+                all.push_str(&fs::read_to_string(entry.path()).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn who_has_a_turn_is_there() {
+        let mut all = String::new();
+        for folder in ["tests", "src-tauri/crates/services/tests"] {
+            sources(&crate::host::root().join(folder), &mut all);
+        }
+        for name in TURNS.iter().flat_map(|names| *names) {
+            let begins = format!("fn {}", name.rsplit("::").next().unwrap());
+            assert!(all.contains(&begins), "{name} is no test");
+        }
+    }
+
+    #[test]
+    fn each_is_left_out_but_on_its_day() {
+        for (turn, names) in TURNS.iter().enumerate() {
+            let left_out = others(turn);
+            for (other, names_of_other) in TURNS.iter().enumerate() {
+                let out = names_of_other.iter().all(|n| left_out.contains(n));
+                assert_eq!(out, turn != other, "{names:?}");
+            }
+        }
+    }
+}
