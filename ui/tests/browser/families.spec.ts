@@ -176,3 +176,18 @@ test('the palette reaches parameters and switches', async ({ page }) => {
 	await expect(page.getByTestId('change-effects')).toBeVisible();
 	await page.getByTestId('change-cancel').click();
 });
+
+test('where a person replaces a dead primary there is nothing to switch, and the card says so', async ({ page }) => {
+	await page.route('**/v1/clusters/till', async (route) => {
+		const answer = await route.fetch();
+		const cluster = (await answer.json()) as object;
+		await route.fulfill({ response: answer, json: { ...cluster, topology: 'primary-replica' } });
+	});
+	await open(page, 'till', '');
+	const safety = page.getByTestId('failover-reason').locator('..');
+	await expect(safety).toContainText('By hand');
+	await expect(page.getByTestId('failover-switch')).toHaveCount(0);
+	await expect(page.getByTestId('resync')).toBeVisible();
+	await page.goto(`${house.url}/clusters/shop`);
+	await expect(page.getByTestId('failover-switch')).toBeVisible();
+});
