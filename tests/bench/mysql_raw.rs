@@ -24,7 +24,8 @@ GRANT ALL ON *.* TO raw@'%' WITH GRANT OPTION;
 CREATE USER app@'%' IDENTIFIED BY 'raw';
 GRANT ALL ON app.* TO app@'%';
 END
-exec mysqld --no-defaults --user=root --datadir=/data --init-file=/tmp/init.sql "$@"
+exec mysqld --no-defaults --user=root --datadir=/data --socket=/tmp/mysqld.sock --pid-file=/tmp/mysqld.pid \
+  --init-file=/tmp/init.sql "$@"
 "#;
 
 pub(crate) struct Raw<'a> {
