@@ -183,7 +183,7 @@ fn each_line_of_mysql_says_how_long_its_own_promotion_takes() {
         let scene = of(ServiceKind::Mysql, Topology::PrimaryReplica, 3, 0);
         scene.spec(|s| s.version = version.to_owned()).preview(&promote(2)).expected_downtime_ms
     };
-    assert_eq!((gap("10.11.19"), gap("9.7.4")), (60, 2_000));
+    assert_eq!((gap("10.11.19"), gap("9.7.4")), (60, 500));
 }
 
 #[test]
