@@ -1,5 +1,6 @@
-//! Long tests take turns by the day, so that one run stays under an hour: each says again, in another place, of another
-//! version or at another moment, what tests that always run say as well. `cargo xtask test --thorough` runs all of them.
+//! Long tests take turns by the day, so that one run stays under an hour: most say again, in another place, of another
+//! version or at another moment, what tests that always run say as well; those of Oracle's MySQL are spread over the days.
+//! `cargo xtask test --thorough` runs all of them.
 
 /// Tests of one day each, by the beginning of their names.
 const TURNS: [&[&str]; 3] = [

@@ -120,6 +120,7 @@ export const en = {
 		care: 'Safety',
 		resync: 'Resync replicas',
 		resyncText: 'Gives every replica a fresh copy of its primary. The old data is set aside until the new copy streams.',
+		resyncMembersText: 'Gives a member that holds what the others lack a fresh copy of theirs. What it held is set aside.',
 		rotateText: 'New passwords on every node before the old ones stop.',
 		addShardText: 'Adds a shard and moves its share of the slots to it.',
 		diverged: (name: string) => `${name} holds writes that its primary lacks. They are set aside before a resync replaces them.`

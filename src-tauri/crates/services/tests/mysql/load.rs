@@ -106,7 +106,7 @@ async fn write(
 impl Tally {
     /// Numbers that were acknowledged and are not there, seen on a node.
     pub(crate) async fn lost(&self, ground: &Ground, ordinal: u16, table: &str) -> usize {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         loop {
             let mut conn = ground.people(ordinal).await.unwrap();
             let there: Vec<u64> = conn.query(format!("SELECT n FROM {table}")).await.unwrap();
