@@ -3,8 +3,9 @@
 use clusterdeck_driver::{DriverError, Result};
 use std::time::{Duration, Instant};
 
-/// How often a state is looked at. Servers do not tell when they change, so looking is all there is.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long between two looks at a state. Servers do not tell when they change, so looking is all there is; what takes long
+/// is looked at less often, at the cost of a twentieth of its time at most.
+const LOOK_AGAIN: std::ops::RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_millis(250);
 
 /// What one look found.
 pub(crate) enum Look<T> {
@@ -44,10 +45,11 @@ impl Patience {
             Err(DriverError::Transient { what }) => what,
             Err(other) => return Err(other),
         };
-        if self.since.elapsed() >= self.limit {
+        let waited = self.since.elapsed();
+        if waited >= self.limit {
             return Err(DriverError::transient(format!("{reason} (waited {} s)", self.limit.as_secs())));
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep((waited / 20).clamp(*LOOK_AGAIN.start(), *LOOK_AGAIN.end())).await;
         Ok(None)
     }
 }

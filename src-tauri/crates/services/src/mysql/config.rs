@@ -128,7 +128,9 @@ fn replication_lines(machine: &dyn Machine) -> Vec<(&'static str, String)> {
         // What a replica does is in its role file, read at each start.
         ("skip-slave-start", "ON".to_owned()),
         ("slave-net-timeout", "10".to_owned()),
-        ("master-retry-count", "0".to_owned()),
+        // Once a second for thirty years. 0 is documented as *no limit*, and is none while a replica connects; but where a
+        // primary ends twice before it sent anything, the thread then gives up without an error (`try_to_reconnect`).
+        ("master-retry-count", "1000000000".to_owned()),
         // With each transaction flushed, one thread alone falls behind a busy primary.
         ("slave-parallel-threads", "4".to_owned()),
         ("slave-parallel-mode", "optimistic".to_owned()),

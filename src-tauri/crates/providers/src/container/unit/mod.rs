@@ -36,6 +36,8 @@ const ENDING: &str = "stopped";
 /// That moment is some 50 ms.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// For the words of a unit that failed at once to be in its log; on a busy computer they were not there at first.
+const WORDS_WITHIN: Duration = Duration::from_secs(1);
 /// Lines of a log that tell why a unit ended.
 const LAST_LINES: usize = 8;
 /// Beyond the grace of a stop.
@@ -175,12 +177,25 @@ impl ContainerMachine {
         if seen.running {
             return Ok(());
         }
-        let words = log::last_words(&self.engine, &container, LAST_LINES).await;
+        let words = self.words_at_the_end(&container, &seen).await;
         // The small first process is what the engine starts; that it finds no program shows in its words or its status.
         if words.contains("failed to exec") || matches!(seen.status, Some(126 | 127)) {
             return Err(not_a_program(&note.spec));
         }
         explain(name, &words).map_or(Ok(()), Err)
+    }
+
+    /// What a unit that just failed said last. The engine may know that it ended before it has written down its words.
+    async fn words_at_the_end(&self, container: &str, seen: &Seen) -> String {
+        let begun = Instant::now();
+        loop {
+            let words = log::last_words(&self.engine, container, LAST_LINES).await;
+            if !words.is_empty() || seen.status.is_none_or(|code| code == 0) || begun.elapsed() > WORDS_WITHIN
+            {
+                return words;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     fn unit_body(&self, spec: &UnitSpec, label: &str) -> ContainerCreateBody {

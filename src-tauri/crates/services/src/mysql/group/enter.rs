@@ -74,6 +74,12 @@ pub(crate) async fn enter(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
     if !survey::known(&answers).contains(&own.executed) {
         return Err(parted(&node.name));
     }
+    // One that was killed and is back before the others have put it out: told to enter now, it would wait for an answer
+    // that does not come for a minute, and could not be told anything else meanwhile.
+    if answers.iter().any(|a| a.is(|p| p.serves() && p.counts(&own.uuid))) {
+        let what = format!("the group still counts {} as the member it was before it ended", node.name);
+        return Err(DriverError::transient(what));
+    }
     let mut session = Session::open(cx, node, As::Operator, ANSWER).await?;
     if own.state() == "ERROR" {
         session.run_within("STOP GROUP_REPLICATION", ENTERS_WITHIN).await?;

@@ -49,6 +49,10 @@ impl Place {
         let (heard, all) = self.heard();
         self.state() == "ONLINE" && heard * 2 > all
     }
+    /// A server with this id is one of its group, in whatever state.
+    pub(crate) fn counts(&self, uuid: &str) -> bool {
+        self.members.iter().any(|m| m.uuid == uuid)
+    }
     /// It is in no group, nor on its way into one.
     pub(crate) fn outside(&self) -> bool {
         matches!(self.state(), "OFFLINE" | "ERROR")
@@ -138,8 +142,7 @@ pub(crate) fn put_out<'a>(places: impl Iterator<Item = &'a mut Place>) {
     let serving: Vec<_> = places.iter().filter(|p| p.serves()).map(|p| (**p).clone()).collect();
     for place in places.iter_mut().filter(|p| p.serves()) {
         let mut others = serving.iter().filter(|o| o.uuid != place.uuid).peekable();
-        let alone =
-            others.peek().is_some() && !others.any(|o| o.members.iter().any(|m| m.uuid == place.uuid));
+        let alone = others.peek().is_some() && !others.any(|o| o.counts(&place.uuid));
         if alone {
             place.members.retain(|m| m.uuid == place.uuid);
             place.members.iter_mut().for_each(|m| m.state = "UNREACHABLE".to_owned());
