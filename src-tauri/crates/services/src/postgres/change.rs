@@ -123,7 +123,7 @@ pub(crate) async fn restart(cx: &ClusterContext, node: &NodeSpec) -> Result<()> 
 /// Makes a node a candidate for the lead, and for reads, or not.
 pub(crate) async fn set_candidate(cx: &ClusterContext, node: &NodeSpec, candidate: bool) -> Result<()> {
     let noted = Part::noted(cx, node).await;
-    let part = Part { may_lead: candidate && noted.may_lead, serves: candidate };
+    let part = Part { may_lead: candidate && noted.may_lead, serves: candidate, founds: false };
     patroni::write(cx, node, part).await?;
     Client::within(cx, patroni::GLANCE)?.reload(&node.name).await
 }

@@ -22,8 +22,8 @@ const ADDS_WITHIN: Duration = Duration::from_secs(30);
 /// A copy that does not move for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
-/// Starts etcd where the node votes, and Patroni with PostgreSQL. In a new cluster the others wait for the first: whoever
-/// starts first would lead.
+/// Starts etcd where the node votes, and Patroni with PostgreSQL. In a new cluster only the first makes a data folder; the
+/// others start beside it and wait for one to copy.
 pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
     if node.kind == NodeKind::Witness {
         return Ok(());
@@ -35,18 +35,15 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
             etcd::start(cx, node, &etcd::founders(cx)?, true).await?;
         }
     }
-    if creating {
-        if matches!(start_as, StartAs::ReplicaOf(_)) {
-            leader(cx).await?;
-        } else {
-            // etcd settles on its version when all founders are there, and Patroni does not speak to one that has not.
-            for witness in etcd::voters(cx).into_iter().filter(|v| v.kind == NodeKind::Witness) {
-                etcd::start(cx, witness, &etcd::founders(cx)?, true).await?;
-            }
+    let first = creating && *start_as == StartAs::Primary;
+    if first {
+        // etcd settles on its version when all founders are there, and Patroni does not speak to one that has not.
+        for witness in etcd::voters(cx).into_iter().filter(|v| v.kind == NodeKind::Witness) {
+            etcd::start(cx, witness, &etcd::founders(cx)?, true).await?;
         }
     }
     let part = match start_as {
-        StartAs::Primary => patroni::Part::of(cx, node, true),
+        StartAs::Primary => patroni::Part { founds: first, ..patroni::Part::of(cx, node, true) },
         _ => patroni::Part::noted(cx, node).await,
     };
     patroni::start(cx, node, part).await

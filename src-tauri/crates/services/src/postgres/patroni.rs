@@ -111,13 +111,19 @@ pub(crate) struct Part {
     pub(crate) may_lead: bool,
     /// Serve reads.
     pub(crate) serves: bool,
+    /// Make the first data folder of the cluster: all others wait for that one and copy it.
+    pub(crate) founds: bool,
 }
 
 impl Part {
     /// What a node in service does. Without automatic failover only the one that leads may lead: it takes its place again
     /// after a crash, and nobody else does.
     pub(crate) const fn of(cx: &ClusterContext, node: &NodeSpec, leads: bool) -> Self {
-        Self { may_lead: !node.drained && (cx.spec.auto_failover || leads), serves: !node.drained }
+        Self {
+            may_lead: !node.drained && (cx.spec.auto_failover || leads),
+            serves: !node.drained,
+            founds: false,
+        }
     }
 
     /// What a node's configuration says; before it has one, what a replica does.
@@ -147,7 +153,7 @@ fn conf(
             "sslrootcert": file(tls::CA_FILE),
         }))
     };
-    Ok(json!({
+    let mut conf = json!({
         "scope": cx.spec.name,
         "namespace": "/clusterdeck/",
         "name": node.name,
@@ -172,13 +178,6 @@ fn conf(
             "cacert": file(tls::CA_FILE),
             "cert": file(tls::CERT_FILE),
             "key": file(tls::KEY_FILE),
-        },
-        "bootstrap": {
-            "dcs": shared(cx, machine),
-            "initdb": [
-                { "encoding": "UTF8" }, { "locale": "C.UTF-8" }, "data-checksums",
-                { "auth-host": "scram-sha-256" }, { "auth-local": "scram-sha-256" },
-            ],
         },
         "postgresql": {
             "listen": at(machine, config::PORT),
@@ -209,7 +208,18 @@ fn conf(
             "nofailover": !part.may_lead,
             "noloadbalance": !part.serves,
         },
-    }))
+    });
+    // Without it Patroni makes no folder of its own and waits for somebody to copy.
+    if part.founds {
+        conf["bootstrap"] = json!({
+            "dcs": shared(cx, machine),
+            "initdb": [
+                { "encoding": "UTF8" }, { "locale": "C.UTF-8" }, "data-checksums",
+                { "auth-host": "scram-sha-256" }, { "auth-local": "scram-sha-256" },
+            ],
+        });
+    }
+    Ok(conf)
 }
 
 /// Writes a node's files; what a running Patroni reads of them it reads when asked to.
