@@ -26,6 +26,12 @@ pub(crate) struct Figures {
     pub(crate) delete: Vec<f64>,
 }
 
+/// Keeps a figure and says it at once: a round that fails later does not take it along.
+pub(crate) fn keep(what: &str, figures: &mut Vec<f64>, figure: f64) {
+    eprintln!("  {what}: {figure:.1}");
+    figures.push(figure);
+}
+
 /// A kind of cluster, and which parts of a life it has.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
@@ -48,13 +54,14 @@ impl Kind {
     pub(crate) async fn round(&self, serve: &Serve, home: &Home, figures: &mut Figures) -> Result<()> {
         let began = Instant::now();
         let Self { service, topology, how, .. } = self;
-        serve
+        let made = serve
             .run(&format!(
                 "cluster create demo --service {service} --topology {topology} --nodes 3 {how} --yes"
             ))
             .await?;
         serve.healthy().await?;
-        figures.create.push(ms(began.elapsed()));
+        eprintln!("  {}", steps_of(&made));
+        keep("create", &mut figures.create, ms(began.elapsed()));
         let url = serve.url().await?;
 
         if self.promotes {
@@ -64,9 +71,13 @@ impl Kind {
             let done = serve.run(&format!("node promote {replica} --confirm {replica} --yes")).await?;
             tokio::time::sleep(2 * WHILE).await;
             let written = writer.stop();
-            figures.promote.push(ms(written.longest_gap));
-            figures.reported.push(done["outcome"]["write_gap_ms"].as_f64().context("no gap reported")?);
-            figures.promote_lost.push(lost(&url, &written.acknowledged));
+            keep("promote", &mut figures.promote, ms(written.longest_gap));
+            keep(
+                "reported",
+                &mut figures.reported,
+                done["outcome"]["write_gap_ms"].as_f64().context("no gap reported")?,
+            );
+            keep("promote lost", &mut figures.promote_lost, lost(&url, &written.acknowledged));
             serve.healthy().await?;
         }
         if self.fails_over {
@@ -75,12 +86,13 @@ impl Kind {
             tokio::time::sleep(2 * WHILE).await;
             (self.kill)(home, &address)?;
             tokio::time::sleep(FAILS_OVER_WITHIN).await;
-            figures.failover.push(ms(writer.stop().longest_gap));
+            keep("failover", &mut figures.failover, ms(writer.stop().longest_gap));
             serve.healthy().await?;
         }
         let began = Instant::now();
-        serve.delete().await?;
-        figures.delete.push(ms(began.elapsed()));
+        let deleted = serve.run("cluster delete demo --confirm demo --yes").await?;
+        eprintln!("  {}", steps_of(&deleted));
+        keep("delete", &mut figures.delete, ms(began.elapsed()));
         Ok(())
     }
 
@@ -114,6 +126,17 @@ pub(crate) struct Aims {
 #[allow(clippy::cast_precision_loss, reason = "counts of a bench")]
 pub(crate) fn lost(url: &str, acknowledged: &[u64]) -> f64 {
     tokio::task::block_in_place(|| missing(url, false, acknowledged)).len() as f64
+}
+
+/// How long each step of an operation took, those of a tenth of a second and more.
+fn steps_of(operation: &Value) -> String {
+    let took = |step: &Value| {
+        let at = |when: &str| step[when].as_str()?.parse::<jiff::Timestamp>().ok();
+        let ms = at("ended_at")?.duration_since(at("started_at")?).as_millis();
+        (ms >= 100).then(|| format!("{} {ms} ms", step["name"].as_str().unwrap_or_default()))
+    };
+    let steps = operation["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    steps.iter().filter_map(took).collect::<Vec<_>>().join(", ")
 }
 
 /// The address of the node that a client writes to: where several take writes, the one that answers it.

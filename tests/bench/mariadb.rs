@@ -1,6 +1,6 @@
 //! MariaDB clusters of ours beside a script that does what its manual says, by GTID and by Galera.
 
-use crate::family::{Aims, FAILS_OVER_WITHIN, Figures, Kind, RUNS, SMALL, kill_node, lost};
+use crate::family::{Aims, FAILS_OVER_WITHIN, Figures, Kind, RUNS, SMALL, keep, kill_node, lost};
 use crate::mariadb_raw::{self, Raw, Way};
 use crate::ours::{Serve, WHILE, home, ms};
 use crate::table::Table;
@@ -45,25 +45,25 @@ pub(crate) async fn measure(table: &mut Table) -> Result<()> {
 
 async fn by_gtid(figures: &mut Figures) -> Result<()> {
     let (raw, took) = Raw::start(Way::Gtid).await?;
-    figures.create.push(ms(took));
+    keep("raw: create", &mut figures.create, ms(took));
     let url = mariadb_raw::url();
     let writer = Writer::without_pause(url.clone());
     tokio::time::sleep(2 * WHILE).await;
     raw.promote().await?;
     tokio::time::sleep(2 * WHILE).await;
     let written = writer.stop();
-    figures.promote.push(ms(written.longest_gap));
-    figures.promote_lost.push(lost(&url, &written.acknowledged));
+    keep("raw: promote", &mut figures.promote, ms(written.longest_gap));
+    keep("raw: promote lost", &mut figures.promote_lost, lost(&url, &written.acknowledged));
     Ok(())
 }
 
 async fn by_galera(figures: &mut Figures) -> Result<()> {
     let (mut raw, took) = Raw::start(Way::Galera).await?;
-    figures.create.push(ms(took));
+    keep("raw: create", &mut figures.create, ms(took));
     let writer = Writer::without_pause(mariadb_raw::url());
     tokio::time::sleep(2 * WHILE).await;
     raw.kill_first()?;
     tokio::time::sleep(FAILS_OVER_WITHIN).await;
-    figures.failover.push(ms(writer.stop().longest_gap));
+    keep("raw: failover", &mut figures.failover, ms(writer.stop().longest_gap));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Oracle's MySQL on Group Replication beside a script that does what its manual says, both in containers of one engine,
 //! which the benchmark brings along: nothing else here carries it.
 
-use crate::family::{Aims, Figures, Kind, RUNS, lost};
+use crate::family::{Aims, Figures, Kind, RUNS, keep, lost};
 use crate::mysql_raw::{self, Raw};
 use crate::ours::{Serve, WHILE, home, ms};
 use crate::table::Table;
@@ -47,21 +47,21 @@ pub(crate) async fn measure(table: &mut Table) -> Result<()> {
 
 async fn one_of_theirs(ground: &Ground, figures: &mut Figures) -> Result<()> {
     let (raw, took) = Raw::start(ground).await?;
-    figures.create.push(ms(took));
+    keep("raw: create", &mut figures.create, ms(took));
     let url = mysql_raw::url();
     let writer = Writer::without_pause(url.clone());
     tokio::time::sleep(2 * WHILE).await;
     raw.promote().await?;
     tokio::time::sleep(2 * WHILE).await;
     let written = writer.stop();
-    figures.promote.push(ms(written.longest_gap));
-    figures.promote_lost.push(lost(&url, &written.acknowledged));
+    keep("raw: promote", &mut figures.promote, ms(written.longest_gap));
+    keep("raw: promote lost", &mut figures.promote_lost, lost(&url, &written.acknowledged));
 
     let writer = Writer::without_pause(url);
     tokio::time::sleep(2 * WHILE).await;
     raw.kill_primary();
     tokio::time::sleep(FAILS_OVER_WITHIN).await;
-    figures.failover.push(ms(writer.stop().longest_gap));
+    keep("raw: failover", &mut figures.failover, ms(writer.stop().longest_gap));
     Ok(())
 }
 

@@ -35,7 +35,9 @@ pub(crate) struct Raw<'a> {
 impl Drop for Raw<'_> {
     fn drop(&mut self) {
         for node in NODES {
-            self.ground.podman(&["rm", "-f", "-t", "0", "-v", &name(node)]);
+            self.ground.podman(&["rm", "-f", "-t", "0", &name(node)]);
+            // Named, so it does not go with its container, and the next round would find a folder that is made already.
+            self.ground.podman(&["volume", "rm", "-f", &name(node)]);
         }
         self.ground.podman(&["network", "rm", "-f", NETWORK]);
     }

@@ -1,6 +1,6 @@
 //! PostgreSQL clusters of ours beside Patroni as it comes.
 
-use crate::family::{Aims, FAILS_OVER_WITHIN, Figures, Kind, RUNS, SMALL, kill_node, lost};
+use crate::family::{Aims, FAILS_OVER_WITHIN, Figures, Kind, RUNS, SMALL, keep, kill_node, lost};
 use crate::ours::{Serve, WHILE, home, ms};
 use crate::patroni::{self, Raw};
 use crate::table::Table;
@@ -35,20 +35,20 @@ pub(crate) async fn measure(table: &mut Table) -> Result<()> {
 
 async fn one_of_theirs(figures: &mut Figures) -> Result<()> {
     let (mut raw, took) = Raw::start().await?;
-    figures.create.push(ms(took));
+    keep("raw: create", &mut figures.create, ms(took));
     let writer = Writer::without_pause(patroni::url());
     tokio::time::sleep(2 * WHILE).await;
     raw.switch_over().await?;
     tokio::time::sleep(4 * WHILE).await;
     let written = writer.stop();
-    figures.promote.push(ms(written.longest_gap));
-    figures.promote_lost.push(lost(&patroni::url(), &written.acknowledged));
+    keep("raw: promote", &mut figures.promote, ms(written.longest_gap));
+    keep("raw: promote lost", &mut figures.promote_lost, lost(&patroni::url(), &written.acknowledged));
 
     raw.healthy().await?;
     let writer = Writer::without_pause(patroni::url());
     tokio::time::sleep(2 * WHILE).await;
     raw.kill_primary().await?;
     tokio::time::sleep(FAILS_OVER_WITHIN).await;
-    figures.failover.push(ms(writer.stop().longest_gap));
+    keep("raw: failover", &mut figures.failover, ms(writer.stop().longest_gap));
     Ok(())
 }

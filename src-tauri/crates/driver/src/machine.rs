@@ -121,7 +121,8 @@ pub trait Machine: Send + Sync {
     async fn software(&self, program: &str) -> Result<Vec<Software>>;
     /// Where an extension is installed here, the newest carrier first. Empty where it is not.
     async fn extension(&self, extension: &'static Extension) -> Result<Vec<Carried>>;
-    /// Writes a file with this mode, atomically: it is the old one or the new one, also after a kill.
+    /// Writes a file with this mode, and the folders it lies in, atomically: it is the old one or the new one, also after a
+    /// kill.
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> Result<()>;
     /// A file's content; `Gone` when there is none. At most 8 MiB.
     async fn read(&self, path: &str) -> Result<Vec<u8>>;

@@ -33,7 +33,6 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
     if !machine.state(UNIT).await?.is_running() {
         let software = flavour::software(&cx.spec, machine.as_ref()).await?;
         tls::ensure(cx, &node.name, machine.as_ref()).await?;
-        machine.create_dir(config::FOLDER).await?;
         make(cx, node, start_as).await?;
         let conf = config::conf(cx, node, machine.as_ref())?;
         machine.write(config::CONF, conf.as_bytes(), 0o600).await?;

@@ -13,6 +13,7 @@ use super::{
 };
 use clusterdeck_domain::{NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, Result};
+use futures::future::{join_all, try_join_all};
 use std::time::Duration;
 
 /// What a member does when it was elected, by the name the server has for it.
@@ -22,20 +23,13 @@ const AGREES_WITHIN: Duration = Duration::from_secs(10);
 
 /// Every member's file and every running member know all members; the group opens the next primary or not, as is wished.
 pub(crate) async fn settle(cx: &ClusterContext) -> Result<()> {
-    for node in cx.spec.data_nodes() {
-        let Ok(machine) = cx.machine(node) else { continue };
-        if machine.exists(CONF).await? {
-            machine.write(CONF, config::conf(cx, node, machine.as_ref()).as_bytes(), 0o600).await?;
-        }
-    }
+    try_join_all(cx.spec.data_nodes().map(|node| rewrite(cx, node))).await?;
     if cx.spec.topology == Topology::Single {
         return Ok(());
     }
     let answers = survey::all(cx).await;
-    for answer in answers.iter().filter(|a| a.place.is_ok()) {
-        let mut session = Session::open(cx, answer.node, As::Operator, ANSWER).await?;
-        session.run(format!("SET GLOBAL group_replication_group_seeds = '{}'", config::seeds(cx))).await?;
-    }
+    let answering = answers.iter().filter(|a| a.place.is_ok());
+    try_join_all(answering.map(|answer| knows_all(cx, answer.node))).await?;
     if cx.spec.topology == Topology::PrimaryReplica {
         let leader = survey::leader(&answers)?;
         if answers.iter().any(|a| a.is(|p| p.leads() && p.writable)) {
@@ -45,6 +39,21 @@ pub(crate) async fn settle(cx: &ClusterContext) -> Result<()> {
         keep(cx).await?;
     }
     Ok(())
+}
+
+/// Writes the file of a node that has one.
+async fn rewrite(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+    let Ok(machine) = cx.machine(node) else { return Ok(()) };
+    if machine.exists(CONF).await? {
+        machine.write(CONF, config::conf(cx, node, machine.as_ref()).as_bytes(), 0o600).await?;
+    }
+    Ok(())
+}
+
+/// A running member is told where all the others are.
+async fn knows_all(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+    let mut session = Session::open(cx, node, As::Operator, ANSWER).await?;
+    session.run(format!("SET GLOBAL group_replication_group_seeds = '{}'", config::seeds(cx))).await
 }
 
 /// Whether an elected member opens: asked of the one that leads, and all members know.
@@ -71,11 +80,13 @@ pub(crate) async fn decided(cx: &ClusterContext, leader: &NodeSpec) -> Result<()
         return Ok(());
     }
     let note = Note { number: known.map_or(1, |note| note.number + 1), leader: leader.id.clone() };
-    for node in cx.spec.data_nodes() {
-        if let Err(e) = note::write(cx, node, &note).await {
+    let note = &note;
+    join_all(cx.spec.data_nodes().map(|node| async move {
+        if let Err(e) = note::write(cx, node, note).await {
             tracing::info!(node = %node.name, error = %e, "its machine has not noted who leads");
         }
-    }
+    }))
+    .await;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Making the servers of a group and bringing them together: start, form, join, leave.
 
 use super::super::{
-    config::{ACCOUNTS, CONF, DATA, FOLDER, LEAD},
+    config::{ACCOUNTS, CONF, DATA, LEAD},
     flavour,
     form::{ANSWERS_WITHIN, answering, may_take},
     sql::{ANSWER, As, Session},
@@ -17,6 +17,7 @@ use crate::{
 };
 use clusterdeck_domain::{Lifecycle, NodeKind, NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs, Traffic};
+use futures::future::try_join_all;
 use std::time::Duration;
 
 /// The others take note that a member is gone: at once when it says so, in some seconds when it cannot.
@@ -35,8 +36,8 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
     if !machine.state(UNIT).await?.is_running() {
         let software = flavour::software(&cx.spec, machine.as_ref()).await?;
         tls::ensure(cx, &node.name, machine.as_ref()).await?;
-        machine.create_dir(FOLDER).await?;
-        if !machine.exists(DATA).await? {
+        let new = !machine.exists(DATA).await?;
+        if new {
             let alone = cx.spec.topology == Topology::Single && cx.spec.lifecycle != Lifecycle::Creating;
             if alone {
                 return Err(DriverError::broken(format!(
@@ -49,7 +50,9 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
         }
         let conf = config::conf(cx, node, machine.as_ref());
         machine.write(CONF, conf.as_bytes(), 0o600).await?;
-        machine.remove(LEAD).await?;
+        if !new {
+            machine.remove(LEAD).await?;
+        }
         if cx.spec.topology == Topology::Single && *start_as == StartAs::Primary {
             machine.write(LEAD, b"--super-read-only=OFF --read-only=OFF\n", 0o600).await?;
         }
@@ -61,9 +64,7 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
 /// Brings freshly started servers together.
 pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()> {
     progress.note("waiting for the servers to answer");
-    for node in cx.spec.data_nodes() {
-        answering(cx, node).await?;
-    }
+    try_join_all(cx.spec.data_nodes().map(|node| answering(cx, node))).await?;
     if let (Topology::Single, Some(node)) = (cx.spec.topology, cx.spec.data_nodes().next()) {
         return may_take(cx, node, Traffic::ReadWrite).await;
     }
@@ -73,9 +74,8 @@ pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()>
     let leader = until!(MISSED_WITHIN, async {
         survey::serving(&survey::all(cx).await).map(|n| Look::Done(n.clone()))
     })?;
-    for node in cx.spec.data_nodes().filter(|n| n.id != leader.id) {
-        enter::joined(cx, node, progress).await?;
-    }
+    let others = cx.spec.data_nodes().filter(|n| n.id != leader.id);
+    try_join_all(others.map(|node| enter::joined(cx, node, progress))).await?;
     may_take(cx, &leader, Traffic::ReadWrite).await
 }
 
