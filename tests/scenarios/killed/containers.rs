@@ -17,10 +17,21 @@ fn make(_: &Home) -> Vec<String> {
     words(&create(&PAIR))
 }
 
+/// What is its own about it, the extension, is made with the cluster.
+fn make_timescale(_: &Home) -> Vec<String> {
+    words(&create(&["--service", "timescaledb", "--topology", "single", "--provider", "container"]))
+}
+
 #[test]
 fn making_and_deleting_containers_can_be_killed_at_any_step() {
     let Some(home) = Home::in_containers() else { return };
     Story::only_after_in(home).kill_everywhere(&[make, delete]);
+}
+
+#[test]
+fn making_and_deleting_timescaledb_can_be_killed_at_any_step() {
+    let Some(home) = Home::in_containers_with_postgres() else { return };
+    Story::only_after_in(home).kill_everywhere(&[make_timescale, delete]);
 }
 
 #[test]

@@ -13,7 +13,6 @@ mod nodes;
 mod postgres;
 mod sharded;
 mod switches;
-mod timescale;
 mod unwinding;
 mod whole;
 

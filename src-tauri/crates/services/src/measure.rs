@@ -2,6 +2,7 @@
 
 use clusterdeck_domain::{NodeId, NodeKind, NodeMetrics, NodeSpec};
 use clusterdeck_driver::Machine;
+use jiff::Timestamp;
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
@@ -31,9 +32,12 @@ struct Reading {
     counters: Counters,
 }
 
-/// The last reading of each node.
+/// The last reading of each node, and when it last answered, in milliseconds since 1970.
 #[derive(Debug, Default)]
-pub(crate) struct Readings(Mutex<HashMap<NodeId, Reading>>);
+pub(crate) struct Readings {
+    last: Mutex<HashMap<NodeId, Reading>>,
+    answered: Mutex<HashMap<NodeId, i64>>,
+}
 
 #[allow(clippy::cast_precision_loss)]
 const fn float(value: u64) -> f64 {
@@ -86,8 +90,18 @@ impl Readings {
         metrics
     }
 
+    /// Notes whether a server answers, and tells when it last did: one that has answered since it was started and is silent
+    /// now does not start any more, it hangs.
+    pub(crate) fn answered(&self, node: &NodeId, answers: bool) -> Option<i64> {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers && (answered.len() < MOST || answered.contains_key(node)) {
+            answered.insert(node.clone(), Timestamp::now().as_millisecond());
+        }
+        answered.get(node).copied()
+    }
+
     fn replace(&self, node: &NodeId, now: Reading) -> Option<Reading> {
-        let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readings = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if readings.len() >= MOST {
             readings.retain(|_, r| r.at.elapsed() < OLDEST);
         }

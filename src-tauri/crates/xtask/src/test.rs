@@ -52,7 +52,7 @@ fn everything(stages: &mut Stages, args: &Args) {
     let all = ["--all-targets"];
     let well = stages.tests("rust tests", || {
         if args.thorough {
-            rust(&all, &[("CLUSTERDECK_EVERY_KILL", "1")])
+            rust(&all, &[("CLUSTERDECK_EVERY_KILL", "1"), ("NEXTEST_PROFILE", "thorough")])
         } else if host::has("cargo-nextest") {
             rust(&[&all[..], &["--filterset", turns::today().as_str()]].concat(), &[])
         } else {

@@ -105,7 +105,7 @@ export const en = {
 		failoverNone: 'No primary to replace',
 		failoverByHand: 'By hand',
 		endpoints: 'Endpoints',
-		endpointsText: 'Stable addresses that follow the primary.',
+		endpointsText: 'They stay the same, whichever node answers behind them.',
 		endpointUp: 'Answers', endpointDown: 'Does not answer', endpointUnknown: 'Not checked',
 		noEndpoints: 'There is no endpoint yet. It appears when the cluster has been made.',
 		connect: 'Connect from',

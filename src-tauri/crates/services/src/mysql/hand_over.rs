@@ -227,7 +227,7 @@ pub(crate) async fn take_over(
         gone(cx, cx.node(&note.leader)?).await?;
         furthest(cx, target, &answers).await?;
         let number = note.number + 1;
-        note::write(cx, target, &Note { number, leader: target.id.clone() }).await?;
+        note::decide(cx, target, &Note { number, leader: target.id.clone() }).await?;
     }
     form::open(cx, target).await?;
     let turned = switch().await;

@@ -43,6 +43,8 @@ struct Found<'a> {
     node: &'a NodeSpec,
     unit: Result<UnitState>,
     says: Result<Says>,
+    /// When it last answered.
+    answered_ms: Option<i64>,
     metrics: NodeMetrics,
 }
 
@@ -71,7 +73,7 @@ async fn look<'a>(cx: &ClusterContext, node: &'a NodeSpec, readings: &Readings) 
     let gone = |what: &str| DriverError::transient(format!("{} {what}", node.name));
     let Ok(machine) = cx.machine(node) else {
         let (unit, says) = (Err(gone("has no machine")), Err(gone("has no machine")));
-        return Found { node, unit, says, metrics: NodeMetrics::default() };
+        return Found { node, unit, says, answered_ms: None, metrics: NodeMetrics::default() };
     };
     let asked = async {
         if node.drained {
@@ -84,7 +86,8 @@ async fn look<'a>(cx: &ClusterContext, node: &'a NodeSpec, readings: &Readings) 
     let counters = says.as_ref().map(|s| s.counters).unwrap_or_default();
     let measuring = readings.measure(node, machine.as_ref(), UNIT, config::DATA, counters);
     let metrics = timeout(NODE_LIMIT, measuring).await.unwrap_or_default();
-    Found { node, unit, says, metrics }
+    let answered_ms = readings.answered(&node.id, says.is_ok());
+    Found { node, unit, says, answered_ms, metrics }
 }
 
 const COUNTERS: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Questions', 'Bytes_received', 'Bytes_sent', \
@@ -205,7 +208,9 @@ fn node_observed(
     }
     match (&found.unit, &found.says) {
         (Ok(UnitState::Running { .. }), Ok(says)) => answering(cx, found, says, all, note, &mut seen),
-        (unit, says) => not_answering("MariaDB", unit.as_ref(), says.as_ref().err(), &mut seen),
+        (unit, says) => {
+            not_answering("MariaDB", unit.as_ref(), says.as_ref().err(), found.answered_ms, &mut seen)
+        }
     }
     seen
 }
@@ -215,12 +220,14 @@ pub(crate) fn not_answering(
     server: &str,
     unit: std::result::Result<&UnitState, &DriverError>,
     says: Option<&DriverError>,
+    answered_ms: Option<i64>,
     seen: &mut NodeObserved,
 ) {
     match unit {
         Ok(UnitState::Running { since_ms, .. }) => {
             let since = Timestamp::now().as_millisecond().saturating_sub(*since_ms);
-            let young = since < i64::try_from(super::form::ANSWERS_WITHIN.as_millis()).unwrap_or(0);
+            let young = since < i64::try_from(super::form::ANSWERS_WITHIN.as_millis()).unwrap_or(0)
+                && answered_ms.is_none_or(|at| at < *since_ms);
             seen.state = if young { NodeState::Starting } else { NodeState::Unresponsive };
             seen.health = if young { Health::Degraded } else { Health::Down };
             let why = says.map_or_else(|| "it says nothing".to_owned(), ToString::to_string);

@@ -36,6 +36,8 @@ struct Found<'a> {
     node: &'a NodeSpec,
     unit: Result<UnitState>,
     says: Result<Says>,
+    /// When it last answered.
+    answered_ms: Option<i64>,
     metrics: NodeMetrics,
 }
 
@@ -56,7 +58,7 @@ async fn look<'a>(cx: &ClusterContext, node: &'a NodeSpec, readings: &Readings) 
     let gone = |what: &str| DriverError::transient(format!("{} {what}", node.name));
     let Ok(machine) = cx.machine(node) else {
         let (unit, says) = (Err(gone("has no machine")), Err(gone("has no machine")));
-        return Found { node, unit, says, metrics: NodeMetrics::default() };
+        return Found { node, unit, says, answered_ms: None, metrics: NodeMetrics::default() };
     };
     let asked = async {
         if node.drained {
@@ -69,7 +71,8 @@ async fn look<'a>(cx: &ClusterContext, node: &'a NodeSpec, readings: &Readings) 
     let counters = says.as_ref().map(|s| s.counters).unwrap_or_default();
     let measuring = readings.measure(node, machine.as_ref(), UNIT, config::DATA, counters);
     let metrics = timeout(NODE_LIMIT, measuring).await.unwrap_or_default();
-    Found { node, unit, says, metrics }
+    let answered_ms = readings.answered(&node.id, says.is_ok());
+    Found { node, unit, says, answered_ms, metrics }
 }
 
 const COUNTERS: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Questions', 'Bytes_received', 'Bytes_sent', \
@@ -134,7 +137,9 @@ fn node_observed(cx: &ClusterContext, found: &Found<'_>, all: &[Found<'_>]) -> N
     }
     match (&found.unit, &found.says) {
         (Ok(UnitState::Running { .. }), Ok(says)) => answering(cx, says, all, &mut seen),
-        (unit, says) => not_answering("MySQL", unit.as_ref(), says.as_ref().err(), &mut seen),
+        (unit, says) => {
+            not_answering("MySQL", unit.as_ref(), says.as_ref().err(), found.answered_ms, &mut seen)
+        }
     }
     seen
 }
