@@ -225,6 +225,17 @@ impl Home {
         let found = find_number(&note, "pid").unwrap_or_else(|| panic!("no pid in {note}"));
         u32::try_from(found).unwrap()
     }
+    /// Kills the server of a node, and in a container what stands below it.
+    pub(crate) async fn kill_server(&self, node: &str, service: ServiceKind) {
+        let unit = match service {
+            ServiceKind::Postgresql | ServiceKind::Timescaledb | ServiceKind::Hydra => "patroni",
+            ServiceKind::Mysql => "mysql",
+            _ => "redis",
+        };
+        let Some(ground) = &self.ground else { return signal(self.pid(node, unit).await, "-9") };
+        let machine = self.cluster().await.spec.find_node(node).expect("a node").machine.id.clone();
+        ground.podman(&["kill", &format!("clusterdeck-{machine}-{unit}")]);
+    }
     /// Process and start of every PostgreSQL server, as each wrote it down itself.
     pub(crate) async fn postmasters(&self) -> Vec<String> {
         let spec = self.cluster().await.spec;

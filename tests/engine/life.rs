@@ -72,9 +72,33 @@ pub(crate) async fn whole_life(home: &Home, service: ServiceKind) {
     assert!(tokio::task::block_in_place(|| connect(&old_url, false)).is_err(), "the old password is refused");
     writer.stop();
     assert_eq!(missing(&url, &written), Vec::<u64>::new(), "nothing was lost on the way");
+    // PostgreSQL on this computer is several processes of a unit: `postgres.rs` kills each of them and all together.
+    if spec.auto_failover && (home.ground.is_some() || service != ServiceKind::Postgresql) {
+        its_primary_dies(home, service).await;
+    }
 
     home.done(Change::DeleteCluster { cluster: demo(), discard_backups: true }).await;
     assert_eq!(home.left_behind().await, Vec::<String>::new());
+}
+
+/// Kills what serves on the node that leads: another one leads, and the old one comes back as a replica.
+async fn its_primary_dies(home: &Home, service: ServiceKind) {
+    home.until_healthy().await;
+    let old = home.primary().await;
+    let writer = Writer::start(home.url().await, false);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    home.kill_server(&old, service).await;
+    home.until("somebody else must lead", |c| {
+        let old = c.spec.find_node(&old).unwrap();
+        c.observed.as_ref().unwrap().primary().is_some_and(|p| p.node != old.id)
+    })
+    .await;
+    home.until_healthy().await;
+    println!("{service}: a killed primary: the client saw {:?}", writer.stop().longest_gap);
+    let cluster = home.cluster().await;
+    let back = cluster.spec.find_node(&old).unwrap();
+    assert_eq!(cluster.observed.unwrap().node(&back.id).unwrap().role, Some(Role::Replica), "{old} follows");
+    home.failed_over().await;
 }
 
 /// Gives the cluster a larger plan and its own back, while a client writes.
