@@ -171,7 +171,7 @@ fn a_primary_that_waits_for_a_replica_says_how_long_a_promotion_takes() {
     };
     assert_eq!(pg().preview(&promote(2)).expected_downtime_ms, 600);
     let newer = pg().spec(|s| s.version = "17.11".to_owned());
-    assert_eq!(newer.preview(&promote(2)).expected_downtime_ms, 1_500, "it comes with another Patroni");
+    assert_eq!(newer.preview(&promote(2)).expected_downtime_ms, 800, "it comes with another Patroni");
     let strict =
         pg().spec(|s| s.options = ClusterOptions { stop_writes_without_replica: true, synchronous: true });
     assert_eq!(strict.preview(&promote(2)).expected_downtime_ms, 3_500);
