@@ -28,6 +28,8 @@ const POSITION_UNIT: &str = "mysql-position";
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 /// So often a member that joins is started again.
 const COPY_TRIES: u32 = 3;
+/// A server that has run for so long and is in no group is not on its way into one.
+const LEFT_AFTER_MS: i64 = 5_000;
 const SYNCED: u64 = 4;
 const MIB: u64 = 1 << 20;
 /// What one transaction may write, as the catalogue says: members hold it in memory while they agree. 2 GiB unless set.
@@ -134,6 +136,8 @@ struct Says {
     ready: bool,
     /// It is cut off from the majority.
     alone: bool,
+    /// It is in no group and looks for none.
+    left: bool,
     size: u64,
     committed: u64,
 }
@@ -156,10 +160,12 @@ async fn ask(cx: &ClusterContext, node: &NodeSpec) -> Result<Says> {
     let row = |name: &str| rows.iter().find(|row| text(row, 0).as_deref() == Some(name));
     let value = |name: &str| row(name).and_then(|row| number(row, 1)).unwrap_or(0);
     let word = |name: &str| row(name).and_then(|row| text(row, 1)).unwrap_or_default();
+    let status = word("wsrep_cluster_status");
     Ok(Says {
         state: value("wsrep_local_state"),
         ready: word("wsrep_ready") == "ON",
-        alone: word("wsrep_cluster_status").eq_ignore_ascii_case("non-primary"),
+        alone: status.eq_ignore_ascii_case("non-primary"),
+        left: status.eq_ignore_ascii_case("disconnected"),
         size: value("wsrep_cluster_size"),
         committed: value("wsrep_last_committed"),
     })
@@ -228,7 +234,7 @@ pub(crate) async fn joined(cx: &ClusterContext, node: &NodeSpec, progress: &Prog
             Ok(says) if says.serves() => Ok(Look::Done(())),
             Ok(says) => {
                 // The watcher leaves a cluster alone while a change is under way.
-                if says.alone {
+                if says.alone || says.left {
                     heal(cx).await?;
                 }
                 Ok(Look::NotYet(format!(
@@ -271,9 +277,15 @@ pub(crate) async fn use_newest(cx: &ClusterContext) -> Result<()> {
 
 /// Members that lost each other for a moment and found each other again may all stay without a group (seen with two on a
 /// computer that was too busy to let them talk for a second). When every member in service answers, sees all others, and
-/// none is in a group, there is no group and nobody left who could become one: so they are it.
+/// none is in a group, there is no group and nobody left who could become one: so they are it. While there is a group, who
+/// has left it and does not look for it any more is started again.
 pub(crate) async fn heal(cx: &ClusterContext) -> Result<()> {
     let members = all(cx).await;
+    if members.iter().any(|(_, says)| says.as_ref().is_ok_and(Says::serves)) {
+        let left = members.iter().filter(|(_, says)| says.as_ref().is_ok_and(|s| s.left));
+        let started = join_all(left.map(|(node, _)| start_again(cx, node))).await;
+        return started.into_iter().collect::<Result<Vec<()>>>().map(drop);
+    }
     let count = members.len() as u64;
     let together = |says: &Says| !says.ready && says.alone && says.size == count;
     // Who does not answer is not known: it is started first, or may be in a group.
@@ -285,6 +297,20 @@ pub(crate) async fn heal(cx: &ClusterContext) -> Result<()> {
         Some((best, _)) => begin_with(cx, best).await,
         None => Ok(()),
     }
+}
+
+/// A member that could not catch up (*IST didn't contain all write sets*, on a busy computer) closes its connection, says
+/// *node restart required* in its log, and goes on running for nobody.
+async fn start_again(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+    let machine = cx.machine(node)?;
+    let UnitState::Running { since_ms, .. } = machine.state(UNIT).await? else { return Ok(()) };
+    let age = jiff::Timestamp::now().as_millisecond().saturating_sub(since_ms);
+    if age < LEFT_AFTER_MS {
+        return Ok(());
+    }
+    tracing::warn!(node = %node.name, "has left the group and does not look for it; its server is started again");
+    form::stop_node(cx, node).await?;
+    form::start_node(cx, node, &StartAs::Member).await
 }
 
 /// Tells a member that runs without a group that it is the group.

@@ -24,7 +24,7 @@ async fn watch_until_healthy(ground: &Ground) -> Duration {
             }
         }
         let seen = ground.driver.observe(&ground.cx).await;
-        if !seen.nodes.iter().any(|n| n.health == Health::Healthy)
+        if seen.nodes.iter().any(|n| n.health != Health::Healthy)
             && let Err(e) = ground.driver.heal(&ground.cx).await
         {
             assert!(e.is_transient(), "{e}");
@@ -32,7 +32,13 @@ async fn watch_until_healthy(ground: &Ground) -> Duration {
         if seen.nodes.iter().all(|n| n.health == Health::Healthy) && seen.endpoint_up == Some(true) {
             return begun.elapsed();
         }
-        assert!(begun.elapsed() < Duration::from_secs(210), "{seen:#?}");
+        if begun.elapsed() > Duration::from_secs(210) {
+            for ordinal in [1, 2, 3] {
+                let (lines, _) = ground.machine(ordinal).log("mysql", 60, None).await.unwrap();
+                println!("{ordinal} says:\n{}", lines.join("\n"));
+            }
+            panic!("{seen:#?}");
+        }
         sleep(500).await;
     }
 }
