@@ -131,6 +131,23 @@ async fn when_all_were_killed_the_one_that_has_most_begins_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_has_left_its_group_and_goes_on_running_is_brought_back() {
+    let ground = Ground::new(Topology::MultiMaster, 3).await;
+    ground.healthy().await;
+    // As after a failed attempt to catch up: no connection, nothing that looks for one, and a server that answers.
+    ground.operator(2, "SET GLOBAL wsrep_cluster_address = ''").await;
+    ground
+        .seen("it is not in step", |seen| {
+            seen.node(&ground.node(2).id).is_some_and(|n| n.health == Health::Degraded)
+        })
+        .await;
+    ground.people(0).await.unwrap().query_drop("CREATE TABLE t (n INT PRIMARY KEY)").await.unwrap();
+    println!("left: back after {:.1} s", watch_until_healthy(&ground).await.as_secs_f64());
+    let there = ground.operator(2, "SHOW TABLES IN app LIKE 't'").await;
+    assert_eq!(there.len(), 1, "it has what was written without it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_without_its_group_refuses_reads_and_writes() {
     let ground = Ground::new(Topology::MultiMaster, 3).await;
     ground.healthy().await;
