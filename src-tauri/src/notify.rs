@@ -1,7 +1,7 @@
 //! What is said on the desktop, and when: bad news always, good news only to those who look elsewhere.
 
 use clusterdeck_domain::{Operation, OperationId, OperationState};
-use clusterdeck_engine::{Event, EventKind};
+use clusterdeck_engine::{Event, EventKind, Level};
 use std::collections::VecDeque;
 use tauri::AppHandle;
 use tauri_plugin_notification::NotificationExt as _;
@@ -51,7 +51,14 @@ pub(crate) fn words_for(event: &Event, operation: Option<&Operation>) -> Option<
                 operation.error.as_ref().map_or_else(|| event.text.clone(), |error| error.title.clone());
             Some(Words { title: format!("{}: {word}", operation.title), body, urgent })
         }
-        EventKind::ClusterChanged | EventKind::ClusterRemoved | EventKind::SettingsChanged => None,
+        // One that ends is told as its operation; here is only one that could not even begin.
+        EventKind::BackupChanged if event.level == Level::Error => {
+            said(format!("{}: no backup was made", event.cluster.as_deref().unwrap_or("A cluster")), true)
+        }
+        EventKind::ClusterChanged
+        | EventKind::ClusterRemoved
+        | EventKind::BackupChanged
+        | EventKind::SettingsChanged => None,
     }
 }
 
@@ -84,7 +91,6 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clusterdeck_engine::Level;
 
     fn operation(state: &str, error: Option<&str>) -> Operation {
         serde_json::from_value(serde_json::json!({

@@ -5,25 +5,63 @@ use serde_json::Value;
 use std::process::Command;
 
 /// A crate, and the crates of ours that it may depend on.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("driver", &["domain"]),
     ("services", &["driver", "domain"]),
     ("providers", &["driver", "domain"]),
+    ("vaults", &["driver", "domain"]),
     ("engine", &["driver", "domain"]),
     // The engine defines the traits that these two implement.
     ("store", &["engine", "domain"]),
     ("secrets", &["engine", "domain"]),
     ("charts", &["domain"]),
     ("api", &["engine", "store", "secrets", "charts", "domain"]),
-    ("cli", &["api", "engine", "store", "secrets", "charts", "services", "providers", "driver", "domain"]),
+    (
+        "cli",
+        &[
+            "api",
+            "engine",
+            "store",
+            "secrets",
+            "charts",
+            "services",
+            "providers",
+            "vaults",
+            "driver",
+            "domain",
+        ],
+    ),
     (
         "desktop",
-        &["cli", "api", "engine", "store", "secrets", "charts", "services", "providers", "driver", "domain"],
+        &[
+            "cli",
+            "api",
+            "engine",
+            "store",
+            "secrets",
+            "charts",
+            "services",
+            "providers",
+            "vaults",
+            "driver",
+            "domain",
+        ],
     ),
     (
         "testkit",
-        &["api", "engine", "store", "secrets", "charts", "services", "providers", "driver", "domain"],
+        &[
+            "api",
+            "engine",
+            "store",
+            "secrets",
+            "charts",
+            "services",
+            "providers",
+            "vaults",
+            "driver",
+            "domain",
+        ],
     ),
     ("xtask", &[]),
     (
@@ -38,6 +76,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
             "charts",
             "services",
             "providers",
+            "vaults",
             "driver",
             "domain",
         ],
@@ -45,7 +84,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
 ];
 
 /// Libraries that one room keeps from all others, by the beginning of their name.
-const KEPT: [(&str, &str); 8] = [
+const KEPT: [(&str, &str); 10] = [
     ("tauri", "desktop"),
     ("gtk", "desktop"),
     ("rusqlite", "store"),
@@ -54,6 +93,8 @@ const KEPT: [(&str, &str); 8] = [
     ("apple-native-keyring", "secrets"),
     ("windows-native-keyring", "secrets"),
     ("plotters", "charts"),
+    ("age", "vaults"),
+    ("zstd", "vaults"),
 ];
 
 /// A line of a crate's manifest: its room, what it depends on, and whether only its tests do.

@@ -90,7 +90,7 @@ impl Kind {
             serve.healthy().await?;
         }
         let began = Instant::now();
-        let deleted = serve.run("cluster delete demo --confirm demo --yes").await?;
+        let deleted = serve.delete().await?;
         eprintln!("  {}", steps_of(&deleted));
         keep("delete", &mut figures.delete, ms(began.elapsed()));
         Ok(())

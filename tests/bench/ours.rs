@@ -85,8 +85,8 @@ impl Serve {
         Ok(())
     }
 
-    pub(crate) async fn delete(&self) -> Result<()> {
-        self.run("cluster delete demo --confirm demo --yes").await.map(drop)
+    pub(crate) async fn delete(&self) -> Result<Value> {
+        self.run("cluster delete demo --confirm demo --yes").await
     }
 
     pub(crate) async fn url(&self) -> Result<String> {

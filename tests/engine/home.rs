@@ -225,6 +225,14 @@ impl Home {
         let found = find_number(&note, "pid").unwrap_or_else(|| panic!("no pid in {note}"));
         u32::try_from(found).unwrap()
     }
+    /// Waits until another node than this one leads.
+    pub(crate) async fn until_another_leads(&self, old: &str) -> Duration {
+        self.until("somebody else must lead", |c| {
+            let old = c.spec.find_node(old).unwrap();
+            c.observed.as_ref().unwrap().primary().is_some_and(|p| p.node != old.id)
+        })
+        .await
+    }
     /// Kills the server of a node, and in a container what stands below it.
     pub(crate) async fn kill_server(&self, node: &str, service: ServiceKind) {
         let unit = match service {
@@ -336,6 +344,7 @@ async fn start(home: &Path) -> Engine {
             Arc::new(clusterdeck_providers::Container::new(home.to_owned())),
         ],
         gateway: Arc::new(clusterdeck_services::Haproxy::new()),
+        vaults: Arc::new(clusterdeck_vaults::HomeVaults::new(home)),
         clock: Arc::new(clusterdeck_engine::SystemClock),
     };
     Engine::start(parts).await.unwrap()

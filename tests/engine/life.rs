@@ -88,11 +88,7 @@ async fn its_primary_dies(home: &Home, service: ServiceKind) {
     let writer = Writer::start(home.url().await, false);
     tokio::time::sleep(Duration::from_millis(300)).await;
     home.kill_server(&old, service).await;
-    home.until("somebody else must lead", |c| {
-        let old = c.spec.find_node(&old).unwrap();
-        c.observed.as_ref().unwrap().primary().is_some_and(|p| p.node != old.id)
-    })
-    .await;
+    home.until_another_leads(&old).await;
     home.until_healthy().await;
     println!("{service}: a killed primary: the client saw {:?}", writer.stop().longest_gap);
     let cluster = home.cluster().await;
@@ -183,11 +179,7 @@ pub(crate) async fn dead_primary(home: &Home) {
         })
         .await;
     assert!(seen < Duration::from_secs(5), "a dead node is shown within 5 s, not {seen:?}");
-    home.until("somebody else must lead", |c| {
-        let old = c.spec.find_node("demo-1").unwrap();
-        c.observed.as_ref().unwrap().primary().is_some_and(|p| p.node != old.id)
-    })
-    .await;
+    home.until_another_leads("demo-1").await;
     home.until_healthy().await;
     let written = writer.stop();
     println!("failover: client saw {:?}, {} errors", written.longest_gap, written.errors);

@@ -221,14 +221,9 @@ async fn after_a_failover_every_node_has_every_row_of_a_hypertable() {
     tokio::time::sleep(Duration::from_secs(1)).await;
 
     let old = home.primary().await;
-    let machine = home.cluster().await.spec.find_node(&old).unwrap().machine.id.to_string();
     let begun = Instant::now();
-    home.ground.as_ref().unwrap().podman(&["kill", &format!("clusterdeck-{machine}-patroni")]);
-    home.until("somebody else must lead", |c| {
-        let old = c.spec.find_node(&old).unwrap();
-        c.observed.as_ref().unwrap().primary().is_some_and(|p| p.node != old.id)
-    })
-    .await;
+    home.kill_server(&old, ServiceKind::Timescaledb).await;
+    home.until_another_leads(&old).await;
     println!("a killed TimescaleDB is replaced after {:?}", begun.elapsed());
     home.until_healthy().await;
     home.failed_over().await;

@@ -46,6 +46,7 @@ pub struct Rooms {
         (name = "catalog", description = "What there is to choose from"),
         (name = "clusters", description = "What runs"),
         (name = "changes", description = "Previews and operations"),
+        (name = "backups", description = "Copies of the data, and where they are"),
         (name = "watch", description = "Notices, measurements, logs"),
         (name = "program", description = "About this program"),
     ),
@@ -63,7 +64,7 @@ impl utoipa::Modify for Token {
 
 fn described() -> OpenApiRouter<Rooms> {
     use routes::{
-        audit, catalog, changes, charts, clusters, credentials, events, info, logs, metrics, nodes,
+        audit, backups, catalog, changes, charts, clusters, credentials, events, info, logs, metrics, nodes,
         operations, prometheus, settings,
     };
     OpenApiRouter::with_openapi(Document::openapi())
@@ -88,6 +89,11 @@ fn described() -> OpenApiRouter<Rooms> {
         .routes(routes!(operations::journal))
         .routes(routes!(operations::cancel))
         .routes(routes!(operations::retry))
+        .routes(routes!(backups::list))
+        .routes(routes!(backups::of_cluster))
+        .routes(routes!(backups::show))
+        .routes(routes!(backups::vaults))
+        .routes(routes!(backups::key, backups::import_key))
         .routes(routes!(audit::list))
         .routes(routes!(events::stream))
         .routes(routes!(metrics::show))

@@ -9,6 +9,7 @@ use clusterdeck_engine::{Engine, EngineError, Parts, SystemClock};
 use clusterdeck_providers::{Container, Local};
 use clusterdeck_services::{Haproxy, Mysql, Postgres, Redis};
 use clusterdeck_store::{Cache, State};
+use clusterdeck_vaults::HomeVaults;
 use std::{path::Path, sync::Arc};
 
 /// Everything real.
@@ -37,6 +38,7 @@ impl Compose for Real {
             services: vec![Arc::new(Redis::new()), Arc::new(Postgres::new()), Arc::new(Mysql::new())],
             providers: vec![Arc::new(Local::new(home.to_owned())), Arc::new(Container::new(home.to_owned()))],
             gateway: Arc::new(Haproxy::new()),
+            vaults: Arc::new(HomeVaults::new(home)),
             clock: Arc::new(SystemClock),
         };
         Ok(Engine::start(parts).await?)

@@ -1,6 +1,7 @@
 //! Everything that can alter a cluster.
 
-use crate::{OptionWish, PlanId, ProviderId, ServiceKind, Topology};
+use crate::{BackupSchedule, Keep, OptionWish, PlanId, ProviderId, ServiceKind, Topology};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -41,6 +42,61 @@ pub struct CreateCluster {
     /// Switches.
     #[serde(default)]
     pub options: Option<OptionWish>,
+}
+
+/// When backups are made by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ScheduleWish {
+    /// `30m`, `6h`, `1d`: so long after the one before; or the five fields of cron: `0 3 * * *`.
+    pub when: String,
+    /// `Europe/Berlin`; UTC when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// Which stay; the last 7, one for each of 7 days and 4 weeks when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
+    /// Restore each on a throw-away machine; done unless it says `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<bool>,
+}
+
+impl ScheduleWish {
+    /// The schedule, from now on.
+    pub fn resolved(&self, vault: &str, now: Timestamp) -> BackupSchedule {
+        BackupSchedule {
+            vault: vault.to_owned(),
+            when: self.when.trim().to_owned(),
+            time_zone: self.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
+            keep: self.keep.unwrap_or_default(),
+            verify: self.verify.unwrap_or(true),
+            since: Some(now),
+        }
+    }
+}
+
+/// A new cluster with the data of a backup. What is left out is as it was in the cluster that the backup is of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RestoreBackup {
+    /// Which, by its id.
+    pub backup: String,
+    /// The new cluster's name; that of the old one when left out, and where that one is still there, `-restored` behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Data nodes in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<u16>,
+    /// How its nodes stand to each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
+    /// Where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderId>,
+    /// In which region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// How large each node is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanId>,
 }
 
 /// A change. `cluster` and `node` are names or ids; the engine resolves them when it makes the preview.
@@ -150,6 +206,40 @@ pub enum Change {
         /// Which.
         cluster: String,
     },
+    /// Copy its data to a vault.
+    BackUp {
+        /// Which.
+        cluster: String,
+        /// To which vault; the home's own when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vault: Option<String>,
+        /// Restore it on a throw-away node afterwards, to see that it can be; done unless it says `false`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verify: Option<bool>,
+    },
+    /// Let backups be made by themselves, or no longer.
+    SetBackupSchedule {
+        /// Of which cluster.
+        cluster: String,
+        /// Into which vault; the home's own when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vault: Option<String>,
+        /// When, and which of them stay; `null` for no longer.
+        #[serde(default)]
+        schedule: Option<ScheduleWish>,
+    },
+    /// Read a backup back and restore it on a throw-away node.
+    VerifyBackup {
+        /// Which, by its id.
+        backup: String,
+    },
+    /// Make a new cluster from a backup.
+    RestoreBackup(RestoreBackup),
+    /// Take a backup away.
+    DeleteBackup {
+        /// Which, by its id.
+        backup: String,
+    },
     /// Take the cluster down and give everything back.
     DeleteCluster {
         /// Which.
@@ -184,6 +274,11 @@ pub enum ChangeKind {
     SetOptions,
     SetParameters,
     RotateCredentials,
+    BackUp,
+    SetBackupSchedule,
+    VerifyBackup,
+    RestoreBackup,
+    DeleteBackup,
     DeleteCluster,
 }
 
@@ -208,8 +303,17 @@ impl ChangeKind {
             Self::SetOptions => "set-options",
             Self::SetParameters => "set-parameters",
             Self::RotateCredentials => "rotate-credentials",
+            Self::BackUp => "back-up",
+            Self::SetBackupSchedule => "set-backup-schedule",
+            Self::VerifyBackup => "verify-backup",
+            Self::RestoreBackup => "restore-backup",
+            Self::DeleteBackup => "delete-backup",
             Self::DeleteCluster => "delete-cluster",
         }
+    }
+    /// It changes nothing in its cluster, so others may change that meanwhile: an operation of it does not hold the cluster.
+    pub const fn goes_beside(self) -> bool {
+        matches!(self, Self::BackUp | Self::VerifyBackup | Self::DeleteBackup)
     }
 }
 
@@ -234,6 +338,11 @@ impl Change {
             Self::SetOptions { .. } => ChangeKind::SetOptions,
             Self::SetParameters { .. } => ChangeKind::SetParameters,
             Self::RotateCredentials { .. } => ChangeKind::RotateCredentials,
+            Self::BackUp { .. } => ChangeKind::BackUp,
+            Self::SetBackupSchedule { .. } => ChangeKind::SetBackupSchedule,
+            Self::VerifyBackup { .. } => ChangeKind::VerifyBackup,
+            Self::RestoreBackup(_) => ChangeKind::RestoreBackup,
+            Self::DeleteBackup { .. } => ChangeKind::DeleteBackup,
             Self::DeleteCluster { .. } => ChangeKind::DeleteCluster,
         }
     }
@@ -251,7 +360,17 @@ impl Change {
             | Self::SetOptions { cluster, .. }
             | Self::SetParameters { cluster, .. }
             | Self::RotateCredentials { cluster }
+            | Self::BackUp { cluster, .. }
+            | Self::SetBackupSchedule { cluster, .. }
             | Self::DeleteCluster { cluster, .. } => Some(cluster),
+            _ => None,
+        }
+    }
+    /// The backup it names, by id.
+    pub fn backup(&self) -> Option<&str> {
+        match self {
+            Self::VerifyBackup { backup } | Self::DeleteBackup { backup } => Some(backup),
+            Self::RestoreBackup(wish) => Some(&wish.backup),
             _ => None,
         }
     }

@@ -1,8 +1,8 @@
 //! What a cluster is meant to be: the row that state.db keeps.
 
 use crate::{
-    ClusterId, ClusterName, ClusterOptions, Failover, MachineId, NodeId, OptionEntry, Parameters, PlanId,
-    ServiceKind, Topology, service,
+    BackupSchedule, ClusterId, ClusterName, ClusterOptions, Failover, MachineId, NodeId, OptionEntry,
+    Parameters, PlanId, ServiceKind, Topology, service,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -115,6 +115,9 @@ pub struct ClusterSpec {
     /// Settings of its servers that somebody has changed.
     #[serde(default)]
     pub parameters: Parameters,
+    /// Backups that are made by themselves, at most one schedule for each vault.
+    #[serde(default)]
+    pub backup_schedules: Vec<BackupSchedule>,
     /// Data nodes and witnesses, by ordinal.
     pub nodes: Vec<NodeSpec>,
     /// The machine of the endpoints.

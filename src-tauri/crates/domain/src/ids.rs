@@ -83,6 +83,9 @@ id!(
     /// An operation: a confirmed change and its journal.
     OperationId, "op", "an operation id");
 id!(
+    /// A backup.
+    BackupId, "bak", "a backup id");
+id!(
     /// A preview that can still be confirmed.
     PreviewId, "pre", "a preview id");
 

@@ -5,6 +5,7 @@
 //!
 //! The types here are also the shapes of the API and of the journal, so a new field is a promise: add, never rename.
 
+mod backup;
 mod catalog;
 mod change;
 mod cluster;
@@ -17,17 +18,22 @@ mod parameters;
 mod plan;
 pub mod preview;
 mod sample;
+mod schedule;
 mod sensitive;
 mod service;
 mod topology;
 mod version;
 
+pub use backup::{
+    BackedUp, Backup, BackupKind, BackupPart, BackupReason, BackupState, Count, FINAL_BACKUP_DAYS,
+    LOCAL_VAULT, disagreements, part_name, spanning,
+};
 pub use catalog::{Failover, Line, Port, SERVICES, ServiceEntry, TopologyEntry, service};
-pub use change::{Change, ChangeKind, CreateCluster};
+pub use change::{Change, ChangeKind, CreateCluster, RestoreBackup, ScheduleWish};
 pub use cluster::{
     ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId, REGION_LOCAL,
 };
-pub use ids::{BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
+pub use ids::{BackupId, BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
 pub use name::{BadName, ClusterName};
 pub use observed::{
     ClusterHealth, ClusterObserved, ClusterState, Fact, FailoverReadiness, Health, Link, NodeMetrics,
@@ -39,11 +45,12 @@ pub use parameters::{Parameter, ParameterKind, Parameters};
 pub use plan::{BadPlan, DEFAULT_PLAN, PLANS, Plan, PlanId, SIDE_PLAN, plan, side_plan};
 pub use preview::{
     Busy, Capacity, Carrier, Facts, Figures, Finding, Instead, MissingSoftware, Preview, ResolvedCreate,
-    Subject, WayOut, chosen_parameters, dead_primary_of, default_version, nodes_per_shard, plan_holds,
-    preview, promotion_candidate, replica_needed_for_writes, resize_order, resolve_create, resync_order,
-    upgrade_order, upgrade_target, voters,
+    Subject, VaultFacts, WayOut, chosen_parameters, copy_source, dead_primary_of, default_version, last_of,
+    nodes_per_shard, pieces, plan_holds, preview, promotion_candidate, replica_needed_for_writes,
+    resize_order, resolve_create, restored_cluster, resync_order, upgrade_order, upgrade_target, voters,
 };
 pub use sample::{METRICS, Metric, Point, Series, Unit};
+pub use schedule::{BackupSchedule, BadSchedule, Keep};
 pub use sensitive::{SecretRef, Sensitive};
 pub use service::{Category, ServiceKind};
 pub use topology::{LayoutError, Slot, Topology, layout};

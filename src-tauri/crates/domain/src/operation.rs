@@ -1,6 +1,6 @@
 //! A confirmed change under way, as everybody sees it.
 
-use crate::{ChangeKind, ClusterId, OperationId, Unit};
+use crate::{BackupId, ChangeKind, ClusterId, OperationId, Unit};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +111,9 @@ pub struct Outcome {
     /// Names of the nodes that were made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
+    /// The backup that was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupId>,
     /// Notes worth keeping (diverged writes set aside, a node left out).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

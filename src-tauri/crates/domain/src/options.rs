@@ -97,6 +97,13 @@ impl OptionWish {
     pub fn only(option: ClusterOption, on: bool) -> Self {
         Self::default().and(option, on)
     }
+    /// Asks for all of them to be as they are there.
+    pub const fn of(options: &ClusterOptions) -> Self {
+        Self {
+            stop_writes_without_replica: Some(options.stop_writes_without_replica),
+            synchronous: Some(options.synchronous),
+        }
+    }
     /// Asks for another one as well.
     #[must_use]
     pub const fn and(mut self, option: ClusterOption, on: bool) -> Self {

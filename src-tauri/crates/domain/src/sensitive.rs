@@ -48,6 +48,10 @@ impl SecretRef {
     pub fn of_connection(name: &str) -> Self {
         Self(format!("connection/{name}"))
     }
+    /// The key that the backups of a home are sealed for.
+    pub fn of_backups() -> Self {
+        Self("backups/key".to_owned())
+    }
     /// The token that `clusterdeck serve` asks for.
     pub fn of_serve() -> Self {
         Self("serve/token".to_owned())

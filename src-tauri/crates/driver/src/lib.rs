@@ -6,14 +6,17 @@
 //! driver must have has no default body; one that a family may lack says nothing is there.
 
 mod context;
+mod copy;
 mod error;
 mod extension;
 mod gateway;
 mod machine;
 mod provider;
 mod service;
+mod vault;
 
 pub use context::{ClusterContext, Secrets};
+pub use copy::{CopyFrom, Filter, Incoming, Outgoing};
 pub use error::DriverError;
 pub use extension::{Carried, Extension};
 pub use gateway::{Backend, CheckLine, Gateway, GatewayStatus, Listener, Traffic};
@@ -22,6 +25,7 @@ pub use provider::{
     Image, MachineRequest, Needs, OtherPrograms, Programs, Provider, ProviderCheck, Region, alternatives,
 };
 pub use service::{ClientCommand, HandOver, Progress, ServiceDriver, StartAs, Switch};
+pub use vault::{SealKey, Vault, VaultCheck, Vaults};
 
 /// What every driver call returns.
 pub type Result<T> = std::result::Result<T, DriverError>;

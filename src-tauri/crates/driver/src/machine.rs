@@ -1,6 +1,6 @@
 //! A machine: a folder tree, an address, and supervised server processes (units).
 
-use crate::{Carried, ClientCommand, Extension, Result};
+use crate::{Carried, ClientCommand, Extension, Filter, Incoming, Outgoing, Result};
 use async_trait::async_trait;
 use clusterdeck_domain::{MachineId, Plan};
 use serde::{Deserialize, Serialize};
@@ -155,6 +155,20 @@ pub trait Machine: Send + Sync {
     /// The last `lines` lines of a unit's log, oldest first, and the position after them; with `after` those that came
     /// since that position.
     async fn log(&self, unit: &str, lines: usize, after: Option<u64>) -> Result<(Vec<String>, u64)>;
+
+    /// Runs a program on the machine, in the machine's folder and as its servers run, and passes what it writes to `output`, no
+    /// faster than that takes it. Gives what it said beside that: the last 8 KiB. It ends when nobody reads any more, a
+    /// killed reader included, at the latest when it writes the next time.
+    ///
+    /// # Errors
+    /// `Rejected` with its last words when it ends with another status than 0; `Transient` when `output` fails.
+    async fn output_of(&self, filter: &Filter, output: &mut Outgoing) -> Result<String>;
+    /// The same for a program that is given `bytes` bytes of `input`, exactly those. It must not wait for an end of its input:
+    /// none may come.
+    ///
+    /// # Errors
+    /// As above; `Transient` when `input` fails or ends too soon. The program is ended then.
+    async fn feed(&self, filter: &Filter, input: &mut Incoming, bytes: u64) -> Result<String>;
 
     /// What everything on it runs from, as a [`crate::MachineRequest`] can name it; `None` where machines are not made of
     /// images.

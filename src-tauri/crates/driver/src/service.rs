@@ -1,13 +1,15 @@
 //! A family of services: how its servers are configured, formed into a cluster, watched and changed.
 
-use crate::{ClusterContext, DriverError, Extension, Listener, OtherPrograms, Result};
+use crate::{
+    ClusterContext, CopyFrom, DriverError, Extension, Incoming, Listener, OtherPrograms, Outgoing, Result,
+};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Parameter, Plan, Progress as Measured,
+    ClusterObserved, ClusterSpec, Count, Finding, NodeId, NodeSpec, Parameter, Plan, Progress as Measured,
     Sensitive, ServiceKind, Unit,
 };
 use serde::{Deserialize, Serialize};
-use std::{net::IpAddr, pin::Pin, sync::Arc};
+use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 /// Where a slow call says how far it is. A step's deadline moves on with it.
 #[derive(Clone)]
@@ -240,6 +242,32 @@ pub trait ServiceDriver: Send + Sync {
     async fn accept_next_secrets(&self, cx: &ClusterContext) -> Result<()>;
     /// Rotation, second half: `secrets.current` (by now the new ones) is all that is accepted.
     async fn retire_old_secrets(&self, cx: &ClusterContext) -> Result<()>;
+
+    // --- copying the data ---
+    /// Writes a copy of a running server's data to `output`, as it is at one moment while clients write; says which place in the
+    /// server's log that is. What it needs on the machine meanwhile is gone when it returns; what a killed call left is taken
+    /// away first.
+    async fn copy_out(
+        &self,
+        cx: &ClusterContext,
+        from: &CopyFrom,
+        output: &mut Outgoing,
+        progress: &Progress,
+    ) -> Result<String>;
+    /// Lays such a copy, `bytes` long, where the server of a new node will find it when it is started for the first time. Its
+    /// passwords will then be those of this cluster, whatever they were in the one it was copied from. Until it returns
+    /// nothing is there; a call after one that was cut short begins anew.
+    async fn copy_in(
+        &self,
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        input: &mut Incoming,
+        bytes: u64,
+        progress: &Progress,
+    ) -> Result<()>;
+    /// Counts what a running server holds: what is cheap to count always, the rest for at most `within`; what was not finished
+    /// by then is left out. At most some hundred counts.
+    async fn count(&self, cx: &ClusterContext, node: &NodeSpec, within: Duration) -> Result<Vec<Count>>;
 
     // --- watching ---
     /// Looks at every node. Never fails: what does not answer within a second is unknown or down, and says why.

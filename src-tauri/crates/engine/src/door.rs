@@ -1,6 +1,7 @@
 //! The one door: a change is previewed, the preview is confirmed, the confirmed preview becomes an operation.
 
 use crate::{
+    backups,
     engine::{Live, Pending, Shared},
     error::EngineError,
     facade::{PreparedPreview, Result},
@@ -11,9 +12,10 @@ use crate::{
     runner, watch,
 };
 use clusterdeck_domain::{
-    Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, Facts, Finding, Operation, OperationId,
-    OperationState, Parameter, PlanId, Preview, PreviewId, ServiceKind, Subject, chosen_parameters,
-    default_version, preview as domain_preview, service as service_entry,
+    Backup, Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, CreateCluster, Facts, Finding,
+    Operation, OperationId, OperationState, Parameter, PlanId, Preview, PreviewId, ServiceKind, Subject,
+    VaultFacts, chosen_parameters, default_version, preview as domain_preview, restored_cluster,
+    service as service_entry,
 };
 use clusterdeck_driver::{Needs, Provider};
 use jiff::SignedDuration;
@@ -48,6 +50,15 @@ pub(crate) struct Collected {
     parameter_findings: Vec<Finding>,
     growth_findings: Vec<Finding>,
     busy: Option<Busy>,
+    /// Nobody asked for it: its time has come.
+    pub(crate) by_schedule: bool,
+    /// The backup the change is about.
+    pub(crate) backup: Option<Backup>,
+    /// The cluster that it would become.
+    pub(crate) restored: Option<CreateCluster>,
+    backups: Vec<Backup>,
+    backup_used_by: Option<Busy>,
+    vault: Option<VaultFacts>,
 }
 
 impl Collected {
@@ -62,12 +73,21 @@ impl Collected {
                 observed: live.observed.as_ref(),
                 busy: self.busy.as_ref(),
                 node: node.as_ref().and_then(|id| live.spec.node(id)),
-                last_backup: None,
+                last_backup: self
+                    .backups
+                    .iter()
+                    .find(|backup| backup.usable())
+                    .map(|backup| backup.created_at),
+                backing_up: live.backing_up.as_ref().map(|(_, busy)| busy),
             }),
             capacity: self.capacity.as_ref(),
             parameters: self.parameters.as_deref(),
             parameter_findings: &self.parameter_findings,
             growth_findings: &self.growth_findings,
+            backup: self.backup.as_ref(),
+            backups: &self.backups,
+            backup_used_by: self.backup_used_by.as_ref(),
+            vault: self.vault.as_ref(),
         }
     }
 }
@@ -99,7 +119,36 @@ async fn collect(shared: &Arc<Shared>, change: &Change) -> Result<Collected> {
         }
         _ => (None, Vec::new()),
     };
+    let backup = change.backup().and_then(|id| backups::find(shared, id).ok());
+    let of = backup.as_ref().map(|b| &b.of.id).or(subject.as_ref().map(|(live, _)| &live.spec.id));
+    let backups = of.map(|id| backups::of(shared, id)).unwrap_or_default();
+    let vault = match (change, &backup) {
+        (Change::BackUp { vault, .. } | Change::SetBackupSchedule { vault, .. }, _) => {
+            backups::vault_facts(shared, vault.as_deref()).await
+        }
+        (Change::DeleteCluster { .. }, _) => backups::vault_facts(shared, None).await,
+        (_, Some(backup)) => backups::vault_facts(shared, Some(&backup.vault)).await,
+        _ => None,
+    };
+    let spec = subject.as_ref().map(|(live, _)| &live.spec);
+    let (capacity, restored) = match (change, &backup) {
+        (Change::RestoreBackup(wish), Some(backup)) => {
+            // What there is decides which version may stand for the one it was made of.
+            let first = restored_cluster(wish, backup, &clusters, &[]);
+            let capacity = capacity(shared, &Change::CreateCluster(first), None).await;
+            let found = capacity.as_ref().map_or(&[][..], |c| &c.versions);
+            let restored = restored_cluster(wish, backup, &clusters, found);
+            (capacity, Some(restored))
+        }
+        _ => (capacity(shared, change, spec).await, None),
+    };
     Ok(Collected {
+        by_schedule: false,
+        backup_used_by: backup.as_ref().and_then(|backup| backups::used_by(shared, &backup.id)),
+        backup,
+        restored,
+        backups,
+        vault,
         parameters,
         parameter_findings,
         growth_findings: match (change, &subject) {
@@ -107,7 +156,7 @@ async fn collect(shared: &Arc<Shared>, change: &Change) -> Result<Collected> {
             _ => Vec::new(),
         },
         available: shared.services.iter().flat_map(|d| d.services().iter().copied()).collect(),
-        capacity: capacity(shared, change, subject.as_ref().map(|(live, _)| &live.spec)).await,
+        capacity,
         busy: subject.as_ref().and_then(|(live, _)| live.busy.as_ref()).map(|(_, busy)| busy.clone()),
         clusters,
         subject,
@@ -130,7 +179,7 @@ async fn growth(shared: &Arc<Shared>, live: &Live) -> Vec<Finding> {
 }
 
 const fn needs_a_look(kind: ChangeKind) -> bool {
-    !matches!(kind, ChangeKind::CreateCluster | ChangeKind::SetProtection)
+    !matches!(kind, ChangeKind::CreateCluster | ChangeKind::SetProtection | ChangeKind::SetBackupSchedule)
 }
 
 /// What the place of new machines can carry; `None` when nothing is added or nobody could find out.
@@ -274,8 +323,11 @@ pub(crate) async fn confirm(
         return Err(EngineError::Blocked { blockers: shown.blockers });
     }
     confirmed(&shown, typed)?;
-    let collected = collect(shared, &change).await?;
-    if let Some(busy) = &collected.busy {
+    let mut collected = collect(shared, &change).await?;
+    collected.by_schedule = actor == backups::BY_SCHEDULE;
+    if let Some(busy) = &collected.busy
+        && !change.kind().goes_beside()
+    {
         return Err(EngineError::Busy { title: busy.title.clone() });
     }
     if fingerprint(&collected) != relied_on {
@@ -352,7 +404,7 @@ async fn begin(
             Ok(Some(operation))
         }
         Err(error) => {
-            release(shared, &planned);
+            release(shared, &planned, &id);
             Err(error)
         }
     }
@@ -375,11 +427,22 @@ fn hold(shared: &Shared, planned: &Planned, id: &OperationId, busy: &Busy) -> Re
             told: None,
             led_by: std::collections::BTreeSet::new(),
             busy: Some((id.clone(), busy.clone())),
+            backing_up: None,
         };
         clusters.insert(spec.id.clone(), live);
         return Ok(true);
     }
+    if busy.kind.goes_beside() && busy.kind != ChangeKind::BackUp {
+        return Ok(true);
+    }
     let live = clusters.get_mut(&planned.cluster).ok_or(EngineError::PreviewStale)?;
+    if busy.kind == ChangeKind::BackUp {
+        if let Some((_, other)) = &live.backing_up {
+            return Err(EngineError::Busy { title: other.title.clone() });
+        }
+        live.backing_up = Some((id.clone(), busy.clone()));
+        return Ok(true);
+    }
     if let Some((_, busy)) = &live.busy {
         return Err(EngineError::Busy { title: busy.title.clone() });
     }
@@ -387,12 +450,16 @@ fn hold(shared: &Shared, planned: &Planned, id: &OperationId, busy: &Busy) -> Re
     Ok(true)
 }
 
-fn release(shared: &Shared, planned: &Planned) {
+fn release(shared: &Shared, planned: &Planned, id: &OperationId) {
     let mut clusters = shared.lock_clusters();
     if planned.new_cluster.is_some() {
         clusters.remove(&planned.cluster);
     } else if let Some(live) = clusters.get_mut(&planned.cluster) {
-        live.busy = None;
+        for held in [&mut live.busy, &mut live.backing_up] {
+            if held.as_ref().is_some_and(|(holder, _)| holder == id) {
+                *held = None;
+            }
+        }
     }
 }
 
@@ -426,6 +493,10 @@ async fn write(
 /// Networks that clusters of this home have.
 pub(crate) fn used_networks(shared: &Shared) -> Vec<clusterdeck_domain::Network> {
     let clusters = shared.lock_clusters();
-    let networks: HashMap<_, ()> = clusters.values().map(|live| (live.spec.network.clone(), ())).collect();
+    let mut networks: HashMap<_, ()> =
+        clusters.values().map(|live| (live.spec.network.clone(), ())).collect();
+    drop(clusters);
+    let held = shared.throw_away.lock().unwrap_or_else(PoisonError::into_inner);
+    networks.extend(held.values().map(|network| (network.clone(), ())));
     networks.into_keys().collect()
 }

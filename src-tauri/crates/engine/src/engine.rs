@@ -9,10 +9,11 @@ use crate::{
     runner, watch,
 };
 use clusterdeck_domain::{
-    Busy, ClusterId, ClusterObserved, ClusterSpec, Lifecycle, NodeId, NodeKind, OperationId, Plan, PlanId,
-    PreviewId, ProviderId, ServiceKind, Topology, cluster_state,
+    Backup, BackupId, BackupSchedule, BackupState, Busy, ClusterId, ClusterObserved, ClusterSpec, Lifecycle,
+    Network, NodeId, NodeKind, OperationId, Plan, PlanId, PreviewId, ProviderId, ServiceKind, Topology,
+    cluster_state, last_of,
 };
-use clusterdeck_driver::{ClusterContext, DriverError, Gateway, Provider, ServiceDriver};
+use clusterdeck_driver::{ClusterContext, DriverError, Gateway, Provider, ServiceDriver, Vaults};
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -36,6 +37,8 @@ pub struct Parts {
     pub providers: Vec<Arc<dyn Provider>>,
     /// Endpoints.
     pub gateway: Arc<dyn Gateway>,
+    /// Where backups are kept.
+    pub vaults: Arc<dyn Vaults>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -53,6 +56,8 @@ pub(crate) struct Live {
     /// Who led when somebody was last seen leading; survives the moment of a failover in which nobody does.
     pub(crate) led_by: BTreeSet<NodeId>,
     pub(crate) busy: Option<(OperationId, Busy)>,
+    /// The backup that is being made of it. It does not hold the cluster.
+    pub(crate) backing_up: Option<(OperationId, Busy)>,
 }
 
 /// A preview somebody may still confirm.
@@ -76,6 +81,7 @@ pub(crate) struct Shared {
     pub(crate) services: Vec<Arc<dyn ServiceDriver>>,
     pub(crate) providers: Vec<Arc<dyn Provider>>,
     pub(crate) gateway: Arc<dyn Gateway>,
+    pub(crate) vaults: Arc<dyn Vaults>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: EventHub,
     pub(crate) started_at: Timestamp,
@@ -85,6 +91,12 @@ pub(crate) struct Shared {
     pub(crate) settings: Mutex<Settings>,
     /// Passwords by cluster and generation, so that watching does not ask the keyring every 2 s.
     pub(crate) passwords: Mutex<HashMap<(ClusterId, u32), crate::passwords::Set>>,
+    /// Every backup there is, as state.db has it.
+    pub(crate) backups: Mutex<BTreeMap<BackupId, Backup>>,
+    /// Only one makes the key of the backups.
+    pub(crate) making_key: tokio::sync::Mutex<()>,
+    /// Networks of machines on which backups are tried.
+    pub(crate) throw_away: Mutex<BTreeMap<ClusterId, Network>>,
     pub(crate) watched: Mutex<HashMap<ClusterId, CancellationToken>>,
     /// No new operations.
     pub(crate) closing: CancellationToken,
@@ -110,11 +122,15 @@ impl Engine {
             Some(kept) => serde_json::from_value(kept).unwrap_or_default(),
             None => Settings::default(),
         };
+        let backups = parts.state.backups().await?.into_iter().map(|b| (b.id.clone(), b)).collect();
         let observed: HashMap<_, _> = parts.cache.observed().await.unwrap_or_default().into_iter().collect();
         let clusters = parts.state.clusters().await?.into_iter().map(|spec| {
             let observed = observed.get(&spec.id).cloned();
             let led_by = observed.as_ref().map(watch::leaders).unwrap_or_default();
-            (spec.id.clone(), Live { spec, observed, looked: None, told: None, led_by, busy: None })
+            (
+                spec.id.clone(),
+                Live { spec, observed, looked: None, told: None, led_by, busy: None, backing_up: None },
+            )
         });
         // Event numbers start from the clock: two runs never share one, whatever a listener remembers.
         let first = u64::try_from(now.as_millisecond()).unwrap_or(0) << 10;
@@ -126,6 +142,7 @@ impl Engine {
             services: parts.services,
             providers: parts.providers,
             gateway: parts.gateway,
+            vaults: parts.vaults,
             clock: parts.clock,
             events: EventHub::new(first),
             started_at: now,
@@ -133,6 +150,9 @@ impl Engine {
             running: Mutex::default(),
             settings: Mutex::new(settings),
             passwords: Mutex::default(),
+            backups: Mutex::new(backups),
+            making_key: tokio::sync::Mutex::default(),
+            throw_away: Mutex::default(),
             watched: Mutex::default(),
             closing: CancellationToken::new(),
             stopped: CancellationToken::new(),
@@ -151,6 +171,7 @@ impl Engine {
             watch::begin(&shared, &id);
         }
         shared.tasks.spawn(watch::tidy(shared.clone()));
+        shared.tasks.spawn(crate::backups::follow(shared.clone()));
         Ok(Self { shared })
     }
 }
@@ -231,7 +252,22 @@ impl Shared {
         let fresh = live.observed.as_ref().filter(|o| o.at >= self.started_at).filter(|o| age(o) <= limit);
         let (state, health) = cluster_state(&live.spec, fresh, live.busy.is_some());
         let endpoints = self.endpoints(&live);
-        ClusterReport { spec: live.spec, observed: live.observed, state, health, busy: live.busy, endpoints }
+        let backups = crate::backups::of(self, &live.spec.id);
+        let verified = backups.iter().filter(|b| b.state == BackupState::Verified);
+        let last_verified_backup = verified.map(|b| b.created_at).max();
+        let next = |s: &BackupSchedule| (s.clone(), s.due(last_of(&backups, s)));
+        let schedules = live.spec.backup_schedules.iter().map(next).collect();
+        ClusterReport {
+            spec: live.spec,
+            observed: live.observed,
+            state,
+            health,
+            busy: live.busy,
+            backing_up: live.backing_up,
+            schedules,
+            last_verified_backup,
+            endpoints,
+        }
     }
     /// The stable addresses first, then one per data node.
     fn endpoints(&self, live: &Live) -> Vec<EndpointReport> {

@@ -20,6 +20,7 @@ pub enum EventKind {
     NodeDown,
     NodeRecovered,
     FailoverNoticed,
+    BackupChanged,
     SettingsChanged,
 }
 
@@ -33,6 +34,7 @@ impl EventKind {
             Self::NodeDown => "node-down",
             Self::NodeRecovered => "node-recovered",
             Self::FailoverNoticed => "failover-noticed",
+            Self::BackupChanged => "backup-changed",
             Self::SettingsChanged => "settings-changed",
         }
     }

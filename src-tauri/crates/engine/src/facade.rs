@@ -8,8 +8,9 @@ use crate::{
     repository::{AuditEntry, JournalEntry, OperationRow, Page},
 };
 use clusterdeck_domain::{
-    Busy, Capacity, Change, ClusterHealth, ClusterObserved, ClusterSpec, ClusterState, Figures, Metric,
-    NodeId, Operation, OperationId, Plan, Point, Preview, PreviewId, ProviderId, Sensitive, ServiceKind,
+    Backup, BackupSchedule, Busy, Capacity, Change, ClusterHealth, ClusterObserved, ClusterSpec,
+    ClusterState, Figures, Metric, NodeId, Operation, OperationId, Plan, Point, Preview, PreviewId,
+    ProviderId, Sensitive, ServiceKind, VaultFacts,
 };
 use clusterdeck_driver::{ProviderCheck, Region};
 use jiff::Timestamp;
@@ -32,6 +33,12 @@ pub struct ClusterReport {
     pub health: ClusterHealth,
     /// The operation that holds it.
     pub busy: Option<(OperationId, Busy)>,
+    /// The backup that is being made of it.
+    pub backing_up: Option<(OperationId, Busy)>,
+    /// Its schedules, each with the time at which it is due next.
+    pub schedules: Vec<(BackupSchedule, Option<Timestamp>)>,
+    /// When the last backup that can be relied on was begun.
+    pub last_verified_backup: Option<Timestamp>,
     /// Its endpoints.
     pub endpoints: Vec<EndpointReport>,
 }
@@ -80,6 +87,17 @@ pub struct Credentials {
     pub password: Option<Sensitive<String>>,
     /// Ready to paste, with the password, when it was asked to be shown.
     pub url: Option<Sensitive<String>>,
+}
+
+/// The key that backups of a home are sealed for.
+#[derive(Debug, Clone)]
+pub struct BackupKeyReport {
+    /// The half that encrypts; `None` where no backup was ever made.
+    pub public: Option<String>,
+    /// The half that opens, when it was asked to be shown.
+    pub secret: Option<Sensitive<String>>,
+    /// When it was last shown.
+    pub exported_at: Option<Timestamp>,
 }
 
 /// A service of the catalogue and whether it can run here.
@@ -313,6 +331,40 @@ impl Engine {
     /// When the store fails.
     pub async fn audit(&self, page: &Page) -> Result<(Vec<AuditEntry>, Option<String>)> {
         Ok(self.shared.state.audit(page).await?)
+    }
+    /// All backups, the newest first; of one cluster when that is named, also of one that is gone.
+    pub async fn backups(&self, cluster: Option<&str>) -> Vec<Backup> {
+        let mut found = crate::backups::all(&self.shared);
+        if let Some(cluster) = cluster {
+            let is = |b: &Backup| b.cluster == cluster || b.of.id.as_str() == cluster;
+            found.retain(is);
+        }
+        found
+    }
+    /// A backup by its id.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn backup(&self, id: &str) -> Result<Backup> {
+        crate::backups::find(&self.shared, id)
+    }
+    /// The vaults there are, and whether each can be used.
+    pub async fn vaults(&self) -> Vec<VaultFacts> {
+        crate::backups::vaults(&self.shared).await
+    }
+    /// The key that backups are sealed for; `reveal` is written to the audit trail.
+    ///
+    /// # Errors
+    /// `Secret`; when the store fails.
+    pub async fn backup_key(&self, reveal: bool, actor: &str) -> Result<BackupKeyReport> {
+        crate::backups::report_key(&self.shared, reveal, actor).await
+    }
+    /// Brings back a key, so that what was sealed for it can be read. The one in force stays.
+    ///
+    /// # Errors
+    /// `Invalid`, `Secret`.
+    pub async fn import_backup_key(&self, text: Sensitive<String>, actor: &str) -> Result<BackupKeyReport> {
+        crate::backups::import_key(&self.shared, text, actor).await
     }
     /// Every service and what each place has of it; a place that cannot be asked says why.
     ///

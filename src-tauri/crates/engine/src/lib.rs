@@ -4,6 +4,7 @@
 //! each), which `runner` drives while every step is written to the journal before and after. `watch` looks at every
 //! cluster each 2 s. The engine knows no SQL, no keyring and no concrete driver: those come in as traits.
 
+mod backups;
 mod clock;
 mod door;
 mod engine;
@@ -28,7 +29,7 @@ pub use engine::Parts;
 pub use error::EngineError;
 pub use event::{Event, EventHub, EventKind, Level};
 pub use facade::{
-    ClusterReport, Credentials, EndpointKind, EndpointReport, Engine, LogPage, PlaceReport, PreparedPreview,
-    ProviderReport, Result, ServiceReport, Settings,
+    BackupKeyReport, ClusterReport, Credentials, EndpointKind, EndpointReport, Engine, LogPage, PlaceReport,
+    PreparedPreview, ProviderReport, Result, ServiceReport, Settings,
 };
 pub use images::ImageSources;

@@ -64,6 +64,12 @@ pub(crate) async fn ensure(
     Ok(set)
 }
 
+/// Passwords that are kept nowhere, for a server that is soon gone.
+pub(crate) fn fresh(driver: &dyn ServiceDriver) -> Result<Set> {
+    let made = |name: &&str| Ok(((*name).to_owned(), driver.make_secret(name).map_or_else(generate, Ok)?));
+    driver.secret_names().iter().map(made).collect()
+}
+
 /// A secret of the generation before.
 async fn kept(
     shared: &Shared,

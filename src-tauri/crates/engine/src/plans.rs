@@ -1,20 +1,22 @@
 //! From a confirmed change to its plan: ids, names and addresses are decided here, once, and written down.
 
 use crate::{
+    backups::{self, throw_away},
     door::{Collected, unique, used_networks},
     engine::{Live, Shared},
     error::EngineError,
     facade::Result,
     inventory,
     operations::{
-        Plan, Planned, add_node, add_shard, create_cluster, delete_cluster, drain_node, promote_node,
-        reboot_node, remove_node, remove_shard, resize_cluster, resync_cluster, rotate_credentials,
-        set_parameters, switches, undrain_node, upgrade_cluster,
+        Plan, Planned, add_node, add_shard, back_up, create_cluster, delete_backup, delete_cluster,
+        drain_node, promote_node, reboot_node, remove_node, remove_shard, resize_cluster, resync_cluster,
+        rotate_credentials, set_backup_schedule, set_parameters, switches, undrain_node, upgrade_cluster,
+        verify_backup,
     },
 };
 use clusterdeck_domain::{
-    Change, ClusterId, ClusterSpec, CreateCluster, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState,
-    PlanId, Role, Topology, dead_primary_of,
+    Backup, BackupReason, BackupSchedule, Change, ClusterId, ClusterSpec, CreateCluster, LOCAL_VAULT,
+    Lifecycle, MachineId, NodeKind, NodeSpec, NodeState, PlanId, Role, Topology, dead_primary_of,
     preview::{
         chosen_parameters, nodes_per_shard, resize_order, resolve_create, resync_order, upgrade_order,
         upgrade_target,
@@ -26,14 +28,21 @@ use std::sync::Arc;
 
 /// Decides everything the steps of this change will need. The preview has found no blocker.
 pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Collected) -> Result<Planned> {
-    if let Change::CreateCluster(wish) = change {
-        return create(shared, wish, collected).await;
+    match change {
+        Change::CreateCluster(wish) => return create(shared, wish, collected, None).await,
+        Change::RestoreBackup(_) | Change::VerifyBackup { .. } | Change::DeleteBackup { .. } => {
+            return of_backup(shared, change, collected).await;
+        }
+        _ => {}
     }
     let (live, node) = collected.subject.as_ref().ok_or(EngineError::PreviewStale)?;
     let node = node.as_ref().and_then(|id| live.spec.node(id));
     let named = || node.ok_or(EngineError::PreviewStale);
     let plan = match change {
-        Change::CreateCluster(_) => return Err(EngineError::PreviewStale),
+        Change::CreateCluster(_)
+        | Change::RestoreBackup(_)
+        | Change::VerifyBackup { .. }
+        | Change::DeleteBackup { .. } => return Err(EngineError::PreviewStale),
         Change::AddNode { count, plan, .. } => {
             let count = count.unwrap_or_else(|| live.spec.added_by_default());
             add_nodes(shared, live, count, plan.clone()).await?
@@ -91,11 +100,35 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
             from: live.spec.secrets_generation,
             to: live.spec.secrets_generation + 1,
         }),
-        Change::DeleteCluster { .. } => {
+        Change::BackUp { vault, verify, .. } => {
+            let vault = vault.as_deref().unwrap_or(LOCAL_VAULT);
+            let verify = verify.unwrap_or(true);
+            let reason = if collected.by_schedule { BackupReason::Scheduled } else { BackupReason::Asked };
+            Plan::BackUp(back_up(shared, &live.spec, vault, reason, verify).await?)
+        }
+        Change::SetBackupSchedule { vault, schedule, .. } => {
+            let vault = vault.as_deref().unwrap_or(LOCAL_VAULT).to_owned();
+            Plan::SetBackupSchedule(set_backup_schedule::Plan {
+                to: schedule.as_ref().map(|wish| wish.resolved(&vault, shared.now())),
+                from: live.spec.backup_schedules.iter().find(|s| s.vault == vault).cloned(),
+                vault,
+            })
+        }
+        Change::DeleteCluster { discard_backups, .. } => {
+            let last = !discard_backups && live.spec.lifecycle == Lifecycle::Active;
+            let last_backup = match last {
+                true => {
+                    Some(back_up(shared, &live.spec, LOCAL_VAULT, BackupReason::BeforeDelete, true).await?)
+                }
+                false => None,
+            };
+            let all = if *discard_backups { backups::of(shared, &live.spec.id) } else { Vec::new() };
             // A rotation that was cut short may have left the next generation behind.
             let now = live.spec.secrets_generation;
             Plan::DeleteCluster(delete_cluster::Plan {
                 generations: (now.saturating_sub(1)..=now + 1).collect(),
+                last_backup,
+                discarded: all.into_iter().map(|backup| backup.id).collect(),
             })
         }
     };
@@ -108,7 +141,42 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
     })
 }
 
-async fn create(shared: &Arc<Shared>, wish: &CreateCluster, collected: &Collected) -> Result<Planned> {
+/// What is about a backup, whether its cluster is there or not.
+async fn of_backup(shared: &Arc<Shared>, change: &Change, collected: &Collected) -> Result<Planned> {
+    let backup = collected.backup.clone().ok_or(EngineError::PreviewStale)?;
+    let plan = match change {
+        Change::RestoreBackup(_) => {
+            let wish = collected.restored.clone().ok_or(EngineError::PreviewStale)?;
+            return create(shared, &wish, collected, Some(backup)).await;
+        }
+        Change::VerifyBackup { .. } => {
+            let test = throw_away::plan(shared, &backup.of).await?;
+            Plan::VerifyBackup(verify_backup::Plan { backup: backup.clone(), test })
+        }
+        _ => Plan::DeleteBackup(delete_backup::Plan { backup: backup.id.clone() }),
+    };
+    let (cluster, cluster_name) = (backup.of.id, backup.cluster);
+    Ok(Planned { plan, cluster, cluster_name, node: None, new_cluster: None })
+}
+
+async fn back_up(
+    shared: &Arc<Shared>,
+    spec: &ClusterSpec,
+    vault: &str,
+    reason: BackupReason,
+    verify: bool,
+) -> Result<back_up::Plan> {
+    let backup = backups::begun(shared, spec, vault, reason)?;
+    let test = if verify { Some(throw_away::plan(shared, &backup.of).await?) } else { None };
+    Ok(back_up::Plan { backup, test })
+}
+
+async fn create(
+    shared: &Arc<Shared>,
+    wish: &CreateCluster,
+    collected: &Collected,
+    from: Option<Backup>,
+) -> Result<Planned> {
     let facts = collected.facts(shared);
     let wish = resolve_create(wish, &facts).map_err(|blockers| EngineError::Blocked { blockers })?;
     let provider = shared.provider_of(&wish.provider)?;
@@ -127,7 +195,8 @@ async fn create(shared: &Arc<Shared>, wish: &CreateCluster, collected: &Collecte
         protected: wish.protected,
         auto_failover: wish.auto_failover,
         options: wish.options,
-        parameters: Default::default(),
+        parameters: from.as_ref().map(|backup| backup.of.parameters.clone()).unwrap_or_default(),
+        backup_schedules: from.as_ref().map(|backup| since(&backup.of.schedules, shared)).unwrap_or_default(),
         nodes: Vec::new(),
         gateway: None,
         network,
@@ -167,8 +236,14 @@ async fn create(shared: &Arc<Shared>, wish: &CreateCluster, collected: &Collecte
         cluster_name: spec.name.to_string(),
         node: None,
         new_cluster: Some(spec.clone()),
-        plan: Plan::CreateCluster(create_cluster::Plan { spec, machines }),
+        plan: Plan::CreateCluster(create_cluster::Plan { spec, machines, from }),
     })
+}
+
+/// A cluster that comes back is backed up as it was, from now on.
+fn since(schedules: &[BackupSchedule], shared: &Shared) -> Vec<BackupSchedule> {
+    let from_now = |s: &BackupSchedule| BackupSchedule { since: Some(shared.now()), ..s.clone() };
+    schedules.iter().map(from_now).collect()
 }
 
 /// The image of a cluster's nodes, where its provider works with images.
@@ -176,7 +251,7 @@ fn image(shared: &Shared, spec: &ClusterSpec) -> Result<Option<String>> {
     Ok(inventory::image_of(&inventory::server(shared, spec.service)?, &spec.version))
 }
 
-fn request(
+pub(crate) fn request(
     spec: &ClusterSpec,
     name: &str,
     slot: u16,
@@ -197,7 +272,7 @@ fn request(
 }
 
 /// The standard ports of a node.
-fn ports(shared: &Shared, spec: &ClusterSpec) -> Result<Vec<u16>> {
+pub(crate) fn ports(shared: &Shared, spec: &ClusterSpec) -> Result<Vec<u16>> {
     Ok(shared.driver(spec.service)?.ports(spec.service).to_vec())
 }
 

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    Change, ClusterId, ClusterObserved, ClusterSpec, Metric, NodeId, Operation, OperationId, OperationState,
-    Point, SecretRef, Sensitive, StepState,
+    Backup, BackupId, Change, ClusterId, ClusterObserved, ClusterSpec, Metric, NodeId, Operation,
+    OperationId, OperationState, Point, SecretRef, Sensitive, StepState,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -164,6 +164,13 @@ pub trait StateRepository: Send + Sync {
     async fn add_audit(&self, entry: &AuditEntry) -> Result<()>;
     /// A page of the audit trail, newest first, and the cursor of the next.
     async fn audit(&self, page: &Page) -> Result<(Vec<AuditEntry>, Option<String>)>;
+
+    /// All backups there are.
+    async fn backups(&self) -> Result<Vec<Backup>>;
+    /// Adds a backup, or replaces what is known of it.
+    async fn put_backup(&self, backup: &Backup) -> Result<()>;
+    /// Forgets a backup; nothing happens when it is not there.
+    async fn forget_backup(&self, id: &BackupId) -> Result<()>;
 
     /// A setting's JSON.
     async fn setting(&self, key: &str) -> Result<Option<serde_json::Value>>;

@@ -4,6 +4,7 @@
 mod backoff;
 pub mod container;
 mod disk;
+mod filter;
 mod host;
 pub mod local;
 mod path;

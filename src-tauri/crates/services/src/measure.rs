@@ -13,6 +13,7 @@ use std::{
 const MOST: usize = 4096;
 /// A reading this old says nothing about now.
 const OLDEST: Duration = Duration::from_secs(120);
+const OLDEST_MS: i64 = 120_000;
 
 /// What a server counted since it started.
 #[derive(Debug, Clone, Copy, Default)]
@@ -94,8 +95,13 @@ impl Readings {
     /// now does not start any more, it hangs.
     pub(crate) fn answered(&self, node: &NodeId, answers: bool) -> Option<i64> {
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Timestamp::now().as_millisecond();
+        if answered.len() >= MOST {
+            // Those of nodes that are gone; a silent one that is so old as well is not young any more.
+            answered.retain(|_, at| now.saturating_sub(*at) < OLDEST_MS);
+        }
         if answers && (answered.len() < MOST || answered.contains_key(node)) {
-            answered.insert(node.clone(), Timestamp::now().as_millisecond());
+            answered.insert(node.clone(), now);
         }
         answered.get(node).copied()
     }

@@ -5,10 +5,10 @@ use crate::{
     file::{self, Kind},
     keep, migrate,
     owner::Owner,
-    table::{self, audit, clusters, journal, operations, settings},
+    table::{self, audit, backups, clusters, journal, operations, settings},
 };
 use async_trait::async_trait;
-use clusterdeck_domain::{ClusterId, ClusterSpec, Operation, OperationId};
+use clusterdeck_domain::{Backup, BackupId, ClusterId, ClusterSpec, Operation, OperationId};
 use clusterdeck_engine::repository::{
     AuditEntry, JournalEntry, OperationRow, Page, RepositoryError, Result, StateRepository,
 };
@@ -210,6 +210,20 @@ impl StateRepository for State {
     async fn audit(&self, page: &Page) -> Result<(Vec<AuditEntry>, Option<String>)> {
         let page = page.clone();
         self.owner.call(move |connection| audit::page(connection, &page)).await
+    }
+
+    async fn backups(&self) -> Result<Vec<Backup>> {
+        self.owner.call(|connection| backups::all(connection)).await
+    }
+
+    async fn put_backup(&self, backup: &Backup) -> Result<()> {
+        let backup = backup.clone();
+        self.write(move |transaction| backups::put(transaction, &backup)).await
+    }
+
+    async fn forget_backup(&self, id: &BackupId) -> Result<()> {
+        let id = id.clone();
+        self.write(move |transaction| backups::remove(transaction, &id)).await
     }
 
     async fn setting(&self, key: &str) -> Result<Option<Value>> {

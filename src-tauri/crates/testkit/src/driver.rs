@@ -4,17 +4,24 @@
 use crate::world::{Inner, Server, World};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, FailoverReadiness, Finding, Health, Link, NodeId, NodeKind, NodeObserved, NodeSpec,
-    NodeState, Plan, Role, ServiceKind, Topology, Votes,
+    ClusterObserved, Count, FailoverReadiness, Finding, Health, Link, NodeId, NodeKind, NodeObserved,
+    NodeSpec, NodeState, Plan, Role, ServiceKind, Topology, Votes,
 };
 use clusterdeck_driver::{
-    Backend, ClusterContext, DriverError, HandOver, Listener, Progress, Result, ServiceDriver, StartAs,
-    Switch, Traffic,
+    Backend, ClusterContext, CopyFrom, DriverError, HandOver, Incoming, Listener, Outgoing, Progress, Result,
+    ServiceDriver, StartAs, Switch, Traffic,
 };
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const SLOTS: u32 = 16_384;
+/// Where a copy lies until a server is started on it.
+const LAID: &str = "laid";
+
+fn read(copy: &[u8]) -> Option<u64> {
+    std::str::from_utf8(copy).ok()?.strip_prefix("writes ")?.parse().ok()
+}
 
 pub(crate) struct FakeService(pub(crate) World);
 
@@ -69,13 +76,23 @@ impl ServiceDriver for FakeService {
     }
 
     async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
-        cx.machine(node)?.write(node.id.as_str(), b"", 0o600).await?;
+        let machine = cx.machine(node)?;
+        machine.write(node.id.as_str(), b"", 0o600).await?;
         let password = cx.secrets.get("operator")?.reveal().clone();
-        let plan = cx.machine(node)?.plan().id.clone();
+        let plan = machine.plan().id.clone();
+        let laid = machine.read(LAID).await.ok().and_then(|laid| read(&laid));
         let mut world = self.0.call("start_node")?;
+        // A throw-away one is no part of anything.
+        if cx.spec.gateway.is_none() {
+            world.apart.insert(node.id.clone(), laid.unwrap_or(0));
+            return Ok(());
+        }
         let other = Self::primary(&world).filter(|id| *id != node.id);
         let version = world.machines.get(&node.machine.id).map(|m| m.version.clone());
         let server = world.servers.entry(node.id.clone()).or_default();
+        if let Some(writes) = laid.filter(|_| !server.running) {
+            server.writes = writes;
+        }
         server.shard = node.shard;
         server.candidate = true;
         server.passwords.insert(password);
@@ -119,6 +136,15 @@ impl ServiceDriver for FakeService {
     async fn form(&self, cx: &ClusterContext, progress: &Progress) -> Result<()> {
         progress.measured("linking", 1, 1);
         let mut world = self.0.call("form")?;
+        if cx.spec.gateway.is_none() {
+            return Ok(());
+        }
+        // The others copy from those that lead.
+        let leading: Vec<_> =
+            world.servers.values().filter(|s| s.writes > 0).map(|s| (s.shard, s.writes)).collect();
+        for (shard, writes) in leading {
+            world.servers.values_mut().filter(|s| s.shard == shard).for_each(|s| s.writes = writes);
+        }
         for server in world.servers.values_mut() {
             server.member = true;
         }
@@ -279,6 +305,40 @@ impl ServiceDriver for FakeService {
             server.passwords = BTreeSet::from([current.clone()]);
         }
         Ok(())
+    }
+
+    async fn copy_out(
+        &self,
+        _cx: &ClusterContext,
+        from: &CopyFrom,
+        output: &mut Outgoing,
+        _progress: &Progress,
+    ) -> Result<String> {
+        let writes = self.0.call("copy_out")?.servers.get(&from.node).filter(|s| s.running).map(|s| s.writes);
+        let writes = writes.ok_or_else(|| DriverError::transient("the server does not answer"))?;
+        let passed = output.write_all(format!("writes {writes}").as_bytes()).await;
+        passed.map_err(|e| DriverError::transient(format!("passing on a copy: {e}")))?;
+        Ok(format!("write {writes}"))
+    }
+    async fn copy_in(
+        &self,
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        input: &mut Incoming,
+        bytes: u64,
+        _progress: &Progress,
+    ) -> Result<()> {
+        let mut content = Vec::new();
+        let read = input.take(bytes).read_to_end(&mut content).await;
+        read.map_err(|e| DriverError::transient(format!("the copy ended too soon: {e}")))?;
+        drop(self.0.call("copy_in")?);
+        cx.machine(node)?.write(LAID, &content, 0o600).await
+    }
+    async fn count(&self, _cx: &ClusterContext, node: &NodeSpec, _within: Duration) -> Result<Vec<Count>> {
+        let world = self.0.call("count")?;
+        let writes = world.apart.get(&node.id).copied().or(world.servers.get(&node.id).map(|s| s.writes));
+        let writes = writes.ok_or_else(|| DriverError::transient("the server does not answer"))?;
+        Ok(vec![Count::exactly("writes", writes)])
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {

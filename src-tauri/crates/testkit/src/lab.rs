@@ -5,9 +5,10 @@ use crate::{
     gateway::FakeGateway,
     memory::{Kill, Memory},
     provider::FakeProvider,
+    vault::FakeVaults,
     world::World,
 };
-use clusterdeck_domain::{Change, Health, Lifecycle, NodeKind, Operation};
+use clusterdeck_domain::{BackupState, Change, Health, Lifecycle, NodeKind, Operation};
 use clusterdeck_engine::{
     Engine, EngineError, Parts, SystemClock,
     repository::{AuditEntry, StateRepository},
@@ -53,9 +54,21 @@ impl Lab {
     /// # Errors
     /// As the engine says.
     pub async fn begin(&self, change: Change) -> Result<Operation, EngineError> {
-        let prepared = self.engine.preview(change).await?;
+        let prepared = self.engine.preview(self.meant(change).await).await?;
         let typed = prepared.preview.confirm.clone();
         self.engine.confirm(&prepared.id, typed.as_deref(), "test", None).await
+    }
+    /// A change of the backup called `newest` is of that.
+    async fn meant(&self, mut change: Change) -> Change {
+        let named = match &mut change {
+            Change::VerifyBackup { backup } | Change::DeleteBackup { backup } => backup,
+            Change::RestoreBackup(wish) => &mut wish.backup,
+            _ => return change,
+        };
+        if let (true, Some(newest)) = (named == "newest", self.engine.backups(None).await.first()) {
+            *named = newest.id.to_string();
+        }
+        change
     }
     /// Writes a line into the audit trail, as an earlier run would have.
     ///
@@ -140,7 +153,17 @@ impl Lab {
             found.push(format!("servers are left half upgraded: {versions:?}"));
         }
         found.extend(self.world.complaints(&machines, &serving, &stopped));
-        let kept = self.memory.secret_names();
+        let mut kept = self.memory.secret_names();
+        kept.retain(|name| name != "backups/key");
+        let backups = self.engine.backups(None).await;
+        for backup in backups.iter().filter(|b| b.state == BackupState::Making) {
+            found.push(format!("{} is still being made", backup.id));
+        }
+        let there: BTreeSet<_> =
+            backups.iter().filter(|b| b.state != BackupState::Failed).map(|b| b.id.clone()).collect();
+        if there != self.world.kept() {
+            found.push(format!("backups are {there:?}, the vault holds {:?}", self.world.kept()));
+        }
         found.extend(
             kept.iter().filter(|s| !secrets.contains(s)).map(|s| format!("secret {s} was left behind")),
         );
@@ -157,6 +180,7 @@ async fn start(world: &World, memory: &Arc<Memory>) -> Engine {
         services: vec![Arc::new(FakeService(world.clone()))],
         providers: vec![Arc::new(FakeProvider(world.clone()))],
         gateway: Arc::new(FakeGateway(world.clone())),
+        vaults: Arc::new(FakeVaults(world.clone())),
         clock: Arc::new(SystemClock),
     };
     Engine::start(parts).await.expect("the engine must start")

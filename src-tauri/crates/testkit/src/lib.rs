@@ -10,6 +10,7 @@ mod lab;
 mod machine;
 mod memory;
 mod provider;
+mod vault;
 mod world;
 
 pub use lab::{Lab, WORN};

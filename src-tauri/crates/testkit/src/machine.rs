@@ -4,7 +4,8 @@ use crate::world::{Box_, World};
 use async_trait::async_trait;
 use clusterdeck_domain::{MachineId, Plan};
 use clusterdeck_driver::{
-    Carried, DriverError, Extension, Machine, Result, Software, UnitSpec, UnitState, UnitUsage,
+    Carried, DriverError, Extension, Filter, Incoming, Machine, Outgoing, Result, Software, UnitSpec,
+    UnitState, UnitUsage,
 };
 use std::{net::IpAddr, path::PathBuf};
 
@@ -106,5 +107,11 @@ impl Machine for FakeMachine {
     }
     async fn log(&self, _unit: &str, _lines: usize, _after: Option<u64>) -> Result<(Vec<String>, u64)> {
         Ok((Vec::new(), 0))
+    }
+    async fn output_of(&self, _filter: &Filter, _output: &mut Outgoing) -> Result<String> {
+        Err(DriverError::Unsupported { what: "running programs on a fake machine".to_owned() })
+    }
+    async fn feed(&self, _filter: &Filter, _input: &mut Incoming, _bytes: u64) -> Result<String> {
+        Err(DriverError::Unsupported { what: "running programs on a fake machine".to_owned() })
     }
 }

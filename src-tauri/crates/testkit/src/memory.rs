@@ -3,8 +3,8 @@
 
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterId, ClusterObserved, ClusterSpec, Metric, NodeId, Operation, OperationId, Point, SecretRef,
-    Sensitive,
+    Backup, BackupId, ClusterId, ClusterObserved, ClusterSpec, Metric, NodeId, Operation, OperationId, Point,
+    SecretRef, Sensitive,
 };
 use clusterdeck_engine::repository::{
     AuditEntry, CacheRepository, JournalEntry, OperationRow, Page, RepositoryError, Result, SampleRow,
@@ -31,6 +31,7 @@ struct Tables {
     journal: Vec<JournalEntry>,
     audit: Vec<AuditEntry>,
     settings: BTreeMap<String, serde_json::Value>,
+    backups: BTreeMap<BackupId, Backup>,
     secrets: BTreeMap<SecretRef, Sensitive<String>>,
     kill: Option<Kill>,
     recorded: usize,
@@ -137,6 +138,17 @@ impl StateRepository for Memory {
     }
     async fn audit(&self, _page: &Page) -> Result<(Vec<AuditEntry>, Option<String>)> {
         Ok((self.lock().audit.iter().rev().cloned().collect(), None))
+    }
+    async fn backups(&self) -> Result<Vec<Backup>> {
+        Ok(self.lock().backups.values().cloned().collect())
+    }
+    async fn put_backup(&self, backup: &Backup) -> Result<()> {
+        self.lock().backups.insert(backup.id.clone(), backup.clone());
+        Ok(())
+    }
+    async fn forget_backup(&self, id: &BackupId) -> Result<()> {
+        self.lock().backups.remove(id);
+        Ok(())
     }
     async fn setting(&self, key: &str) -> Result<Option<serde_json::Value>> {
         Ok(self.lock().settings.get(key).cloned())

@@ -122,6 +122,7 @@ impl Provider for FakeProvider {
             for node in nodes {
                 world.servers.remove(&node);
                 world.voters.remove(&node);
+                world.apart.remove(&node);
             }
             if gone.units.contains_key("gateway") {
                 world.endpoint = None;

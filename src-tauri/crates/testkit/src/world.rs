@@ -1,6 +1,6 @@
 //! The fake world: machines with files and units, and what the fake servers on them believe.
 
-use clusterdeck_domain::{MachineId, MachineSpec, NodeId, NodeSpec, Plan, PlanId};
+use clusterdeck_domain::{BackupId, MachineId, MachineSpec, NodeId, NodeSpec, Plan, PlanId};
 use clusterdeck_driver::{DriverError, Result, UnitSpec};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -56,6 +56,10 @@ pub(crate) struct Inner {
     /// Where the endpoint sends writes; `None` is closed.
     pub(crate) endpoint: Option<BTreeSet<NodeId>>,
     pub(crate) drained: BTreeSet<NodeId>,
+    /// What the vault holds, by backup and piece.
+    pub(crate) vault: BTreeMap<(BackupId, String), Vec<u8>>,
+    /// Servers on throw-away machines, and what they hold.
+    pub(crate) apart: BTreeMap<NodeId, u64>,
     /// Servers that were stopped while they led others.
     pub(crate) beheaded: Vec<NodeId>,
     /// The newest version that machines can be made or renewed with, where it is not [`VERSION`].
@@ -222,6 +226,28 @@ impl World {
     pub fn versions(&self) -> BTreeSet<String> {
         self.lock().servers.values().map(|s| s.version.clone()).collect()
     }
+    /// Clients write so much.
+    pub fn write(&self, writes: u64) {
+        for server in self.lock().servers.values_mut() {
+            server.writes = writes;
+        }
+    }
+    /// What servers hold.
+    pub fn written(&self) -> BTreeSet<u64> {
+        self.lock().servers.values().map(|s| s.writes).collect()
+    }
+    /// Something changes a byte of everything in the vault.
+    pub fn damage_the_vault(&self) {
+        for content in self.lock().vault.values_mut() {
+            if let Some(byte) = content.last_mut() {
+                *byte ^= 1;
+            }
+        }
+    }
+    /// The backups in the vault.
+    pub fn kept(&self) -> BTreeSet<BackupId> {
+        self.lock().vault.keys().map(|(id, _)| id.clone()).collect()
+    }
     /// How many machines there are.
     pub fn machine_count(&self) -> usize {
         self.lock().machines.len()
@@ -250,6 +276,9 @@ impl World {
             if !should && !stopped.contains(id) {
                 found.push(format!("server {id} was left behind"));
             }
+        }
+        for id in inner.apart.keys() {
+            found.push(format!("the throw-away server {id} was left behind"));
         }
         let sharded = inner.servers.values().any(|s| s.shard.is_some());
         let primaries = inner.servers.iter().filter(|(id, s)| s.primary && serving.contains(id)).count();

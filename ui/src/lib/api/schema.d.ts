@@ -38,6 +38,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/backup-key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The key that backups are sealed for. Revealing the half that opens them is written to the audit trail. */
+        get: operations["show_backup_key"];
+        put?: never;
+        /** Brings back a key: backups that were sealed for it can be read again. The one in force stays. */
+        post: operations["import_backup_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All backups, the newest first, also those of clusters that are gone. */
+        get: operations["list_backups"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/backups/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One backup. */
+        get: operations["show_backup"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/clusters": {
         parameters: {
             query?: never;
@@ -64,6 +116,23 @@ export interface paths {
         };
         /** One cluster, by name or id. */
         get: operations["show_cluster"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The backups of a cluster that is there, the newest first. */
+        get: operations["list_cluster_backups"];
         put?: never;
         post?: never;
         delete?: never;
@@ -477,6 +546,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/vaults": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The vaults there are, and whether each can be used. */
+        get: operations["list_vaults"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -508,6 +594,172 @@ export interface components {
             /** @description In a sentence. Never a secret. */
             text: string;
         };
+        BTreeMap: {
+            [key: string]: string;
+        };
+        /** @description The cluster a backup is of, as far as it takes to make one like it. */
+        BackedUp: {
+            /** @description Whether a dead primary was replaced by vote. */
+            auto_failover: boolean;
+            /** @description Its id. */
+            id: components["schemas"]["ClusterId"];
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Data nodes.
+             */
+            nodes: number;
+            /** @description Its switches. */
+            options: components["schemas"]["ClusterOptions"];
+            /** @description Settings of its servers that somebody had changed. */
+            parameters: components["schemas"]["BTreeMap"];
+            /** @description How large each node was. */
+            plan: components["schemas"]["PlanId"];
+            /** @description Whether it was protected. */
+            protected: boolean;
+            /** @description Where. */
+            provider: components["schemas"]["ProviderId"];
+            /** @description In which region. */
+            region: string;
+            /** @description Backups that were made of it by themselves. */
+            schedules?: components["schemas"]["BackupSchedule"][];
+            /** @description What ran in it. */
+            service: components["schemas"]["ServiceKind"];
+            /**
+             * Format: int32
+             * @description Shards; 0 where it was not sharded.
+             */
+            shards: number;
+            /** @description How its nodes stood to each other. */
+            topology: components["schemas"]["Topology"];
+            /** @description In which version. */
+            version: string;
+        };
+        /** @description A backup. In the vault the same lies beside the data, as `manifest.json`. */
+        Backup: {
+            /** @description The name of the cluster it is of. */
+            cluster: string;
+            /**
+             * Format: date-time
+             * @description When it was begun: it holds what had been acknowledged by then.
+             */
+            created_at: string;
+            /**
+             * Format: int64
+             * @description Bytes as the servers gave them.
+             */
+            data_bytes: number;
+            /**
+             * Format: date-time
+             * @description When it was complete.
+             */
+            ended_at?: string | null;
+            error?: components["schemas"]["Problem"] | null;
+            /**
+             * Format: date-time
+             * @description When it goes by itself; `null`: its schedule, or nobody, takes it away.
+             */
+            expires_at?: string | null;
+            /** @description Its id. */
+            id: components["schemas"]["BackupId"];
+            /** @description Which of the four kinds. */
+            kind: components["schemas"]["BackupKind"];
+            /** @description That cluster, as it was. */
+            of: components["schemas"]["BackedUp"];
+            operation?: components["schemas"]["OperationId"] | null;
+            /** @description Its pieces. */
+            parts: components["schemas"]["BackupPart"][];
+            /** @description Why it was made. */
+            reason: components["schemas"]["BackupReason"];
+            /** @description The key it is encrypted for (`age1…`), which is no secret. */
+            sealed_for: string;
+            /**
+             * Format: int64
+             * @description Bytes in the vault.
+             */
+            size_bytes: number;
+            /** @description What is known of it. */
+            state: components["schemas"]["BackupState"];
+            /** @description The vault it lies in. */
+            vault: string;
+            /**
+             * Format: date-time
+             * @description When it was last restored and found good.
+             */
+            verified_at?: string | null;
+        };
+        /** @description A backup. */
+        BackupId: string;
+        /** @description The key that backups of a home are sealed for. */
+        BackupKey: {
+            /**
+             * Format: date-time
+             * @description When it was last shown, so that somebody may have kept it elsewhere; `null`: never. Without it backups cannot be
+             *     opened once this computer is lost.
+             */
+            exported_at?: string | null;
+            /** @description The half that encrypts (`age1…`); `null` where no backup was ever made. */
+            public?: string | null;
+            /** @description The half that opens them, when it was asked for. */
+            secret?: string | null;
+        };
+        /**
+         * @description Which of the four kinds a backup is: it follows from where it lies and how it was made.
+         * @enum {string}
+         */
+        BackupKind: "local" | "snapshot" | "borg" | "s3";
+        /** @description A piece that is copied as a whole: all of a cluster, or one shard of it. */
+        BackupPart: {
+            /** @description What the server held. */
+            counts: components["schemas"]["Count"][];
+            /**
+             * Format: int64
+             * @description Bytes as the server gave them.
+             */
+            data_bytes: number;
+            /** @description `data`, or `shard-0`. */
+            name: string;
+            /** @description The node it was copied from. */
+            node: string;
+            /** @description The place in the server's log up to which it goes, in the server's own words. */
+            position: string;
+            /** @description SHA-256 of what the server gave, in hexadecimal digits. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description Bytes in the vault: compressed and encrypted.
+             */
+            stored_bytes: number;
+        };
+        /**
+         * @description Why a backup was made.
+         * @enum {string}
+         */
+        BackupReason: "asked" | "scheduled" | "before-delete";
+        /** @description Backups that are made by themselves. A cluster has at most one schedule for each vault. */
+        BackupSchedule: {
+            /** @description Which of them stay. */
+            keep?: components["schemas"]["Keep"];
+            /**
+             * Format: date-time
+             * @description From when on: a missed time before that is none. Set when the schedule is.
+             */
+            since?: string | null;
+            /** @description For cron and for the days of `keep`: `Europe/Berlin`, `UTC`. */
+            time_zone?: string;
+            /** @description Where they go. */
+            vault: string;
+            /** @description Each is restored on a throw-away machine. */
+            verify?: boolean;
+            /** @description `30m`, `6h`, `1d`: so long after the one before; or the five fields of cron: `0 3 * * *`. */
+            when: string;
+        };
+        /**
+         * @description What is known of a backup. Only `verified` counts as one that can be relied on.
+         * @enum {string}
+         */
+        BackupState: "making" | "stored" | "verified" | "failed" | "damaged";
         /** @description The operation that holds a cluster. */
         Busy: {
             /** @description What it does. */
@@ -641,6 +893,36 @@ export interface components {
         } | {
             /** @description Which. */
             cluster: string;
+            /** @enum {string} */
+            kind: "back-up";
+            /** @description To which vault; the home's own when left out. */
+            vault?: string | null;
+            /** @description Restore it on a throw-away node afterwards, to see that it can be; done unless it says `false`. */
+            verify?: boolean | null;
+        } | {
+            /** @description Of which cluster. */
+            cluster: string;
+            /** @enum {string} */
+            kind: "set-backup-schedule";
+            schedule?: components["schemas"]["ScheduleWish"] | null;
+            /** @description Into which vault; the home's own when left out. */
+            vault?: string | null;
+        } | {
+            /** @description Which, by its id. */
+            backup: string;
+            /** @enum {string} */
+            kind: "verify-backup";
+        } | (components["schemas"]["RestoreBackup"] & {
+            /** @enum {string} */
+            kind: "restore-backup";
+        }) | {
+            /** @description Which, by its id. */
+            backup: string;
+            /** @enum {string} */
+            kind: "delete-backup";
+        } | {
+            /** @description Which. */
+            cluster: string;
             /** @description Keep no final backup. */
             discard_backups?: boolean;
             /** @enum {string} */
@@ -650,7 +932,7 @@ export interface components {
          * @description The kind of a change, without what it is about.
          * @enum {string}
          */
-        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "delete-cluster";
+        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "delete-backup" | "delete-cluster";
         /** @description A service's own client program, told where to go. */
         ClientCommand: {
             /** @description Its arguments, without a password: anybody can read them. */
@@ -664,6 +946,9 @@ export interface components {
         Cluster: {
             /** @description Automatic failover: wanted, ready, and why not. */
             auto_failover: components["schemas"]["FailoverReadiness"];
+            backing_up?: components["schemas"]["Busy"] | null;
+            /** @description Backups that are made by themselves. */
+            backup_schedules?: components["schemas"]["Scheduled"][];
             busy?: components["schemas"]["Busy"] | null;
             /**
              * Format: date-time
@@ -676,6 +961,11 @@ export interface components {
             health: components["schemas"]["Health"];
             /** @description Its id. */
             id: components["schemas"]["ClusterId"];
+            /**
+             * Format: date-time
+             * @description When the last backup that was restored and found good was begun.
+             */
+            last_verified_backup_at?: string | null;
             /** @description Its name. */
             name: components["schemas"]["ClusterName"];
             /** @description Its nodes by ordinal. */
@@ -751,6 +1041,26 @@ export interface components {
             preview_id: components["schemas"]["PreviewId"];
             /** @description What the preview's `confirm` asked to be typed. */
             typed?: string | null;
+        };
+        /** @description How many of something a server held while it was copied: it was seen between these two. */
+        Count: {
+            /**
+             * Format: int64
+             * @description The most.
+             */
+            high: number;
+            /**
+             * Format: int64
+             * @description The fewest.
+             */
+            low: number;
+            /**
+             * @description Clients change it all the time: at the moment of the copy it may have been a little beyond what was seen before and
+             *     after.
+             */
+            moves?: boolean;
+            /** @description Of what, in words: `keys in database 0`, `rows in app.orders`. */
+            of: string;
         };
         /** @description What the wizard asks for. Left out is chosen: the newest version found, the service's default topology and size. */
         CreateCluster: {
@@ -838,7 +1148,7 @@ export interface components {
          * @description What happened.
          * @enum {string}
          */
-        EventKind: "cluster-changed" | "cluster-removed" | "operation-changed" | "node-down" | "node-recovered" | "failover-noticed" | "settings-changed";
+        EventKind: "cluster-changed" | "cluster-removed" | "operation-changed" | "node-down" | "node-recovered" | "failover-noticed" | "backup-changed" | "settings-changed";
         /** @description One thing a server says of itself that only its kind has. */
         Fact: {
             /** @description Stable name: `timeline`. */
@@ -940,6 +1250,11 @@ export interface components {
                 [key: string]: string;
             };
         };
+        /** @description A key that comes back. */
+        ImportedKey: {
+            /** @description `AGE-SECRET-KEY-1…`, alone or as the file that was exported. */
+            secret: string;
+        };
         /** @description What answers here. */
         Info: {
             /**
@@ -972,6 +1287,33 @@ export interface components {
             step_state?: components["schemas"]["StepState"] | null;
             /** @description The error or note. */
             text?: string | null;
+        };
+        /** @description Which backups of a schedule stay. One that was made in several of these senses stays for the longest of them. */
+        Keep: {
+            /**
+             * Format: int32
+             * @description The newest of each of so many days.
+             * @default 7
+             */
+            daily: number;
+            /**
+             * Format: int32
+             * @description The newest so many.
+             * @default 7
+             */
+            last: number;
+            /**
+             * Format: int32
+             * @description The newest of each of so many months.
+             * @default 0
+             */
+            monthly: number;
+            /**
+             * Format: int32
+             * @description The newest of each of so many weeks, which begin on Monday.
+             * @default 4
+             */
+            weekly: number;
         };
         /**
          * @description How loud it is.
@@ -1033,11 +1375,72 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description A page of a list. */
+        List_Backup: {
+            /** @description What is on this page. */
+            items: {
+                /** @description The name of the cluster it is of. */
+                cluster: string;
+                /**
+                 * Format: date-time
+                 * @description When it was begun: it holds what had been acknowledged by then.
+                 */
+                created_at: string;
+                /**
+                 * Format: int64
+                 * @description Bytes as the servers gave them.
+                 */
+                data_bytes: number;
+                /**
+                 * Format: date-time
+                 * @description When it was complete.
+                 */
+                ended_at?: string | null;
+                error?: components["schemas"]["Problem"] | null;
+                /**
+                 * Format: date-time
+                 * @description When it goes by itself; `null`: its schedule, or nobody, takes it away.
+                 */
+                expires_at?: string | null;
+                /** @description Its id. */
+                id: components["schemas"]["BackupId"];
+                /** @description Which of the four kinds. */
+                kind: components["schemas"]["BackupKind"];
+                /** @description That cluster, as it was. */
+                of: components["schemas"]["BackedUp"];
+                operation?: components["schemas"]["OperationId"] | null;
+                /** @description Its pieces. */
+                parts: components["schemas"]["BackupPart"][];
+                /** @description Why it was made. */
+                reason: components["schemas"]["BackupReason"];
+                /** @description The key it is encrypted for (`age1…`), which is no secret. */
+                sealed_for: string;
+                /**
+                 * Format: int64
+                 * @description Bytes in the vault.
+                 */
+                size_bytes: number;
+                /** @description What is known of it. */
+                state: components["schemas"]["BackupState"];
+                /** @description The vault it lies in. */
+                vault: string;
+                /**
+                 * Format: date-time
+                 * @description When it was last restored and found good.
+                 */
+                verified_at?: string | null;
+            }[];
+            /** @description Give this as `cursor` for the next page; `null` on the last. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
         List_Cluster: {
             /** @description What is on this page. */
             items: {
                 /** @description Automatic failover: wanted, ready, and why not. */
                 auto_failover: components["schemas"]["FailoverReadiness"];
+                backing_up?: components["schemas"]["Busy"] | null;
+                /** @description Backups that are made by themselves. */
+                backup_schedules?: components["schemas"]["Scheduled"][];
                 busy?: components["schemas"]["Busy"] | null;
                 /**
                  * Format: date-time
@@ -1050,6 +1453,11 @@ export interface components {
                 health: components["schemas"]["Health"];
                 /** @description Its id. */
                 id: components["schemas"]["ClusterId"];
+                /**
+                 * Format: date-time
+                 * @description When the last backup that was restored and found good was begun.
+                 */
+                last_verified_backup_at?: string | null;
                 /** @description Its name. */
                 name: components["schemas"]["ClusterName"];
                 /** @description Its nodes by ordinal. */
@@ -1370,6 +1778,25 @@ export interface components {
             /** @description Give this as `cursor` for the next page; `null` on the last. */
             next_cursor?: string | null;
         };
+        /** @description A page of a list. */
+        List_VaultFacts: {
+            /** @description What is on this page. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description Bytes it can still take; `None` where it does not say.
+                 */
+                free_bytes?: number | null;
+                /** @description Its name. */
+                id: string;
+                /** @description The kind that backups in it are of. */
+                kind: components["schemas"]["BackupKind"];
+                /** @description Why it cannot be used; `None` when it can. */
+                problem?: string | null;
+            }[];
+            /** @description Give this as `cursor` for the next page; `null` on the last. */
+            next_cursor?: string | null;
+        };
         /** @description A piece of a unit's log. */
         LogPage: {
             /** @description Lines, oldest first. */
@@ -1683,6 +2110,8 @@ export interface components {
         };
         /** @description What an operation has to report at its end. */
         Outcome: {
+            /** @default null */
+            backup: components["schemas"]["BackupId"] | null;
             /**
              * @description Names of the nodes that were made.
              * @default []
@@ -1908,11 +2337,46 @@ export interface components {
             /** @description Its name for people. */
             name: string;
         };
+        /** @description A new cluster with the data of a backup. What is left out is as it was in the cluster that the backup is of. */
+        RestoreBackup: {
+            /** @description Which, by its id. */
+            backup: string;
+            /** @description The new cluster's name; that of the old one when left out, and where that one is still there, `-restored` behind it. */
+            name?: string | null;
+            /**
+             * Format: int32
+             * @description Data nodes in all.
+             */
+            nodes?: number | null;
+            plan?: components["schemas"]["PlanId"] | null;
+            provider?: components["schemas"]["ProviderId"] | null;
+            /** @description In which region. */
+            region?: string | null;
+            topology?: components["schemas"]["Topology"] | null;
+        };
         /**
          * @description What a node is in its cluster.
          * @enum {string}
          */
         Role: "primary" | "replica" | "member" | "shard-primary" | "shard-replica" | "witness";
+        /** @description When backups are made by themselves. */
+        ScheduleWish: {
+            keep?: components["schemas"]["Keep"] | null;
+            /** @description `Europe/Berlin`; UTC when left out. */
+            time_zone?: string | null;
+            /** @description Restore each on a throw-away machine; done unless it says `false`. */
+            verify?: boolean | null;
+            /** @description `30m`, `6h`, `1d`: so long after the one before; or the five fields of cron: `0 3 * * *`. */
+            when: string;
+        };
+        /** @description Backups that are made by themselves. */
+        Scheduled: components["schemas"]["BackupSchedule"] & {
+            /**
+             * Format: date-time
+             * @description When the next one is due.
+             */
+            next_at?: string | null;
+        };
         /** @description One metric of one node over time. */
         Series: {
             /** @description What is measured. */
@@ -2085,6 +2549,20 @@ export interface components {
          * @enum {string}
          */
         Unit: "percent" | "bytes" | "bytes-per-second" | "per-second" | "count";
+        /** @description A vault that a change would use. */
+        VaultFacts: {
+            /**
+             * Format: int64
+             * @description Bytes it can still take; `None` where it does not say.
+             */
+            free_bytes?: number | null;
+            /** @description Its name. */
+            id: string;
+            /** @description The kind that backups in it are of. */
+            kind: components["schemas"]["BackupKind"];
+            /** @description Why it cannot be used; `None` when it can. */
+            problem?: string | null;
+        };
         /** @description Votes for an automatic failover. */
         Votes: {
             /**
@@ -2170,6 +2648,141 @@ export interface operations {
             };
         };
     };
+    show_backup_key: {
+        parameters: {
+            query?: {
+                reveal?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupKey"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    import_backup_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportedKey"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupKey"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_backups: {
+        parameters: {
+            query?: {
+                /** @description Name or id */
+                cluster?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Backup"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_backup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backup"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_clusters: {
         parameters: {
             query?: {
@@ -2219,6 +2832,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Cluster"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_cluster_backups: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name or id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Backup"];
                 };
             };
             404: {
@@ -3059,6 +3702,25 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_vaults: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_VaultFacts"];
                 };
             };
         };

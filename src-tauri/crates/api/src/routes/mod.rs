@@ -1,6 +1,7 @@
 //! The handlers, one file per noun. Each is glue: take the request apart, ask the engine, turn the answer into a shape.
 
 pub(crate) mod audit;
+pub(crate) mod backups;
 pub(crate) mod catalog;
 pub(crate) mod changes;
 pub(crate) mod charts;

@@ -2,8 +2,8 @@
 
 use super::Node;
 use clusterdeck_domain::{
-    ChangeKind, ClusterId, ClusterName, ClusterOptions, ClusterState, FailoverReadiness, Health, OperationId,
-    PlanId, ProviderId, ServiceKind, Topology, Votes, service,
+    BackupSchedule, ChangeKind, ClusterId, ClusterName, ClusterOptions, ClusterState, FailoverReadiness,
+    Health, OperationId, PlanId, ProviderId, ServiceKind, Topology, Votes, service,
 };
 use clusterdeck_engine::{ClusterReport, EndpointKind, EndpointReport};
 use jiff::Timestamp;
@@ -48,14 +48,35 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     /// Where clients connect to.
     pub endpoints: Vec<Endpoint>,
+    /// Backups that are made by themselves.
+    #[serde(default)]
+    pub backup_schedules: Vec<Scheduled>,
+    /// When the last backup that was restored and found good was begun.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_verified_backup_at: Option<Timestamp>,
     /// The operation that holds it.
     pub busy: Option<Busy>,
+    /// The backup that is being made of it, which does not hold it.
+    #[serde(default)]
+    pub backing_up: Option<Busy>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When it was last looked at.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub observed_at: Option<Timestamp>,
+}
+
+/// Backups that are made by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Scheduled {
+    /// When, where to, and which stay.
+    #[serde(flatten)]
+    pub schedule: BackupSchedule,
+    /// When the next one is due.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub next_at: Option<Timestamp>,
 }
 
 /// The operation that holds a cluster.
@@ -67,6 +88,12 @@ pub struct Busy {
     pub kind: ChangeKind,
     /// In words.
     pub title: String,
+}
+
+impl From<&(OperationId, clusterdeck_domain::Busy)> for Busy {
+    fn from((operation, busy): &(OperationId, clusterdeck_domain::Busy)) -> Self {
+        Self { operation_id: operation.clone(), kind: busy.kind, title: busy.title.clone() }
+    }
 }
 
 /// An address that clients connect to.
@@ -134,11 +161,14 @@ impl From<&ClusterReport> for Cluster {
             votes: seen.and_then(|o| o.votes),
             nodes: Node::all(report),
             endpoints: report.endpoints.iter().map(Endpoint::from).collect(),
-            busy: report.busy.as_ref().map(|(operation, busy)| Busy {
-                operation_id: operation.clone(),
-                kind: busy.kind,
-                title: busy.title.clone(),
-            }),
+            backup_schedules: report
+                .schedules
+                .iter()
+                .map(|(schedule, next_at)| Scheduled { schedule: schedule.clone(), next_at: *next_at })
+                .collect(),
+            last_verified_backup_at: report.last_verified_backup,
+            busy: report.busy.as_ref().map(Busy::from),
+            backing_up: report.backing_up.as_ref().map(Busy::from),
             created_at: spec.created_at,
             observed_at: seen.map(|o| o.at),
         }

@@ -90,6 +90,13 @@ pub(crate) enum ClusterVerb {
         #[command(flatten)]
         confirming: Confirming,
     },
+    /// Bring a deleted cluster back, from the last backup that was taken of it
+    Recover {
+        /// The name it had
+        name: String,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
     /// Give every replica a fresh copy of its primary's data
     Resync {
         /// Name or id
@@ -207,6 +214,7 @@ impl ClusterVerb {
         match self {
             Self::Create(create) => Some(&create.confirming),
             Self::Delete { confirming, .. }
+            | Self::Recover { confirming, .. }
             | Self::Resync { confirming, .. }
             | Self::Resize { confirming, .. }
             | Self::Upgrade { confirming, .. }

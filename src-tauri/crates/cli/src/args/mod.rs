@@ -1,10 +1,12 @@
 //! What can be typed: one file per noun. Shapes only; what they do stands in `verbs`.
 
+mod backup;
 mod cluster;
 mod node;
 mod program;
 mod work;
 
+pub(crate) use backup::{BackupVerb, Restore, VaultVerb};
 pub(crate) use cluster::{ClusterVerb, Create, OptionSwitches, Switch};
 pub(crate) use node::NodeVerb;
 pub(crate) use program::{ConnectionVerb, PlanVerb, ProviderVerb, Serve, ServiceVerb};
@@ -58,6 +60,12 @@ pub(crate) enum Noun {
     /// Nodes of clusters
     #[command(subcommand)]
     Node(NodeVerb),
+    /// Copies of clusters' data, and clusters made from them
+    #[command(subcommand)]
+    Backup(BackupVerb),
+    /// Where backups are kept, and the key they are sealed for
+    #[command(subcommand)]
+    Vault(VaultVerb),
     /// Changes under way and done
     #[command(subcommand)]
     Operation(OperationVerb),
@@ -89,6 +97,7 @@ impl Noun {
         let confirming = match self {
             Self::Cluster(verb) => verb.confirming(),
             Self::Node(verb) => verb.confirming(),
+            Self::Backup(verb) => verb.confirming(),
             Self::Operation(verb) => return verb.detaches(),
             _ => None,
         };

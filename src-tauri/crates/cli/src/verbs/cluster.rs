@@ -35,6 +35,9 @@ pub(super) async fn run(session: &Session, verb: ClusterVerb) -> Result<(), Fail
             json!({"kind": "delete-cluster", "cluster": name, "discard_backups": discard_backups}),
             confirming,
         ),
+        ClusterVerb::Recover { name, confirming } => {
+            return super::backup::recover(session, &name, &confirming).await;
+        }
         ClusterVerb::Resync { name, confirming } => {
             (json!({"kind": "resync-cluster", "cluster": name}), confirming)
         }

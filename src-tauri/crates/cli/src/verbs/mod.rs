@@ -1,6 +1,7 @@
 //! What each verb does: ask, then print. One file per noun.
 
 mod audit;
+mod backup;
 mod catalog;
 mod cluster;
 mod connection;
@@ -20,6 +21,8 @@ pub(crate) async fn run(noun: Noun, session: &Session) -> Result<(), Failure> {
         Noun::Plan(verb) => catalog::plan(session, verb).await,
         Noun::Cluster(verb) => cluster::run(session, verb).await,
         Noun::Node(verb) => node::run(session, verb).await,
+        Noun::Backup(verb) => backup::run(session, verb).await,
+        Noun::Vault(verb) => backup::vault(session, verb).await,
         Noun::Operation(verb) => operation::run(session, verb).await,
         Noun::Audit(verb) => audit::run(session, verb).await,
         Noun::Connection(verb) => connection::run(session, verb).await,

@@ -1,7 +1,10 @@
 //! What a preview is made from. Whoever asks for one collects these first; `None` means nobody could find out.
 
 use super::Finding;
-use crate::{ChangeKind, ClusterObserved, ClusterSpec, NodeSpec, Parameter, Plan, ProviderId, ServiceKind};
+use crate::{
+    Backup, BackupKind, ChangeKind, ClusterObserved, ClusterSpec, NodeSpec, Parameter, Plan, ProviderId,
+    ServiceKind,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -127,6 +130,21 @@ pub struct Subject<'a> {
     pub node: Option<&'a NodeSpec>,
     /// When the last good backup was taken; `None` when there is none.
     pub last_backup: Option<Timestamp>,
+    /// The backup of it that is being made. It does not hold the cluster.
+    pub backing_up: Option<&'a Busy>,
+}
+
+/// A vault that a change would use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct VaultFacts {
+    /// Its name.
+    pub id: String,
+    /// The kind that backups in it are of.
+    pub kind: BackupKind,
+    /// Why it cannot be used; `None` when it can.
+    pub problem: Option<String>,
+    /// Bytes it can still take; `None` where it does not say.
+    pub free_bytes: Option<u64>,
 }
 
 /// Everything a preview may use.
@@ -150,4 +168,12 @@ pub struct Facts<'a> {
     pub parameter_findings: &'a [Finding],
     /// What in the cluster's data keeps it from getting more nodes, as its servers say.
     pub growth_findings: &'a [Finding],
+    /// The backup the change is about; `None` when it was not found or the change is about none.
+    pub backup: Option<&'a Backup>,
+    /// All backups of the same cluster.
+    pub backups: &'a [Backup],
+    /// The operation that reads that backup.
+    pub backup_used_by: Option<&'a Busy>,
+    /// The vault it lies in, or where one would go; `None` when there is no such vault.
+    pub vault: Option<&'a VaultFacts>,
 }

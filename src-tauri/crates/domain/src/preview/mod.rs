@@ -4,6 +4,7 @@
 //! accepted. What is not known blocks. The step that acts checks again; nothing relies on the preview having been true.
 
 mod add_node;
+mod backup;
 mod create;
 mod delete;
 mod drain;
@@ -25,7 +26,8 @@ mod shard;
 mod undrain;
 mod upgrade;
 
-pub use facts::{Busy, Capacity, Carrier, Facts, Figures, Instead, MissingSoftware, Subject};
+pub use backup::{copy_source, last_of, pieces, restored_cluster};
+pub use facts::{Busy, Capacity, Carrier, Facts, Figures, Instead, MissingSoftware, Subject, VaultFacts};
 pub use parameters::chosen_parameters;
 pub use promote::dead_primary_of;
 pub use resize::{plan_holds, resize_order};
@@ -135,6 +137,14 @@ impl Preview {
 
 /// Works out what `change` would do.
 pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
+    if let Some(id) = change.backup() {
+        let Some(found) = facts.backup else { return backup::not_found(id, change) };
+        return match change {
+            Change::RestoreBackup(wish) => backup::restore(wish, found, facts),
+            Change::DeleteBackup { .. } => backup::delete(found, facts),
+            _ => backup::verify(found, facts),
+        };
+    }
     let subject = match (change, facts.subject) {
         (Change::CreateCluster(wish), _) => return create::preview(wish, facts),
         (_, Some(subject)) => subject,
@@ -165,6 +175,8 @@ pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
         Change::SetOptions { options, .. } => options::preview(&subject, options, facts),
         Change::SetParameters { parameters, .. } => parameters::preview(&subject, parameters, facts),
         Change::RotateCredentials { .. } => rotate::preview(&subject, facts),
+        Change::BackUp { verify, .. } => backup::back_up(&subject, verify.unwrap_or(true), facts),
+        Change::SetBackupSchedule { schedule, .. } => backup::schedule(&subject, schedule.as_ref(), facts),
         Change::DeleteCluster { discard_backups, .. } => delete::preview(&subject, *discard_backups, facts),
         // What names a node and came here has a cluster but no such node in it.
         _ => not_found(change),

@@ -1,11 +1,12 @@
 //! Clusters and observations for tests: a healthy one in a line, then what is wrong with it.
 
 use clusterdeck_domain::{
-    Busy, Capacity, Change, ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOption,
-    ClusterOptions, ClusterSpec, Facts, FailoverReadiness, Figures, Finding, Health, Lifecycle, Link,
-    MachineId, MachineSpec, Network, NodeId, NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish,
-    Parameter, PlanId, Preview, ProviderId, REGION_LOCAL, Role, ServiceKind, Subject, Topology, Votes,
-    layout, plan, preview, service, voters,
+    BackedUp, Backup, BackupId, BackupKind, BackupPart, BackupReason, BackupState, Busy, Capacity, Change,
+    ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOption, ClusterOptions, ClusterSpec, Facts,
+    FailoverReadiness, Figures, Finding, Health, Lifecycle, Link, MachineId, MachineSpec, Network, NodeId,
+    NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish, Parameter, PlanId, Preview, ProviderId,
+    REGION_LOCAL, Role, ServiceKind, Subject, Topology, VaultFacts, Votes, layout, plan, preview, service,
+    voters,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -29,6 +30,11 @@ pub(crate) struct Scene {
     pub(crate) available: Vec<ServiceKind>,
     pub(crate) parameters: Option<Vec<Parameter>>,
     pub(crate) growth_findings: Vec<Finding>,
+    pub(crate) backup: Option<Backup>,
+    pub(crate) backups: Vec<Backup>,
+    pub(crate) backup_used_by: Option<Busy>,
+    pub(crate) backing_up: Option<Busy>,
+    pub(crate) vault: Option<VaultFacts>,
 }
 
 /// A computer with room for a dozen small nodes and Redis on it.
@@ -123,6 +129,7 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
             auto_failover,
             options: ClusterOptions { stop_writes_without_replica: voting && nodes >= 3, synchronous: false },
             parameters: Default::default(),
+            backup_schedules: Vec::new(),
             nodes: specs,
             gateway: (topology != Topology::Sharded).then(|| machine(200)),
             network: Network("127.20.1.0/24".to_owned()),
@@ -150,6 +157,16 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
         available: vec![ServiceKind::Redis],
         parameters: None,
         growth_findings: Vec::new(),
+        backup: None,
+        backups: Vec::new(),
+        backup_used_by: None,
+        backing_up: None,
+        vault: Some(VaultFacts {
+            id: "local".to_owned(),
+            kind: BackupKind::Local,
+            problem: None,
+            free_bytes: Some(50 << 30),
+        }),
     }
 }
 
@@ -225,6 +242,39 @@ impl Scene {
             node.clients = None;
         })
     }
+    /// There is one backup of it, verified, three hours old, and the change may be about that.
+    pub(crate) fn with_backup(self, edit: impl FnOnce(&mut Backup)) -> Self {
+        let at = now() - hours(3);
+        let mut backup = Backup {
+            id: BackupId::new(9),
+            cluster: self.spec.name.to_string(),
+            of: BackedUp::from(&self.spec),
+            kind: BackupKind::Local,
+            reason: BackupReason::Asked,
+            state: BackupState::Verified,
+            vault: "local".to_owned(),
+            sealed_for: "age1test".to_owned(),
+            parts: vec![BackupPart {
+                name: "data".to_owned(),
+                node: "demo-2".to_owned(),
+                data_bytes: 700 << 20,
+                stored_bytes: 200 << 20,
+                sha256: String::new(),
+                position: "offset 1 of a".to_owned(),
+                counts: Vec::new(),
+            }],
+            size_bytes: 200 << 20,
+            data_bytes: 700 << 20,
+            created_at: at,
+            ended_at: Some(at),
+            verified_at: Some(at),
+            expires_at: None,
+            error: None,
+            operation: None,
+        };
+        edit(&mut backup);
+        self.set(|s| (s.backups, s.backup) = (vec![backup.clone()], Some(backup)))
+    }
     pub(crate) fn busy(self) -> Self {
         self.set(|s| s.busy = Some(Busy { kind: ChangeKind::RebootNode, title: "Reboot demo-3".to_owned() }))
     }
@@ -246,11 +296,16 @@ impl Scene {
                     busy: self.busy.as_ref(),
                     node,
                     last_backup: self.last_backup,
+                    backing_up: self.backing_up.as_ref(),
                 }),
                 capacity: self.capacity.as_ref(),
                 parameters: self.parameters.as_deref(),
                 parameter_findings: &[],
                 growth_findings: &self.growth_findings,
+                backup: self.backup.as_ref(),
+                backups: &self.backups,
+                backup_used_by: self.backup_used_by.as_ref(),
+                vault: self.vault.as_ref(),
             },
         )
     }

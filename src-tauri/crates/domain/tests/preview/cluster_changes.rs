@@ -2,8 +2,8 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Change, ClusterOptions, Health, NodeState, OpenTransaction, OptionWish, Parameter, ParameterKind,
-    ServiceKind, Topology,
+    Busy, Change, ChangeKind, ClusterOptions, Health, NodeState, OpenTransaction, OptionWish, Parameter,
+    ParameterKind, ServiceKind, Topology,
 };
 
 #[test]
@@ -231,23 +231,38 @@ fn a_protected_cluster_is_not_deleted_whatever_its_state() {
 
 #[test]
 fn a_cluster_is_deleted_in_whatever_state_its_servers_are() {
-    blocked(&three().dead(1).dead(2).dead(3).preview(&delete()), &[]);
-    blocked(&three().node(1, |n| n.state = NodeState::Unresponsive).preview(&delete()), &[]);
+    let discard = Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true };
+    let dead = || three().dead(1).dead(2).dead(3);
+    for scene in [dead(), three().set(|s| s.seen = None)] {
+        blocked(&scene.preview(&discard), &[]);
+        // With the backup that it begins with, only while one can be taken.
+        let kept = scene.preview(&delete());
+        blocked(&kept, &["no-last-backup"]);
+        assert_eq!(*way_out(&kept.blockers[0]), discard);
+    }
+    // A replica gives the copy of a primary that hangs.
+    let hung = three().node(1, |n| n.state = NodeState::Unresponsive);
+    blocked(&hung.preview(&delete()), &[]);
+    let full = three().set(|s| s.vault.as_mut().unwrap().problem = Some("it is full".to_owned()));
+    assert!(blocker(&full.preview(&delete()), "no-last-backup").text.contains("it is full"));
 }
 
 #[test]
-fn deleting_lists_what_goes_and_how_old_the_last_backup_is() {
+fn deleting_begins_with_a_backup_and_lists_what_goes() {
     let preview = three().preview(&delete());
-    warned(&preview, &["last-backup"]);
-    assert!(preview.warnings[0].text.contains("60 min old"), "{preview:?}");
-    assert_eq!(preview.effects[0], "demo-1, demo-2 and demo-3, and the endpoint, are stopped.");
-    assert_eq!(preview.effects[1], "All its data, 100 MiB in each full copy, is erased with 4 machines.");
-    let none = three().set(|s| s.last_backup = None).preview(&delete());
-    assert_eq!(warning(&none, "no-backup").text, "No backup exists: nothing can be brought back.");
+    warned(&preview, &[]);
+    assert!(preview.effects[0].contains("kept for 15 days"), "{preview:?}");
+    assert_eq!(preview.effects[1], "All data, 100 MiB, is copied from demo-2 while writes go on.");
+    assert_eq!(preview.effects[3], "demo-1, demo-2 and demo-3, and the endpoint, are stopped.");
+    assert_eq!(preview.effects[4], "All its data, 100 MiB in each full copy, is erased with 4 machines.");
     let discarded = Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true };
     warned(&three().preview(&discarded), &["backups-discarded"]);
+    let none = three().set(|s| s.last_backup = None).preview(&discarded);
+    assert_eq!(warning(&none, "no-backup").text, "No last backup is taken: nothing can be brought back.");
     let used = three().node(1, |n| n.clients = Some(4)).preview(&delete());
-    warned(&used, &["last-backup", "clients-connected"]);
+    warned(&used, &["clients-connected"]);
+    let backing_up = Busy { kind: ChangeKind::BackUp, title: "Back up demo".to_owned() };
+    blocked(&three().set(|s| s.backing_up = Some(backing_up)).preview(&delete()), &["backup-under-way"]);
 }
 
 /// A parameter that is read again, one that takes a restart, one that is fixed.

@@ -29,6 +29,10 @@ fn with<T>(capacity: Option<&Capacity>, look: impl FnOnce(&Facts<'_>) -> T) -> T
         parameters: None,
         parameter_findings: &[],
         growth_findings: &[],
+        backup: None,
+        backups: &[],
+        backup_used_by: None,
+        vault: None,
     })
 }
 

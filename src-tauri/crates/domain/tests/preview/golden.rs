@@ -68,6 +68,10 @@ fn create(capacity: &Capacity, edit: impl FnOnce(&mut CreateCluster)) -> Preview
         parameters: None,
         parameter_findings: &[],
         growth_findings: &[],
+        backup: None,
+        backups: &[],
+        backup_used_by: None,
+        vault: None,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }
@@ -231,9 +235,29 @@ fn rotating_credentials() {
 }
 
 #[test]
+fn backing_up_and_restoring() {
+    golden("back-up", "a three with clients", &busy_day().preview(&crate::backups::back_up(None)));
+    golden(
+        "restore",
+        "a verified backup of a cluster that is there",
+        &three().with_backup(|_| {}).preview(&crate::backups::restore()),
+    );
+    golden(
+        "verify",
+        "a backup that nobody has tried",
+        &three()
+            .with_backup(|b| b.state = clusterdeck_domain::BackupState::Stored)
+            .preview(&crate::backups::verify()),
+    );
+    golden("delete-backup", "the last one", &three().with_backup(|_| {}).preview(&crate::backups::delete()));
+}
+
+#[test]
 fn deleting() {
     let scene = busy_day().set(|s| s.last_backup = None);
     golden("delete", "a three with clients and no backup", &scene.preview(&delete()));
+    let dead = three().dead(1).dead(2).dead(3);
+    golden("delete-dead", "nobody answers", &dead.preview(&delete()));
     golden(
         "delete-protected",
         "protected and busy",

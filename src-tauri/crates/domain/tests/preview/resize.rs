@@ -164,6 +164,10 @@ fn created(scene: &Scene, wish: clusterdeck_domain::CreateCluster) -> clusterdec
         parameters: None,
         parameter_findings: &[],
         growth_findings: &[],
+        backup: None,
+        backups: &[],
+        backup_used_by: None,
+        vault: None,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

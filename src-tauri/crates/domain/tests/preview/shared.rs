@@ -123,7 +123,8 @@ fn an_observation_counts_for_ten_seconds_and_no_longer() {
 fn protection_and_deletion_need_to_know_nothing_of_the_servers() {
     let unseen = three().set(|s| s.seen = None);
     blocked(&unseen.preview(&protect(true)), &[]);
-    blocked(&unseen.preview(&delete()), &[]);
+    let discard = Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true };
+    blocked(&unseen.preview(&discard), &[]);
 }
 
 #[test]
@@ -138,6 +139,10 @@ fn what_is_not_there_is_not_found() {
         parameters: None,
         parameter_findings: &[],
         growth_findings: &[],
+        backup: None,
+        backups: &[],
+        backup_used_by: None,
+        vault: None,
     };
     for change in changes() {
         blocked(&preview(&change, &facts), &["not-found"]);
@@ -152,6 +157,7 @@ fn what_is_not_there_is_not_found() {
         busy: None,
         node: None,
         last_backup: None,
+        backing_up: None,
     };
     let gone = preview(&promote(9), &Facts { subject: Some(subject), ..facts });
     blocked(&gone, &["not-found"]);

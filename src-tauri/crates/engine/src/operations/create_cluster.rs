@@ -1,20 +1,30 @@
 //! Make a cluster. Until the last step it can be taken back without a trace.
 
 use crate::{
+    backups,
     facade::Result,
     passwords,
     step::{Step, StepContext, step},
 };
-use clusterdeck_domain::{ClusterSpec, Health, Lifecycle, NodeId, NodeSpec, Topology, voters};
+use clusterdeck_domain::{
+    Backup, BackupState, ClusterSpec, Health, Lifecycle, NodeId, NodeSpec, Topology, disagreements, pieces,
+    voters,
+};
 use clusterdeck_driver::{DriverError, MachineRequest, StartAs};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// A store in the network stalls now and then, a server prepares what it was given.
+const STALLS: Duration = Duration::from_secs(300);
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) spec: ClusterSpec,
     pub(crate) machines: Vec<MachineRequest>,
+    /// The backup whose data it gets; `None`: it begins empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<Backup>,
 }
 
 pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
@@ -25,15 +35,70 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
         step("passwords", "Make the passwords", make_passwords).undo(forget_passwords),
         step("machines", machines_title(count), move |cx| ensure_machines(cx, machines.clone()))
             .undo(remove_machines),
+    ];
+    if let Some(from) = plan.from.clone() {
+        steps.push(
+            step("bring-back", "Bring back the data", move |cx| bring_back(cx, from.clone())).within(STALLS),
+        );
+    }
+    steps.extend([
         step("start", "Start the servers", start_servers),
         step("form", "Bring the nodes together", form).within(Duration::from_secs(60)),
-    ];
+    ]);
     if !voters(&plan.spec).is_empty() {
         steps.push(step("failover", "Start the voters", |cx| async move { cx.arm_failover().await }));
     }
     steps.push(step("endpoint", "Open the endpoints", |cx| async move { cx.apply_endpoints().await }));
+    if let Some(from) = plan.from.clone() {
+        steps.push(
+            step("compare", "See that it holds what it should", move |cx| compare(cx, from.clone()))
+                .within(STALLS),
+        );
+    }
     steps.push(step("prove", "Write and read through the endpoint", prove));
     steps
+}
+
+/// The node that a piece of the data goes to; the others copy from it.
+fn first_of(spec: &ClusterSpec, shard: Option<u16>) -> Result<&NodeSpec> {
+    let found = spec.data_nodes().filter(|n| n.shard == shard).min_by_key(|n| n.ordinal);
+    Ok(found
+        .ok_or_else(|| DriverError::broken("the backup has a piece that no node of the cluster takes"))?)
+}
+
+/// Servers that were never started find what lies there when they are.
+async fn bring_back(cx: StepContext, from: Backup) -> Result<()> {
+    let context = cx.context().await?;
+    let driver = cx.driver()?;
+    for shard in pieces(&context.spec) {
+        let node = first_of(&context.spec, shard)?;
+        let part = from.part(shard).ok_or_else(|| DriverError::broken("the backup lacks a piece"))?;
+        backups::lay(&cx.shared, &context, driver.as_ref(), node, (&from, part), &cx.progress()).await?;
+    }
+    Ok(())
+}
+
+/// A cluster that was restored is the best proof there is of its backup.
+async fn compare(cx: StepContext, from: Backup) -> Result<()> {
+    let context = cx.context().await?;
+    let driver = cx.driver()?;
+    for shard in pieces(&context.spec) {
+        let node = first_of(&context.spec, shard)?;
+        let part = from.part(shard).ok_or_else(|| DriverError::broken("the backup lacks a piece"))?;
+        let wrong = disagreements(&part.counts, &backups::counted(&context, driver.as_ref(), node).await?);
+        if !wrong.is_empty() {
+            return Err(DriverError::rejected(
+                format!("what came back is not what was backed up: {}", wrong.join("; ")),
+                "Choose another backup, or verify this one.",
+            )
+            .into());
+        }
+    }
+    let now = cx.shared.now();
+    backups::update(&cx.shared, &from.id, |backup| {
+        (backup.state, backup.verified_at, backup.error) = (BackupState::Verified, Some(now), None);
+    })
+    .await
 }
 
 async fn make_passwords(cx: StepContext) -> Result<()> {

@@ -1,15 +1,17 @@
-//! Take a cluster down and give everything back: process, folder, port, password, row. There is no way back, so a
-//! failure stops it where it is, and asking again goes on from there.
+//! Take a cluster down and give everything back: process, folder, port, password, row. A last backup goes first, and when that
+//! cannot be taken nothing goes. From there on is no way back, so a failure stops it where it is, and asking again goes on
+//! from there.
 
 use crate::{
+    backups,
     event::{Event, EventKind, Level},
     facade::Result,
-    operations::create_cluster::remove_machines,
+    operations::{back_up, create_cluster::remove_machines},
     passwords,
     step::{Step, StepContext, step},
     watch,
 };
-use clusterdeck_domain::{Lifecycle, Role};
+use clusterdeck_domain::{BackupId, Lifecycle, Role};
 use clusterdeck_driver::DriverError;
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +19,18 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Plan {
     /// Generations of passwords that may be in the keyring.
     pub(crate) generations: Vec<u32>,
+    /// What can be brought back for a while; `None`: somebody did without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_backup: Option<back_up::Plan>,
+    /// Backups that go with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) discarded: Vec<BackupId>,
 }
 
 pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
-    let generations = plan.generations.clone();
-    vec![
+    let (generations, discarded) = (plan.generations.clone(), plan.discarded.clone());
+    let mut steps = plan.last_backup.as_ref().map_or_else(Vec::new, back_up::steps);
+    steps.extend([
         step("mark", "Note that it goes", |cx| async move {
             cx.update_spec(|spec| spec.lifecycle = Lifecycle::Deleting).await.map(drop)
         })
@@ -30,8 +39,21 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
         step("stop", "Stop the voters, the replicas, then the primary", stop_all),
         step("machines", "Give the machines back", remove_machines),
         step("passwords", "Forget the passwords", move |cx| forget_passwords(cx, generations.clone())),
-        step("forget", "Forget the cluster", |cx| async move { forget(&cx).await }),
-    ]
+    ]);
+    if !discarded.is_empty() {
+        steps.push(step("backups", "Take its backups away", move |cx| discard(cx, discarded.clone())));
+    }
+    steps.push(step("forget", "Forget the cluster", |cx| async move { forget(&cx).await }));
+    steps
+}
+
+async fn discard(cx: StepContext, ids: Vec<BackupId>) -> Result<()> {
+    for id in ids {
+        if let Ok(backup) = backups::find(&cx.shared, id.as_str()) {
+            backups::take_away(&cx.shared, &backup).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn close_endpoints(cx: StepContext) -> Result<()> {

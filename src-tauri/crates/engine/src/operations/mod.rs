@@ -2,7 +2,9 @@
 
 pub(crate) mod add_node;
 pub(crate) mod add_shard;
+pub(crate) mod back_up;
 pub(crate) mod create_cluster;
+pub(crate) mod delete_backup;
 pub(crate) mod delete_cluster;
 pub(crate) mod drain_node;
 pub(crate) mod promote_node;
@@ -13,12 +15,14 @@ pub(crate) mod resize_cluster;
 pub(crate) mod resync_cluster;
 pub(crate) mod rolling;
 pub(crate) mod rotate_credentials;
+pub(crate) mod set_backup_schedule;
 pub(crate) mod set_parameters;
 pub(crate) mod switches;
 pub(crate) mod undrain_node;
 pub(crate) mod upgrade_cluster;
+pub(crate) mod verify_backup;
 
-use crate::step::Step;
+use crate::{engine::Shared, step::Step};
 use clusterdeck_domain::ClusterId;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +46,10 @@ pub(crate) enum Plan {
     Switch(switches::Plan),
     SetParameters(set_parameters::Plan),
     RotateCredentials(rotate_credentials::Plan),
+    BackUp(back_up::Plan),
+    SetBackupSchedule(set_backup_schedule::Plan),
+    VerifyBackup(verify_backup::Plan),
+    DeleteBackup(delete_backup::Plan),
     DeleteCluster(delete_cluster::Plan),
 }
 
@@ -64,7 +72,23 @@ impl Plan {
             Self::Switch(plan) => switches::steps(plan),
             Self::SetParameters(plan) => set_parameters::steps(plan),
             Self::RotateCredentials(plan) => rotate_credentials::steps(plan),
+            Self::BackUp(plan) => back_up::steps(plan),
+            Self::SetBackupSchedule(plan) => set_backup_schedule::steps(plan),
+            Self::VerifyBackup(plan) => verify_backup::steps(plan),
+            Self::DeleteBackup(plan) => delete_backup::steps(plan),
             Self::DeleteCluster(plan) => delete_cluster::steps(plan),
+        }
+    }
+    /// Keeps others from what is in no cluster's row and may be there: the machine a backup is tried on.
+    pub(crate) fn hold_what_it_borrows(&self, shared: &Shared) {
+        let test = match self {
+            Self::BackUp(plan) => plan.test.as_ref(),
+            Self::VerifyBackup(plan) => Some(&plan.test),
+            Self::DeleteCluster(plan) => plan.last_backup.as_ref().and_then(|backup| backup.test.as_ref()),
+            _ => None,
+        };
+        if let Some(test) = test {
+            test.hold(shared);
         }
     }
 }

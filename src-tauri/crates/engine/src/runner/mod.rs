@@ -17,7 +17,7 @@ use crate::{
     step::{Step, StepContext},
     watch,
 };
-use clusterdeck_domain::{Busy, OperationState, StepRecord, StepState};
+use clusterdeck_domain::{Busy, ChangeKind, OperationId, OperationState, StepRecord, StepState};
 use clusterdeck_driver::DriverError;
 use futures::FutureExt;
 use record::{notify, summary};
@@ -54,8 +54,16 @@ pub(crate) fn launch(shared: &Arc<Shared>, row: OperationRow) {
     let running = Running { cancel: cancel.clone(), ended: listen, record: record.clone() };
     shared.running.lock().unwrap_or_else(PoisonError::into_inner).insert(operation.id.clone(), running);
     if let Some(live) = shared.lock_clusters().get_mut(&operation.cluster_id) {
-        live.busy =
+        let busy =
             Some((operation.id.clone(), Busy { kind: operation.kind, title: operation.title.clone() }));
+        match operation.kind {
+            ChangeKind::BackUp => live.backing_up = busy,
+            kind if kind.goes_beside() => {}
+            _ => live.busy = busy,
+        }
+    }
+    if let Ok(plan) = serde_json::from_value::<Plan>(row.frame.clone()) {
+        plan.hold_what_it_borrows(shared);
     }
     let id = operation.id.clone();
     let (owner, ours) = (shared.clone(), ended.subscribe());
@@ -369,7 +377,14 @@ impl Run {
         };
         self.shared.audit(AuditEntry::of(operation, now, result, text.clone())).await;
         if let Some(live) = self.shared.lock_clusters().get_mut(&operation.cluster_id) {
-            live.busy = None;
+            let ours =
+                |held: &Option<(OperationId, Busy)>| held.as_ref().is_some_and(|(id, _)| *id == operation.id);
+            if ours(&live.busy) {
+                live.busy = None;
+            }
+            if ours(&live.backing_up) {
+                live.backing_up = None;
+            }
         }
         // Everybody who waits for the end expects to see the cluster as it is after it.
         watch::after_operation(&self.shared, &operation.cluster_id).await;

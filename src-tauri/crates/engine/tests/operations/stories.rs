@@ -1,6 +1,8 @@
 //! The changes under test: each with the cluster it starts from.
 
-use clusterdeck_domain::{Change, ClusterOption, CreateCluster, OptionWish, PlanId, ServiceKind, Topology};
+use clusterdeck_domain::{
+    Change, ClusterOption, CreateCluster, OptionWish, PlanId, RestoreBackup, ServiceKind, Topology,
+};
 use clusterdeck_testkit::Lab;
 
 /// A change and what must be there before it.
@@ -37,6 +39,31 @@ pub(crate) fn resize(plan: &str) -> Change {
 
 pub(crate) fn upgrade() -> Change {
     Change::UpgradeCluster { cluster: "demo".to_owned(), version: None }
+}
+
+pub(crate) fn back_up() -> Change {
+    Change::BackUp { cluster: "demo".to_owned(), vault: None, verify: None }
+}
+
+pub(crate) fn delete() -> Change {
+    Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: false }
+}
+
+fn newest() -> String {
+    "newest".to_owned()
+}
+
+/// The newest backup, as it was.
+pub(crate) fn restore() -> Change {
+    Change::RestoreBackup(RestoreBackup {
+        backup: newest(),
+        name: None,
+        nodes: None,
+        topology: None,
+        provider: None,
+        region: None,
+        plan: None,
+    })
 }
 
 fn node(name: &str) -> String {
@@ -93,6 +120,17 @@ pub(crate) fn all() -> Vec<Story> {
         story("rotate", three(), Change::RotateCredentials { cluster: cluster() }),
         story(ROTATE_ONE, three(), Change::RotateCredentials { cluster: cluster() }),
         story("delete", three(), Change::DeleteCluster { cluster: cluster(), discard_backups: true }),
+        story("delete with a last backup", three(), delete()),
+        story("back up", three(), back_up()),
+        story("back up shards", shards(), back_up()),
+        story("verify", [three(), vec![back_up()]].concat(), Change::VerifyBackup { backup: newest() }),
+        story(
+            "delete a backup",
+            [three(), vec![back_up()]].concat(),
+            Change::DeleteBackup { backup: newest() },
+        ),
+        story("restore three", [three(), vec![delete()]].concat(), restore()),
+        story("restore shards", [shards(), vec![delete()]].concat(), restore()),
         story("add a shard", shards(), Change::AddShard { cluster: cluster() }),
         story(
             "remove a shard",

@@ -7,7 +7,7 @@ use super::{
     engines::Engine,
     exec::{self, Ran, Script},
     failure::{ACTS_WITHIN, ANSWERS_WITHIN, asked},
-    files, network, publish, raw,
+    files, network, pipe, publish, raw,
     unit::{remove_container, scratch, volume},
 };
 use crate::path::{MachinePath, lexical};
@@ -21,7 +21,8 @@ use bollard::{
 };
 use clusterdeck_domain::{MachineId, Plan};
 use clusterdeck_driver::{
-    Carried, ClientCommand, DriverError, Extension, Machine, Result, Software, UnitSpec, UnitState, UnitUsage,
+    Carried, ClientCommand, DriverError, Extension, Filter, Incoming, Machine, Outgoing, Result, Software,
+    UnitSpec, UnitState, UnitUsage,
 };
 use std::{
     collections::HashMap,
@@ -407,6 +408,15 @@ impl Machine for ContainerMachine {
     }
     async fn log(&self, unit: &str, lines: usize, after: Option<u64>) -> Result<(Vec<String>, u64)> {
         self.unit_log(unit, lines, after).await
+    }
+
+    async fn output_of(&self, filter: &Filter, output: &mut Outgoing) -> Result<String> {
+        self.bring_up().await?;
+        pipe::run(&self.engine, &self.name(), filter, None, Some(output)).await
+    }
+    async fn feed(&self, filter: &Filter, input: &mut Incoming, bytes: u64) -> Result<String> {
+        self.bring_up().await?;
+        pipe::run(&self.engine, &self.name(), filter, Some((input, bytes)), None).await
     }
 
     fn image(&self) -> Option<&str> {

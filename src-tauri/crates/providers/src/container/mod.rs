@@ -16,6 +16,7 @@ mod images;
 mod layers;
 mod machine;
 mod network;
+mod pipe;
 mod plans;
 mod publish;
 mod raw;

@@ -3,13 +3,16 @@
 use super::{
     config::MachineNote,
     files::{self, off_thread},
+    pipe,
     software::Finder,
     unit::Units,
 };
 use crate::path::{MachinePath, lexical};
 use async_trait::async_trait;
 use clusterdeck_domain::{MachineId, Plan};
-use clusterdeck_driver::{Carried, Extension, Machine, Result, Software, UnitSpec, UnitState, UnitUsage};
+use clusterdeck_driver::{
+    Carried, Extension, Filter, Incoming, Machine, Outgoing, Result, Software, UnitSpec, UnitState, UnitUsage,
+};
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 /// See the module.
@@ -120,5 +123,12 @@ impl Machine for LocalMachine {
     }
     async fn log(&self, unit: &str, lines: usize, after: Option<u64>) -> Result<(Vec<String>, u64)> {
         self.units.blocking(unit, move |units, unit| units.log(unit, lines, after)).await
+    }
+
+    async fn output_of(&self, filter: &Filter, output: &mut Outgoing) -> Result<String> {
+        pipe::output_of(&self.units.root, filter, output).await
+    }
+    async fn feed(&self, filter: &Filter, input: &mut Incoming, bytes: u64) -> Result<String> {
+        pipe::feed(&self.units.root, filter, input, bytes).await
     }
 }

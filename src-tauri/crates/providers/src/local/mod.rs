@@ -6,6 +6,7 @@ mod files;
 mod install;
 mod machine;
 mod network;
+mod pipe;
 mod plans;
 mod software;
 mod unit;

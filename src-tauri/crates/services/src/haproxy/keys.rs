@@ -114,7 +114,6 @@ async fn make(machine: &dyn Machine) -> Result<(Vec<u8>, Vec<u8>)> {
     let certificate = params.signed_by(&own, &issuer).map_err(broken)?;
     let both = format!("{}{}", certificate.pem(), own.serialize_pem());
     let authority = authority.pem();
-    machine.create_dir(super::FOLDER).await?;
     machine.write(AUTHORITY, authority.as_bytes(), 0o600).await?;
     machine.write(CERTIFICATE, both.as_bytes(), 0o600).await?;
     Ok((authority.into_bytes(), both.into_bytes()))

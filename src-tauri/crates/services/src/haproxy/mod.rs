@@ -25,7 +25,6 @@ use std::{
 };
 
 const UNIT: &str = "haproxy";
-const FOLDER: &str = "haproxy";
 /// 0600: it holds the password of the user that may only ask for a role.
 const CONFIG: &str = "haproxy/haproxy.cfg";
 const STATE: &str = "haproxy/servers";
@@ -178,7 +177,6 @@ impl Gateway for Haproxy {
         if running && mark(&socket).await.is_ok_and(|mark| mark == config.mark) {
             return Ok(());
         }
-        machine.create_dir(FOLDER).await?;
         machine.write(CONFIG, config.text.as_bytes(), 0o600).await?;
         if running {
             let worker = runtime::workers(&socket).await?.current;

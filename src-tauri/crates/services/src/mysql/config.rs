@@ -112,6 +112,11 @@ pub(crate) fn conf(cx: &ClusterContext, node: &NodeSpec, machine: &dyn Machine) 
     Ok(text)
 }
 
+/// Writes the file of a server that has one anew, for when it starts again.
+pub(crate) async fn rewrite(machine: &dyn Machine, text: &str) -> Result<()> {
+    if machine.exists(CONF).await? { machine.write(CONF, text.as_bytes(), 0o600).await } else { Ok(()) }
+}
+
 /// How servers follow one another by transaction ids.
 fn replication_lines(machine: &dyn Machine) -> Vec<(&'static str, String)> {
     let disk = machine.plan().disk_bytes;

@@ -3,8 +3,8 @@
 
 use super::{accounts, config};
 use clusterdeck_domain::{NodeSpec, Topology};
-use clusterdeck_driver::{ClusterContext, DriverError, Result, UnitSpec};
-use std::time::Duration;
+use clusterdeck_driver::{ClusterContext, DriverError, Machine, Result, UnitSpec};
+use std::{path::PathBuf, time::Duration};
 
 const SEND: &str = "mysql/send.sh";
 const SEND_TEXT: &str = include_str!("send.sh");
@@ -20,6 +20,23 @@ fn sent(node: &NodeSpec) -> String {
     format!("mysql/tmp/sent-{}", node.name)
 }
 
+/// What copies a running server.
+pub(crate) async fn program(machine: &dyn Machine) -> Result<PathBuf> {
+    let found = machine.software("mariadb-backup").await?.into_iter().next();
+    found.map(|found| found.path).ok_or_else(|| {
+        DriverError::rejected(
+            format!("mariadb-backup is not installed on the machine at {}", machine.address()),
+            "install mariadb-backup, then try again",
+        )
+    })
+}
+
+/// Writes how it signs in, with the newest password.
+pub(crate) async fn sign_in(cx: &ClusterContext, machine: &dyn Machine) -> Result<()> {
+    let conf = config::client_conf(cx, accounts::COPY, "../s.sock")?;
+    machine.write(config::COPY_CONF, conf.as_bytes(), 0o600).await
+}
+
 /// Sends a copy of `from` to `node`; nothing happens while it is being sent or has been sent.
 pub(crate) async fn send(cx: &ClusterContext, from: &NodeSpec, node: &NodeSpec) -> Result<()> {
     let (machine, to) = (cx.machine(from)?, cx.machine(node)?);
@@ -29,21 +46,14 @@ pub(crate) async fn send(cx: &ClusterContext, from: &NodeSpec, node: &NodeSpec) 
         return Ok(());
     }
     machine.stop(&name).await?;
-    let found = machine.software("mariadb-backup").await?.into_iter().next();
-    let backup = found.ok_or_else(|| {
-        DriverError::rejected(
-            format!("mariadb-backup is not installed on the machine at {}", machine.address()),
-            "install mariadb-backup, then try again",
-        )
-    })?;
+    let backup = program(machine.as_ref()).await?;
     machine.write(SEND, SEND_TEXT.as_bytes(), 0o600).await?;
-    let conf = config::client_conf(cx, accounts::COPY, "../s.sock")?;
-    machine.write(config::COPY_CONF, conf.as_bytes(), 0o600).await?;
+    sign_in(cx, machine.as_ref()).await?;
     let text = |path: &str| machine.path(path).to_string_lossy().into_owned();
     let mut args = vec![
         text(SEND),
         text(config::FOLDER),
-        backup.path.to_string_lossy().into_owned(),
+        backup.to_string_lossy().into_owned(),
         to.address().to_string(),
         to.port(config::COPY_PORT).to_string(),
         node.name.clone(),

@@ -2,7 +2,7 @@
 //! their own way of coming together, in `galera`.
 
 use super::{
-    accounts, config, copy, flavour, galera, listeners,
+    accounts, backup, config, copy, flavour, galera, listeners,
     note::{self, Note},
     replication,
     sql::{ANSWER, As, Session},
@@ -15,6 +15,7 @@ use crate::{
 };
 use clusterdeck_domain::{Lifecycle, NodeId, NodeKind, NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs, Traffic, UnitState};
+use futures::future::try_join_all;
 use std::time::{Duration, Instant};
 
 /// A new data folder takes a second to make; one that crashed is repaired first, which takes what it takes.
@@ -43,18 +44,19 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
     unit::start_health(cx, machine.as_ref()).await
 }
 
-/// Says how a missing data folder is made. In a new cluster with a primary each node makes its own, all alike;
-/// later ones are copied.
+/// Says how a missing data folder is made. In a new cluster with a primary each node makes its own, all alike, unless it is
+/// made from a copy; later ones are copied.
 async fn make(cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
     let machine = cx.machine(node)?;
     if machine.exists(config::DATA).await? {
         return Ok(());
     }
     let creating = cx.spec.lifecycle == Lifecycle::Creating;
-    if !creating && *start_as == StartAs::Primary {
+    let (first, restored) = (galera::is_first(cx, node), backup::is_restored(cx).await?);
+    if *start_as == StartAs::Primary && !creating || first && restored {
         return Err(DriverError::broken(format!("the data of the server at {} is gone", machine.address())));
     }
-    let fresh = creating && (cx.spec.topology != Topology::MultiMaster || galera::is_first(cx, node));
+    let fresh = creating && (first || cx.spec.topology != Topology::MultiMaster && !restored);
     if fresh {
         let text = accounts::first_statements(&cx.secrets)?;
         machine.write(config::ACCOUNTS, text.reveal().as_bytes(), 0o600).await?;
@@ -127,13 +129,20 @@ pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()>
     if cx.spec.topology == Topology::MultiMaster {
         return galera::form(cx, progress).await;
     }
-    for node in cx.spec.data_nodes() {
+    let restored = backup::is_restored(cx).await?;
+    for node in cx.spec.data_nodes().take(if restored { 1 } else { usize::MAX }) {
         answering(cx, node).await?;
     }
     let primary = until!(ANSWERS_WITHIN, async {
         survey::writer(&survey::all(cx).await).map(|node| Look::Done(node.clone()))
     })?;
-    for node in cx.spec.data_nodes().filter(|n| n.id != primary.id) {
+    let others = || cx.spec.data_nodes().filter(|n| n.id != primary.id);
+    if restored {
+        // All at once: a server waits only so long for its copy to begin.
+        try_join_all(others().map(|node| received(cx, node, &primary, progress))).await?;
+    }
+    for node in others() {
+        answering(cx, node).await?;
         // One that was there before its primary would try again only after a second.
         replication::follow(cx, node, &primary, false).await?;
         caught_up(cx, node, &primary, progress).await?;

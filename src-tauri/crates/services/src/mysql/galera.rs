@@ -191,6 +191,21 @@ pub(crate) async fn any_member(cx: &ClusterContext) -> Result<&NodeSpec> {
         .ok_or_else(|| DriverError::transient("no member of the group serves at the moment"))
 }
 
+/// Waits until a member has what any has committed by now.
+pub(crate) async fn in_step(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+    let members = all(cx).await;
+    let goal = members.iter().filter_map(|(_, says)| says.as_ref().ok()).filter(|s| s.serves());
+    let goal = goal.map(|says| says.committed).max().unwrap_or(0);
+    until!(STUCK_AFTER, async {
+        let says = ask(cx, node).await?;
+        Ok(if says.serves() && says.committed >= goal {
+            Look::Done(())
+        } else {
+            Look::Moving(format!("{} is not in step with the group", node.name), says.committed)
+        })
+    })
+}
+
 /// Waits until all members are one group.
 pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()> {
     let members = join_all(cx.spec.data_nodes().map(|node| joined(cx, node, progress)));
@@ -257,10 +272,7 @@ pub(crate) async fn joined(cx: &ClusterContext, node: &NodeSpec, progress: &Prog
 pub(crate) async fn settle(cx: &ClusterContext) -> Result<()> {
     for node in cx.spec.data_nodes() {
         let Ok(machine) = cx.machine(node) else { continue };
-        if machine.exists(config::CONF).await? {
-            let conf = config::conf(cx, node, machine.as_ref())?;
-            machine.write(config::CONF, conf.as_bytes(), 0o600).await?;
-        }
+        config::rewrite(machine.as_ref(), &config::conf(cx, node, machine.as_ref())?).await?;
     }
     Ok(())
 }

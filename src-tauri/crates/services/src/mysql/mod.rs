@@ -3,9 +3,11 @@
 //! Oracle's MySQL on Group Replication, in a folder of its own (`group`); which of the two a call is for is decided here.
 
 mod accounts;
+mod backup;
 mod change;
 mod config;
 mod copy;
+mod count;
 mod flavour;
 mod form;
 mod galera;
@@ -25,12 +27,14 @@ mod unit;
 use self::flavour::Flavour::{self, MariaDb, MySql};
 use crate::{measure::Readings, tls};
 use async_trait::async_trait;
-use clusterdeck_domain::{ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Sensitive, ServiceKind};
-use clusterdeck_driver::{
-    ClientCommand, ClusterContext, DriverError, HandOver, Listener, OtherPrograms, Progress, Result,
-    ServiceDriver, StartAs, Switch,
+use clusterdeck_domain::{
+    ClusterObserved, ClusterSpec, Count, Finding, NodeId, NodeSpec, Sensitive, ServiceKind,
 };
-use std::net::IpAddr;
+use clusterdeck_driver::{
+    ClientCommand, ClusterContext, CopyFrom, DriverError, HandOver, Incoming, Listener, OtherPrograms,
+    Outgoing, Progress, Result, ServiceDriver, StartAs, Switch,
+};
+use std::{net::IpAddr, time::Duration};
 
 /// The driver of the family.
 #[derive(Debug, Default)]
@@ -213,6 +217,35 @@ impl ServiceDriver for Mysql {
             MariaDb => change::retire_old_secrets(cx).await,
             MySql => group::retire_old_secrets(cx).await,
         }
+    }
+
+    async fn copy_out(
+        &self,
+        cx: &ClusterContext,
+        from: &CopyFrom,
+        output: &mut Outgoing,
+        progress: &Progress,
+    ) -> Result<String> {
+        match of(cx) {
+            MariaDb => backup::copy_out(cx, from, output, progress).await,
+            MySql => group::copy_out(cx, from, output, progress).await,
+        }
+    }
+    async fn copy_in(
+        &self,
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        input: &mut Incoming,
+        bytes: u64,
+        progress: &Progress,
+    ) -> Result<()> {
+        match of(cx) {
+            MariaDb => backup::copy_in(cx, node, input, bytes, progress).await,
+            MySql => group::copy_in(cx, node, input, bytes, progress).await,
+        }
+    }
+    async fn count(&self, cx: &ClusterContext, node: &NodeSpec, within: Duration) -> Result<Vec<Count>> {
+        count::count(cx, node, within).await
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {

@@ -98,14 +98,15 @@ if [ -e lead ]; then
     rm -f lead
 fi
 if [ ${#member[@]} -gt 0 ]; then
+    begins=
+    case " ${extra[*]} " in *' --wsrep-new-cluster '*) begins=yes ;; esac
     extra+=("${member[@]}")
-    if [ -e data/ibdata1 ]; then
+    # Data that came from a copy knows how far the group had come that it was copied from: a new group does not go on from there.
+    if [ -e data/ibdata1 ] && { [ -z "$begins" ] || [ -e data/grastate.dat ]; }; then
         rm -f recover.log
         found=$(recovered)
         case $found in '' | *:-1) ;; *) extra+=("--wsrep-start-position=$found") ;; esac
     fi
-    case " ${extra[*]} " in
-    *' --wsrep-new-cluster '*) [ ! -e data/grastate.dat ] || sed -i 's/^safe_to_bootstrap: 0/safe_to_bootstrap: 1/' data/grastate.dat ;;
-    esac
+    [ -z "$begins" ] || [ ! -e data/grastate.dat ] || sed -i 's/^safe_to_bootstrap: 0/safe_to_bootstrap: 1/' data/grastate.dat
 fi
 exec "$server" --defaults-file="$home/my.cnf" "${extra[@]}"

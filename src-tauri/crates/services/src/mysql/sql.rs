@@ -147,6 +147,17 @@ impl Session {
         }
     }
 
+    /// The same with another limit for each answer.
+    pub(crate) const fn patient(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Whether it is still open.
+    pub(crate) async fn answers(&mut self) -> bool {
+        self.rows("SELECT 1").await.is_ok()
+    }
+
     /// Whose server this is.
     pub(crate) fn whom(&self) -> &str {
         &self.whom

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// A switchover takes about a second.
 const LEADS_WITHIN: Duration = Duration::from_secs(15);
 /// For writing to disk what changed: some gigabytes at 10 MB/s.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(300);
+pub(crate) const WRITTEN_WITHIN: Duration = Duration::from_secs(300);
 /// The same a second time, for what changed meanwhile. The voters stand aside then.
 const REST_WITHIN: Duration = Duration::from_secs(20);
 /// A step without progress for so long as its deadline counts as stuck.
@@ -138,23 +138,33 @@ pub(crate) async fn prepare_hand_over(
     if lead.id == target.id {
         return Ok(());
     }
-    let begun = Instant::now();
+    let note = format!("{} and {} write to disk what changed", lead.name, target.name);
     let writing = join_all([lead, target].map(|node| checkpoint(cx, node, WRITTEN_WITHIN)));
-    tokio::pin!(writing);
+    told(progress, &note, WRITTEN_WITHIN, async { writing.await.into_iter().collect() }).await
+}
+
+/// Does what has its own limit and says nothing meanwhile. How much there is to do nobody knows; how long it may take yet is
+/// what can be told.
+pub(crate) async fn told<T>(
+    progress: &Progress,
+    note: &str,
+    limit: Duration,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let begun = Instant::now();
+    tokio::pin!(work);
     loop {
         tokio::select! {
-            written = &mut writing => return written.into_iter().collect(),
+            done = &mut work => return done,
             () = tokio::time::sleep(TELL_EVERY) => {
-                // How much there is the server does not say; how long it may take yet is what can be told.
-                let note = format!("{} and {} write to disk what changed", lead.name, target.name);
-                progress.measured(&note, begun.elapsed().as_secs(), WRITTEN_WITHIN.as_secs());
+                progress.measured(note, begun.elapsed().as_secs(), limit.as_secs());
             }
         }
     }
 }
 
 /// Writes to disk what changed in memory.
-async fn checkpoint(cx: &ClusterContext, node: &NodeSpec, limit: Duration) -> Result<()> {
+pub(crate) async fn checkpoint(cx: &ClusterContext, node: &NodeSpec, limit: Duration) -> Result<()> {
     Session::open(cx, node, As::Operator, ANSWER).await?.patient(limit).run("CHECKPOINT").await
 }
 

@@ -1,6 +1,6 @@
 //! What differs between PostgreSQL, TimescaleDB and Hydra, as data; and where their programs are.
 
-use super::{config, etcd, patroni};
+use super::{config, copy, etcd, patroni};
 use clusterdeck_domain::{Lifecycle, ServiceKind};
 use clusterdeck_driver::{Carried, ClusterContext, DriverError, Extension, Machine, Result};
 use std::path::{Path, PathBuf};
@@ -144,7 +144,7 @@ pub(crate) async fn software(cx: &ClusterContext, machine: &dyn Machine) -> Resu
 }
 
 /// The first number of a version.
-fn major(version: &str) -> &str {
+pub(crate) fn major(version: &str) -> &str {
     version.split('.').next().unwrap_or_default()
 }
 
@@ -182,13 +182,15 @@ fn chosen<'a>(found: &'a [Carried], files: Option<&str>, wanted: &str) -> Option
     exact.or_else(near).or_else(any).map(|c| c.by.path.as_path())
 }
 
-/// The major version that wrote the data of this machine, or of another of the cluster, which this one copies.
+/// The major version that wrote the data of this machine, or of another of the cluster, which this one copies. While a cluster
+/// is made only a copy that was laid on the first of its nodes counts.
 async fn files_are_of(cx: &ClusterContext, machine: &dyn Machine) -> Option<String> {
-    let note = format!("{}/PG_VERSION", config::DATA);
-    let others = cx.spec.data_nodes().filter(|_| cx.spec.lifecycle != Lifecycle::Creating);
-    let others = others.filter_map(|n| cx.machine(n).ok()).map(AsRef::as_ref);
-    for machine in std::iter::once(machine).chain(others) {
-        if let Ok(text) = machine.read(&note).await {
+    let creating = cx.spec.lifecycle == Lifecycle::Creating;
+    let own = format!("{}/PG_VERSION", config::DATA);
+    let others = cx.spec.data_nodes().filter_map(|n| cx.machine(n).ok()).map(AsRef::as_ref);
+    let others = others.map(|machine| (machine, if creating { copy::WRITTEN_BY } else { own.as_str() }));
+    for (machine, note) in std::iter::once((machine, own.as_str())).chain(others) {
+        if let Ok(text) = machine.read(note).await {
             return Some(String::from_utf8_lossy(&text).trim().to_owned());
         }
     }

@@ -1,7 +1,7 @@
 //! Starting and stopping nodes, bringing them together, taking one in and letting one go. Who leads is Patroni's business.
 
 use super::{
-    config, etcd,
+    config, copy, etcd,
     flavour::{self, Addition},
     patroni,
     patroni::{Client, Member, Timing},
@@ -22,8 +22,8 @@ const ADDS_WITHIN: Duration = Duration::from_secs(30);
 /// A copy that does not move for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
-/// Starts etcd where the node votes, and Patroni with PostgreSQL. In a new cluster only the first makes a data folder; the
-/// others start beside it and wait for one to copy.
+/// Starts etcd where the node votes, and Patroni with PostgreSQL. In a new cluster only the first makes a data folder, or starts
+/// on a copy that was laid there; the others start beside it and wait for one to copy.
 pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
     if node.kind == NodeKind::Witness {
         return Ok(());
@@ -41,6 +41,7 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
         for witness in etcd::voters(cx).into_iter().filter(|v| v.kind == NodeKind::Witness) {
             etcd::start(cx, witness, &etcd::founders(cx)?, true).await?;
         }
+        copy::take(cx.machine(node)?.as_ref()).await?;
     }
     let part = match start_as {
         StartAs::Primary => patroni::Part { founds: first, ..patroni::Part::of(cx, node, true) },
@@ -76,14 +77,16 @@ pub(crate) async fn leader(cx: &ClusterContext) -> Result<&NodeSpec> {
 pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()> {
     progress.note("waiting for the first node to lead");
     let lead = leader(cx).await?;
-    roles(cx, lead).await?;
+    // One that starts on a copy has the lead a moment before it takes writes.
+    until!(LEADS_WITHIN, async { roles(cx, lead).await.map(Look::Done) })?;
     for node in cx.spec.data_nodes().filter(|n| n.id != lead.id) {
         caught_up(cx, node, progress).await?;
     }
     Ok(())
 }
 
-/// Makes the roles of watching and of people, and the database of people. Nothing happens to those that are there.
+/// Makes the roles of watching and of people, and the database of people. Nothing happens to those that are there: those of a
+/// copy have the passwords of this cluster before its server starts.
 async fn roles(cx: &ClusterContext, lead: &NodeSpec) -> Result<()> {
     let session = Session::open(cx, lead, As::Operator, ANSWER).await?;
     for (role, secret, rights) in

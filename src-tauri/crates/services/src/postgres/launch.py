@@ -17,6 +17,10 @@ primary then costs over 20 s (measured: 22.3 s). What is chosen here is checked 
 From 4.0 on a primary that has stopped in order waits a second before it gives the lock away, so that replicas get the end of
 its log, also where they have it (measured: 2.1 to 2.4 s without writes).
 
+A copy of a server that is promoted meanwhile is useless, and that shows at its end only. A new node copies from whoever has the
+lock, also while that one is still being promoted, as the first of a cluster is that starts on a copy (measured with 57 MB: 15 s
+until three nodes stand instead of 7 s; gigabytes would be copied twice). Here it is asked first whether it takes writes.
+
 What a former primary took and nobody received goes when it follows again, and only its log says so. Here it is told what
 goes, in the status of the node, and a folder that would be removed is kept beside.
 
@@ -142,6 +146,23 @@ def tell_what_is_given_up(path):
     RestApiHandler.get_postgresql_status = get_postgresql_status
 
 
+def copy_only_from_who_takes_writes():
+    from patroni.ha import Ha
+    from patroni.postgresql.rewind import Rewind
+    bootstrap = Ha.bootstrap
+
+    def once_it_takes_writes(self):
+        leader, postgres = self.cluster.leader, self.state_handler
+        if not self.cluster.is_unlocked() and leader.conn_url:
+            whom = leader.conn_kwargs(postgres.config.rewind_credentials)
+            whom['dbname'] = whom.get('dbname') or postgres.database
+            if not Rewind.check_leader_is_not_in_recovery(whom):
+                return 'waiting for %s to take writes' % leader.name
+        return bootstrap(self)
+
+    Ha.bootstrap = once_it_takes_writes
+
+
 def let_watches_be_ended():
     try:
         import etcd  # noqa: F401  It swaps when it is imported, so that must be over.
@@ -241,6 +262,7 @@ if __name__ == '__main__':
     look_often()
     let_watches_be_ended()
     keep_to_the_timings()
+    copy_only_from_who_takes_writes()
     tell_what_is_given_up(sys.argv[1])
     if version() >= (4, 0, 0):
         wait_no_longer_than_replicas_need()

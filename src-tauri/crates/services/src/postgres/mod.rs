@@ -4,6 +4,8 @@
 mod additions;
 mod change;
 mod config;
+mod copy;
+mod count;
 mod diverged;
 mod etcd;
 mod flavour;
@@ -16,18 +18,19 @@ mod patroni;
 mod readiness;
 mod resync;
 mod sessions;
+mod settled;
 mod sql;
 
 use crate::{measure::Readings, tls};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, ClusterSpec, Finding, NodeId, NodeSpec, Parameter, Plan, Sensitive, ServiceKind,
+    ClusterObserved, ClusterSpec, Count, Finding, NodeId, NodeSpec, Parameter, Plan, Sensitive, ServiceKind,
 };
 use clusterdeck_driver::{
-    ClientCommand, ClusterContext, DriverError, Extension, HandOver, Listener, Progress, Result,
-    ServiceDriver, StartAs, Switch,
+    ClientCommand, ClusterContext, CopyFrom, DriverError, Extension, HandOver, Incoming, Listener, Outgoing,
+    Progress, Result, ServiceDriver, StartAs, Switch,
 };
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 /// The driver of the family.
 #[derive(Debug, Default)]
@@ -171,6 +174,29 @@ impl ServiceDriver for Postgres {
     async fn retire_old_secrets(&self, _cx: &ClusterContext) -> Result<()> {
         // A role has one password: the old one went when the new one came.
         Ok(())
+    }
+
+    async fn copy_out(
+        &self,
+        cx: &ClusterContext,
+        from: &CopyFrom,
+        output: &mut Outgoing,
+        progress: &Progress,
+    ) -> Result<String> {
+        copy::out(cx, from, output, progress).await
+    }
+    async fn copy_in(
+        &self,
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        input: &mut Incoming,
+        bytes: u64,
+        progress: &Progress,
+    ) -> Result<()> {
+        copy::lay(cx, node, input, bytes, progress).await
+    }
+    async fn count(&self, cx: &ClusterContext, node: &NodeSpec, within: Duration) -> Result<Vec<Count>> {
+        count::count(cx, node, within).await
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {

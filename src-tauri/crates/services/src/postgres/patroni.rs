@@ -16,7 +16,6 @@ pub(crate) const UNIT: &str = "patroni";
 pub(crate) const PROGRAM: &str = "patroni";
 /// Its REST address.
 pub(crate) const PORT: u16 = 8008;
-pub(crate) const FOLDER: &str = "patroni";
 const CONF: &str = "patroni/patroni.yml";
 const GUARD: &str = "patroni/guard.py";
 const LAUNCH: &str = "patroni/launch.py";
@@ -227,7 +226,6 @@ pub(crate) async fn write(cx: &ClusterContext, node: &NodeSpec, part: Part) -> R
     let machine = cx.machine(node)?.as_ref();
     let software = flavour::software(cx, machine).await?;
     tls::ensure(cx, &node.name, machine).await?;
-    machine.create_dir(FOLDER).await?;
     machine.create_dir(config::FOLDER).await?;
     machine.write(GUARD, GUARD_TEXT.as_bytes(), 0o600).await?;
     machine.write(LAUNCH, LAUNCH_TEXT.as_bytes(), 0o600).await?;

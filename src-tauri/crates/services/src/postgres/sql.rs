@@ -27,6 +27,8 @@ pub(crate) enum As {
     WatchInside,
     /// The same where what is loaded into the server for that database cannot be.
     WatchUnloaded,
+    /// Reads everything, in any database, and changes nothing.
+    Reader,
     /// As people do.
     People,
 }
@@ -34,7 +36,7 @@ pub(crate) enum As {
 impl As {
     const fn role(self) -> &'static str {
         match self {
-            Self::Operator | Self::OperatorInside => config::OPERATOR,
+            Self::Operator | Self::OperatorInside | Self::Reader => config::OPERATOR,
             Self::Watch | Self::WatchInside | Self::WatchUnloaded => config::WATCH,
             Self::People => config::PEOPLE,
         }
@@ -47,14 +49,18 @@ impl As {
     }
     const fn database(self) -> &'static str {
         match self {
-            Self::Operator | Self::Watch => "postgres",
+            Self::Operator | Self::Watch | Self::Reader => "postgres",
             _ => config::PEOPLE,
         }
     }
-    /// In the database of people, names are ours: nobody's function there is called by us.
+    /// In a database of people, names are ours: nobody's function there is called by us.
     const fn options(self) -> &'static str {
         match self {
             Self::OperatorInside | Self::WatchInside => "-c search_path=pg_catalog",
+            // What somebody has locked, it does not wait for.
+            Self::Reader => {
+                "-c search_path=pg_catalog -c default_transaction_read_only=on -c statement_timeout=5s -c lock_timeout=200ms"
+            }
             Self::WatchUnloaded => "-c search_path=pg_catalog -c timescaledb.disable_load=on",
             _ => "",
         }
@@ -87,8 +93,18 @@ impl Session {
         Self::connect(cx, &node.name, at, user, limit).await
     }
 
-    /// Connects to any address. The newest password is tried first: while passwords are changed some servers know it
-    /// already, the others still the one before.
+    /// Connects to a database of a node's server to read in it.
+    pub(crate) async fn read(
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        database: &str,
+        limit: Duration,
+    ) -> Result<Self> {
+        let at = cx.machine(node)?.reach(config::PORT);
+        Self::enter(cx, &node.name, at, (As::Reader, database), limit).await
+    }
+
+    /// Connects to any address.
     pub(crate) async fn connect(
         cx: &ClusterContext,
         whom: &str,
@@ -96,11 +112,24 @@ impl Session {
         user: As,
         limit: Duration,
     ) -> Result<Self> {
+        Self::enter(cx, whom, at, (user, user.database()), limit).await
+    }
+
+    /// The newest password is tried first: while passwords are changed some servers know it already, the others still the one
+    /// before.
+    async fn enter(
+        cx: &ClusterContext,
+        whom: &str,
+        at: SocketAddr,
+        (user, database): (As, &str),
+        limit: Duration,
+    ) -> Result<Self> {
         let newest = cx.secrets.newest(user.secret())?;
         let current = cx.secrets.get(user.secret())?;
-        match Self::sign_in(cx, whom, at, user, newest, limit).await {
+        match Self::sign_in(cx, whom, at, (user, database), newest, limit).await {
             Err(e) if newest != current && is_refused_password(&e) => {
-                Self::sign_in(cx, whom, at, user, current, limit).await.map_err(|e| error(whom, &e))
+                let opened = Self::sign_in(cx, whom, at, (user, database), current, limit).await;
+                opened.map_err(|e| error(whom, &e))
             }
             opened => opened.map_err(|e| error(whom, &e)),
         }
@@ -110,7 +139,7 @@ impl Session {
         cx: &ClusterContext,
         whom: &str,
         at: SocketAddr,
-        user: As,
+        (user, database): (As, &str),
         password: &Sensitive<String>,
         limit: Duration,
     ) -> std::result::Result<Self, Failure> {
@@ -121,7 +150,7 @@ impl Session {
             .port(at.port())
             .user(user.role())
             .password(password.reveal())
-            .dbname(user.database())
+            .dbname(database)
             .options(user.options())
             .application_name("clusterdeck")
             // The endpoint has no certificate of its own: a node's is shown there, for another address.

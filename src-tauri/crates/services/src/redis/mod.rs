@@ -3,6 +3,7 @@
 
 mod change;
 mod config;
+mod copy;
 mod flavour;
 mod form;
 mod hand_over;
@@ -17,12 +18,13 @@ mod survey;
 
 use crate::measure::Readings;
 use async_trait::async_trait;
-use clusterdeck_domain::{ClusterObserved, ClusterSpec, NodeId, NodeSpec, ServiceKind, Topology};
+use clusterdeck_domain::{ClusterObserved, ClusterSpec, Count, NodeId, NodeSpec, ServiceKind, Topology};
 use clusterdeck_driver::{
-    ClientCommand, ClusterContext, HandOver, Listener, Progress, Result, ServiceDriver, StartAs, Switch,
+    ClientCommand, ClusterContext, CopyFrom, HandOver, Incoming, Listener, Outgoing, Progress, Result,
+    ServiceDriver, StartAs, Switch,
 };
 use flavour::Flavour;
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 /// The driver of the family.
 #[derive(Debug, Default)]
@@ -137,6 +139,29 @@ impl ServiceDriver for Redis {
     }
     async fn retire_old_secrets(&self, cx: &ClusterContext) -> Result<()> {
         change::retire_old_secrets(cx).await
+    }
+
+    async fn copy_out(
+        &self,
+        cx: &ClusterContext,
+        from: &CopyFrom,
+        output: &mut Outgoing,
+        progress: &Progress,
+    ) -> Result<String> {
+        copy::out(cx, from, output, progress).await
+    }
+    async fn copy_in(
+        &self,
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        input: &mut Incoming,
+        bytes: u64,
+        _progress: &Progress,
+    ) -> Result<()> {
+        copy::lay(cx, node, input, bytes).await
+    }
+    async fn count(&self, cx: &ClusterContext, node: &NodeSpec, _within: Duration) -> Result<Vec<Count>> {
+        copy::count(cx, node).await
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {

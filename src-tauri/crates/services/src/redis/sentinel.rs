@@ -292,7 +292,6 @@ async fn start(cx: &ClusterContext, node: &NodeSpec, primary: (IpAddr, u16), epo
     let machine = cx.machine(node)?;
     let software = flavour::voter(&cx.spec, machine.as_ref()).await?;
     let seed = seed(cx, node)?;
-    machine.create_dir(FOLDER).await?;
     let text = conf(&seed, cx.spec.name.as_str(), primary, epoch);
     machine.write(CONF, text.as_bytes(), 0o600).await?;
     machine.write(SEED, seed.as_bytes(), 0o600).await?;

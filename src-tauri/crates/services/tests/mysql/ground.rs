@@ -7,8 +7,8 @@ use clusterdeck_domain::{
     cluster_state, layout, plan,
 };
 use clusterdeck_driver::{
-    ClusterContext, Gateway as _, Image, Machine, MachineRequest, Needs, Programs, Progress, Provider,
-    Secrets, ServiceDriver as _, StartAs, Switch, UnitState,
+    ClusterContext, CopyFrom, Gateway as _, Image, Machine, MachineRequest, Needs, Programs, Progress,
+    Provider, Secrets, ServiceDriver as _, StartAs, Switch, UnitState,
 };
 use clusterdeck_providers::{Container, Local};
 use clusterdeck_services::{Haproxy, Mysql};
@@ -29,13 +29,21 @@ pub(crate) struct Ground {
     provider: Box<dyn Provider>,
     /// The image its machines are made from, where they are made from one.
     image: Option<String>,
-    _engine: Option<containers::Ground>,
+    engine: Option<Arc<containers::Ground>>,
     /// The disk of each machine, where it is not that of the plan.
     disk: Option<u64>,
     pub(crate) driver: Mysql,
     pub(crate) gateway: Haproxy,
     pub(crate) cx: ClusterContext,
     home: tempfile::TempDir,
+}
+
+/// A copy of a server's data, in a file.
+pub(crate) struct Copied {
+    pub(crate) file: tempfile::NamedTempFile,
+    pub(crate) bytes: u64,
+    /// Up to where it goes, as the driver says.
+    pub(crate) position: String,
 }
 
 fn id() -> u128 {
@@ -49,19 +57,31 @@ fn secret() -> Sensitive<String> {
 impl Ground {
     /// A cluster that runs, formed in the order the engine forms it.
     pub(crate) async fn new(topology: Topology, nodes: u16) -> Self {
-        let home = tempfile::Builder::new().prefix("cd-my-").tempdir().unwrap();
-        let provider = Box::new(Local::new(home.path().to_owned()));
-        let bytes = Uuid::new_v4().into_bytes();
-        let network = Network(format!("127.{}.{}.0/24", 163 + bytes[0] % 40, bytes[1] % 250));
-        Self::on(provider, home, None, network, (topology, nodes, None)).await
+        Self::local((topology, nodes, None)).await.created().await
     }
     /// The same on small disks.
     pub(crate) async fn with_disks(topology: Topology, nodes: u16, disk: u64) -> Self {
+        Self::local((topology, nodes, Some(disk))).await.created().await
+    }
+    /// A cluster whose servers were never started, for one with other passwords to be made from a copy.
+    pub(crate) async fn bare(topology: Topology, nodes: u16) -> Self {
+        Self::local((topology, nodes, None)).await
+    }
+    async fn local(shape: (Topology, u16, Option<u64>)) -> Self {
         let home = tempfile::Builder::new().prefix("cd-my-").tempdir().unwrap();
         let provider = Box::new(Local::new(home.path().to_owned()));
         let bytes = Uuid::new_v4().into_bytes();
         let network = Network(format!("127.{}.{}.0/24", 163 + bytes[0] % 40, bytes[1] % 250));
-        Self::on(provider, home, None, network, (topology, nodes, Some(disk))).await
+        Self::on(provider, home, None, network, shape).await
+    }
+    /// As [`Ground::bare`], where this one is.
+    pub(crate) async fn bare_beside(&self, topology: Topology, nodes: u16) -> Self {
+        match &self.engine {
+            Some(engine) => {
+                Self::in_containers(engine, &[self.cx.spec.network.clone()], (topology, nodes, None)).await
+            }
+            None => Self::bare(topology, nodes).await,
+        }
     }
     /// Oracle's MySQL, in containers; `None`: outside, and the test is done.
     pub(crate) async fn of_a_group(topology: Topology, nodes: u16) -> Option<Self> {
@@ -73,17 +93,24 @@ impl Ground {
         nodes: u16,
         disk: Option<u64>,
     ) -> Option<Self> {
-        let engine = containers::Ground::enter_with_mysql()?;
+        let engine = Arc::new(containers::Ground::enter_with_mysql()?);
+        Some(Self::in_containers(&engine, &[], (topology, nodes, disk)).await.created().await)
+    }
+    async fn in_containers(
+        engine: &Arc<containers::Ground>,
+        used: &[Network],
+        shape: (Topology, u16, Option<u64>),
+    ) -> Self {
         let home = tempfile::Builder::new().prefix("home-").tempdir_in(engine.dir()).unwrap();
         let provider = Box::new(Container::new(home.path().to_owned()));
-        let network = provider.allocate_network(&ClusterId::new(1), "", &[]).await.unwrap();
-        Some(Self::on(provider, home, Some(engine), network, (topology, nodes, disk)).await)
+        let network = provider.allocate_network(&ClusterId::new(1), "", used).await.unwrap();
+        Self::on(provider, home, Some(engine.clone()), network, shape).await
     }
 
     async fn on(
         provider: Box<dyn Provider>,
         home: tempfile::TempDir,
-        engine: Option<containers::Ground>,
+        engine: Option<Arc<containers::Ground>>,
         network: Network,
         (topology, nodes, disk): (Topology, u16, Option<u64>),
     ) -> Self {
@@ -120,6 +147,7 @@ impl Ground {
             nodes: Vec::new(),
             gateway: None,
             network,
+            backup_schedules: Vec::new(),
             last_ordinal: 0,
             secrets_generation: 1,
             lifecycle: Lifecycle::Creating,
@@ -132,8 +160,7 @@ impl Ground {
             .map(|name| ((*name).to_owned(), driver.make_secret(name).unwrap_or_else(secret)));
         let secrets = Secrets { current: current.collect(), next: None };
         let cx = ClusterContext { spec, machines: BTreeMap::new(), secrets };
-        let mut ground =
-            Self { provider, image, _engine: engine, disk, driver, gateway: Haproxy::new(), cx, home };
+        let mut ground = Self { provider, image, engine, disk, driver, gateway: Haproxy::new(), cx, home };
         let mut gateway = ground.request("demo-gateway", 0);
         gateway.image = Some("docker.io/library/haproxy:3.0".to_owned());
         ground.cx.spec.gateway = Some(ground.machine_for(&gateway).await);
@@ -141,9 +168,33 @@ impl Ground {
             let kind = if slot.witness { NodeKind::Witness } else { NodeKind::Data };
             ground.add_machine(slot.ordinal, kind).await;
         }
-        ground.create().await;
-        ground.cx.spec.lifecycle = Lifecycle::Active;
         ground
+    }
+    /// Starts its servers and brings them together.
+    pub(crate) async fn created(mut self) -> Self {
+        self.create().await;
+        self.cx.spec.lifecycle = Lifecycle::Active;
+        self
+    }
+    /// The same with the data of a copy.
+    pub(crate) async fn restored(self, copy: &Copied) -> Self {
+        self.copy_in(copy, copy.bytes).await.unwrap();
+        self.created().await
+    }
+    /// Copies the data of a node into a file.
+    pub(crate) async fn copy_out(&self, ordinal: u16) -> clusterdeck_driver::Result<Copied> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let from = CopyFrom { shard: None, node: self.node(ordinal).id.clone() };
+        let mut output = tokio::fs::File::create(file.path()).await.unwrap();
+        let position = self.driver.copy_out(&self.cx, &from, &mut output, &Progress::silent()).await?;
+        output.sync_all().await.unwrap();
+        let bytes = file.as_file().metadata().unwrap().len();
+        Ok(Copied { file, bytes, position })
+    }
+    /// Lays a copy for the first node, of which it is said to have so many bytes.
+    pub(crate) async fn copy_in(&self, copy: &Copied, bytes: u64) -> clusterdeck_driver::Result<()> {
+        let mut input = tokio::fs::File::open(copy.file.path()).await.unwrap();
+        self.driver.copy_in(&self.cx, self.node(1), &mut input, bytes, &Progress::silent()).await
     }
 
     fn request(&self, name: &str, slot: u16) -> MachineRequest {
@@ -197,10 +248,15 @@ impl Ground {
             async move { self.driver.start_node(&self.cx, node, &start_as).await.unwrap() }
         });
         futures::future::join_all(starting).await;
+        let t = Instant::now();
         if self.image.is_some() {
             self.folders_are_made().await;
         }
-        self.driver.form(&self.cx, &Progress::silent()).await.unwrap();
+        println!("folders {:?}", t.elapsed());
+        let t = Instant::now();
+        println!("form");
+        self.driver.form(&self.cx, &Progress::new(move |n, m| println!("{:?} {n} {m:?}", t.elapsed()))).await.unwrap();
+        println!("formed {:?}", t.elapsed());
         self.driver.arm_failover(&self.cx, None).await.unwrap();
         self.apply().await;
     }
@@ -245,6 +301,39 @@ impl Ground {
                 && (!seen.failover.enabled || seen.failover.ready)
         })
         .await
+    }
+    /// Starts again whatever crashed and heals, round after round, as the watcher does; how long that took.
+    pub(crate) async fn watch_until_healthy(&self, limit: Duration) -> Duration {
+        let begun = Instant::now();
+        loop {
+            for node in self.cx.spec.data_nodes() {
+                if self.cx.machine(node).unwrap().restart_due("mysql").await.unwrap() {
+                    match self.driver.restart_as(&self.cx, node).await {
+                        Ok(start_as) => self.driver.start_node(&self.cx, node, &start_as).await.unwrap(),
+                        Err(e) => assert!(e.is_transient(), "{e}"),
+                    }
+                }
+            }
+            let seen = self.driver.observe(&self.cx).await;
+            if seen.nodes.iter().all(|n| n.health == Health::Healthy) && seen.endpoint_up == Some(true) {
+                return begun.elapsed();
+            }
+            if let Err(e) = self.driver.heal(&self.cx).await {
+                assert!(e.is_transient(), "{e}");
+            }
+            if begun.elapsed() > limit {
+                self.last_words().await;
+                panic!("{seen:#?}");
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+    /// Prints how the log of each server ends.
+    async fn last_words(&self) {
+        for node in self.cx.spec.data_nodes() {
+            let (lines, _) = self.cx.machine(node).unwrap().log("mysql", 60, None).await.unwrap();
+            println!("{} says:\n{}", node.name, lines.join("\n"));
+        }
     }
     pub(crate) fn primary<'a>(&'a self, seen: &ClusterObserved) -> &'a NodeSpec {
         self.cx.spec.node(&seen.primary().expect("one primary").node).unwrap()

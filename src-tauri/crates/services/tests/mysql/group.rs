@@ -111,27 +111,8 @@ async fn three_members_form_and_hand_over_under_writes_without_losing_any() {
     }
 }
 
-/// Starts again whatever crashed and heals, round after round, as the watcher does.
-async fn watch_until_healthy(ground: &Ground) -> Duration {
-    let begun = Instant::now();
-    loop {
-        for node in ground.cx.spec.data_nodes() {
-            if ground.cx.machine(node).unwrap().restart_due("mysql").await.unwrap() {
-                let start_as = ground.driver.restart_as(&ground.cx, node).await.unwrap();
-                ground.driver.start_node(&ground.cx, node, &start_as).await.unwrap();
-            }
-        }
-        let seen = ground.driver.observe(&ground.cx).await;
-        if seen.nodes.iter().all(|n| n.health == Health::Healthy) && seen.endpoint_up == Some(true) {
-            return begun.elapsed();
-        }
-        if let Err(e) = ground.driver.heal(&ground.cx).await {
-            assert!(e.is_transient(), "{e}");
-        }
-        assert!(begun.elapsed() < Duration::from_secs(120), "{seen:#?}");
-        sleep(500).await;
-    }
-}
+/// For a group to be whole again.
+const WHOLE_WITHIN: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_and_a_hung_primary_are_replaced_by_the_others_and_nothing_is_lost() {
@@ -160,7 +141,7 @@ async fn a_killed_and_a_hung_primary_are_replaced_by_the_others_and_nothing_is_l
         );
         assert_eq!(lost, 0);
         assert!(tally.gap < Duration::from_secs(14), "{:?}", tally.gap);
-        println!("it was back after {:.1} s", watch_until_healthy(&ground).await.as_secs_f64());
+        println!("it was back after {:.1} s", ground.watch_until_healthy(WHOLE_WITHIN).await.as_secs_f64());
         assert_eq!(tally.lost(&ground, old, table).await, 0, "it caught up");
         assert!(!ground.takes_writes(old).await, "and follows");
     }
@@ -186,7 +167,10 @@ async fn when_all_were_killed_under_writes_the_group_begins_again_and_nothing_is
             assert!(told.to_string().contains("demo-3"), "{told}");
             assert!(!ground.takes_writes(1).await && !ground.takes_writes(2).await);
         }
-        println!("all killed: back after {:.1} s", watch_until_healthy(&ground).await.as_secs_f64());
+        println!(
+            "all killed: back after {:.1} s",
+            ground.watch_until_healthy(WHOLE_WITHIN).await.as_secs_f64()
+        );
         let tally = load.end().await;
         for ordinal in [1, 2, 3] {
             let lost = tally.lost(&ground, ordinal, table).await;
@@ -293,7 +277,7 @@ async fn a_minority_stops_taking_writes_and_is_never_made_a_group() {
     }
     ground.signal(2, Signal::CONT).await;
     ground.signal(3, Signal::CONT).await;
-    println!("together again after {:.1} s", watch_until_healthy(&ground).await.as_secs_f64());
+    println!("together again after {:.1} s", ground.watch_until_healthy(WHOLE_WITHIN).await.as_secs_f64());
     ground.driver.probe(&ground.cx).await.unwrap();
 }
 
@@ -324,7 +308,7 @@ async fn passwords_change_under_writes_and_the_old_ones_stop() {
     }
     // A member that comes back signs in with the new one.
     ground.kill(2).await;
-    watch_until_healthy(&ground).await;
+    ground.watch_until_healthy(WHOLE_WITHIN).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -349,7 +333,7 @@ async fn members_that_all_take_writes_go_on_without_one_of_them() {
         tally.failed
     );
     assert_eq!(lost, 0);
-    println!("it was back after {:.1} s", watch_until_healthy(&ground).await.as_secs_f64());
+    println!("it was back after {:.1} s", ground.watch_until_healthy(WHOLE_WITHIN).await.as_secs_f64());
     assert_eq!(tally.lost(&ground, 1, "load_1").await, 0, "it caught up");
 }
 
@@ -388,7 +372,7 @@ async fn members_that_all_take_writes_hand_out_numbers_of_their_own_also_after_n
     assert_eq!(whose, [(Some(1), Some(1)), (Some(3), Some(1)), (Some(10), Some(1))]);
     // Once it is there, the first's numbers are the first's also when the tenth comes back before it.
     ground.kill(10).await;
-    watch_until_healthy(&ground).await;
+    ground.watch_until_healthy(WHOLE_WITHIN).await;
     let again = ground.operator(10, "SELECT @@global.auto_increment_offset").await;
     assert_eq!(again[0].get::<u64, _>(0), Some(2));
 

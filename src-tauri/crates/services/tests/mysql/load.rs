@@ -50,6 +50,10 @@ impl Load {
         tokio::time::sleep(time).await;
         self.count.load(Ordering::Relaxed) == before
     }
+    /// How many were acknowledged by now.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
     /// Ends it once something was acknowledged again.
     pub(crate) async fn end(self) -> Tally {
         let (before, begun) = (self.count.load(Ordering::Relaxed), Instant::now());

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod backing_up;
 mod changing;
 mod ground;
 mod group;

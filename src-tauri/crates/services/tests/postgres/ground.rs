@@ -29,7 +29,7 @@ pub(crate) struct Ground {
     provider: Box<dyn Provider>,
     /// The image its machines are made from, where they are made from one.
     image: Option<&'static str>,
-    engine: Option<containers::Ground>,
+    engine: Option<Arc<containers::Ground>>,
     pub(crate) driver: Postgres,
     pub(crate) gateway: Haproxy,
     pub(crate) cx: ClusterContext,
@@ -63,6 +63,7 @@ pub(crate) fn spec(version: &str, topology: Topology, network: Network) -> Clust
         nodes: Vec::new(),
         gateway: None,
         network,
+        backup_schedules: Vec::new(),
         last_ordinal: 0,
         secrets_generation: 1,
         lifecycle: Lifecycle::Creating,
@@ -74,28 +75,46 @@ pub(crate) fn spec(version: &str, topology: Topology, network: Network) -> Clust
 impl Ground {
     /// A cluster that runs, formed in the order the engine forms it.
     pub(crate) async fn new(topology: Topology, nodes: u16) -> Self {
+        let mut ground = Self::to_be_made(topology, nodes, "SMALL-1C-1G").await;
+        ground.create().await;
+        ground
+    }
+    /// Machines of this size for a cluster that is not made yet.
+    pub(crate) async fn to_be_made(topology: Topology, nodes: u16, plan: &str) -> Self {
         let home = tempfile::Builder::new().prefix("cd-pg-").tempdir().unwrap();
         let provider = Box::new(Local::new(home.path().to_owned()));
         let bytes = Uuid::new_v4().into_bytes();
         let network = Network(format!("127.{}.{}.0/24", 203 + bytes[0] % 40, bytes[1] % 250));
-        Self::on(provider, home, None, network, topology, nodes).await
+        Self::on(provider, home, None, network, topology, nodes, plan).await
     }
     /// The same in containers, from an image of somebody's own; `None`: outside, and the test is done.
     pub(crate) async fn in_containers(topology: Topology, nodes: u16) -> Option<Self> {
         let engine = containers::Ground::enter_with_postgres()?;
+        let mut ground = Self::in_engine(engine.into(), topology, nodes, "SMALL-1C-1G").await;
+        ground.create().await;
+        Some(ground)
+    }
+    /// Machines for another cluster in the same engine.
+    pub(crate) async fn beside(&self, topology: Topology, nodes: u16, plan: &str) -> Self {
+        let engine = self.engine.clone().expect("it is in containers");
+        Self::in_engine(engine, topology, nodes, plan).await
+    }
+
+    async fn in_engine(engine: Arc<containers::Ground>, topology: Topology, nodes: u16, plan: &str) -> Self {
         let home = tempfile::Builder::new().prefix("home-").tempdir_in(engine.dir()).unwrap();
         let provider = Box::new(Container::new(home.path().to_owned()));
-        let network = provider.allocate_network(&ClusterId::new(1), "", &[]).await.unwrap();
-        Some(Self::on(provider, home, Some(engine), network, topology, nodes).await)
+        let network = provider.allocate_network(&ClusterId::new(id()), "", &[]).await.unwrap();
+        Self::on(provider, home, Some(engine), network, topology, nodes, plan).await
     }
 
     async fn on(
         provider: Box<dyn Provider>,
         home: tempfile::TempDir,
-        engine: Option<containers::Ground>,
+        engine: Option<Arc<containers::Ground>>,
         network: Network,
         topology: Topology,
         nodes: u16,
+        plan: &str,
     ) -> Self {
         let driver = Postgres::new();
         let image = engine.as_ref().map(|_| containers::POSTGRES);
@@ -105,7 +124,8 @@ impl Ground {
         let server = Programs { programs: programs.to_vec(), images, ..Programs::default() };
         let capacity = provider.capacity(&Needs { server, ..Needs::default() }).await.unwrap();
         assert!(capacity.missing.is_empty(), "`cargo xtask setup` installs it: {:?}", capacity.missing);
-        let spec = spec(&capacity.versions[0], topology, network);
+        let mut spec = spec(&capacity.versions[0], topology, network);
+        spec.plan = PlanId::parse(plan).unwrap();
         let current = driver
             .secret_names()
             .iter()
@@ -121,8 +141,6 @@ impl Ground {
             let kind = if slot.witness { NodeKind::Witness } else { NodeKind::Data };
             ground.add_machine(slot.ordinal, kind).await;
         }
-        ground.create().await;
-        ground.cx.spec.lifecycle = Lifecycle::Active;
         ground
     }
 
@@ -167,17 +185,20 @@ impl Ground {
         node
     }
 
-    async fn create(&self) {
+    /// Makes it, in the order the engine does.
+    pub(crate) async fn create(&mut self) {
         let first = self.node(1).id.clone();
         let starting = self.cx.spec.data_nodes().map(|node| {
             let start_as =
                 if node.id == first { StartAs::Primary } else { StartAs::ReplicaOf(first.clone()) };
-            async move { self.driver.start_node(&self.cx, node, &start_as).await.unwrap() }
+            let (driver, cx) = (&self.driver, &self.cx);
+            async move { driver.start_node(cx, node, &start_as).await.unwrap() }
         });
         futures::future::join_all(starting).await;
         self.driver.form(&self.cx, &Progress::silent()).await.unwrap();
         self.driver.arm_failover(&self.cx, None).await.unwrap();
         self.apply().await;
+        self.cx.spec.lifecycle = Lifecycle::Active;
     }
     pub(crate) async fn apply(&self) {
         self.gateway.apply(&self.cx, &self.driver.listeners(&self.cx).unwrap()).await.unwrap();

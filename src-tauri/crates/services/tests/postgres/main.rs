@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod copying;
 mod cut;
 mod diverging;
 mod fencing;

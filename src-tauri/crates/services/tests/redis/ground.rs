@@ -95,6 +95,7 @@ impl Ground {
             nodes: Vec::new(),
             gateway: None,
             network,
+            backup_schedules: Vec::new(),
             last_ordinal: 0,
             secrets_generation: 1,
             lifecycle: Lifecycle::Active,

@@ -1,6 +1,7 @@
 //! The tables of `state.db`, one file each: migration, row and queries together.
 
 pub(crate) mod audit;
+pub(crate) mod backups;
 pub(crate) mod clusters;
 pub(crate) mod journal;
 pub(crate) mod operations;
@@ -11,8 +12,8 @@ use clusterdeck_engine::repository::RepositoryError;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// All shapes of `state.db`, oldest first.
-pub(crate) const MIGRATIONS: [Migration; 5] =
-    [clusters::CREATE, operations::CREATE, journal::CREATE, audit::CREATE, settings::CREATE];
+pub(crate) const MIGRATIONS: [Migration; 6] =
+    [clusters::CREATE, operations::CREATE, journal::CREATE, audit::CREATE, settings::CREATE, backups::CREATE];
 
 /// The longest page of a list.
 const PAGE_MAX: u32 = 500;

@@ -52,6 +52,7 @@ pub(crate) fn cluster(number: u128, name: &str) -> ClusterSpec {
         }],
         gateway: Some(machine(200)),
         network: Network("127.20.1.0/24".to_owned()),
+        backup_schedules: Vec::new(),
         last_ordinal: 1,
         secrets_generation: 0,
         lifecycle: Lifecycle::Active,

@@ -1,5 +1,6 @@
 //! Numbers and names as people read them: always with a unit, never more exact than useful.
 
+use crate::Keep;
 use jiff::Timestamp;
 
 /// `3 GiB`, `1.5 GiB`, `640 KiB`: binary units, a decimal only where it is not nought.
@@ -37,6 +38,32 @@ pub(in crate::preview) fn age(now: Timestamp, then: Timestamp) -> String {
         7_200..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} days", seconds / 86_400),
     }
+}
+
+/// `3 h`: until then, rounded up.
+pub(in crate::preview) fn wait_until(now: Timestamp, then: Timestamp) -> String {
+    let ms = then.as_millisecond().saturating_sub(now.as_millisecond());
+    wait(u64::try_from(ms).unwrap_or(0).max(1_000))
+}
+
+/// `every 6h`, `at 0 3 * * * (Europe/Berlin)`.
+pub(in crate::preview) fn rhythm(when: &str, zone: &str) -> String {
+    if when.contains(' ') && when.split_whitespace().count() == 5 {
+        format!("at {when} ({zone})")
+    } else {
+        format!("every {when}")
+    }
+}
+
+/// Which backups stay, in a sentence.
+pub(in crate::preview) fn kept(keep: &Keep) -> String {
+    let each = [(keep.daily, "day"), (keep.weekly, "week"), (keep.monthly, "month")];
+    let mut said: Vec<String> =
+        (keep.last > 0).then(|| format!("the last {}", keep.last)).into_iter().collect();
+    let periods = each.iter().filter(|(n, _)| *n > 0);
+    said.extend(periods.map(|(n, what)| format!("the newest of each of {}", count(*n as usize, what))));
+    let said: Vec<&str> = said.iter().map(String::as_str).collect();
+    format!("Kept are {}; the newest good one always.", list(&said))
 }
 
 /// `1 node`, `3 nodes`.

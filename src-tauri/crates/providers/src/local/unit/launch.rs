@@ -101,6 +101,21 @@ fn environment() -> Vec<(&'static str, OsString)> {
     all
 }
 
+/// A command that runs a program of a machine as its servers run: what they see of our environment, and as nobody where we
+/// are root, since servers' own tools may refuse that.
+pub(in crate::local) fn as_servers_run(root: &Path, program: &Path) -> Result<Command> {
+    check_program(program)?;
+    let mut command = if rustix::process::geteuid().is_root() {
+        let mut command = Command::new(as_nobody(program)?);
+        command.args(AS_NOBODY).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.current_dir(root).env_clear().envs(environment());
+    Ok(command)
+}
+
 /// A missing program would otherwise only show as exit status 127 of `setsid`.
 fn check_program(program: &Path) -> Result<()> {
     let reject = |why: &str| {

@@ -11,7 +11,7 @@ mod process;
 mod procfs;
 
 pub(super) use cgroup::{Group, granted};
-pub(super) use launch::keep_inherited_files_to_ourselves;
+pub(super) use launch::{as_servers_run, keep_inherited_files_to_ourselves};
 pub(super) use process::ProcessId;
 
 use super::config::{self, Ended, Intent, UnitNote, now_ms};

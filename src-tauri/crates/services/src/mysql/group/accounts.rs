@@ -29,6 +29,22 @@ impl Account {
     pub(crate) fn name(&self) -> String {
         format!("`{}`@`%`", self.who.user())
     }
+    /// `IDENTIFIED …`, with the newest password.
+    fn identified(&self, secrets: &Secrets) -> Result<Sensitive<String>> {
+        let password = secrets.newest(self.who.secret())?;
+        let require = if self.who == As::People { "NONE" } else { "SSL" };
+        // A password is hexadecimal, so nothing in it needs quoting.
+        Ok(Sensitive::new(format!(
+            "IDENTIFIED WITH caching_sha2_password BY '{}' REQUIRE {require}",
+            password.reveal()
+        )))
+    }
+    /// `GRANT …`, one a line.
+    fn granted(&self) -> String {
+        let pass_on = if self.who == As::Operator { " WITH GRANT OPTION" } else { "" };
+        let one = |grant: &&str| format!("GRANT {grant} TO {}{pass_on};\n", self.name());
+        self.grants.iter().map(one).collect()
+    }
 }
 
 /// What a new data folder is given: our accounts, nobody else's, and the database of people. Nothing of it is in the binary
@@ -36,18 +52,28 @@ impl Account {
 pub(crate) fn first_statements(secrets: &Secrets) -> Result<Sensitive<String>> {
     let mut text = format!("SET sql_log_bin = 0;\nCREATE DATABASE `{PEOPLE}`;\n");
     for account in &ACCOUNTS {
-        let (name, password) = (account.name(), secrets.newest(account.who.secret())?);
-        let require = if account.who == As::People { "NONE" } else { "SSL" };
-        // A password is hexadecimal, so nothing in it needs quoting.
-        text.push_str(&format!(
-            "CREATE USER {name} IDENTIFIED WITH caching_sha2_password BY '{}' REQUIRE {require};\n",
-            password.reveal()
-        ));
-        let pass_on = if account.who == As::Operator { " WITH GRANT OPTION" } else { "" };
-        for grant in account.grants {
-            text.push_str(&format!("GRANT {grant} TO {name}{pass_on};\n"));
-        }
+        let (name, how) = (account.name(), account.identified(secrets)?);
+        text.push_str(&format!("CREATE USER {name} {};\n{}", how.reveal(), account.granted()));
     }
     text.push_str("DROP USER IF EXISTS `root`@`localhost`;\n");
+    Ok(Sensitive::new(text))
+}
+
+/// What a copy of another cluster's data is given before its server ends: our accounts as above, while those that people made
+/// stay, and nothing of the group it was in.
+pub(crate) fn statements_for_a_copy(secrets: &Secrets) -> Result<Sensitive<String>> {
+    let mut text =
+        format!("SET sql_log_bin = 0;\nRESET REPLICA ALL;\nCREATE DATABASE IF NOT EXISTS `{PEOPLE}`;\n");
+    for account in &ACCOUNTS {
+        let (name, how) = (account.name(), account.identified(secrets)?);
+        // A second password stays when the first one is changed.
+        text.push_str(&format!(
+            "CREATE USER IF NOT EXISTS {name} {how};\nALTER USER {name} {how};\n\
+             ALTER USER {name} DISCARD OLD PASSWORD;\n{}",
+            account.granted(),
+            how = how.reveal()
+        ));
+    }
+    text.push_str("SHUTDOWN;\n");
     Ok(Sensitive::new(text))
 }

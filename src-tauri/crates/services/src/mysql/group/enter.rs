@@ -165,6 +165,15 @@ pub(crate) async fn joined(cx: &ClusterContext, node: &NodeSpec, progress: &Prog
     may_take(cx, node, traffic).await
 }
 
+/// How much a server has cloned, and of how much; nothing when it does not.
+pub(crate) async fn cloned(session: &mut Session) -> Result<Option<(u64, u64)>> {
+    let rows = session
+        .rows("SELECT SUM(DATA), SUM(ESTIMATE) FROM performance_schema.clone_progress WHERE STATE = 'In Progress'")
+        .await?;
+    let figure = |column: usize| rows.first().and_then(|row| text(row, column)?.parse::<u64>().ok());
+    Ok(figure(0).zip(figure(1)))
+}
+
 /// How far a member is that copies everything or catches up.
 async fn on_its_way(
     cx: &ClusterContext,
@@ -173,11 +182,7 @@ async fn on_its_way(
     progress: &Progress,
 ) -> Result<Look<()>> {
     let mut session = Session::open(cx, node, As::Watch, ANSWER).await?;
-    let row = session
-        .rows("SELECT SUM(DATA), SUM(ESTIMATE) FROM performance_schema.clone_progress WHERE STATE = 'In Progress'")
-        .await?;
-    let figure = |column: usize| row.first().and_then(|row| text(row, column)?.parse::<u64>().ok());
-    Ok(match figure(0).zip(figure(1)) {
+    Ok(match cloned(&mut session).await? {
         Some((done, total)) => {
             progress.copied(&format!("{} copies everything", node.name), done.min(total), total);
             Look::Moving(format!("{} copies everything", node.name), done)

@@ -3,7 +3,7 @@
 //! member that was decided on (`note.rs`) is opened again when it is back.
 
 use super::super::{
-    config::CONF,
+    config::rewrite,
     note::{self, Note},
     sql::{ANSWER, As, Session, number},
 };
@@ -23,7 +23,7 @@ const AGREES_WITHIN: Duration = Duration::from_secs(10);
 
 /// Every member's file and every running member know all members; the group opens the next primary or not, as is wished.
 pub(crate) async fn settle(cx: &ClusterContext) -> Result<()> {
-    try_join_all(cx.spec.data_nodes().map(|node| rewrite(cx, node))).await?;
+    try_join_all(cx.spec.data_nodes().map(|node| knows_all_next_time(cx, node))).await?;
     if cx.spec.topology == Topology::Single {
         return Ok(());
     }
@@ -41,13 +41,10 @@ pub(crate) async fn settle(cx: &ClusterContext) -> Result<()> {
     Ok(())
 }
 
-/// Writes the file of a node that has one.
-async fn rewrite(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
+/// Its file tells a node about all the others when it starts again.
+async fn knows_all_next_time(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
     let Ok(machine) = cx.machine(node) else { return Ok(()) };
-    if machine.exists(CONF).await? {
-        machine.write(CONF, config::conf(cx, node, machine.as_ref()).as_bytes(), 0o600).await?;
-    }
-    Ok(())
+    rewrite(machine.as_ref(), &config::conf(cx, node, machine.as_ref())).await
 }
 
 /// A running member is told where all the others are.

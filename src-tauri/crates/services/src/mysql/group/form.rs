@@ -1,9 +1,11 @@
 //! Making the servers of a group and bringing them together: start, form, join, leave.
 
 use super::super::{
+    backup,
     config::{ACCOUNTS, CONF, DATA, LEAD},
     flavour,
     form::{ANSWERS_WITHIN, answering, may_take},
+    galera,
     sql::{ANSWER, As, Session},
     unit::{self, HEALTH_UNIT, UNIT},
 };
@@ -39,7 +41,7 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
         let new = !machine.exists(DATA).await?;
         if new {
             let alone = cx.spec.topology == Topology::Single && cx.spec.lifecycle != Lifecycle::Creating;
-            if alone {
+            if alone || galera::is_first(cx, node) && backup::is_restored(cx).await? {
                 return Err(DriverError::broken(format!(
                     "the data of the server at {} is gone",
                     machine.address()
@@ -75,7 +77,14 @@ pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()>
         survey::serving(&survey::all(cx).await).map(|n| Look::Done(n.clone()))
     })?;
     let others = cx.spec.data_nodes().filter(|n| n.id != leader.id);
-    try_join_all(others.map(|node| enter::joined(cx, node, progress))).await?;
+    if backup::is_restored(cx).await? {
+        // They clone it, and it gives one clone at a time.
+        for node in others {
+            enter::joined(cx, node, progress).await?;
+        }
+    } else {
+        try_join_all(others.map(|node| enter::joined(cx, node, progress))).await?;
+    }
     may_take(cx, &leader, Traffic::ReadWrite).await
 }
 

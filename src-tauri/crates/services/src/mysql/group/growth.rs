@@ -2,7 +2,10 @@
 //! another engine than InnoDB, so a single node that holds one does not become the first of a group. (The server could refuse
 //! to make such tables, `sql_require_primary_key`; but then also temporary ones, which a group takes without a key.)
 
-use super::super::sql::{ANSWER, As, Session, number, text};
+use super::super::{
+    count::SYSTEM,
+    sql::{ANSWER, As, Session, number, text},
+};
 use clusterdeck_domain::{Finding, NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Result};
 
@@ -20,8 +23,7 @@ fn question(what: &str, condition: &str) -> String {
     format!(
         "SELECT {what} FROM information_schema.TABLES t LEFT JOIN information_schema.TABLE_CONSTRAINTS c \
          ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME AND c.CONSTRAINT_TYPE = 'PRIMARY KEY' \
-         WHERE t.TABLE_TYPE = 'BASE TABLE' AND t.TABLE_SCHEMA NOT IN \
-         ('mysql', 'sys', 'information_schema', 'performance_schema') AND {condition}"
+         WHERE t.TABLE_TYPE = 'BASE TABLE' AND t.TABLE_SCHEMA NOT IN ({SYSTEM}) AND {condition}"
     )
 }
 
@@ -37,6 +39,12 @@ fn listed(unfit: &Unfit) -> String {
     let more = unfit.count.saturating_sub(unfit.names.len() as u64);
     let names = unfit.names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if more == 0 { names } else { format!("{names} and {more} more") }
+}
+
+/// People's tables for which a condition holds, named; nothing when there is none.
+pub(crate) async fn tables(session: &mut Session, condition: &str) -> Result<Option<String>> {
+    let found = unfit(session, condition).await?;
+    Ok((found.count > 0).then(|| listed(&found)))
 }
 
 /// What keeps a single node from becoming the first member of a group.

@@ -4,6 +4,7 @@
 //! outage of all members finding the one that has most.
 
 mod accounts;
+mod backup;
 mod change;
 mod config;
 mod enter;
@@ -17,6 +18,7 @@ mod logs;
 mod observe;
 mod survey;
 
+pub(crate) use backup::{copy_in, copy_out};
 pub(crate) use change::{accept_next_secrets, restart_in_place, resync, retire_old_secrets};
 pub(crate) use failover::{set_candidate, settle};
 pub(crate) use form::{form, join, leave, start_node, stop_node};

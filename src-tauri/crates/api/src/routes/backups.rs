@@ -1,0 +1,71 @@
+//! Backups, the vaults they lie in, and the key they are sealed for.
+
+use super::{Answer, whole};
+use crate::{
+    extract::{Actor, Body, Params},
+    problem::Problem,
+    router::Rooms,
+    wire::{BackupKey, ImportedKey, List},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use clusterdeck_domain::{Backup, VaultFacts};
+
+/// All backups, the newest first, also those of clusters that are gone.
+#[utoipa::path(get, operation_id = "list_backups", path = "/v1/backups", tag = "backups",
+    params(("cluster" = Option<String>, Query, description = "Name or id")),
+    responses((status = 200, body = List<Backup>), (status = 400, body = Problem)))]
+pub(crate) async fn list(State(rooms): State<Rooms>, params: Params) -> Answer<List<Backup>> {
+    Ok(whole(rooms.engine.backups(params.text("cluster")).await))
+}
+
+/// The backups of a cluster that is there, the newest first.
+#[utoipa::path(get, operation_id = "list_cluster_backups", path = "/v1/clusters/{id}/backups", tag = "backups",
+    params(("id" = String, Path, description = "Name or id")),
+    responses((status = 200, body = List<Backup>), (status = 404, body = Problem)))]
+pub(crate) async fn of_cluster(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<List<Backup>> {
+    let cluster = rooms.engine.cluster(&id).await?.spec.id;
+    Ok(whole(rooms.engine.backups(Some(cluster.as_str())).await))
+}
+
+/// One backup.
+#[utoipa::path(get, operation_id = "show_backup", path = "/v1/backups/{id}", tag = "backups",
+    params(("id" = String, Path)),
+    responses((status = 200, body = Backup), (status = 404, body = Problem)))]
+pub(crate) async fn show(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<Backup> {
+    Ok(Json(rooms.engine.backup(&id).await?))
+}
+
+/// The vaults there are, and whether each can be used.
+#[utoipa::path(get, operation_id = "list_vaults", path = "/v1/vaults", tag = "backups",
+    responses((status = 200, body = List<VaultFacts>)))]
+pub(crate) async fn vaults(State(rooms): State<Rooms>) -> Answer<List<VaultFacts>> {
+    Ok(whole(rooms.engine.vaults().await))
+}
+
+/// The key that backups are sealed for. Revealing the half that opens them is written to the audit trail.
+#[utoipa::path(get, operation_id = "show_backup_key", path = "/v1/backup-key", tag = "backups",
+    params(("reveal" = Option<bool>, Query)),
+    responses((status = 200, body = BackupKey), (status = 400, body = Problem), (status = 503, body = Problem)))]
+pub(crate) async fn key(
+    State(rooms): State<Rooms>,
+    Actor(actor): Actor,
+    params: Params,
+) -> Answer<BackupKey> {
+    let reveal = params.flag("reveal")?;
+    Ok(Json(rooms.engine.backup_key(reveal, &actor).await?.into()))
+}
+
+/// Brings back a key: backups that were sealed for it can be read again. The one in force stays.
+#[utoipa::path(post, operation_id = "import_backup_key", path = "/v1/backup-key", tag = "backups",
+    request_body = ImportedKey,
+    responses((status = 200, body = BackupKey), (status = 400, body = Problem), (status = 503, body = Problem)))]
+pub(crate) async fn import_key(
+    State(rooms): State<Rooms>,
+    Actor(actor): Actor,
+    Body(key): Body<ImportedKey>,
+) -> Answer<BackupKey> {
+    Ok(Json(rooms.engine.import_backup_key(key.secret(), &actor).await?.into()))
+}

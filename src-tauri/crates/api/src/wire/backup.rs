@@ -1,0 +1,43 @@
+//! The key of the backups. A backup itself is the domain's own shape.
+
+use clusterdeck_domain::Sensitive;
+use clusterdeck_engine::BackupKeyReport;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The key that backups of a home are sealed for.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct BackupKey {
+    /// The half that encrypts (`age1…`); `null` where no backup was ever made.
+    pub public: Option<String>,
+    /// The half that opens them, when it was asked for.
+    pub secret: Option<String>,
+    /// When it was last shown, so that somebody may have kept it elsewhere; `null`: never. Without it backups cannot be
+    /// opened once this computer is lost.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub exported_at: Option<Timestamp>,
+}
+
+impl From<BackupKeyReport> for BackupKey {
+    fn from(report: BackupKeyReport) -> Self {
+        Self {
+            public: report.public,
+            secret: report.secret.map(|secret| secret.reveal().clone()),
+            exported_at: report.exported_at,
+        }
+    }
+}
+
+/// A key that comes back.
+#[derive(Clone, Deserialize, utoipa::ToSchema)]
+pub struct ImportedKey {
+    /// `AGE-SECRET-KEY-1…`, alone or as the file that was exported.
+    secret: String,
+}
+
+impl ImportedKey {
+    /// The key itself.
+    pub fn secret(self) -> Sensitive<String> {
+        Sensitive::new(self.secret)
+    }
+}

@@ -1,0 +1,143 @@
+//! `clusterdeck backup …` and `clusterdeck vault …`
+
+use super::Confirming;
+use clap::Subcommand;
+use std::path::PathBuf;
+
+/// What becomes of a backup. What is left out is as it was in the cluster that it is of.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Restore {
+    /// The backup's id
+    pub(crate) id: String,
+    /// The new cluster's name [default: the old one, with -restored behind it where that is still there]
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// single, primary-replica or multi-master
+    #[arg(long)]
+    pub(crate) topology: Option<String>,
+    /// Data nodes in all
+    #[arg(long, value_name = "N")]
+    pub(crate) nodes: Option<u16>,
+    /// Where
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// In which region
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+    /// How large each node is
+    #[arg(long)]
+    pub(crate) plan: Option<String>,
+    #[command(flatten)]
+    pub(crate) confirming: Confirming,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BackupVerb {
+    /// Copy a cluster's data to a vault, and try the copy
+    Now {
+        /// Name or id of the cluster
+        cluster: String,
+        /// Which vault [default: the home's own]
+        #[arg(long, value_name = "VAULT")]
+        to: Option<String>,
+        /// Do not restore it on a throw-away machine afterwards
+        #[arg(long)]
+        no_verify: bool,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
+    /// All backups, or those of one cluster, also of one that is gone
+    List {
+        /// Name or id of the cluster
+        cluster: Option<String>,
+    },
+    /// One backup
+    Show {
+        /// The backup's id
+        id: String,
+    },
+    /// Make a new cluster from a backup
+    Restore(Restore),
+    /// Let backups be made by themselves, or no longer; shows what is set when nothing is given
+    Schedule {
+        /// Name or id of the cluster
+        cluster: String,
+        /// So long after the one before: 30m, 6h, 1d
+        #[arg(long, value_name = "TIME", conflicts_with_all = ["cron", "off"])]
+        every: Option<String>,
+        /// The five fields of cron: "0 3 * * *"
+        #[arg(long, value_name = "FIELDS", conflicts_with = "off")]
+        cron: Option<String>,
+        /// For cron and for days [default: UTC]
+        #[arg(long, value_name = "ZONE")]
+        time_zone: Option<String>,
+        /// Keep the last so many
+        #[arg(long, value_name = "N")]
+        keep: Option<u32>,
+        /// Keep the newest of each of so many days
+        #[arg(long, value_name = "N")]
+        keep_daily: Option<u32>,
+        /// Keep the newest of each of so many weeks
+        #[arg(long, value_name = "N")]
+        keep_weekly: Option<u32>,
+        /// Keep the newest of each of so many months
+        #[arg(long, value_name = "N")]
+        keep_monthly: Option<u32>,
+        /// Which vault [default: the home's own]
+        #[arg(long, value_name = "VAULT")]
+        to: Option<String>,
+        /// Do not restore them on a throw-away machine
+        #[arg(long)]
+        no_verify: bool,
+        /// No longer
+        #[arg(long)]
+        off: bool,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
+    /// Read a backup back and restore it on a throw-away machine
+    Verify {
+        /// The backup's id
+        id: String,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
+    /// Take a backup away
+    Delete {
+        /// The backup's id
+        id: String,
+        #[command(flatten)]
+        confirming: Confirming,
+    },
+}
+
+impl BackupVerb {
+    /// How it is confirmed, when it is a change.
+    pub(crate) fn confirming(&self) -> Option<&Confirming> {
+        match self {
+            Self::List { .. } | Self::Show { .. } => None,
+            Self::Restore(restore) => Some(&restore.confirming),
+            Self::Schedule { confirming, every, cron, off, .. } => {
+                (every.is_some() || cron.is_some() || *off).then_some(confirming)
+            }
+            Self::Now { confirming, .. }
+            | Self::Verify { confirming, .. }
+            | Self::Delete { confirming, .. } => Some(confirming),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultVerb {
+    /// The vaults there are, and whether each can be used
+    List,
+    /// The key that backups are sealed for: keep it elsewhere, since nothing opens them without it
+    Key {
+        /// Write the secret half to this file (mode 0600); `-` prints it
+        #[arg(long, value_name = "FILE", conflicts_with = "import")]
+        export: Option<PathBuf>,
+        /// Bring a key back from this file, so that what was sealed for it can be read
+        #[arg(long, value_name = "FILE")]
+        import: Option<PathBuf>,
+    },
+}

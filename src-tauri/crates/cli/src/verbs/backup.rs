@@ -1,0 +1,276 @@
+//! `clusterdeck backup …` and `clusterdeck vault …`
+
+use super::word;
+use crate::{
+    answer::piece,
+    args::{BackupVerb, Confirming, Restore, VaultVerb},
+    change,
+    failure::Failure,
+    output::{Table, age, bytes, facts, or_unknown},
+    session::Session,
+};
+use axum::http::Method;
+use clusterdeck_api::wire::{BackupKey, Cluster, List};
+use clusterdeck_api::{Code, Problem};
+use clusterdeck_domain::{Backup, BackupReason, VaultFacts};
+use jiff::Timestamp;
+use serde_json::json;
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+pub(super) async fn run(session: &Session, verb: BackupVerb) -> Result<(), Failure> {
+    let (change, confirming) = match verb {
+        BackupVerb::List { cluster } => return list(session, cluster.as_deref()).await,
+        BackupVerb::Show { id } => return show(session, &id).await,
+        BackupVerb::Now { cluster, to, no_verify, confirming } => {
+            (json!({"kind": "back-up", "cluster": cluster, "vault": to, "verify": !no_verify}), confirming)
+        }
+        BackupVerb::Schedule { cluster, every: None, cron: None, off: false, .. } => {
+            return schedules(session, &cluster).await;
+        }
+        BackupVerb::Schedule {
+            cluster,
+            every,
+            cron,
+            time_zone,
+            keep,
+            keep_daily,
+            keep_weekly,
+            keep_monthly,
+            to,
+            no_verify,
+            off,
+            confirming,
+        } => {
+            // One of the figures means that all were meant; those that were left out are none.
+            let figures = [keep, keep_daily, keep_weekly, keep_monthly];
+            let keep = figures.iter().any(Option::is_some).then(|| {
+                let [last, daily, weekly, monthly] = figures.map(Option::unwrap_or_default);
+                json!({"last": last, "daily": daily, "weekly": weekly, "monthly": monthly})
+            });
+            let schedule = (!off).then(|| {
+                json!({"when": every.or(cron), "time_zone": time_zone, "keep": keep, "verify": !no_verify})
+            });
+            (
+                json!({"kind": "set-backup-schedule", "cluster": cluster, "vault": to, "schedule": schedule}),
+                confirming,
+            )
+        }
+        BackupVerb::Restore(restore) => return make_from(session, &restore).await,
+        BackupVerb::Verify { id, confirming } => (json!({"kind": "verify-backup", "backup": id}), confirming),
+        BackupVerb::Delete { id, confirming } => (json!({"kind": "delete-backup", "backup": id}), confirming),
+    };
+    change::make(session, change, &confirming).await
+}
+
+async fn make_from(session: &Session, restore: &Restore) -> Result<(), Failure> {
+    let change = json!({
+        "kind": "restore-backup",
+        "backup": restore.id,
+        "name": restore.name,
+        "topology": restore.topology,
+        "nodes": restore.nodes,
+        "provider": restore.provider,
+        "region": restore.region,
+        "plan": restore.plan,
+    });
+    change::make(session, change, &restore.confirming).await
+}
+
+/// Brings a deleted cluster back from the last backup that was taken of it.
+pub(super) async fn recover(session: &Session, name: &str, confirming: &Confirming) -> Result<(), Failure> {
+    let answer = session.get(&format!("/v1/backups?cluster={}", piece(name))).await?;
+    let all: List<Backup> = answer.read()?;
+    let last = all.items.iter().find(|b| b.reason == BackupReason::BeforeDelete && b.usable());
+    let last = last.ok_or_else(|| {
+        Problem::not_found(&format!("deleted cluster called `{name}` that can be brought back"))
+            .hint("`clusterdeck backup list` shows every backup there is; any of them can be restored.")
+    })?;
+    let change = json!({"kind": "restore-backup", "backup": last.id, "name": last.cluster});
+    change::make(session, change, confirming).await
+}
+
+async fn list(session: &Session, cluster: Option<&str>) -> Result<(), Failure> {
+    let query = cluster.map_or_else(String::new, |name| format!("?cluster={}", piece(name)));
+    let answer = session.get(&format!("/v1/backups{query}")).await?;
+    if session.output.json() {
+        return session.output.body(&answer.body);
+    }
+    let backups: List<Backup> = answer.read()?;
+    if backups.items.is_empty() {
+        return session.output.line("No backups yet. `clusterdeck backup now CLUSTER` makes one.");
+    }
+    let now = Timestamp::now();
+    let mut table =
+        Table::new(&["id", "cluster", "kind", "state", "size", "taken", "verified", "vault", "why"]);
+    for backup in &backups.items {
+        table.row(vec![
+            backup.id.to_string(),
+            backup.cluster.clone(),
+            word(&backup.kind),
+            word(&backup.state),
+            bytes(backup.size_bytes as f64),
+            age(backup.created_at, now),
+            backup.verified_at.map_or_else(|| "never".to_owned(), |at| age(at, now)),
+            backup.vault.clone(),
+            word(&backup.reason),
+        ]);
+    }
+    session.output.table(&table)
+}
+
+async fn schedules(session: &Session, cluster: &str) -> Result<(), Failure> {
+    let answer = session.get(&format!("/v1/clusters/{}", piece(cluster))).await?;
+    let cluster: Cluster = answer.read()?;
+    if session.output.json() {
+        let items = json!({"items": cluster.backup_schedules, "next_cursor": null});
+        return session.output.body(items.to_string().as_bytes());
+    }
+    if cluster.backup_schedules.is_empty() {
+        let name = &cluster.name;
+        return session.output.line(&format!(
+            "No backups are made by themselves. `clusterdeck backup schedule {name} --every 6h --keep 7` begins that."
+        ));
+    }
+    let mut table =
+        Table::new(&["vault", "when", "time zone", "last", "daily", "weekly", "monthly", "verified", "next"]);
+    for set in &cluster.backup_schedules {
+        let (schedule, keep) = (&set.schedule, &set.schedule.keep);
+        table.row(vec![
+            schedule.vault.clone(),
+            schedule.when.clone(),
+            schedule.time_zone.clone(),
+            keep.last.to_string(),
+            keep.daily.to_string(),
+            keep.weekly.to_string(),
+            keep.monthly.to_string(),
+            if schedule.verify { "yes" } else { "no" }.to_owned(),
+            set.next_at.map_or_else(String::new, |at| at.to_string()),
+        ]);
+    }
+    session.output.table(&table)
+}
+
+async fn show(session: &Session, id: &str) -> Result<(), Failure> {
+    let answer = session.get(&format!("/v1/backups/{}", piece(id))).await?;
+    if session.output.json() {
+        return session.output.body(&answer.body);
+    }
+    let backup: Backup = answer.read()?;
+    let (now, error) = (Timestamp::now(), backup.error.as_ref());
+    session.output.line(&facts(&[
+        ("Backup", format!("{} of {}", backup.id, backup.cluster)),
+        ("State", word(&backup.state)),
+        ("Error", error.map_or_else(String::new, |e| e.title.clone())),
+        ("", error.map_or_else(String::new, |e| e.hint.clone())),
+        ("Of", format!("{} {}, {}", word(&backup.of.service), backup.of.version, backup.of.topology)),
+        ("Kind", format!("{}, {}", word(&backup.kind), word(&backup.reason))),
+        ("Vault", backup.vault.clone()),
+        (
+            "Size",
+            format!("{} ({} of data)", bytes(backup.size_bytes as f64), bytes(backup.data_bytes as f64)),
+        ),
+        ("Taken", age(backup.created_at, now)),
+        ("Verified", backup.verified_at.map_or_else(|| "never".to_owned(), |at| age(at, now))),
+        ("Kept until", backup.expires_at.map_or_else(String::new, |at| at.to_string())),
+        ("Sealed for", backup.sealed_for.clone()),
+    ]))?;
+    session.output.line("")?;
+    let mut table = Table::new(&["part", "from", "data", "up to", "held"]);
+    for part in &backup.parts {
+        let held = part.counts.iter().take(6).map(|count| match count.low == count.high {
+            true => format!("{} {}", count.low, count.of),
+            false => format!("{} to {} {}", count.low, count.high, count.of),
+        });
+        table.row(vec![
+            part.name.clone(),
+            part.node.clone(),
+            bytes(part.data_bytes as f64),
+            part.position.clone(),
+            held.collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    session.output.table(&table)
+}
+
+pub(super) async fn vault(session: &Session, verb: VaultVerb) -> Result<(), Failure> {
+    match verb {
+        VaultVerb::List => vaults(session).await,
+        VaultVerb::Key { import: Some(file), .. } => import(session, &file).await,
+        VaultVerb::Key { export, .. } => key(session, export).await,
+    }
+}
+
+async fn vaults(session: &Session) -> Result<(), Failure> {
+    let answer = session.get("/v1/vaults").await?;
+    if session.output.json() {
+        return session.output.body(&answer.body);
+    }
+    let vaults: List<VaultFacts> = answer.read()?;
+    let mut table = Table::new(&["vault", "kind", "usable", "free"]);
+    for vault in &vaults.items {
+        table.row(vec![
+            vault.id.clone(),
+            word(&vault.kind),
+            vault.problem.clone().map_or_else(|| "yes".to_owned(), |problem| format!("no: {problem}")),
+            or_unknown(vault.free_bytes, |free| bytes(free as f64)),
+        ]);
+    }
+    session.output.table(&table)
+}
+
+async fn key(session: &Session, export: Option<PathBuf>) -> Result<(), Failure> {
+    let query = if export.is_some() { "?reveal=true" } else { "" };
+    let answer = session.get(&format!("/v1/backup-key{query}")).await?;
+    let Some(file) = export else {
+        if session.output.json() {
+            return session.output.body(&answer.body);
+        }
+        let key: BackupKey = answer.read()?;
+        let shown = key.exported_at.map_or_else(
+            || "never: `--export FILE` writes it where you can keep it".to_owned(),
+            |at| age(at, Timestamp::now()),
+        );
+        return session.output.line(&facts(&[
+            ("Sealed for", key.public.unwrap_or_else(|| "no key yet: the first backup makes it".to_owned())),
+            ("Exported", shown),
+        ]));
+    };
+    let key: BackupKey = answer.read()?;
+    let (Some(public), Some(secret)) = (key.public, key.secret) else {
+        return Err(Problem::not_found("key yet: the first backup makes it").into());
+    };
+    let text = format!("# opens the backups that Clusterdeck sealed for {public}\n{secret}\n");
+    if file == Path::new("-") {
+        return session.output.line(text.trim_end());
+    }
+    write_private(&file, &text)
+        .map_err(|e| Problem::new(Code::Failed, format!("{} could not be written: {e}", file.display())))?;
+    session.output.line(&format!(
+        "The key is in {}. Keep it away from this computer: whoever has it and the vault can read the backups.",
+        file.display()
+    ))
+}
+
+/// A file that is new, and nobody else's to read.
+fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut opened = options.open(file)?;
+    opened.write_all(text.as_bytes())?;
+    opened.sync_all()
+}
+
+async fn import(session: &Session, file: &Path) -> Result<(), Failure> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Problem::new(Code::Invalid, format!("{} cannot be read: {e}", file.display())))?;
+    let answer = session.send(Method::POST, "/v1/backup-key", Some(&json!({"secret": text}))).await?;
+    if session.output.json() {
+        return session.output.body(&answer.body);
+    }
+    session.output.line("The key is back: what was sealed for it can be read again.")
+}

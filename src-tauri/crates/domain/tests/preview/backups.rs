@@ -1,0 +1,114 @@
+//! Backing up, trying a backup, making a cluster from one, and taking it away.
+
+use crate::builder::*;
+use clusterdeck_domain::{
+    BackupState, Busy, Change, ChangeKind, Lifecycle, PlanId, RestoreBackup, Role, Topology, copy_source,
+    plan,
+};
+
+pub(crate) fn back_up(verify: Option<bool>) -> Change {
+    Change::BackUp { cluster: "demo".to_owned(), vault: None, verify }
+}
+fn id() -> String {
+    clusterdeck_domain::BackupId::new(9).to_string()
+}
+pub(crate) fn verify() -> Change {
+    Change::VerifyBackup { backup: id() }
+}
+pub(crate) fn delete() -> Change {
+    Change::DeleteBackup { backup: id() }
+}
+fn wish() -> RestoreBackup {
+    let (name, nodes, topology, provider, region, plan) = (None, None, None, None, None, None);
+    RestoreBackup { backup: id(), name, nodes, topology, provider, region, plan }
+}
+pub(crate) fn restore() -> Change {
+    Change::RestoreBackup(wish())
+}
+
+#[test]
+fn a_copy_is_taken_from_the_replica_that_is_furthest_and_from_the_primary_when_none_is_well() {
+    let from =
+        |scene: &Scene| copy_source(&scene.spec, scene.seen.as_ref().unwrap(), None).map(|n| n.name.clone());
+    let behind = three().node(2, |n| n.lag_bytes = Some(4096));
+    assert_eq!(from(&behind).as_deref(), Some("demo-3"));
+    let unknown = three().node(2, |n| n.lag_bytes = None).node(3, |n| n.diverged = true);
+    assert_eq!(from(&unknown).as_deref(), Some("demo-1"), "unknown is not well");
+    assert_eq!(from(&three().drained(2).dead(3)).as_deref(), Some("demo-1"));
+    assert_eq!(from(&three().dead(1).dead(2).dead(3)), None);
+    let shards = six_in_three();
+    let of = |shard| copy_source(&shards.spec, shards.seen.as_ref().unwrap(), Some(shard)).unwrap();
+    assert_eq!(shards.seen.as_ref().unwrap().node(&of(1).id).unwrap().role, Some(Role::ShardReplica));
+    assert_eq!(of(1).shard, Some(1));
+}
+
+#[test]
+fn a_backup_needs_somebody_to_copy_from_and_a_vault_that_answers_and_is_one_at_a_time() {
+    warned(&three().preview(&back_up(None)), &[]);
+    warned(&three().preview(&back_up(Some(false))), &["not-verified"]);
+    assert!(three().preview(&back_up(None)).effects[0].contains("copied from demo-2"));
+    blocked(&three().dead(1).dead(2).dead(3).preview(&back_up(None)), &["primary-unknown"]);
+    blocked(&three().set(|s| s.vault = None).preview(&back_up(None)), &["vault-unknown"]);
+    let silent = three().set(|s| s.vault.as_mut().unwrap().problem = Some("it does not answer".to_owned()));
+    blocked(&silent.preview(&back_up(None)), &["vault-unreachable"]);
+    let small = three().set(|s| s.vault.as_mut().unwrap().free_bytes = Some(1 << 20));
+    warned(&small.preview(&back_up(None)), &["vault-may-be-full"]);
+    let other = Busy { kind: ChangeKind::BackUp, title: "Back up demo".to_owned() };
+    blocked(&three().set(|s| s.backing_up = Some(other)).preview(&back_up(None)), &["backup-under-way"]);
+    blocked(&three().busy().preview(&back_up(None)), &["busy"]);
+    blocked(&three().spec(|s| s.lifecycle = Lifecycle::Deleting).preview(&back_up(None)), &["being-deleted"]);
+}
+
+#[test]
+fn what_was_backed_up_comes_back_in_its_old_shape_under_a_name_that_is_free() {
+    let there = three().with_backup(|_| {}).preview(&restore());
+    warned(&there, &[]);
+    assert!(
+        there.title.starts_with("Restore demo-restored from the backup of demo from 3 h ago"),
+        "{there:?}"
+    );
+    assert!(there.effects.iter().any(|e| e.contains("700 MiB")), "{there:?}");
+    let gone = three().with_backup(|b| b.of.name = "orders".to_owned()).preview(&restore());
+    assert!(gone.title.starts_with("Restore orders from"), "{gone:?}");
+    let named = RestoreBackup { name: Some("demo".to_owned()), ..wish() };
+    blocked(&three().with_backup(|_| {}).preview(&Change::RestoreBackup(named)), &["name-taken"]);
+    let alone = RestoreBackup { topology: Some(Topology::Single), nodes: Some(1), ..wish() };
+    warned(&three().with_backup(|_| {}).preview(&Change::RestoreBackup(alone)), &["single-node"]);
+}
+
+#[test]
+fn a_backup_that_cannot_be_relied_on_is_not_restored_and_one_that_nobody_tried_is_warned_about() {
+    let state = |state| three().with_backup(|b| b.state = state).preview(&restore());
+    warned(&state(BackupState::Stored), &["not-verified"]);
+    blocked(&state(BackupState::Damaged), &["backup-damaged"]);
+    assert_eq!(*way_out(&state(BackupState::Damaged).blockers[0]), verify());
+    blocked(&state(BackupState::Failed), &["backup-failed"]);
+    blocked(&state(BackupState::Making), &["backup-incomplete"]);
+    let sharded = RestoreBackup { topology: Some(Topology::Sharded), ..wish() };
+    let other = three().with_backup(|_| {}).preview(&Change::RestoreBackup(sharded));
+    assert!(codes(&other.blockers).contains(&"topology-differs"), "{other:?}");
+    let disk = plan(&PlanId::default()).unwrap().disk_bytes;
+    let large = three().with_backup(|b| b.parts[0].data_bytes = disk).preview(&restore());
+    blocked(&large, &["plan-too-small"]);
+    let silent =
+        three().with_backup(|_| {}).set(|s| s.vault.as_mut().unwrap().problem = Some("gone".to_owned()));
+    blocked(&silent.preview(&restore()), &["vault-unreachable"]);
+    blocked(&three().preview(&restore()), &["not-found"]);
+}
+
+#[test]
+fn the_last_backup_goes_only_when_its_name_is_typed_and_none_goes_while_it_is_read() {
+    let last = three().with_backup(|_| {}).preview(&delete());
+    warned(&last, &["last-backup"]);
+    assert_eq!(last.confirm.as_deref(), Some("demo"));
+    let other = three().with_backup(|_| {}).set(|s| {
+        let mut second = s.backups[0].clone();
+        second.id = clusterdeck_domain::BackupId::new(10);
+        s.backups.push(second);
+    });
+    let preview = other.preview(&delete());
+    warned(&preview, &[]);
+    assert_eq!(preview.confirm, None);
+    let reads = Busy { kind: ChangeKind::RestoreBackup, title: "Restore demo-restored".to_owned() };
+    blocked(&other.set(|s| s.backup_used_by = Some(reads)).preview(&delete()), &["backup-in-use"]);
+}

@@ -1,0 +1,69 @@
+//! Where backups are kept.
+//!
+//! A vault takes streams and gives the same bytes back. Whatever leaves this process on the way is compressed and encrypted;
+//! which of the two the vault's own program does is its business.
+
+use crate::{Incoming, Outgoing, Result};
+use async_trait::async_trait;
+use clusterdeck_domain::{BackupId, BackupKind, Sensitive};
+use std::sync::Arc;
+
+/// The key that backups of a home are encrypted for.
+#[derive(Debug, Clone)]
+pub struct SealKey {
+    /// The half that encrypts (`age1…`). No secret.
+    pub public: String,
+    /// The half that opens (`AGE-SECRET-KEY-1…`).
+    pub secret: Sensitive<String>,
+}
+
+/// What a vault says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultCheck {
+    /// Bytes it can still take; `None` where it does not say.
+    pub free_bytes: Option<u64>,
+}
+
+/// One place for backups. Names of pieces are those of the parts of a backup: letters, digits and `-`.
+#[async_trait]
+pub trait Vault: Send + Sync {
+    /// Its name: `local`.
+    fn id(&self) -> &str;
+    /// The kind that backups in it are of.
+    fn kind(&self) -> BackupKind;
+    /// Whether it can be reached and written to.
+    ///
+    /// # Errors
+    /// `Transient` while it cannot be reached; `Rejected` when it will not take anything.
+    async fn check(&self) -> Result<VaultCheck>;
+    /// Takes all of `input` as a piece of a backup, over one that is there. Until it returns the piece is not there. Gives the
+    /// bytes that it takes in the vault.
+    ///
+    /// # Errors
+    /// Nothing of the piece is left then; an error of `input` is told as `Transient`.
+    async fn put(&self, backup: &BackupId, piece: &str, input: &mut Incoming, key: &SealKey) -> Result<u64>;
+    /// Gives a piece back as it was put.
+    ///
+    /// # Errors
+    /// `Gone`; `Rejected` when it is sealed for another key, cut short or changed.
+    async fn get(&self, backup: &BackupId, piece: &str, output: &mut Outgoing, key: &SealKey) -> Result<()>;
+    /// Keeps a note beside the pieces, readable by anybody who can read the vault: `manifest.json`.
+    async fn put_note(&self, backup: &BackupId, name: &str, content: &[u8]) -> Result<()>;
+    /// Takes a backup away with all its pieces; nothing happens when it is not there.
+    async fn remove(&self, backup: &BackupId) -> Result<()>;
+    /// The backups in it, whole or not.
+    async fn backups(&self) -> Result<Vec<BackupId>>;
+}
+
+/// The vaults there are.
+pub trait Vaults: Send + Sync {
+    /// All of them by name; the first is where a backup goes when nobody says.
+    fn all(&self) -> Vec<Arc<dyn Vault>>;
+    /// A new key.
+    fn new_key(&self) -> SealKey;
+    /// A key from its secret half, alone or in a file with remarks.
+    ///
+    /// # Errors
+    /// What is wrong with it, without any part of it.
+    fn read_key(&self, text: &Sensitive<String>) -> std::result::Result<SealKey, String>;
+}

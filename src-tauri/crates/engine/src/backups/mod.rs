@@ -1,0 +1,169 @@
+//! Backups: the rows of them, the key they are sealed for, and moving them between servers and vaults. When one is made, tried
+//! or taken away is for the operations (`operations/back_up.rs` and its neighbours) and for `expire`.
+
+mod expire;
+mod key;
+mod moving;
+mod schedule;
+mod stream;
+pub(crate) mod throw_away;
+
+pub(crate) use expire::{expire, take_away};
+pub(crate) use key::{ensure as ensure_key, import as import_key, report as report_key};
+pub(crate) use moving::{copy, counted, lay, read_back};
+pub(crate) use schedule::{BY_SCHEDULE, follow};
+
+use crate::{
+    door::unique,
+    engine::Shared,
+    error::EngineError,
+    event::{Event, EventKind, Level},
+    facade::Result,
+};
+use clusterdeck_domain::{
+    BackedUp, Backup, BackupId, BackupReason, BackupState, Busy, ChangeKind, ClusterId, ClusterSpec,
+    FINAL_BACKUP_DAYS, LOCAL_VAULT, VaultFacts,
+};
+use clusterdeck_driver::{DriverError, Vault};
+use jiff::SignedDuration;
+use std::sync::{Arc, PoisonError};
+
+/// All backups, the newest first.
+pub(crate) fn all(shared: &Shared) -> Vec<Backup> {
+    let known = shared.backups.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut found: Vec<Backup> = known.values().cloned().collect();
+    found.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+    found
+}
+
+/// Those of a cluster, the newest first.
+pub(crate) fn of(shared: &Shared, cluster: &ClusterId) -> Vec<Backup> {
+    let mut found = all(shared);
+    found.retain(|backup| backup.of.id == *cluster);
+    found
+}
+
+/// The backup with that id.
+pub(crate) fn find(shared: &Shared, id: &str) -> Result<Backup> {
+    let known = shared.backups.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = BackupId::parse(id).ok().and_then(|id| known.get(&id).cloned());
+    found.ok_or_else(|| EngineError::NotFound { what: format!("backup `{id}`") })
+}
+
+/// A backup as it begins.
+pub(crate) fn begun(
+    shared: &Shared,
+    spec: &ClusterSpec,
+    vault: &str,
+    reason: BackupReason,
+) -> Result<Backup> {
+    let now = shared.now();
+    let kept = SignedDuration::from_hours(24 * i64::from(FINAL_BACKUP_DAYS));
+    Ok(Backup {
+        id: BackupId::new(unique()),
+        cluster: spec.name.to_string(),
+        of: BackedUp::from(spec),
+        kind: self::vault(shared, vault)?.kind(),
+        reason,
+        state: BackupState::Making,
+        vault: vault.to_owned(),
+        sealed_for: String::new(),
+        parts: Vec::new(),
+        size_bytes: 0,
+        data_bytes: 0,
+        created_at: now,
+        ended_at: None,
+        verified_at: None,
+        expires_at: (reason == BackupReason::BeforeDelete).then(|| now + kept),
+        error: None,
+        operation: None,
+    })
+}
+
+/// Keeps what is known of a backup, and tells.
+pub(crate) async fn put(shared: &Shared, backup: &Backup) -> Result<()> {
+    shared.state.put_backup(backup).await?;
+    let known = shared.backups.lock();
+    known.unwrap_or_else(PoisonError::into_inner).insert(backup.id.clone(), backup.clone());
+    tell(shared, backup);
+    Ok(())
+}
+
+/// Changes what is known of a backup; nothing happens when it is gone.
+pub(crate) async fn update(shared: &Shared, id: &BackupId, edit: impl FnOnce(&mut Backup)) -> Result<()> {
+    let Ok(mut backup) = find(shared, id.as_str()) else { return Ok(()) };
+    edit(&mut backup);
+    put(shared, &backup).await
+}
+
+/// Forgets a backup of which nothing is left.
+pub(crate) async fn forget(shared: &Shared, id: &BackupId) -> Result<()> {
+    shared.state.forget_backup(id).await?;
+    let gone = shared.backups.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    if let Some(backup) = gone {
+        tell(shared, &backup);
+    }
+    Ok(())
+}
+
+fn tell(shared: &Shared, backup: &Backup) {
+    let text = match backup.state {
+        BackupState::Making => "A backup is being made",
+        BackupState::Stored => "A backup was made",
+        BackupState::Verified => "A backup was restored and found good",
+        BackupState::Failed => "A backup could not be made",
+        BackupState::Damaged => "A backup is damaged",
+    };
+    let mut event = Event::new(EventKind::BackupChanged, Level::Info, text);
+    event.cluster_id = Some(backup.of.id.clone());
+    event.cluster = Some(backup.cluster.clone());
+    shared.events.send(event, shared.now());
+}
+
+/// Writes what is known of a backup beside it, for whoever finds the vault without this home.
+pub(crate) async fn write_manifest(shared: &Shared, backup: &Backup) -> Result<()> {
+    let text = serde_json::to_vec_pretty(backup)
+        .map_err(|e| DriverError::broken(format!("the manifest of a backup cannot be written: {e}")))?;
+    let vault = vault(shared, &backup.vault)?;
+    Ok(vault.put_note(&backup.id, "manifest.json", &text).await?)
+}
+
+/// The vault of that name.
+pub(crate) fn vault(shared: &Shared, id: &str) -> Result<Arc<dyn Vault>> {
+    let found = shared.vaults.all().into_iter().find(|vault| vault.id() == id);
+    found.ok_or_else(|| EngineError::NotFound { what: format!("vault `{id}`") })
+}
+
+/// What a preview wants to know of a vault; the home's own when nobody names one.
+pub(crate) async fn vault_facts(shared: &Shared, id: Option<&str>) -> Option<VaultFacts> {
+    Some(facts_of(vault(shared, id.unwrap_or(LOCAL_VAULT)).ok()?.as_ref()).await)
+}
+
+async fn facts_of(vault: &dyn Vault) -> VaultFacts {
+    let (problem, free_bytes) = match vault.check().await {
+        Ok(check) => (None, check.free_bytes),
+        Err(error) => (Some(error.to_string()), None),
+    };
+    VaultFacts { id: vault.id().to_owned(), kind: vault.kind(), problem, free_bytes }
+}
+
+/// All vaults, asked at once.
+pub(crate) async fn vaults(shared: &Shared) -> Vec<VaultFacts> {
+    let all = shared.vaults.all();
+    futures::future::join_all(all.iter().map(|vault| facts_of(vault.as_ref()))).await
+}
+
+/// The operation that reads a backup, or makes it.
+pub(crate) fn used_by(shared: &Shared, id: &BackupId) -> Option<Busy> {
+    let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
+    running.values().find_map(|running| {
+        let row = running.record.snapshot();
+        if row.operation.state.is_final() || row.operation.kind == ChangeKind::DeleteBackup {
+            return None;
+        }
+        let reads = row.change.backup() == Some(id.as_str());
+        let makes =
+            || find(shared, id.as_str()).is_ok_and(|b| b.operation.as_ref() == Some(&row.operation.id));
+        (reads || makes()).then(|| Busy { kind: row.operation.kind, title: row.operation.title.clone() })
+    })
+}

@@ -1,0 +1,109 @@
+//! Backups: what comes back, and what is told of those that cannot be relied on.
+
+use crate::stories::{Story, back_up, create, delete, restore, set_the_stage};
+use clusterdeck_domain::{Backup, BackupReason, BackupState, Change, OperationState, Topology};
+use clusterdeck_engine::EngineError;
+use clusterdeck_testkit::Lab;
+use std::collections::BTreeSet;
+
+async fn three_with_data() -> Lab {
+    let before = vec![create(Topology::PrimaryReplica, 3, 0)];
+    let lab = set_the_stage(&Story { name: "backups", before, change: back_up() }).await;
+    lab.world.write(4711);
+    lab
+}
+
+async fn newest(lab: &Lab) -> Backup {
+    lab.engine.backups(None).await.into_iter().next().expect("a backup")
+}
+
+#[tokio::test]
+async fn what_a_cluster_held_when_it_was_deleted_comes_back_under_its_name() {
+    let lab = three_with_data().await;
+    let deleted = lab.run(delete()).await.unwrap();
+    assert_eq!(deleted.state, OperationState::Succeeded, "{:?}", deleted.error);
+    assert!(lab.engine.clusters().await.is_empty());
+    let last = newest(&lab).await;
+    assert_eq!((last.reason, last.state), (BackupReason::BeforeDelete, BackupState::Verified));
+    assert_eq!(deleted.outcome.backup.as_ref(), Some(&last.id));
+    let kept = last.expires_at.unwrap().duration_since(last.created_at).as_hours();
+    assert!((15 * 24 - 1..=15 * 24).contains(&kept), "{kept} hours");
+    let restored = lab.run(restore()).await.unwrap();
+    assert_eq!(restored.state, OperationState::Succeeded, "{:?}", restored.error);
+    assert_eq!(lab.engine.clusters().await[0].spec.name.as_str(), "demo");
+    assert_eq!(lab.world.written(), BTreeSet::from([4711]), "on every node");
+}
+
+#[tokio::test]
+async fn a_backup_that_cannot_be_taken_keeps_the_cluster_unless_somebody_does_without() {
+    let lab = three_with_data().await;
+    lab.world.refuse("vault_put");
+    let failed = lab.run(delete()).await.unwrap();
+    assert_eq!(failed.state, OperationState::Failed);
+    lab.world.heal();
+    assert_eq!(lab.complaints().await, Vec::<String>::new(), "the cluster is as it was");
+    let failed = newest(&lab).await;
+    assert_eq!(failed.state, BackupState::Failed);
+    assert!(failed.error.unwrap().title.contains("vault_put"), "it says why");
+    lab.run(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await.unwrap();
+    assert!(lab.engine.clusters().await.is_empty() && lab.engine.backups(None).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_damaged_backup_turns_red_and_cannot_be_restored_and_the_others_stay() {
+    let lab = three_with_data().await;
+    lab.run(back_up()).await.unwrap();
+    assert_eq!(newest(&lab).await.state, BackupState::Verified);
+    lab.world.damage_the_vault();
+    let verify = || Change::VerifyBackup { backup: "newest".to_owned() };
+    let failed = lab.run(verify()).await.unwrap();
+    assert_eq!(failed.state, OperationState::Failed);
+    let damaged = newest(&lab).await;
+    assert_eq!((damaged.state, damaged.verified_at), (BackupState::Damaged, None));
+    let refused = lab.run(restore()).await;
+    let Err(EngineError::Blocked { blockers }) = refused else { panic!("{refused:?}") };
+    assert!(blockers.iter().any(|b| b.code == "backup-damaged"), "{blockers:?}");
+    // Another one is taken beside it, and what was damaged can go.
+    lab.run(back_up()).await.unwrap();
+    assert_eq!(newest(&lab).await.state, BackupState::Verified);
+    lab.run(Change::DeleteBackup { backup: damaged.id.to_string() }).await.unwrap();
+    assert_eq!(lab.engine.backups(None).await.len(), 1);
+    assert_eq!(lab.complaints().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_start_on_a_backup_damns_it_and_a_missing_machine_does_not() {
+    let lab = three_with_data().await;
+    lab.world.refuse("ensure_machine");
+    let untried = lab.run(back_up()).await.unwrap();
+    assert_eq!(untried.state, OperationState::Succeeded);
+    assert!(untried.outcome.notes[0].contains("could not be restored to try it"), "{:?}", untried.outcome);
+    assert_eq!(newest(&lab).await.state, BackupState::Stored, "nobody knows whether it can be restored");
+    lab.world.refuse("form");
+    let failed = lab.run(Change::VerifyBackup { backup: "newest".to_owned() }).await.unwrap();
+    assert_eq!(failed.state, OperationState::Failed);
+    lab.world.heal();
+    let damned = newest(&lab).await;
+    assert_eq!(damned.state, BackupState::Damaged);
+    assert!(damned.error.unwrap().title.contains("no server starts on it"));
+    assert_eq!(lab.complaints().await, Vec::<String>::new(), "the throw-away machine is gone");
+}
+
+#[tokio::test]
+async fn a_backup_does_not_hold_its_cluster_and_there_is_one_at_a_time() {
+    let lab = three_with_data().await;
+    lab.world.stall("vault_put");
+    let under_way = lab.begin(back_up()).await.unwrap();
+    let other = lab.run(back_up()).await;
+    assert!(matches!(other, Err(EngineError::Blocked { .. })), "{other:?}");
+    let deletion = lab.run(delete()).await;
+    assert!(matches!(deletion, Err(EngineError::Blocked { .. })), "{deletion:?}");
+    let promoted = lab.run(Change::PromoteNode { node: "demo-2".to_owned() }).await.unwrap();
+    assert_eq!(promoted.state, OperationState::Succeeded, "{:?}", promoted.error);
+    lab.engine.cancel(&under_way.id, "test").await.unwrap();
+    let cancelled = lab.engine.wait(&under_way.id).await.unwrap();
+    assert_eq!(cancelled.state, OperationState::Cancelled);
+    lab.world.heal();
+    assert!(lab.engine.backups(None).await.is_empty(), "nothing of it is remembered");
+    assert_eq!(lab.complaints().await, Vec::<String>::new());
+}

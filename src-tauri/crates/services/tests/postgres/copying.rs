@@ -1,0 +1,360 @@
+//! Data that is copied out of a running cluster and started on in another one.
+
+use crate::ground::{Ground, PATIENCE};
+use clusterdeck_domain::{Count, NodeSpec, Topology, disagreements, spanning};
+use clusterdeck_driver::{CopyFrom, DriverError, Progress, Result, ServiceDriver as _};
+use rustix::process::Signal;
+use std::{
+    collections::BTreeSet,
+    io::Cursor,
+    os::unix::fs::FileExt as _,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::sleep,
+};
+
+const COUNTED_WITHIN: Duration = Duration::from_secs(3);
+const MANIFEST: &[u8] = b"backup_manifest\0";
+
+/// What people have: tables that refer to each other, one in parts, one that is not logged, a view, a role and a database of
+/// their own.
+const THINGS: [&str; 4] = [
+    "CREATE TABLE numbers (n int PRIMARY KEY); \
+     CREATE TABLE kinds (k text PRIMARY KEY); INSERT INTO kinds VALUES ('a'), ('b'); \
+     CREATE TABLE \"Odd ones\" (k text REFERENCES kinds, t text); \
+     ALTER TABLE \"Odd ones\" ALTER t SET STORAGE plain; \
+     INSERT INTO \"Odd ones\" SELECT 'a', repeat('x', 500) FROM generate_series(1, 2000); \
+     CREATE TABLE parted (d int, t text) PARTITION BY RANGE (d); \
+     CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (500); \
+     CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (500) TO (2000); \
+     INSERT INTO parted SELECT n, 'y' FROM generate_series(1, 1000) n; \
+     CREATE UNLOGGED TABLE fleeting AS SELECT generate_series(1, 100); \
+     CREATE VIEW seen AS SELECT * FROM kinds",
+    "CREATE ROLE reporting LOGIN PASSWORD 'kept'",
+    "CREATE DATABASE ledger",
+    "CREATE SCHEMA late CREATE TABLE entries (n int)",
+];
+
+async fn fill(ground: &Ground) {
+    let people = ground.people(0).await.unwrap();
+    for thing in THINGS {
+        people.batch_execute(thing).await.unwrap();
+    }
+}
+
+async fn copy(ground: &Ground, node: &NodeSpec, progress: &Progress) -> Result<(Vec<u8>, String)> {
+    let mut bytes = Vec::new();
+    let from = CopyFrom { shard: None, node: node.id.clone() };
+    let place = ground.driver.copy_out(&ground.cx, &from, &mut bytes, progress).await?;
+    Ok((bytes, place))
+}
+
+/// Lays a copy on the first node: these bytes, said to be so many.
+async fn lay(ground: &Ground, bytes: &[u8], said: usize) -> Result<()> {
+    let (first, mut input) = (ground.node(1), Cursor::new(bytes.to_vec()));
+    ground.driver.copy_in(&ground.cx, first, &mut input, said as u64, &Progress::silent()).await
+}
+
+async fn nothing_is_left(ground: &Ground, why: &str, also: &[&str]) {
+    for path in ["pg/data.laid", "pg/data.laying", "pg/laid.conf", "pg/laid.sql"].iter().chain(also) {
+        assert!(!ground.machine(1).exists(path).await.unwrap(), "{why}: {path} is left");
+    }
+}
+
+async fn count(ground: &Ground, node: &NodeSpec) -> Vec<Count> {
+    ground.driver.count(&ground.cx, node, COUNTED_WITHIN).await.unwrap()
+}
+
+/// Whether a role comes in with this password, over TLS.
+fn opens(ground: &Ground, role: &str, password: &str) -> bool {
+    let (at, port) = (ground.machine(1).address(), ground.machine(1).port(5432));
+    let whom = format!("host={at} port={port} user={role} dbname=postgres sslmode=require");
+    let asked =
+        Command::new("psql").args(["-X", "-c", "SELECT 1", &whom]).env("PGPASSWORD", password).output();
+    let asked = asked.unwrap();
+    let said = String::from_utf8_lossy(&asked.stderr);
+    assert!(asked.status.success() || said.contains("password authentication failed"), "{role}: {said}");
+    asked.status.success()
+}
+
+/// Writes 1, 2, 3… through the endpoint; `last` is the last that was acknowledged.
+async fn write(ground: &Ground, last: &AtomicI64, stop: &AtomicBool) {
+    let people = ground.people(0).await.unwrap();
+    for n in 1.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        people.batch_execute(&format!("INSERT INTO numbers VALUES ({n})")).await.unwrap();
+        last.store(n, Ordering::Relaxed);
+    }
+}
+
+async fn until(what: &str, is: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// The numbers that a node has.
+async fn numbers(ground: &Ground, ordinal: u16) -> BTreeSet<i32> {
+    let people = ground.people(ordinal).await.unwrap();
+    people.query("SELECT n FROM numbers", &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+struct Copied {
+    bytes: Vec<u8>,
+    /// What was counted before and after.
+    meant: Vec<Count>,
+    /// The last number that was acknowledged before it was begun.
+    acknowledged: i64,
+}
+
+/// A copy of a replica while clients write; where a process of its server can be halted, of one that lags behind.
+async fn copied_under_load(ground: &Ground, lagging: bool) -> Copied {
+    let seen = ground.healthy().await;
+    let primary = ground.primary(&seen).id.clone();
+    let replica = ground.cx.spec.data_nodes().find(|n| n.id != primary).unwrap();
+    fill(ground).await;
+    let (last, stop) = (AtomicI64::new(0), AtomicBool::new(false));
+    let story = async {
+        until("the writer must write", || last.load(Ordering::Relaxed) > 100).await;
+        let before = count(ground, replica).await;
+        let replays = || ground.servants(replica.ordinal, "startup");
+        if lagging {
+            Ground::signal(replays(), Signal::STOP);
+        }
+        let behind = last.load(Ordering::Relaxed);
+        until("the writer must write", || last.load(Ordering::Relaxed) > behind + 100).await;
+        let acknowledged = last.load(Ordering::Relaxed);
+        let waits = Arc::new(AtomicBool::new(!lagging));
+        let told = waits.clone();
+        let progress = Progress::new(move |note, _| {
+            if note.contains("catches up") {
+                told.store(true, Ordering::Relaxed);
+            }
+        });
+        let begun = Instant::now();
+        let goes_on = async {
+            until("it must wait for the replica", || waits.load(Ordering::Relaxed)).await;
+            if lagging {
+                Ground::signal(replays(), Signal::CONT);
+            }
+        };
+        let copying = async { copy(ground, replica, &progress).await.unwrap() };
+        let ((bytes, place), ()) = tokio::join!(copying, goes_on);
+        let meanwhile = last.load(Ordering::Relaxed) - acknowledged;
+        println!("{} MB in {:?}, up to {place}; {meanwhile} rows meanwhile", mb(&bytes), begun.elapsed());
+        assert!(place.starts_with("timeline 1, 0/"), "{place}");
+        assert!(meanwhile > 0, "it was copied while clients wrote");
+        let meant = spanning(&before, &count(ground, replica).await);
+        stop.store(true, Ordering::Relaxed);
+        Copied { bytes, meant, acknowledged }
+    };
+    tokio::join!(story, write(ground, &last, &stop)).0
+}
+
+fn mb(bytes: &[u8]) -> usize {
+    bytes.len() / 1_000_000
+}
+
+/// What was laid starts as a cluster of its own, with all that was acknowledged and passwords of its own.
+async fn starts_on(old: &Ground, new: &mut Ground, copied: &Copied) {
+    let begun = Instant::now();
+    lay(new, &copied.bytes, copied.bytes.len()).await.unwrap();
+    let laid = begun.elapsed();
+    new.create().await;
+    println!("laid in {laid:?}, formed in {:?}", begun.elapsed() - laid);
+    nothing_is_left(new, "it is the data by now", &[]).await;
+
+    let there = numbers(new, 1).await;
+    let most = *there.last().unwrap();
+    assert_eq!(there.len(), usize::try_from(most).unwrap(), "from 1 on, without a hole");
+    assert!(i64::from(most) >= copied.acknowledged, "{most} of {}", copied.acknowledged);
+    let found = count(new, new.node(1)).await;
+    assert_eq!(disagreements(&copied.meant, &found), [""; 0], "{found:#?}");
+    new.people(0).await.unwrap().batch_execute("INSERT INTO numbers VALUES (-1)").await.unwrap();
+    new.healthy().await;
+
+    for (role, secret) in
+        [("operator", "operator"), ("rewind", "rewind"), ("watch", "watch"), ("app", "people")]
+    {
+        let password = |ground: &Ground| ground.cx.secrets.get(secret).unwrap().reveal().clone();
+        assert!(opens(new, role, &password(new)), "{role} has the password of the new cluster");
+        assert!(!opens(new, role, &password(old)), "{role} no longer has that of the old one");
+        assert!(opens(old, role, &password(old)), "{role} of the old one is as it was");
+    }
+    assert!(opens(new, "reporting", "kept"), "a role that people made is as it was");
+    assert_eq!(new.driver.restarts_due(&new.cx).await.unwrap(), [], "nothing of the old size is left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_is_copied_under_load_and_a_smaller_cluster_starts_on_it() {
+    let old = Ground::new(Topology::PrimaryReplica, 2).await;
+    let copied = copied_under_load(&old, true).await;
+    let of = |name: &str| copied.meant.iter().find(|c| c.of == name).map(|c| (c.low, c.high));
+    assert_eq!(of("databases"), Some((3, 3)), "{:#?}", copied.meant);
+    assert_eq!(of("tables in app"), Some((8, 8)));
+    assert_eq!(of("rows in app.public.Odd ones"), Some((2000, 2000)));
+    assert_eq!(of("rows in app.public.parted"), Some((1000, 1000)), "with its parts");
+    assert_eq!(of("rows in app.public.parted_1"), None, "which are not told alone");
+    assert_eq!(of("rows in app.public.fleeting"), None, "nor what is not logged");
+    assert_eq!(of("rows in app.late.entries"), Some((0, 0)));
+    assert_eq!(of("tables in ledger"), Some((0, 0)));
+    let mut new = Ground::to_be_made(Topology::Single, 1, "NANO-1C-256M").await;
+    starts_on(&old, &mut new, &copied).await;
+}
+
+/// PostgreSQL 17 by Patroni 4.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_is_copied_and_a_smaller_one_starts_on_it() {
+    let Some(old) = Ground::in_containers(Topology::PrimaryReplica, 2).await else { return };
+    let copied = copied_under_load(&old, false).await;
+    let mut new = old.beside(Topology::Single, 1, "NANO-1C-256M").await;
+    starts_on(&old, &mut new, &copied).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_are_made_from_a_copy() {
+    let old = Ground::new(Topology::Single, 1).await;
+    fill(&old).await;
+    old.people(0)
+        .await
+        .unwrap()
+        .batch_execute("INSERT INTO numbers SELECT generate_series(1, 5000)")
+        .await
+        .unwrap();
+    let (bytes, _) = copy(&old, old.node(1), &Progress::silent()).await.unwrap();
+    drop(old);
+    let mut new = Ground::to_be_made(Topology::PrimaryReplica, 3, "SMALL-1C-1G").await;
+    lay(&new, &bytes, bytes.len()).await.unwrap();
+    let begun = Instant::now();
+    new.create().await;
+    println!("three nodes on {} MB in {:?}", mb(&bytes), begun.elapsed());
+    if std::env::var("CD_LOG").is_ok() {
+        for node in new.cx.spec.data_nodes() {
+            let (l, _) = new.machine(node.ordinal).log("patroni", 400, None).await.unwrap();
+            println!("=== {}\n{}", node.name, l.join("\n"));
+        }
+    }
+    let seen = new.healthy().await;
+    assert_eq!(new.primary(&seen).ordinal, 1, "the one with the copy leads");
+    for ordinal in 1..=3 {
+        assert_eq!(numbers(&new, ordinal).await.len(), 5000, "on node {ordinal}");
+    }
+    new.driver.probe(&new.cx).await.unwrap();
+}
+
+/// Where in an archive a file begins: with a block that holds its name, padded with nothing.
+fn header(bytes: &[u8], name: &[u8]) -> usize {
+    bytes.chunks(512).position(|block| block.starts_with(name)).unwrap() * 512
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_whole_is_refused_and_nothing_of_it_is_left() {
+    let old = Ground::new(Topology::Single, 1).await;
+    fill(&old).await;
+    let (bytes, _) = copy(&old, old.node(1), &Progress::silent()).await.unwrap();
+    drop(old);
+    let mut new = Ground::to_be_made(Topology::Single, 1, "SMALL-1C-1G").await;
+    let changed = |at: usize| {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let row = bytes.windows(400).position(|text| text.iter().all(|b| *b == b'x')).unwrap();
+    let log = header(&bytes, b"pg_wal/0000");
+    let cases = [
+        ("a cut in the middle", bytes[..bytes.len() / 2].to_vec(), "tar"),
+        ("a cut between two files", bytes[..header(&bytes, MANIFEST)].to_vec(), "backup_manifest"),
+        ("another row", changed(row), "checksum mismatch"),
+        ("another log", changed(log + 512 + 48), "WAL"),
+        ("something else", vec![b'?'; 100_000], "tar"),
+    ];
+    for (case, bytes, says) in cases {
+        let e = lay(&new, &bytes, bytes.len()).await.unwrap_err();
+        println!("{case}: {e}");
+        assert!(matches!(&e, DriverError::Rejected { what, .. } if what.contains(says)), "{case}: {e:?}");
+        nothing_is_left(&new, case, &["pg/laid.version"]).await;
+    }
+    let ends_early = lay(&new, &bytes[..bytes.len() / 2], bytes.len()).await.unwrap_err();
+    assert!(ends_early.is_transient(), "who feeds it may do better: {ends_early}");
+    nothing_is_left(&new, "an input that ends early", &["pg/laid.version"]).await;
+
+    let runs = std::mem::replace(&mut new.cx.spec.version, "13.1".to_owned());
+    let e = lay(&new, &bytes, bytes.len()).await.unwrap_err();
+    println!("another version: {e}");
+    assert!(e.to_string().contains("the cluster runs PostgreSQL 13"), "{e}");
+    nothing_is_left(&new, "another version", &["pg/laid.version"]).await;
+    new.cx.spec.version = runs;
+
+    // Cut off in the middle, by whoever feeds it: the next call begins anew, also over a whole one.
+    let (mut feeds, mut input) = tokio::io::duplex(1 << 16);
+    let (first, progress) = (new.node(1), Progress::silent());
+    let laying = new.driver.copy_in(&new.cx, first, &mut input, bytes.len() as u64, &progress);
+    tokio::select! {
+        done = laying => panic!("it was not fed all: {done:?}"),
+        fed = feeds.write_all(&bytes[..bytes.len() / 2]) => fed.unwrap(),
+    }
+    assert!(!new.machine(1).exists("pg/data.laid").await.unwrap(), "until it is whole nothing is there");
+    for _ in 0..2 {
+        lay(&new, &bytes, bytes.len()).await.unwrap();
+        assert!(new.machine(1).exists("pg/data.laid").await.unwrap());
+    }
+    new.create().await;
+    assert_eq!(count(&new, new.node(1)).await[0], Count::exactly("databases", 3));
+    let e = lay(&new, &bytes, bytes.len()).await.unwrap_err();
+    assert!(e.to_string().contains("holds data already"), "{e}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_copy_needs_goes_with_it_and_what_it_would_lack_is_told() {
+    let ground = Ground::new(Topology::Single, 1).await;
+    fill(&ground).await;
+    let (node, silent) = (ground.node(1), Progress::silent());
+    let people = ground.people(1).await.unwrap();
+    let slots = async || -> i64 {
+        people.query_one("SELECT count(*) FROM pg_replication_slots", &[]).await.unwrap().get(0)
+    };
+
+    // Nobody reads any more: as for a process that was killed.
+    let (mut output, mut reads) = tokio::io::duplex(1 << 16);
+    let from = CopyFrom { shard: None, node: node.id.clone() };
+    let mut piece = vec![0; 1 << 20];
+    tokio::select! {
+        done = ground.driver.copy_out(&ground.cx, &from, &mut output, &silent) => panic!("nobody read it: {done:?}"),
+        read = reads.read_exact(&mut piece) => drop(read.unwrap()),
+    }
+    let begun = Instant::now();
+    while slots().await > 0 {
+        assert!(begun.elapsed() < PATIENCE, "the log is kept for nobody");
+        sleep(Duration::from_millis(10)).await;
+    }
+    copy(&ground, node, &silent).await.unwrap();
+    assert_eq!(slots().await, 0);
+    assert!(!ground.machine(1).exists("pg/copy.pass").await.unwrap(), "also what the one before left");
+
+    ground.machine(1).create_dir("space").await.unwrap();
+    let space = ground.machine(1).path("space").display().to_string();
+    ground.operate(1, &format!("CREATE TABLESPACE extra LOCATION '{space}'"));
+    let e = copy(&ground, node, &silent).await.unwrap_err();
+    assert!(matches!(&e, DriverError::Rejected { what, .. } if what.ends_with("not copied: extra")), "{e:?}");
+    ground.operate(1, "DROP TABLESPACE extra");
+
+    let row = people.query_one("SELECT pg_relation_filepath('\"Odd ones\"')", &[]).await.unwrap();
+    let file = ground.machine(1).here(&format!("pg/data/{}", row.get::<_, &str>(0))).unwrap();
+    ground.operate(1, "CHECKPOINT");
+    std::fs::OpenOptions::new().write(true).open(file).unwrap().write_all_at(b"?", 8000).unwrap();
+    let e = copy(&ground, node, &silent).await.unwrap_err();
+    println!("a damaged page: {e}");
+    assert!(matches!(&e, DriverError::Rejected { what, .. } if what.contains("checksum")), "{e:?}");
+    assert_eq!(slots().await, 0);
+}

@@ -1,0 +1,68 @@
+//! A fake vault over the fake world. What is in it is as it was put: sealing is tried with the real ones.
+
+use crate::world::World;
+use async_trait::async_trait;
+use clusterdeck_domain::{BackupId, BackupKind, Sensitive};
+use clusterdeck_driver::{DriverError, Incoming, Outgoing, Result, SealKey, Vault, VaultCheck, Vaults};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+pub(crate) struct FakeVaults(pub(crate) World);
+
+impl Vaults for FakeVaults {
+    fn all(&self) -> Vec<Arc<dyn Vault>> {
+        vec![Arc::new(FakeVault(self.0.clone()))]
+    }
+    fn new_key(&self) -> SealKey {
+        SealKey { public: "age1test".to_owned(), secret: Sensitive::new("AGE-SECRET-KEY-TEST".to_owned()) }
+    }
+    fn read_key(&self, _: &Sensitive<String>) -> std::result::Result<SealKey, String> {
+        Err("this fake has one key".to_owned())
+    }
+}
+
+struct FakeVault(World);
+
+#[async_trait]
+impl Vault for FakeVault {
+    fn id(&self) -> &str {
+        "local"
+    }
+    fn kind(&self) -> BackupKind {
+        BackupKind::Local
+    }
+    async fn check(&self) -> Result<VaultCheck> {
+        if self.0.refuses("vault_check") {
+            return Err(DriverError::transient("the vault does not answer"));
+        }
+        Ok(VaultCheck { free_bytes: Some(1 << 40) })
+    }
+    async fn put(&self, backup: &BackupId, piece: &str, input: &mut Incoming, _: &SealKey) -> Result<u64> {
+        let mut content = Vec::new();
+        let read = input.read_to_end(&mut content).await;
+        read.map_err(|e| DriverError::transient(format!("the copy was cut off: {e}")))?;
+        let length = content.len() as u64;
+        self.0.call("vault_put")?.vault.insert((backup.clone(), piece.to_owned()), content);
+        Ok(length)
+    }
+    async fn get(&self, backup: &BackupId, piece: &str, output: &mut Outgoing, _: &SealKey) -> Result<()> {
+        let content = self.0.call("vault_get")?.vault.get(&(backup.clone(), piece.to_owned())).cloned();
+        let content = content.ok_or_else(|| DriverError::Gone { what: format!("{backup}/{piece}") })?;
+        let passed = output.write_all(&content).await;
+        passed.map_err(|e| DriverError::transient(format!("passing on a copy: {e}")))
+    }
+    async fn put_note(&self, backup: &BackupId, name: &str, content: &[u8]) -> Result<()> {
+        self.0.call("vault_note")?.vault.insert((backup.clone(), name.to_owned()), content.to_vec());
+        Ok(())
+    }
+    async fn remove(&self, backup: &BackupId) -> Result<()> {
+        self.0.call("vault_remove")?.vault.retain(|(id, _), _| id != backup);
+        Ok(())
+    }
+    async fn backups(&self) -> Result<Vec<BackupId>> {
+        let world = self.0.lock();
+        let mut found: Vec<BackupId> = world.vault.keys().map(|(id, _)| id.clone()).collect();
+        found.dedup();
+        Ok(found)
+    }
+}
