@@ -86,7 +86,7 @@ impl Serve {
     }
 
     pub(crate) async fn delete(&self) -> Result<Value> {
-        self.run("cluster delete demo --confirm demo --yes").await
+        self.run("cluster delete demo --confirm demo --discard-backups --yes").await
     }
 
     pub(crate) async fn url(&self) -> Result<String> {

@@ -47,7 +47,7 @@ pub(crate) async fn measure(table: &mut Table) -> Result<()> {
     table.add("window: memory, one cluster of 3 nodes", "MiB PSS", &[memory], &[], "< 250");
     table.add("window: idle, one cluster of 3 nodes", "% of a core", &[cpu], &[], "< 1");
     let serve = crate::ours::Serve::start(one.path()).await?;
-    serve.delete().await
+    serve.delete().await.map(drop)
 }
 
 /// Milliseconds from the process's start to the moment the page says that its list can be used.

@@ -54,6 +54,22 @@ export function ago(then: string | number, now: number): string {
 	return `${Math.floor(ms / 86_400_000)} d ago`;
 }
 
+/** How long until then, to the nearest of its unit; null once it has come. */
+export function until(then: string | number, now: number): string | null {
+	const ms = (typeof then === 'number' ? then : Date.parse(then)) - now;
+	if (!Number.isFinite(ms)) return NONE;
+	if (ms <= 0) return null;
+	const [size, unit] = ms < 90_000 ? [1_000, 's'] : ms < 90 * 60_000 ? [60_000, 'min'] : ms < 36 * 3_600_000 ? [3_600_000, 'h'] : [86_400_000, 'd'];
+	return `in ${Math.max(1, Math.round(ms / size))} ${unit}`;
+}
+
+const DAY = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium' });
+
+export function day(then: string | number): string {
+	const at = new Date(then);
+	return Number.isNaN(at.getTime()) ? NONE : DAY.format(at);
+}
+
 const EXACT = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' });
 
 export function exact(then: string | number): string {

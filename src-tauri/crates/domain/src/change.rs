@@ -67,7 +67,7 @@ impl ScheduleWish {
             vault: vault.to_owned(),
             when: self.when.trim().to_owned(),
             time_zone: self.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
-            keep: self.keep.unwrap_or_default(),
+            keep: self.keep.unwrap_or(Keep::USUAL),
             verify: self.verify.unwrap_or(true),
             since: Some(now),
         }

@@ -22,6 +22,7 @@ mod schedule;
 mod sensitive;
 mod service;
 mod topology;
+mod vault;
 mod version;
 
 pub use backup::{
@@ -54,4 +55,5 @@ pub use schedule::{BackupSchedule, BadSchedule, Keep};
 pub use sensitive::{SecretRef, Sensitive};
 pub use service::{Category, ServiceKind};
 pub use topology::{LayoutError, Slot, Topology, layout};
+pub use vault::{BadVault, VaultPlace, VaultSpec};
 pub use version::{belongs, release_line};

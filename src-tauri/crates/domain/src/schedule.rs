@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 const SHORTEST: SignedDuration = SignedDuration::from_mins(5);
 
 /// Which backups of a schedule stay. One that was made in several of these senses stays for the longest of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct Keep {
     /// The newest so many.
@@ -22,10 +22,9 @@ pub struct Keep {
     pub monthly: u32,
 }
 
-impl Default for Keep {
-    fn default() -> Self {
-        Self { last: 7, daily: 7, weekly: 4, monthly: 0 }
-    }
+impl Keep {
+    /// What is kept when nobody says.
+    pub const USUAL: Self = Self { last: 7, daily: 7, weekly: 4, monthly: 0 };
 }
 
 /// Backups that are made by themselves. A cluster has at most one schedule for each vault.
@@ -193,7 +192,7 @@ mod tests {
             vault: "local".to_owned(),
             when: when.to_owned(),
             time_zone: time_zone.to_owned(),
-            keep: Keep::default(),
+            keep: Keep::USUAL,
             verify: true,
             since: Some(at("2026-11-29T08:00:00Z")),
         }

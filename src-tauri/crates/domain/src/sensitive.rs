@@ -52,6 +52,10 @@ impl SecretRef {
     pub fn of_backups() -> Self {
         Self("backups/key".to_owned())
     }
+    /// The secret of a vault.
+    pub fn of_vault(id: &str) -> Self {
+        Self(format!("vault/{id}"))
+    }
     /// The token that `clusterdeck serve` asks for.
     pub fn of_serve() -> Self {
         Self("serve/token".to_owned())

@@ -5,7 +5,7 @@
 
 use crate::{Incoming, Outgoing, Result};
 use async_trait::async_trait;
-use clusterdeck_domain::{BackupId, BackupKind, Sensitive};
+use clusterdeck_domain::{BackupId, BackupKind, Sensitive, VaultSpec};
 use std::sync::Arc;
 
 /// The key that backups of a home are encrypted for.
@@ -55,10 +55,15 @@ pub trait Vault: Send + Sync {
     async fn backups(&self) -> Result<Vec<BackupId>>;
 }
 
-/// The vaults there are.
+/// Opens vaults.
 pub trait Vaults: Send + Sync {
-    /// All of them by name; the first is where a backup goes when nobody says.
-    fn all(&self) -> Vec<Arc<dyn Vault>>;
+    /// The home's own, where a backup goes when nobody says. It is always there.
+    fn own(&self) -> Arc<dyn Vault>;
+    /// Another one, with the secret it wants. Nobody is asked yet: see [`Vault::check`].
+    ///
+    /// # Errors
+    /// `Rejected` where it cannot be meant.
+    fn open(&self, spec: &VaultSpec, secret: Option<&Sensitive<String>>) -> Result<Arc<dyn Vault>>;
     /// A new key.
     fn new_key(&self) -> SealKey;
     /// A key from its secret half, alone or in a file with remarks.

@@ -10,7 +10,7 @@ use crate::{
 use clusterdeck_domain::{
     Backup, BackupSchedule, Busy, Capacity, Change, ClusterHealth, ClusterObserved, ClusterSpec,
     ClusterState, Figures, Metric, NodeId, Operation, OperationId, Plan, Point, Preview, PreviewId,
-    ProviderId, Sensitive, ServiceKind, VaultFacts,
+    ProviderId, Sensitive, ServiceKind, VaultFacts, VaultSpec,
 };
 use clusterdeck_driver::{ProviderCheck, Region};
 use jiff::Timestamp;
@@ -349,8 +349,30 @@ impl Engine {
         crate::backups::find(&self.shared, id)
     }
     /// The vaults there are, and whether each can be used.
-    pub async fn vaults(&self) -> Vec<VaultFacts> {
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn vaults(&self) -> Result<Vec<VaultFacts>> {
         crate::backups::vaults(&self.shared).await
+    }
+    /// Adds a vault, once it has answered. Its secret goes to the keyring.
+    ///
+    /// # Errors
+    /// `Invalid` with the member that is wrong; the vault's own words when it does not answer; `Secret`.
+    pub async fn add_vault(
+        &self,
+        spec: VaultSpec,
+        secret: Option<Sensitive<String>>,
+        actor: &str,
+    ) -> Result<VaultFacts> {
+        crate::backups::add_vault(&self.shared, spec, secret, actor).await
+    }
+    /// Forgets a vault that no backup lies in and no schedule leads to. Nothing in it is touched.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` while it is used.
+    pub async fn remove_vault(&self, id: &str, actor: &str) -> Result<()> {
+        crate::backups::remove_vault(&self.shared, id, actor).await
     }
     /// The key that backups are sealed for; `reveal` is written to the audit trail.
     ///

@@ -166,7 +166,7 @@ async fn back_up(
     reason: BackupReason,
     verify: bool,
 ) -> Result<back_up::Plan> {
-    let backup = backups::begun(shared, spec, vault, reason)?;
+    let backup = backups::begun(shared, spec, vault, reason).await?;
     let test = if verify { Some(throw_away::plan(shared, &backup.of).await?) } else { None };
     Ok(back_up::Plan { backup, test })
 }

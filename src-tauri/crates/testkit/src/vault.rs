@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use async_trait::async_trait;
-use clusterdeck_domain::{BackupId, BackupKind, Sensitive};
+use clusterdeck_domain::{BackupId, BackupKind, Sensitive, VaultSpec};
 use clusterdeck_driver::{DriverError, Incoming, Outgoing, Result, SealKey, Vault, VaultCheck, Vaults};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,8 +10,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 pub(crate) struct FakeVaults(pub(crate) World);
 
 impl Vaults for FakeVaults {
-    fn all(&self) -> Vec<Arc<dyn Vault>> {
-        vec![Arc::new(FakeVault(self.0.clone()))]
+    fn own(&self) -> Arc<dyn Vault> {
+        Arc::new(FakeVault(self.0.clone()))
+    }
+    fn open(&self, _: &VaultSpec, _: Option<&Sensitive<String>>) -> Result<Arc<dyn Vault>> {
+        Ok(self.own())
     }
     fn new_key(&self) -> SealKey {
         SealKey { public: "age1test".to_owned(), secret: Sensitive::new("AGE-SECRET-KEY-TEST".to_owned()) }

@@ -1,36 +1,65 @@
 //! Where backups are kept, one file per kind of vault. What leaves this process is sealed (`seal`): compressed, then
 //! encrypted for one key, in the formats of `zstd` and `age`, so that whoever has the key needs nothing of ours to open it.
 
+mod borg;
+mod bridge;
 mod folder;
+mod s3;
 mod seal;
 
+pub use borg::Repository;
 pub use folder::Folder;
+pub use s3::Bucket;
 pub use seal::new_key;
 
-use clusterdeck_domain::{LOCAL_VAULT, Sensitive};
-use clusterdeck_driver::{SealKey, Vault, Vaults};
-use std::{path::Path, sync::Arc};
+use clusterdeck_domain::{LOCAL_VAULT, Sensitive, VaultPlace, VaultSpec};
+use clusterdeck_driver::{DriverError, Result, SealKey, Vault, Vaults};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-/// The vaults of a home.
+/// Opens the vaults of a home.
 pub struct HomeVaults {
-    local: Arc<dyn Vault>,
+    own: Arc<dyn Vault>,
+    /// For what programs keep to themselves.
+    notes: PathBuf,
 }
 
 impl HomeVaults {
     /// Those of the home in this folder.
     pub fn new(home: &Path) -> Self {
-        Self { local: Arc::new(Folder::new(LOCAL_VAULT, home.join("vault/backups"))) }
+        let at = home.join("vault");
+        Self { own: Arc::new(Folder::new(LOCAL_VAULT, at.join("backups"))), notes: at }
     }
 }
 
 impl Vaults for HomeVaults {
-    fn all(&self) -> Vec<Arc<dyn Vault>> {
-        vec![self.local.clone()]
+    fn own(&self) -> Arc<dyn Vault> {
+        self.own.clone()
+    }
+    fn open(&self, spec: &VaultSpec, secret: Option<&Sensitive<String>>) -> Result<Arc<dyn Vault>> {
+        let wanted = || {
+            secret.ok_or_else(|| {
+                DriverError::rejected(
+                    format!("the secret of the vault {} is not in the keyring", spec.id),
+                    "remove this vault and add it again with its secret; what lies in it stays",
+                )
+            })
+        };
+        Ok(match &spec.place {
+            VaultPlace::Local { path } => Arc::new(Folder::new(&spec.id, PathBuf::from(path))),
+            VaultPlace::S3 { .. } => Arc::new(Bucket::new(&spec.id, &spec.place, wanted()?)?),
+            VaultPlace::Borg { repository } => {
+                let notes = self.notes.join("borg");
+                Arc::new(Repository::new(&spec.id, repository, wanted()?.clone(), notes))
+            }
+        })
     }
     fn new_key(&self) -> SealKey {
         new_key()
     }
-    fn read_key(&self, text: &Sensitive<String>) -> Result<SealKey, String> {
+    fn read_key(&self, text: &Sensitive<String>) -> std::result::Result<SealKey, String> {
         seal::read_key(text)
     }
 }

@@ -16,6 +16,8 @@ type Fits<From, To> = [From] extends [To] ? true : { doesNotFit: From; into: To 
 
 type Agreement = {
 	audit: Fits<Answered<Api['AuditEntry']>, page.AuditEntry>;
+	backup: Fits<Answered<Api['Backup']>, page.Backup>;
+	backupKey: Fits<Answered<Api['BackupKey']>, page.BackupKey>;
 	cluster: Fits<Answered<Api['Cluster']>, page.Cluster>;
 	credentials: Fits<Answered<Api['Credentials']>, page.Credentials>;
 	event: Fits<Api['EventKind'], page.EventKind>;
@@ -32,6 +34,7 @@ type Agreement = {
 	provider: Fits<Answered<Api['Provider']>, page.Provider>;
 	sample: Fits<Answered<Api['MetricSample']>, page.Sample>;
 	service: Fits<Answered<Api['Service']>, page.Service>;
+	vault: Fits<Answered<Api['VaultFacts']>, page.Vault>;
 	// The API says of the theme only that it is text.
 	settings: Fits<Answered<Omit<Api['Settings'], 'theme'>>, Omit<page.Settings, 'theme'>>;
 	changeKinds: Fits<Api['ChangeKind'], page.ChangeKind>;
@@ -42,6 +45,8 @@ type Agreement = {
 // One line each, so that the compiler names the one that does not agree.
 export const agreement: Agreement = {
 	audit: true,
+	backup: true,
+	backupKey: true,
 	cluster: true,
 	credentials: true,
 	event: true,
@@ -58,6 +63,7 @@ export const agreement: Agreement = {
 	provider: true,
 	sample: true,
 	service: true,
+	vault: true,
 	settings: true,
 	changeKinds: true,
 	change: true,

@@ -4,8 +4,8 @@ import { Fault, faultOf, isAbort, toFault } from './problem';
 import { transport, type Answer, type Request } from './transport';
 import type { components } from './schema';
 import type {
-	AuditEntry, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, Operation, Parameter, Page, Plan,
-	Preview, Provider, Region, Service, Settings
+	AuditEntry, Backup, BackupKey, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, Operation, Parameter, Page, Plan,
+	Preview, Provider, Region, Service, Settings, Vault
 } from './types';
 
 /** A list is read to its end, but no further than this: 20 pages of 500. */
@@ -100,6 +100,16 @@ export const api = {
 	/** `key` makes a retry safe: the same key never starts a second operation. */
 	confirm: (previewId: string, typed: string | null, key: string) =>
 		call<Operation>('POST', '/v1/operations', { preview_id: previewId, ...(typed === null ? {} : { typed }) }, { headers: { 'Idempotency-Key': key } }),
+
+	/** Also those of clusters that are gone. */
+	backups: (signal?: AbortSignal) => all<Backup>('/v1/backups', signal),
+	/** Those of a cluster that is there. */
+	backupsOf: (cluster: string, signal?: AbortSignal) => all<Backup>(`/v1/clusters/${part(cluster)}/backups`, signal),
+	backup: (id: string, signal?: AbortSignal) => get<Backup>(`/v1/backups/${part(id)}`, signal),
+	vaults: (signal?: AbortSignal) => all<Vault>('/v1/vaults', signal),
+	backupKey: (reveal: boolean, signal?: AbortSignal) => get<BackupKey>(`/v1/backup-key${query({ reveal: reveal || null })}`, signal),
+	/** The key in force stays; what was sealed for this one can be read again. */
+	bringKeyBack: (secret: string) => call<BackupKey>('POST', '/v1/backup-key', { secret }),
 
 	metrics: (cluster: string, range: { from: number; to: number; step: number; node?: string[]; metric?: Metric[] }, signal?: AbortSignal) =>
 		get<MetricsAnswer>(`/v1/clusters/${part(cluster)}/metrics${query(range)}`, signal),

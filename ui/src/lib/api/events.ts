@@ -28,9 +28,15 @@ export function followEvents({ client, onNotice }: FeedOptions): () => void {
 	let listTimer: ReturnType<typeof setTimeout> | undefined;
 	let listAt = 0;
 	const changed = new Map<string, string>();
+	let backups = false;
 
 	const flush = (): void => {
 		gathering = undefined;
+		if (backups) {
+			backups = false;
+			void client.invalidateQueries({ queryKey: keys.backupsAll });
+			void client.invalidateQueries({ queryKey: keys.backupKey });
+		}
 		const clusters = [...changed.values()];
 		changed.clear();
 		for (const name of clusters) void client.invalidateQueries({ queryKey: keys.cluster(name) });
@@ -77,6 +83,13 @@ export function followEvents({ client, onNotice }: FeedOptions): () => void {
 				}
 				void client.invalidateQueries({ queryKey: keys.operationsAll });
 				void client.invalidateQueries({ queryKey: keys.auditAll });
+				return;
+			case 'backup-changed':
+				// The cluster tells of its last good one, too.
+				backups = true;
+				if (event.cluster) changed.set(event.cluster_id ?? event.cluster, event.cluster);
+				gathering ??= setTimeout(flush, GATHER_MS);
+				if (event.level !== 'info') onNotice(event);
 				return;
 			case 'settings-changed':
 				return void client.invalidateQueries({ queryKey: keys.settings });

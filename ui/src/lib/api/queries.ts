@@ -22,6 +22,12 @@ export const keys = {
 	journal: (id: string) => ['journal', id] as const,
 	auditAll: ['audit'] as const,
 	audit: (cluster: string | null) => ['audit', cluster] as const,
+	backupsAll: ['backups'] as const,
+	backups: ['backups', 'list'] as const,
+	backupsOf: (cluster: string) => ['backups', 'of', cluster] as const,
+	backup: (id: string) => ['backups', 'one', id] as const,
+	vaults: ['vaults'] as const,
+	backupKey: ['backup-key'] as const,
 	settings: ['settings'] as const,
 	connections: ['connections'] as const,
 	spark: (cluster: string) => ['spark', cluster] as const
@@ -67,6 +73,12 @@ export const queries = {
 			enabled: id !== ''
 		}),
 	journal: (id: string) => queryOptions({ queryKey: keys.journal(id), queryFn: ({ signal }) => api.journal(id, signal) }),
+	backups: () => queryOptions({ queryKey: keys.backups, queryFn: ({ signal }) => api.backups(signal), refetchInterval: PATIENT }),
+	backupsOf: (cluster: string) => queryOptions({ queryKey: keys.backupsOf(cluster), queryFn: ({ signal }) => api.backupsOf(cluster, signal), refetchInterval: PATIENT }),
+	backup: (id: string) => queryOptions({ queryKey: keys.backup(id), queryFn: ({ signal }) => api.backup(id, signal), enabled: id !== '' }),
+	vaults: () => queryOptions({ queryKey: keys.vaults, queryFn: ({ signal }) => api.vaults(signal), staleTime: MINUTE }),
+	/** Without the half that opens. */
+	backupKey: () => queryOptions({ queryKey: keys.backupKey, queryFn: ({ signal }) => api.backupKey(false, signal), retry: false }),
 	settings: () => queryOptions({ queryKey: keys.settings, queryFn: ({ signal }) => api.settings(signal), staleTime: MINUTE }),
 	connections: () => queryOptions({ queryKey: keys.connections, queryFn: ({ signal }) => api.connections(signal), refetchInterval: 30_000 })
 };

@@ -1,7 +1,10 @@
 // The shapes of the API as the page reads them; `agreement.ts` holds them to the generated `schema.d.ts`.
 // Times are RFC 3339 text, sizes bytes, durations milliseconds, unless a name says otherwise.
 
+import type { RestoreBackup, Scheduled, ScheduleWish } from './backup-types';
 import type { components } from './schema';
+
+export type * from './backup-types';
 
 export type ServiceKind = components['schemas']['ServiceKind'];
 export type Category = 'databases' | 'development' | 'hosting-and-infra';
@@ -207,6 +210,11 @@ export interface Endpoint {
 	port: number;
 	up: boolean | null;
 }
+export interface Busy {
+	operation_id: string;
+	kind: ChangeKind;
+	title: string;
+}
 export interface Cluster {
 	id: string;
 	name: string;
@@ -227,7 +235,12 @@ export interface Cluster {
 	votes: { present: number; needed: number; total: number } | null;
 	nodes: Node[];
 	endpoints: Endpoint[];
-	busy: { operation_id: string; kind: ChangeKind; title: string } | null;
+	backup_schedules: Scheduled[];
+	/** When the last backup that was restored and found good was begun. */
+	last_verified_backup_at: string | null;
+	busy: Busy | null;
+	/** The backup that is being made of it, which does not hold it. */
+	backing_up: Busy | null;
 	created_at: string;
 	observed_at: string | null;
 }
@@ -270,7 +283,7 @@ export interface CreateCluster {
 	auto_failover?: boolean | null;
 	options?: OptionWish | null;
 }
-/** Everything that can alter a cluster; `cluster` and `node` are names or ids. */
+/** Everything that can alter a cluster; `cluster` and `node` are names or ids, `backup` is an id, a vault that is left out the home's own. */
 export type Change =
 	| ({ kind: 'create-cluster' } & CreateCluster)
 	| { kind: 'add-node'; cluster: string; count?: number | null; plan?: string | null }
@@ -289,6 +302,11 @@ export type Change =
 	| { kind: 'set-options'; cluster: string; options: OptionWish }
 	| { kind: 'set-parameters'; cluster: string; parameters: Record<string, string | null> }
 	| { kind: 'rotate-credentials'; cluster: string }
+	| { kind: 'back-up'; cluster: string; vault?: string | null; verify?: boolean | null }
+	| { kind: 'set-backup-schedule'; cluster: string; vault?: string | null; schedule: ScheduleWish | null }
+	| { kind: 'verify-backup'; backup: string }
+	| ({ kind: 'restore-backup' } & RestoreBackup)
+	| { kind: 'delete-backup'; backup: string }
 	| { kind: 'delete-cluster'; cluster: string; discard_backups?: boolean };
 
 export interface Finding {
@@ -340,7 +358,7 @@ export interface Operation {
 	/** It failed where there is no way back, and can be taken up again at the step that failed. */
 	retryable: boolean;
 	steps: StepRecord[];
-	outcome: { write_gap_ms?: number; nodes?: string[]; notes?: string[] };
+	outcome: { write_gap_ms?: number; nodes?: string[]; backup?: string | null; notes?: string[] };
 	error: OperationProblem | null;
 	actor: string;
 	created_at: string;
@@ -427,7 +445,7 @@ export interface Connection {
 
 export type EventKind =
 	| 'cluster-changed' | 'cluster-removed' | 'operation-changed' | 'node-down' | 'node-recovered'
-	| 'failover-noticed' | 'settings-changed';
+	| 'failover-noticed' | 'backup-changed' | 'settings-changed';
 export interface Event {
 	id: number;
 	at: string;

@@ -8,6 +8,7 @@ export const en = {
 		label: 'Main',
 		clusters: 'Clusters',
 		activity: 'Activity',
+		backups: 'Backups',
 		audit: 'Audit trail',
 		settings: 'Settings',
 		search: 'Search',
@@ -17,7 +18,7 @@ export const en = {
 		cancel: 'Cancel', close: 'Close', back: 'Back', next: 'Next', retry: 'Try again', copy: 'Copy', copied: 'Copied', save: 'Save',
 		saved: 'Saved', remove: 'Remove', more: 'Show more', dismiss: 'Dismiss', open: 'Open', clear: 'Clear', show: 'Show', hide: 'Hide'
 	},
-	time: { never: 'never', asOf: (ago: string) => `as of ${ago}`, updated: (ago: string) => `Seen ${ago}` },
+	time: { never: 'never', dueNow: 'due now', asOf: (ago: string) => `as of ${ago}`, updated: (ago: string) => `Seen ${ago}` },
 	unknown: 'unknown',
 	category: { databases: 'Databases', development: 'Development', 'hosting-and-infra': 'Hosting and infrastructure' },
 	/** As their makers write them; the catalogue says the same, but later than the list of clusters is there. */
@@ -39,6 +40,8 @@ export const en = {
 		queued: 'Queued', running: 'Running', waiting: 'Waiting', unwinding: 'Taking back', succeeded: 'Done', failed: 'Failed', cancelled: 'Cancelled'
 	},
 	stepState: { pending: 'To do', running: 'Running', succeeded: 'Done', failed: 'Failed', undoing: 'Taking back', undone: 'Taken back' },
+	backupState: { making: 'Being made', stored: 'Made, not yet tried', verified: 'Verified', failed: 'Failed', damaged: 'Damaged' },
+	backupReason: { asked: 'By hand', scheduled: 'By schedule', 'before-delete': 'Before a deletion' },
 	endpoint: { 'read-write': 'Read and write', 'read-only': 'Read only', admin: 'Admin', node: 'Node' },
 	metric: {
 		'cpu-percent': 'CPU', 'memory-bytes': 'Memory', 'disk-bytes': 'Disk', 'network-in-bytes-per-second': 'Network in',
@@ -68,11 +71,13 @@ export const en = {
 		attention: (n: number) => `${plural(n, 'cluster needs', 'clusters need')} attention`,
 		notSeen: 'Not seen yet',
 		halfDeleted: 'Half deleted',
+		recoverable: (n: number) => `Deleted recently (${n})`,
+		recoverableText: (n: number) => `${plural(n, 'cluster that was deleted can', 'clusters that were deleted can')} still be recovered from ${n === 1 ? 'its' : 'their'} last backup.`,
 		protected: 'Termination protection is on'
 	},
 
 	cluster: {
-		tabs: { overview: 'Overview', nodes: 'Nodes', metrics: 'Metrics', parameters: 'Parameters', activity: 'Activity', audit: 'Audit' },
+		tabs: { overview: 'Overview', nodes: 'Nodes', metrics: 'Metrics', backups: 'Backups', parameters: 'Parameters', activity: 'Activity', audit: 'Audit' },
 		tabsLabel: 'Parts of the cluster',
 		addNode: 'Add node',
 		resize: 'Change plan', upgrade: 'Upgrade to a newer version',
@@ -178,6 +183,67 @@ export const en = {
 		saved: (name: string) => `${name} was handed to the downloads`
 	},
 
+	backups: {
+		title: 'Backups', now: 'Back up now', all: 'All backups', open: 'Show backups', table: 'Backups',
+		proven: 'Last proven backup', unproven: 'No backup that was proven', next: 'Next one', unscheduled: 'By hand only', tooOld: (hours: number) => `Older than ${plural(hours, 'hour', 'hours')}, the limit in Settings`,
+		underWay: 'Under way', beingMade: 'A backup is being made.', watch: 'Watch it',
+		emptyTitle: 'No backups yet',
+		emptyText: 'A backup is a copy of all data, from which a new cluster can be made. Each is tried on a throw-away machine, so that you know that it can be restored.',
+		emptyAllText: 'Open a cluster and choose Backups: there you can make one now, or let them be made by themselves.', toClusters: 'Choose a cluster',
+		/** The four kinds of the product. */
+		kind: { local: 'Manual and scheduled local backups', snapshot: 'Automated snapshots', borg: 'Automated remote backups (Borg)', s3: 'Automated external backups (S3)' },
+		kindShort: { local: 'Local', snapshot: 'Snapshot', borg: 'Remote (Borg)', s3: 'External (S3)' },
+		kindNote: {
+			local: 'Kept on the computer that runs Clusterdeck: quick to make and to restore, and lost together with it.', snapshot: 'A copy of the data as it stands, beside it.',
+			borg: 'Kept in a Borg repository.', s3: 'Kept in an S3-compatible store.'
+		},
+		noVault: {
+			local: 'There is no vault on this computer.', snapshot: 'Not set up yet, so no snapshots are taken.',
+			borg: 'No Borg repository is set up yet, so no copy is kept on another computer.', s3: 'No S3 store is set up yet, so no copy is kept with a storage provider.'
+		},
+		none: 'None yet.', vaultProblem: (vault: string, problem: string) => `The vault ${vault} cannot be used: ${problem}`, sum: (n: number, size: string) => `${plural(n, 'backup', 'backups')}, ${size}`,
+		columns: { cluster: 'Cluster', made: 'Made', state: 'State', size: 'Size', kept: 'Kept', vault: 'Vault', menu: 'Acts' },
+		data: (size: string) => `${size} of data`, untried: 'Nobody has restored it yet', tried: 'Tried', stillUnderWay: 'Made, still under way',
+		keptUntil: 'until', keptBySchedule: 'by its schedule', keptForGood: 'until it is deleted', gone: 'deleted',
+		menu: (cluster: string) => `What to do with this backup of ${cluster}`, details: 'Show details', restore: 'Restore…', verify: 'Verify', delete: 'Delete',
+		count: (shown: number, all: number) => (shown === all ? plural(all, 'backup', 'backups') : `${shown} of ${plural(all, 'backup', 'backups')}`),
+		search: 'Search backups', searchHint: 'Cluster, service or vault', state: 'State', cluster: 'Cluster', any: 'Any',
+		noneTitle: 'No backup matches', noneText: 'The search and the filters leave nothing over.', clearFilter: 'Show all backups',
+		deletedTitle: 'Recently deleted', deletedText: 'These clusters are gone. The last backup of each is kept for a while and brings it back.',
+		deletedAt: 'Deleted', recover: 'Recover', recoverAs: 'Restore…', nameTaken: (name: string) => `There is another ${name} now, so it would get a new name.`,
+		panel: {
+			label: (cluster: string) => `A backup of ${cluster}`, made: 'Made', took: 'Took', verified: 'Verified', reason: 'Why it was made', kept: 'Kept', vault: 'Vault', size: 'Size in the vault', data: 'Data',
+			service: 'Service', shape: 'Shape', place: 'Place and plan', operation: 'Made by', showOperation: 'Show its steps', id: 'Id', key: 'Sealed for the key',
+			otherKey: 'Not the key that is in force now: it opens only with the one it was sealed for.', parts: 'What it holds', from: 'Copied from', upTo: 'Up to', checksum: 'Checksum (SHA-256)',
+			stored: (data: string, stored: string) => `${data}, ${stored} in the vault`, counted: 'Counted', nothingCounted: 'Nothing was counted', counts: (n: string, of: string) => `${n} ${of}`, between: (low: string, high: string) => `${low} to ${high}`,
+			moreCounts: (n: number) => `${n} more`, parameters: (n: number) => `${plural(n, 'setting', 'settings')} of its servers`, empty: 'There is nothing of it in the vault.'
+		},
+		tryIt: 'Try it afterwards', tryItText: 'A server is started on it on a throw-away machine. Only then it counts as proven.', intoVault: 'Vault',
+		keyNever: 'The backup key is kept nowhere else.', keyWhy: 'Without this key nobody can open the backups once this computer is lost.', keepKey: 'Keep the key'
+	},
+	restore: {
+		name: 'Name of the new cluster', topology: 'Topology', nodes: 'Data nodes', provider: 'Provider', region: 'Region', plan: 'Plan of every node', asItWas: 'as it was', notUsable: 'cannot be used now'
+	},
+	schedules: {
+		title: 'Schedule', create: 'Schedule backups', change: 'Change', off: 'Turn off',
+		rhythm: 'How often', next: 'Next', zone: 'Time zone', keep: 'Kept', tried: 'Tried', triedYes: 'Each, on a throw-away machine', triedNo: 'None: nobody sees whether they can be restored', into: 'Vault',
+		mode: 'When', every: 'Every so often', cron: 'At fixed times', count: 'Every', unit: 'Unit', units: { m: 'minutes', h: 'hours', d: 'days' }, fields: 'Times (cron)',
+		fieldsHint: 'Minute, hour, day of the month, month, day of the week.', unread: 'Five fields, for example 0 3 * * * for every day at 03:00.',
+		zoneHint: 'For the times and for where a day begins.', keepTitle: 'Which ones stay', keepText: 'The newest of each. The newest proven one always stays.', last: 'The last', daily: 'Days', weekly: 'Weeks', monthly: 'Months',
+		verify: 'Try each of them', verifyText: 'On a throw-away machine. What is not tried is not proven.',
+		everyText: (n: number, unit: 'm' | 'h' | 'd') => (n === 1 ? `Every ${{ m: 'minute', h: 'hour', d: 'day' }[unit]}` : `Every ${n} ${{ m: 'minutes', h: 'hours', d: 'days' }[unit]}`),
+		dayText: (time: string) => `Every day at ${time}`, weekText: (days: string, time: string) => `Every ${days} at ${time}`, monthText: (day: number, time: string) => `On day ${day} of every month at ${time}`, hourText: (minute: string) => `Every hour at ${minute} past`, cronText: (fields: string) => `At ${fields}`,
+		weekdays: ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'], range: (from: string, to: string) => `day from ${from} to ${to}`, and: 'and',
+		keepLast: (n: number) => (n === 1 ? 'the last one' : `the last ${n}`), keepEach: (n: number, unit: 'day' | 'week' | 'month') => `one for each of ${plural(n, unit, `${unit}s`)}`, keepNothing: 'nothing'
+	},
+	backupKey: {
+		title: 'Backup key', text: 'Backups are encrypted with this key. Whoever has it and a vault can read them; without it nobody can.',
+		public: 'Public half', none: 'There is no key yet. The first backup makes it.', shown: 'Last shown', neverShown: 'Never: nobody has a copy of it elsewhere',
+		show: 'Show the key', hide: 'Hide', secret: 'Secret half', copyLabel: 'the key', download: 'Download as a file', file: 'clusterdeck-backup-key.txt', fileText: (name: string, secret: string) => `# opens the backups that Clusterdeck sealed for ${name}\n${secret}\n`,
+		keepWhere: 'Keep it where it is not lost together with this computer: in a password manager, or on paper.', showNote: 'Showing it is written to the audit trail.',
+		bring: 'Bring a key back', bringText: 'So that backups which were sealed for it can be read again. The key in force stays.', bringField: 'The key, or the whole file it was kept in', bringHint: 'It begins with AGE-SECRET-KEY-1.', brought: 'The key is back: what was sealed for it can be read again.'
+	},
+
 	operations: {
 		title: 'Activity', under: 'Under way', ended: 'Ended', emptyTitle: 'Nothing has been changed yet',
 		emptyText: 'Every change is written here with its steps, as it runs and afterwards.',
@@ -205,11 +271,13 @@ export const en = {
 		type: (name: string) => `Type ${name} to confirm`, typeLabel: 'Confirmation',
 		stale: 'The cluster has changed since this was worked out. This is what would happen now.',
 		expired: 'This was worked out a while ago, so it was done again.',
+		/** The button of a change whose title tells more than the act. */
+		act: { 'restore-backup': 'Restore as a new cluster', 'verify-backup': 'Verify this backup', 'delete-backup': 'Delete this backup' } as Record<string, string>,
 		back: 'Back to the first change', running: 'Under way', done: 'Done', failed: 'Failed', cancelled: 'Cancelled',
 		runsOn: 'You may close this; it goes on and Activity shows it.', toActivity: 'Open in Activity',
 		wayOutDone: 'The way is clear', again: 'Work it out again', offline: 'You see a copy. Changes need the connection.',
-		count: 'How many nodes', plan: 'Size of the new nodes', planSame: 'As the cluster', resizePlan: 'Plan of every node', version: 'Version of every node', newest: 'The newest of its line', versionNow: 'What it has now', samePlan: 'This is its plan now. Choose another one to see what would happen.', discard: 'Delete its backups too',
-		discardText: 'Otherwise they stay and the cluster can be restored from them.', shard: 'Which shard'
+		count: 'How many nodes', plan: 'Size of the new nodes', planSame: 'As the cluster', resizePlan: 'Plan of every node', version: 'Version of every node', newest: 'The newest of its line', versionNow: 'What it has now', samePlan: 'This is its plan now. Choose another one to see what would happen.', discard: 'Keep no last backup',
+		discardText: 'Its other backups go as well, and nothing can be brought back.', shard: 'Which shard'
 	},
 
 	wizard: {
@@ -277,7 +345,7 @@ export const en = {
 		title: 'Command palette', placeholder: 'Search screens, clusters and changes', none: 'Nothing found.', screens: 'Screens', clusters: 'Clusters', changes: 'Changes', hint: 'Type a name or an act, for example “promote”. A change shows what will happen before anything is done.',
 		addNode: (c: string) => `Add node to ${c}`, addShard: (c: string) => `Add shard to ${c}`, resize: (c: string) => `Resize ${c} (change its plan)`, upgrade: (c: string) => `Upgrade ${c} to a newer version`, resync: (c: string) => `Resync ${c}`, rotate: (c: string) => `Rotate credentials of ${c}`,
 		protect: (c: string) => `Protect ${c} from deletion`, unprotect: (c: string) => `Switch off protection of ${c}`, failoverOn: (c: string) => `Switch on automatic failover of ${c}`,
-		failoverOff: (c: string) => `Switch off automatic failover of ${c}`, delete: (c: string) => `Delete ${c}`, promote: (n: string) => `Promote ${n}`, drain: (n: string) => `Drain ${n}`,
+		failoverOff: (c: string) => `Switch off automatic failover of ${c}`, delete: (c: string) => `Delete ${c}`, backUp: (c: string) => `Back up ${c}`, backups: (c: string) => `Backups of ${c}`, promote: (n: string) => `Promote ${n}`, drain: (n: string) => `Drain ${n}`,
 		undrain: (n: string) => `Put ${n} back into service`, reboot: (n: string) => `Reboot ${n}`, removeNode: (n: string) => `Remove ${n}`, metrics: (c: string) => `Metrics of ${c}`, parameters: (c: string) => `Parameters of ${c}`, removeShard: (c: string) => `Remove a shard from ${c}`,
 		optionOn: (option: string, c: string) => `Switch on “${option}” of ${c}`, optionOff: (option: string, c: string) => `Switch off “${option}” of ${c}`, nodes: (c: string) => `Nodes of ${c}`
 	},

@@ -55,7 +55,7 @@ export interface ErrorText {
 
 /** The command line continues a line with these titles; here they begin one. A name at the start stays as it is. */
 export const sentence = (text: string): string =>
-	/^([a-z]+ing|a|an|another|check|choose|give|look|make|run|start|stop|try|wait|connections|it|no|nobody|nothing|not|only|sign|some|something|that|the|there|this|too|what|you|your)\s/.test(text) ? text[0]?.toUpperCase() + text.slice(1) : text;
+	/^([a-z]+ing|refused:|a|an|another|check|choose|give|look|make|run|start|stop|try|wait|connections|it|no|nobody|nothing|not|only|sign|some|something|that|the|there|this|too|what|you|your)\s/.test(text) ? text[0]?.toUpperCase() + text.slice(1) : text;
 
 /** What to show for a fault: the server's words first, the table where it has none. */
 export function textOf(fault: Pick<Fault, 'code' | 'title' | 'detail' | 'hint'>): ErrorText {

@@ -5,11 +5,12 @@ use crate::{
     extract::{Actor, Body, Params},
     problem::Problem,
     router::Rooms,
-    wire::{BackupKey, ImportedKey, List},
+    wire::{BackupKey, ImportedKey, List, NewVault},
 };
 use axum::{
     Json,
     extract::{Path, State},
+    http::StatusCode,
 };
 use clusterdeck_domain::{Backup, VaultFacts};
 
@@ -42,7 +43,33 @@ pub(crate) async fn show(State(rooms): State<Rooms>, Path(id): Path<String>) -> 
 #[utoipa::path(get, operation_id = "list_vaults", path = "/v1/vaults", tag = "backups",
     responses((status = 200, body = List<VaultFacts>)))]
 pub(crate) async fn vaults(State(rooms): State<Rooms>) -> Answer<List<VaultFacts>> {
-    Ok(whole(rooms.engine.vaults().await))
+    Ok(whole(rooms.engine.vaults().await?))
+}
+
+/// Adds a vault, once it has answered.
+#[utoipa::path(post, operation_id = "add_vault", path = "/v1/vaults", tag = "backups", request_body = NewVault,
+    responses((status = 201, body = VaultFacts), (status = 400, body = Problem), (status = 502, body = Problem),
+        (status = 503, body = Problem)))]
+pub(crate) async fn add_vault(
+    State(rooms): State<Rooms>,
+    Actor(actor): Actor,
+    Body(vault): Body<NewVault>,
+) -> Result<(StatusCode, Json<VaultFacts>), Problem> {
+    let (spec, secret) = vault.parts();
+    Ok((StatusCode::CREATED, Json(rooms.engine.add_vault(spec, secret, &actor).await?)))
+}
+
+/// Forgets a vault that nothing uses. What lies in it stays.
+#[utoipa::path(delete, operation_id = "remove_vault", path = "/v1/vaults/{id}", tag = "backups",
+    params(("id" = String, Path)),
+    responses((status = 204), (status = 400, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn remove_vault(
+    State(rooms): State<Rooms>,
+    Actor(actor): Actor,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    rooms.engine.remove_vault(&id, &actor).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// The key that backups are sealed for. Revealing the half that opens them is written to the audit trail.

@@ -1,6 +1,6 @@
 //! The key of the backups. A backup itself is the domain's own shape.
 
-use clusterdeck_domain::Sensitive;
+use clusterdeck_domain::{Sensitive, VaultSpec};
 use clusterdeck_engine::BackupKeyReport;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,24 @@ impl From<BackupKeyReport> for BackupKey {
             secret: report.secret.map(|secret| secret.reveal().clone()),
             exported_at: report.exported_at,
         }
+    }
+}
+
+/// A vault that is added.
+#[derive(Clone, Deserialize, utoipa::ToSchema)]
+pub struct NewVault {
+    /// Its name, and where it is.
+    #[serde(flatten)]
+    spec: VaultSpec,
+    /// The secret half of an access key, or the passphrase of a repository. It goes to the keyring.
+    #[serde(default)]
+    secret: Option<String>,
+}
+
+impl NewVault {
+    /// What it is, and its secret.
+    pub fn parts(self) -> (VaultSpec, Option<Sensitive<String>>) {
+        (self.spec, self.secret.map(Sensitive::new))
     }
 }
 

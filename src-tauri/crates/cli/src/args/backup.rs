@@ -131,6 +131,40 @@ impl BackupVerb {
 pub(crate) enum VaultVerb {
     /// The vaults there are, and whether each can be used
     List,
+    /// Add a place for backups, once it has answered
+    Add {
+        /// Its name: a-z, 0-9 and -
+        name: String,
+        /// A folder of this computer: another disk, a share
+        #[arg(long, value_name = "DIR", group = "place")]
+        folder: Option<String>,
+        /// A bucket of an S3-compatible store
+        #[arg(long, value_name = "BUCKET", group = "place", requires_all = ["endpoint", "access_key"])]
+        s3: Option<String>,
+        /// A Borg repository: a path, or ssh://user@host/path; made when it is not there
+        #[arg(long, value_name = "REPOSITORY", group = "place")]
+        borg: Option<String>,
+        /// Where the store answers: https://s3.example.com
+        #[arg(long, value_name = "URL")]
+        endpoint: Option<String>,
+        /// The store's region
+        #[arg(long, default_value = "us-east-1")]
+        region: String,
+        /// What all names in the bucket begin with
+        #[arg(long, default_value = "")]
+        prefix: String,
+        /// The public half of the access key
+        #[arg(long, value_name = "KEY")]
+        access_key: Option<String>,
+        /// A file with the secret half of the access key, or the passphrase of the repository; `-` reads it from the input
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// Forget a vault that nothing uses; what lies in it stays
+    Remove {
+        /// Its name
+        name: String,
+    },
     /// The key that backups are sealed for: keep it elsewhere, since nothing opens them without it
     Key {
         /// Write the secret half to this file (mode 0600); `-` prints it

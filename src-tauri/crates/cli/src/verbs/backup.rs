@@ -198,9 +198,52 @@ async fn show(session: &Session, id: &str) -> Result<(), Failure> {
 pub(super) async fn vault(session: &Session, verb: VaultVerb) -> Result<(), Failure> {
     match verb {
         VaultVerb::List => vaults(session).await,
+        VaultVerb::Remove { name } => {
+            session.send(Method::DELETE, &format!("/v1/vaults/{}", piece(&name)), None).await?;
+            session.output.line(&format!("{name} is no longer known. What lies in it stays."))
+        }
+        add @ VaultVerb::Add { .. } => add_vault(session, add).await,
         VaultVerb::Key { import: Some(file), .. } => import(session, &file).await,
         VaultVerb::Key { export, .. } => key(session, export).await,
     }
+}
+
+async fn add_vault(session: &Session, add: VaultVerb) -> Result<(), Failure> {
+    let VaultVerb::Add { name, folder, s3, borg, endpoint, region, prefix, access_key, secret_file } = add
+    else {
+        return Ok(());
+    };
+    let mut vault = match (folder, s3, borg) {
+        (Some(path), None, None) => json!({"kind": "local", "path": path}),
+        (None, Some(bucket), None) => json!({
+            "kind": "s3", "bucket": bucket, "endpoint": endpoint, "region": region, "prefix": prefix,
+            "access_key": access_key,
+        }),
+        (None, None, Some(repository)) => json!({"kind": "borg", "repository": repository}),
+        _ => {
+            let problem = Problem::new(Code::Invalid, "say where the vault is");
+            return Err(problem.hint("With --folder DIR, --s3 BUCKET or --borg REPOSITORY.").into());
+        }
+    };
+    let secret = match secret_file {
+        None => None,
+        Some(file) if file == Path::new("-") => Some(std::io::read_to_string(std::io::stdin())),
+        Some(file) => Some(std::fs::read_to_string(&file)),
+    };
+    let secret = secret
+        .transpose()
+        .map_err(|e| Problem::new(Code::Invalid, format!("the secret cannot be read: {e}")))?;
+    vault["id"] = json!(name);
+    // What a file ends with is no part of it.
+    vault["secret"] = json!(secret.map(|secret| secret.trim_end_matches(['\r', '\n']).to_owned()));
+    let answer = session.send(Method::POST, "/v1/vaults", Some(&vault)).await?;
+    if session.output.json() {
+        return session.output.body(&answer.body);
+    }
+    let added: VaultFacts = answer.read()?;
+    session
+        .output
+        .line(&format!("{} can be used: `clusterdeck backup now CLUSTER --to {}`.", added.place, added.id))
 }
 
 async fn vaults(session: &Session) -> Result<(), Failure> {
@@ -209,11 +252,12 @@ async fn vaults(session: &Session) -> Result<(), Failure> {
         return session.output.body(&answer.body);
     }
     let vaults: List<VaultFacts> = answer.read()?;
-    let mut table = Table::new(&["vault", "kind", "usable", "free"]);
+    let mut table = Table::new(&["vault", "kind", "where", "usable", "free"]);
     for vault in &vaults.items {
         table.row(vec![
             vault.id.clone(),
             word(&vault.kind),
+            vault.place.clone(),
             vault.problem.clone().map_or_else(|| "yes".to_owned(), |problem| format!("no: {problem}")),
             or_unknown(vault.free_bytes, |free| bytes(free as f64)),
         ]);

@@ -141,6 +141,8 @@ pub struct VaultFacts {
     pub id: String,
     /// The kind that backups in it are of.
     pub kind: BackupKind,
+    /// Where it is, in a word or two.
+    pub place: String,
     /// Why it cannot be used; `None` when it can.
     pub problem: Option<String>,
     /// Bytes it can still take; `None` where it does not say.

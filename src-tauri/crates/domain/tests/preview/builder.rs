@@ -164,6 +164,7 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
         vault: Some(VaultFacts {
             id: "local".to_owned(),
             kind: BackupKind::Local,
+            place: "this home".to_owned(),
             problem: None,
             free_bytes: Some(50 << 30),
         }),

@@ -50,7 +50,7 @@ fn superseded(schedules: &[(ClusterId, Vec<BackupSchedule>)], known: &[Backup], 
 
 /// Takes a backup out of its vault, then forgets it.
 pub(crate) async fn take_away(shared: &Shared, backup: &Backup) -> crate::facade::Result<()> {
-    vault(shared, &backup.vault)?.remove(&backup.id).await?;
+    vault(shared, &backup.vault).await?.remove(&backup.id).await?;
     forget(shared, &backup.id).await
 }
 

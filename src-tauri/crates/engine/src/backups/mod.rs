@@ -7,11 +7,15 @@ mod moving;
 mod schedule;
 mod stream;
 pub(crate) mod throw_away;
+mod vaults;
 
 pub(crate) use expire::{expire, take_away};
 pub(crate) use key::{ensure as ensure_key, import as import_key, report as report_key};
 pub(crate) use moving::{copy, counted, lay, read_back};
 pub(crate) use schedule::{BY_SCHEDULE, follow};
+pub(crate) use vaults::{
+    add as add_vault, all as vaults, facts as vault_facts, open as vault, remove as remove_vault,
+};
 
 use crate::{
     door::unique,
@@ -22,11 +26,11 @@ use crate::{
 };
 use clusterdeck_domain::{
     BackedUp, Backup, BackupId, BackupReason, BackupState, Busy, ChangeKind, ClusterId, ClusterSpec,
-    FINAL_BACKUP_DAYS, LOCAL_VAULT, VaultFacts,
+    FINAL_BACKUP_DAYS,
 };
-use clusterdeck_driver::{DriverError, Vault};
+use clusterdeck_driver::DriverError;
 use jiff::SignedDuration;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 /// All backups, the newest first.
 pub(crate) fn all(shared: &Shared) -> Vec<Backup> {
@@ -51,7 +55,7 @@ pub(crate) fn find(shared: &Shared, id: &str) -> Result<Backup> {
 }
 
 /// A backup as it begins.
-pub(crate) fn begun(
+pub(crate) async fn begun(
     shared: &Shared,
     spec: &ClusterSpec,
     vault: &str,
@@ -63,7 +67,7 @@ pub(crate) fn begun(
         id: BackupId::new(unique()),
         cluster: spec.name.to_string(),
         of: BackedUp::from(spec),
-        kind: self::vault(shared, vault)?.kind(),
+        kind: vaults::open(shared, vault).await?.kind(),
         reason,
         state: BackupState::Making,
         vault: vault.to_owned(),
@@ -124,33 +128,8 @@ fn tell(shared: &Shared, backup: &Backup) {
 pub(crate) async fn write_manifest(shared: &Shared, backup: &Backup) -> Result<()> {
     let text = serde_json::to_vec_pretty(backup)
         .map_err(|e| DriverError::broken(format!("the manifest of a backup cannot be written: {e}")))?;
-    let vault = vault(shared, &backup.vault)?;
+    let vault = vault(shared, &backup.vault).await?;
     Ok(vault.put_note(&backup.id, "manifest.json", &text).await?)
-}
-
-/// The vault of that name.
-pub(crate) fn vault(shared: &Shared, id: &str) -> Result<Arc<dyn Vault>> {
-    let found = shared.vaults.all().into_iter().find(|vault| vault.id() == id);
-    found.ok_or_else(|| EngineError::NotFound { what: format!("vault `{id}`") })
-}
-
-/// What a preview wants to know of a vault; the home's own when nobody names one.
-pub(crate) async fn vault_facts(shared: &Shared, id: Option<&str>) -> Option<VaultFacts> {
-    Some(facts_of(vault(shared, id.unwrap_or(LOCAL_VAULT)).ok()?.as_ref()).await)
-}
-
-async fn facts_of(vault: &dyn Vault) -> VaultFacts {
-    let (problem, free_bytes) = match vault.check().await {
-        Ok(check) => (None, check.free_bytes),
-        Err(error) => (Some(error.to_string()), None),
-    };
-    VaultFacts { id: vault.id().to_owned(), kind: vault.kind(), problem, free_bytes }
-}
-
-/// All vaults, asked at once.
-pub(crate) async fn vaults(shared: &Shared) -> Vec<VaultFacts> {
-    let all = shared.vaults.all();
-    futures::future::join_all(all.iter().map(|vault| facts_of(vault.as_ref()))).await
 }
 
 /// The operation that reads a backup, or makes it.

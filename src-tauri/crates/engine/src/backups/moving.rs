@@ -78,7 +78,7 @@ pub(crate) async fn lay(
     (backup, part): (&Backup, &BackupPart),
     progress: &Progress,
 ) -> Result<()> {
-    let (vault, key) = (vault(shared, &backup.vault)?, key::of(shared, &backup.sealed_for).await?);
+    let (vault, key) = (vault(shared, &backup.vault).await?, key::of(shared, &backup.sealed_for).await?);
     let (note, total) = (format!("bringing {} its data", node.name), part.data_bytes);
     let progress_ = progress.clone();
     let (mut inlet, mut outlet) = pipe(move |bytes| progress_.copied(&note, bytes, total));
@@ -106,7 +106,7 @@ pub(crate) async fn read_back(
     (backup, part): (&Backup, &BackupPart),
     progress: &Progress,
 ) -> Result<()> {
-    let (vault, key) = (vault(shared, &backup.vault)?, key::of(shared, &backup.sealed_for).await?);
+    let (vault, key) = (vault(shared, &backup.vault).await?, key::of(shared, &backup.sealed_for).await?);
     let (progress_, total) = (progress.clone(), part.data_bytes);
     let told = move |bytes| progress_.copied("reading it back", bytes, total);
     let mut into = Summing::new(tokio::io::sink(), told);

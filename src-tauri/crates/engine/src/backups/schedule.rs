@@ -91,7 +91,7 @@ async fn begin(shared: &Arc<Shared>, spec: &ClusterSpec, vault: &str) -> Result<
 }
 
 async fn refused(shared: &Shared, spec: &ClusterSpec, vault: &str, error: &EngineError) -> Result<()> {
-    let begun = super::begun(shared, spec, vault, BackupReason::Scheduled)?;
+    let begun = super::begun(shared, spec, vault, BackupReason::Scheduled).await?;
     let problem = error.problem();
     let text = format!("A scheduled backup of {} could not be made: {}", spec.name, problem.title);
     let failed =

@@ -72,7 +72,7 @@ async fn give_up(cx: StepContext, backup: Backup) -> Result<()> {
     if now.state != BackupState::Making {
         return Ok(());
     }
-    backups::vault(&cx.shared, &now.vault)?.remove(&now.id).await?;
+    backups::vault(&cx.shared, &now.vault).await?.remove(&now.id).await?;
     let (error, cancelled) = cx.record.edit(|o| (o.error.clone(), o.cancel_requested));
     if cancelled && error.is_none() {
         return backups::forget(&cx.shared, &now.id).await;
@@ -90,7 +90,7 @@ async fn copy(cx: StepContext, backup: Backup) -> Result<()> {
     let seen = watch::look(&cx.shared, &cx.cluster).await?;
     let context = cx.context().await?;
     let driver = cx.driver()?;
-    let vault = backups::vault(&cx.shared, &backup.vault)?;
+    let vault = backups::vault(&cx.shared, &backup.vault).await?;
     let key = backups::ensure_key(&cx.shared).await?;
     let begun = cx.shared.now();
     vault.remove(&backup.id).await?;

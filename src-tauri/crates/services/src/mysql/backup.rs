@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 const OUT: &str = include_str!("copy-out.sh");
 const IN: &str = include_str!("copy-in.sh");
 
+/// What copying a running server needs beside its data.
+const COPYING: &str = "mysql/tmp/copy-out";
 /// Where copies lie that are being laid, each in a folder of its own: what an attempt that was cut short still runs does not
 /// reach into the next one's.
 const LAYING: &str = "mysql/copy-in";
@@ -31,7 +33,7 @@ const LAID: &str = "mysql/copied-in";
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// What an attempt that was cut short still runs ends when its folder goes.
 const CLEARED_WITHIN: Duration = Duration::from_secs(10);
-/// All that was written while it was copied is applied: the plan's disk holds no more than can be in this time.
+/// What was written while it was copied is applied; after so long nobody is told any more that it goes on.
 const PREPARES_WITHIN: Duration = Duration::from_secs(3600);
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
@@ -53,7 +55,10 @@ pub(crate) async fn copy_out(
     if cx.spec.topology == Topology::MultiMaster {
         args.push("--galera-info".to_owned());
     }
-    let said = machine.output_of(&bash(OUT, args), output).await.map_err(|e| refused(node, e))?;
+    let copied = machine.output_of(&bash(OUT, args), output).await;
+    // The script does so itself, unless it was ended because nobody took what it wrote.
+    machine.remove(COPYING).await?;
+    let said = copied.map_err(|e| refused(node, e))?;
     position(&said)
         .ok_or_else(|| DriverError::broken("mariadb-backup does not say up to where it has copied"))
 }

@@ -130,7 +130,9 @@ pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()>
         return galera::form(cx, progress).await;
     }
     let restored = backup::is_restored(cx).await?;
-    for node in cx.spec.data_nodes().take(if restored { 1 } else { usize::MAX }) {
+    // Made from a copy, only the first one has data yet.
+    let begun = if restored { 1 } else { cx.spec.data_nodes().count() };
+    for node in cx.spec.data_nodes().take(begun) {
         answering(cx, node).await?;
     }
     let primary = until!(ANSWERS_WITHIN, async {

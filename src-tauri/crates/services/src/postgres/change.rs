@@ -140,15 +140,15 @@ pub(crate) async fn prepare_hand_over(
     }
     let note = format!("{} and {} write to disk what changed", lead.name, target.name);
     let writing = join_all([lead, target].map(|node| checkpoint(cx, node, WRITTEN_WITHIN)));
-    told(progress, &note, WRITTEN_WITHIN, async { writing.await.into_iter().collect() }).await
+    told(progress, &note, Some(WRITTEN_WITHIN), async { writing.await.into_iter().collect() }).await
 }
 
-/// Does what has its own limit and says nothing meanwhile. How much there is to do nobody knows; how long it may take yet is
-/// what can be told.
+/// Does what says nothing meanwhile. How much of it there is nobody knows; with a limit, how long it may take yet is what can be
+/// told.
 pub(crate) async fn told<T>(
     progress: &Progress,
     note: &str,
-    limit: Duration,
+    limit: Option<Duration>,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let begun = Instant::now();
@@ -156,8 +156,9 @@ pub(crate) async fn told<T>(
     loop {
         tokio::select! {
             done = &mut work => return done,
-            () = tokio::time::sleep(TELL_EVERY) => {
-                progress.measured(note, begun.elapsed().as_secs(), limit.as_secs());
+            () = tokio::time::sleep(TELL_EVERY) => match limit {
+                Some(limit) => progress.measured(note, begun.elapsed().as_secs(), limit.as_secs()),
+                None => progress.note(note),
             }
         }
     }

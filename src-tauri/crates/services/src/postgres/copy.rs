@@ -85,10 +85,10 @@ async fn copy(
     let machine = cx.machine(node)?.as_ref();
     let software = flavour::software(cx, machine).await?;
     let goal = has_everything(cx, node, session, progress).await?;
-    // A replica's copy ends where its files must be replayed to, which may be before what it has replayed. All of that counts
-    // from the second checkpoint on, for which `pg_basebackup` asks, when there was nothing new for it to write.
+    // A replica's copy ends where its files have to be replayed to, which may be before what it has replayed. A checkpoint with
+    // nothing left to write makes the two the same: the one that `pg_basebackup` asks for, after this one.
     let note = format!("{} writes to disk what changed", node.name);
-    told(progress, &note, WRITTEN_WITHIN, checkpoint(cx, node, WRITTEN_WITHIN)).await?;
+    told(progress, &note, Some(WRITTEN_WITHIN), checkpoint(cx, node, WRITTEN_WITHIN)).await?;
     progress.note(&format!("copying {}", node.name));
     machine.write(PASS, pass(cx)?.reveal().as_bytes(), 0o600).await?;
     let copied = machine.output_of(&base_backup(machine, &software), output).await;
@@ -230,6 +230,7 @@ fn refused(node: &NodeSpec, e: DriverError) -> DriverError {
         "starting up",
         "shutting down",
         "promoted during",
+        "exceeds max_wal_senders",
     ];
     if says(&passes) { DriverError::transient(told) } else { DriverError::rejected(told, hint) }
 }
@@ -301,6 +302,10 @@ fn unusable(node: &NodeSpec, e: DriverError) -> DriverError {
 /// Puts a copy that was laid in the place of the data, before the server of a new node starts.
 pub(crate) async fn take(machine: &dyn Machine) -> Result<()> {
     match machine.rename(LAID, config::DATA).await {
+        // Else an empty cluster would pass for the one that was meant.
+        Err(DriverError::Gone { what }) if machine.exists(WRITTEN_BY).await? => {
+            Err(DriverError::broken(format!("the copy to start on, {what}, is gone")))
+        }
         Err(DriverError::Gone { .. }) => Ok(()),
         taken => taken,
     }

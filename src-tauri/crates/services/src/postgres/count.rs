@@ -92,13 +92,15 @@ impl Inside<'_> {
         ])
     }
 
-    /// Rows of as many tables as there is time for. What is known of their sizes may be old, so none gets more than half of
-    /// the time that is left.
+    /// Rows of as many tables as there is time for. What is known of their sizes may be old, so none but the last gets more than
+    /// half of the time that is left.
     async fn rows(&self, session: &Session, most: usize) -> Vec<Count> {
         let Ok(tables) = session.rows(&tables(), &[]).await else { return Vec::new() };
         let mut found = Vec::new();
-        for table in tables.iter().take(most) {
-            let left = self.until.saturating_duration_since(Instant::now()) / 2;
+        let last = tables.len().min(most);
+        for (n, table) in tables.iter().take(most).enumerate() {
+            let left = self.until.saturating_duration_since(Instant::now());
+            let left = if n + 1 == last { left } else { left / 2 };
             if left < LEAST {
                 break;
             }

@@ -21,8 +21,9 @@ const WITHIN: Duration = Duration::from_secs(3600);
 /// `$1` the folder, `$2` that of the programs, `$3` settings, `$4` what to say to the server.
 ///
 /// What the old node was told is not for this one: paths of its machine, settings of its size, who may come in, what its
-/// Patroni remembers of its cluster. `postgresql.base.conf` is what `initdb` wrote, and stays. A statement that fails is not
-/// quoted: it may hold a password. The server takes the place of the shell, so that it ends with whoever waits for it.
+/// Patroni remembers of its cluster. `postgresql.base.conf` is what `initdb` wrote, and stays. The server says nothing but why it
+/// fails, and never with the statement, which may hold a password. It takes the place of the shell, so that it ends with
+/// whoever waits for it.
 const SETTLE: &str = r#"
 export LC_ALL=C
 umask 077
@@ -32,8 +33,8 @@ if [ -x "$2/pg_verifybackup" ] && [ -x "$2/pg_waldump" ]; then
 fi
 for file in postgresql.conf postgresql.auto.conf pg_hba.conf pg_ident.conf; do : > "$file" || exit 1; done
 rm -f ./*.conf.backup patroni.dynamic.json standby.signal recovery.signal postmaster.opts backup_manifest || exit 1
-exec "$2/postgres" --single -D "$1" -c config_file="$3" -c exit_on_error=on -c log_min_error_statement=panic \
-  -c log_statement=none -c log_min_duration_statement=-1 postgres < "$4"
+exec "$2/postgres" --single -D "$1" -c config_file="$3" -c exit_on_error=on -c log_min_messages=fatal \
+  -c log_error_verbosity=terse -c log_min_error_statement=panic -c log_min_duration_statement=-1 postgres < "$4"
 "#;
 
 /// Settles a copy where it is being laid.
@@ -57,7 +58,7 @@ pub(crate) async fn settle(
             .unwrap_or_else(|_| Err(DriverError::transient("the server replays the log for too long")))
     };
     let note = format!("{} checks its copy and replays the log", node.name);
-    let settled = told(progress, &note, WITHIN, settling).await;
+    let settled = told(progress, &note, None, settling).await;
     for path in [CONF, ROLES] {
         machine.remove(path).await?;
     }

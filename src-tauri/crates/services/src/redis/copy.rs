@@ -199,7 +199,11 @@ pub(crate) async fn lay(
 /// one and all.
 pub(crate) async fn count(cx: &ClusterContext, node: &NodeSpec) -> Result<Vec<Count>> {
     let said: String = Session::open(cx, node).await?.say("INFO keyspace").await?;
-    Ok(said.lines().filter_map(counted).collect())
+    let mut counts: Vec<Count> = said.lines().filter_map(counted).collect();
+    // A server with nothing in it lists no database.
+    let sum = |of: fn(&Count) -> u64| counts.iter().map(of).sum();
+    counts.push(Count::moving("keys in all", sum(|c| c.low), sum(|c| c.high)));
+    Ok(counts)
 }
 
 /// `db0:keys=12,expires=3,avg_ttl=0`.

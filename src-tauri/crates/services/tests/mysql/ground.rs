@@ -78,7 +78,8 @@ impl Ground {
     pub(crate) async fn bare_beside(&self, topology: Topology, nodes: u16) -> Self {
         match &self.engine {
             Some(engine) => {
-                Self::in_containers(engine, &[self.cx.spec.network.clone()], (topology, nodes, None)).await
+                let used = std::slice::from_ref(&self.cx.spec.network);
+                Self::in_containers(engine, used, (topology, nodes, None)).await
             }
             None => Self::bare(topology, nodes).await,
         }
@@ -248,15 +249,10 @@ impl Ground {
             async move { self.driver.start_node(&self.cx, node, &start_as).await.unwrap() }
         });
         futures::future::join_all(starting).await;
-        let t = Instant::now();
         if self.image.is_some() {
             self.folders_are_made().await;
         }
-        println!("folders {:?}", t.elapsed());
-        let t = Instant::now();
-        println!("form");
-        self.driver.form(&self.cx, &Progress::new(move |n, m| println!("{:?} {n} {m:?}", t.elapsed()))).await.unwrap();
-        println!("formed {:?}", t.elapsed());
+        self.driver.form(&self.cx, &Progress::silent()).await.unwrap();
         self.driver.arm_failover(&self.cx, None).await.unwrap();
         self.apply().await;
     }

@@ -1,7 +1,7 @@
 //! Data that is copied out of a running cluster and started on in another one.
 
-use crate::ground::{Ground, PATIENCE};
-use clusterdeck_domain::{Count, NodeSpec, Topology, disagreements, spanning};
+use crate::ground::{Ground, PATIENCE, Wish};
+use clusterdeck_domain::{Count, NodeSpec, ServiceKind, Topology, disagreements, spanning};
 use clusterdeck_driver::{CopyFrom, DriverError, Progress, Result, ServiceDriver as _};
 use rustix::process::Signal;
 use std::{
@@ -42,10 +42,18 @@ const THINGS: [&str; 4] = [
     "CREATE SCHEMA late CREATE TABLE entries (n int)",
 ];
 
+/// A table that TimescaleDB splits by time, with a chunk a day.
+const SPLIT: &str = "CREATE TABLE metrics (at timestamptz NOT NULL, n int); \
+     SELECT create_hypertable('metrics', 'at', chunk_time_interval => interval '1 day'); \
+     INSERT INTO metrics SELECT '2026-01-01'::timestamptz + n * interval '1 hour', n FROM generate_series(1, 200) n";
+
 async fn fill(ground: &Ground) {
     let people = ground.people(0).await.unwrap();
     for thing in THINGS {
         people.batch_execute(thing).await.unwrap();
+    }
+    if ground.cx.spec.service == ServiceKind::Timescaledb {
+        people.batch_execute(SPLIT).await.unwrap();
     }
 }
 
@@ -118,17 +126,19 @@ struct Copied {
     acknowledged: i64,
 }
 
-/// A copy of a replica while clients write; where a process of its server can be halted, of one that lags behind.
-async fn copied_under_load(ground: &Ground, lagging: bool) -> Copied {
+/// A copy while clients write: of a replica where there is one, which then lags behind.
+async fn copied_under_load(ground: &Ground) -> Copied {
     let seen = ground.healthy().await;
     let primary = ground.primary(&seen).id.clone();
-    let replica = ground.cx.spec.data_nodes().find(|n| n.id != primary).unwrap();
+    let nodes: Vec<&NodeSpec> = ground.cx.spec.data_nodes().collect();
+    let lagging = nodes.len() > 1;
+    let from = nodes.iter().find(|n| n.id != primary).unwrap_or(&nodes[0]);
     fill(ground).await;
     let (last, stop) = (AtomicI64::new(0), AtomicBool::new(false));
     let story = async {
         until("the writer must write", || last.load(Ordering::Relaxed) > 100).await;
-        let before = count(ground, replica).await;
-        let replays = || ground.servants(replica.ordinal, "startup");
+        let before = count(ground, from).await;
+        let replays = || ground.servants(from.ordinal, "startup");
         if lagging {
             Ground::signal(replays(), Signal::STOP);
         }
@@ -149,13 +159,13 @@ async fn copied_under_load(ground: &Ground, lagging: bool) -> Copied {
                 Ground::signal(replays(), Signal::CONT);
             }
         };
-        let copying = async { copy(ground, replica, &progress).await.unwrap() };
+        let copying = async { copy(ground, from, &progress).await.unwrap() };
         let ((bytes, place), ()) = tokio::join!(copying, goes_on);
         let meanwhile = last.load(Ordering::Relaxed) - acknowledged;
         println!("{} MB in {:?}, up to {place}; {meanwhile} rows meanwhile", mb(&bytes), begun.elapsed());
         assert!(place.starts_with("timeline 1, 0/"), "{place}");
         assert!(meanwhile > 0, "it was copied while clients wrote");
-        let meant = spanning(&before, &count(ground, replica).await);
+        let meant = spanning(&before, &count(ground, from).await);
         stop.store(true, Ordering::Relaxed);
         Copied { bytes, meant, acknowledged }
     };
@@ -183,6 +193,7 @@ async fn starts_on(old: &Ground, new: &mut Ground, copied: &Copied) {
     assert_eq!(disagreements(&copied.meant, &found), [""; 0], "{found:#?}");
     new.people(0).await.unwrap().batch_execute("INSERT INTO numbers VALUES (-1)").await.unwrap();
     new.healthy().await;
+    nothing_of_the_old_machines_is_in(new, old).await;
 
     for (role, secret) in
         [("operator", "operator"), ("rewind", "rewind"), ("watch", "watch"), ("app", "people")]
@@ -193,13 +204,37 @@ async fn starts_on(old: &Ground, new: &mut Ground, copied: &Copied) {
         assert!(opens(old, role, &password(old)), "{role} of the old one is as it was");
     }
     assert!(opens(new, "reporting", "kept"), "a role that people made is as it was");
-    assert_eq!(new.driver.restarts_due(&new.cx).await.unwrap(), [], "nothing of the old size is left");
+}
+
+/// A cluster of the smallest size.
+async fn nothing_of_the_old_machines_is_in(new: &Ground, old: &Ground) {
+    let machine = new.machine(1);
+    for file in
+        ["postgresql.conf", "postgresql.base.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"]
+    {
+        let text = machine.read(&format!("pg/data/{file}")).await.unwrap();
+        let text = String::from_utf8_lossy(&text);
+        for other in old.cx.machines.values() {
+            let path = other.path("pg").display().to_string();
+            let here = machine.path("pg").display().to_string();
+            assert!(
+                !text.contains(&other.address().to_string()),
+                "{file} names a machine of the old cluster"
+            );
+            assert!(path == here || !text.contains(&path), "{file} names a folder of the old cluster");
+        }
+    }
+    let asked = "SELECT current_setting('max_connections'), left(pg_walfile_name(pg_current_wal_lsn()), 8)";
+    let row = new.people(1).await.unwrap().query_one(asked, &[]).await.unwrap();
+    assert_eq!(row.get::<_, &str>(0), "25", "it has the size of its machine");
+    assert_eq!(new.driver.restarts_due(&new.cx).await.unwrap(), [], "and waits for no restart");
+    assert_eq!(row.get::<_, &str>(1), "00000002", "in a timeline of its own");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_is_copied_under_load_and_a_smaller_cluster_starts_on_it() {
     let old = Ground::new(Topology::PrimaryReplica, 2).await;
-    let copied = copied_under_load(&old, true).await;
+    let copied = copied_under_load(&old).await;
     let of = |name: &str| copied.meant.iter().find(|c| c.of == name).map(|c| (c.low, c.high));
     assert_eq!(of("databases"), Some((3, 3)), "{:#?}", copied.meant);
     assert_eq!(of("tables in app"), Some((8, 8)));
@@ -209,16 +244,20 @@ async fn a_replica_is_copied_under_load_and_a_smaller_cluster_starts_on_it() {
     assert_eq!(of("rows in app.public.fleeting"), None, "nor what is not logged");
     assert_eq!(of("rows in app.late.entries"), Some((0, 0)));
     assert_eq!(of("tables in ledger"), Some((0, 0)));
-    let mut new = Ground::to_be_made(Topology::Single, 1, "NANO-1C-256M").await;
+    let mut new = Ground::to_be_made(Wish::small(ServiceKind::Postgresql)).await;
     starts_on(&old, &mut new, &copied).await;
 }
 
-/// PostgreSQL 17 by Patroni 4.
+/// TimescaleDB on PostgreSQL 17, by Patroni 4.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_container_is_copied_and_a_smaller_one_starts_on_it() {
-    let Some(old) = Ground::in_containers(Topology::PrimaryReplica, 2).await else { return };
-    let copied = copied_under_load(&old, false).await;
-    let mut new = old.beside(Topology::Single, 1, "NANO-1C-256M").await;
+async fn a_container_with_an_extension_is_copied_under_load_and_another_one_starts_on_it() {
+    let wish = Wish::small(ServiceKind::Timescaledb);
+    let Some(old) = Ground::wished_in_containers(Wish { plan: "SMALL-1C-1G", ..wish }).await else { return };
+    let copied = copied_under_load(&old).await;
+    let of = |name: &str| copied.meant.iter().find(|c| c.of == name).map(|c| (c.low, c.high));
+    assert_eq!(of("rows in app.public.metrics"), Some((200, 200)), "{:#?}", copied.meant);
+    assert_eq!(of("tables in app"), Some((9, 9)), "the pieces of a split table are not told");
+    let mut new = old.beside(wish).await;
     starts_on(&old, &mut new, &copied).await;
 }
 
@@ -234,17 +273,11 @@ async fn three_nodes_are_made_from_a_copy() {
         .unwrap();
     let (bytes, _) = copy(&old, old.node(1), &Progress::silent()).await.unwrap();
     drop(old);
-    let mut new = Ground::to_be_made(Topology::PrimaryReplica, 3, "SMALL-1C-1G").await;
+    let mut new = Ground::to_be_made(Wish::of(Topology::PrimaryReplica, 3)).await;
     lay(&new, &bytes, bytes.len()).await.unwrap();
     let begun = Instant::now();
     new.create().await;
     println!("three nodes on {} MB in {:?}", mb(&bytes), begun.elapsed());
-    if std::env::var("CD_LOG").is_ok() {
-        for node in new.cx.spec.data_nodes() {
-            let (l, _) = new.machine(node.ordinal).log("patroni", 400, None).await.unwrap();
-            println!("=== {}\n{}", node.name, l.join("\n"));
-        }
-    }
     let seen = new.healthy().await;
     assert_eq!(new.primary(&seen).ordinal, 1, "the one with the copy leads");
     for ordinal in 1..=3 {
@@ -264,7 +297,7 @@ async fn what_is_not_whole_is_refused_and_nothing_of_it_is_left() {
     fill(&old).await;
     let (bytes, _) = copy(&old, old.node(1), &Progress::silent()).await.unwrap();
     drop(old);
-    let mut new = Ground::to_be_made(Topology::Single, 1, "SMALL-1C-1G").await;
+    let mut new = Ground::to_be_made(Wish::of(Topology::Single, 1)).await;
     let changed = |at: usize| {
         let mut bytes = bytes.clone();
         bytes[at] ^= 1;

@@ -36,6 +36,25 @@ pub(crate) struct Ground {
     home: tempfile::TempDir,
 }
 
+/// A cluster as it is wished.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish {
+    pub(crate) service: ServiceKind,
+    pub(crate) topology: Topology,
+    pub(crate) nodes: u16,
+    pub(crate) plan: &'static str,
+}
+
+impl Wish {
+    pub(crate) const fn of(topology: Topology, nodes: u16) -> Self {
+        Self { service: ServiceKind::Postgresql, topology, nodes, plan: "SMALL-1C-1G" }
+    }
+    /// One node of the smallest size.
+    pub(crate) const fn small(service: ServiceKind) -> Self {
+        Self { service, topology: Topology::Single, nodes: 1, plan: "NANO-1C-256M" }
+    }
+}
+
 fn id() -> u128 {
     Uuid::new_v4().as_u128()
 }
@@ -75,36 +94,38 @@ pub(crate) fn spec(version: &str, topology: Topology, network: Network) -> Clust
 impl Ground {
     /// A cluster that runs, formed in the order the engine forms it.
     pub(crate) async fn new(topology: Topology, nodes: u16) -> Self {
-        let mut ground = Self::to_be_made(topology, nodes, "SMALL-1C-1G").await;
+        let mut ground = Self::to_be_made(Wish::of(topology, nodes)).await;
         ground.create().await;
         ground
     }
-    /// Machines of this size for a cluster that is not made yet.
-    pub(crate) async fn to_be_made(topology: Topology, nodes: u16, plan: &str) -> Self {
+    /// Machines for a cluster that is not made yet.
+    pub(crate) async fn to_be_made(wish: Wish) -> Self {
         let home = tempfile::Builder::new().prefix("cd-pg-").tempdir().unwrap();
         let provider = Box::new(Local::new(home.path().to_owned()));
         let bytes = Uuid::new_v4().into_bytes();
         let network = Network(format!("127.{}.{}.0/24", 203 + bytes[0] % 40, bytes[1] % 250));
-        Self::on(provider, home, None, network, topology, nodes, plan).await
+        Self::on(provider, home, None, network, wish).await
     }
     /// The same in containers, from an image of somebody's own; `None`: outside, and the test is done.
     pub(crate) async fn in_containers(topology: Topology, nodes: u16) -> Option<Self> {
+        Self::wished_in_containers(Wish::of(topology, nodes)).await
+    }
+    pub(crate) async fn wished_in_containers(wish: Wish) -> Option<Self> {
         let engine = containers::Ground::enter_with_postgres()?;
-        let mut ground = Self::in_engine(engine.into(), topology, nodes, "SMALL-1C-1G").await;
+        let mut ground = Self::in_engine(engine.into(), wish).await;
         ground.create().await;
         Some(ground)
     }
     /// Machines for another cluster in the same engine.
-    pub(crate) async fn beside(&self, topology: Topology, nodes: u16, plan: &str) -> Self {
-        let engine = self.engine.clone().expect("it is in containers");
-        Self::in_engine(engine, topology, nodes, plan).await
+    pub(crate) async fn beside(&self, wish: Wish) -> Self {
+        Self::in_engine(self.engine.clone().expect("it is in containers"), wish).await
     }
 
-    async fn in_engine(engine: Arc<containers::Ground>, topology: Topology, nodes: u16, plan: &str) -> Self {
+    async fn in_engine(engine: Arc<containers::Ground>, wish: Wish) -> Self {
         let home = tempfile::Builder::new().prefix("home-").tempdir_in(engine.dir()).unwrap();
         let provider = Box::new(Container::new(home.path().to_owned()));
         let network = provider.allocate_network(&ClusterId::new(id()), "", &[]).await.unwrap();
-        Self::on(provider, home, Some(engine), network, topology, nodes, plan).await
+        Self::on(provider, home, Some(engine), network, wish).await
     }
 
     async fn on(
@@ -112,20 +133,20 @@ impl Ground {
         home: tempfile::TempDir,
         engine: Option<Arc<containers::Ground>>,
         network: Network,
-        topology: Topology,
-        nodes: u16,
-        plan: &str,
+        wish: Wish,
     ) -> Self {
         let driver = Postgres::new();
         let image = engine.as_ref().map(|_| containers::POSTGRES);
-        let programs = driver.programs(ServiceKind::Postgresql);
-        let images = image.map(|reference| Image { line: "17".to_owned(), reference: reference.to_owned() });
+        let programs = driver.programs(wish.service).to_vec();
+        let line = if wish.service == ServiceKind::Timescaledb { "2.19" } else { "17" };
+        let images = image.map(|reference| Image { line: line.to_owned(), reference: reference.to_owned() });
         let images = images.into_iter().collect();
-        let server = Programs { programs: programs.to_vec(), images, ..Programs::default() };
+        let extension = driver.extension(wish.service);
+        let server = Programs { programs, extension, images, ..Programs::default() };
         let capacity = provider.capacity(&Needs { server, ..Needs::default() }).await.unwrap();
         assert!(capacity.missing.is_empty(), "`cargo xtask setup` installs it: {:?}", capacity.missing);
-        let mut spec = spec(&capacity.versions[0], topology, network);
-        spec.plan = PlanId::parse(plan).unwrap();
+        let mut spec = spec(&capacity.versions[0], wish.topology, network);
+        (spec.service, spec.plan) = (wish.service, PlanId::parse(wish.plan).unwrap());
         let current = driver
             .secret_names()
             .iter()
@@ -137,7 +158,7 @@ impl Ground {
         let mut gateway = ground.request("demo-gateway", 0);
         gateway.image = Some("docker.io/library/haproxy:3.0".to_owned());
         ground.cx.spec.gateway = Some(ground.machine_for(&gateway).await);
-        for slot in layout(topology, nodes, 0, (1, 9)).unwrap() {
+        for slot in layout(wish.topology, wish.nodes, 0, (1, 9)).unwrap() {
             let kind = if slot.witness { NodeKind::Witness } else { NodeKind::Data };
             ground.add_machine(slot.ordinal, kind).await;
         }

@@ -1,4 +1,7 @@
-//! A vault in a folder, with data of its own and every way to break it.
+//! Vaults, real ones, and every way to break them; here the one in a folder.
+
+mod borg;
+mod store;
 
 use clusterdeck_domain::BackupId;
 use clusterdeck_driver::{DriverError, Vault as _};
@@ -33,11 +36,11 @@ impl Ground {
 }
 
 /// Some megabytes in which every line differs, so that a piece in the wrong place is seen.
-fn data() -> Vec<u8> {
+pub(crate) fn data() -> Vec<u8> {
     (0..300_000).flat_map(|n| format!("line {n} of the data\n").into_bytes()).collect()
 }
 
-fn stream(data: &[u8]) -> io::Cursor<Vec<u8>> {
+pub(crate) fn stream(data: &[u8]) -> io::Cursor<Vec<u8>> {
     io::Cursor::new(data.to_vec())
 }
 
@@ -103,7 +106,7 @@ async fn a_flipped_byte_a_cut_stream_and_another_key_are_all_told_apart_from_wha
 }
 
 /// Gives some bytes, then fails.
-struct Failing(usize);
+pub(crate) struct Failing(pub(crate) usize);
 
 impl AsyncRead for Failing {
     fn poll_read(

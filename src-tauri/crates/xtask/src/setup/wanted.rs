@@ -61,7 +61,7 @@ const BUILD: [Want; 4] = [
     ),
 ];
 
-const SERVERS: [Want; 13] = [
+const SERVERS: [Want; 14] = [
     server("redis-server", "redis-server", "Redis clusters"),
     server("redis-sentinel", "redis-sentinel", "their automatic failover"),
     want(
@@ -79,9 +79,10 @@ const SERVERS: [Want; 13] = [
     want("galera-4", Sign::Nothing, "the same: where its members agree"),
     want("mariadb-backup", Sign::Program("mariadb-backup"), "the same: copies a running server"),
     want("rsync", Sign::Program("rsync"), "the same: copies a member"),
+    Want { required: false, ..want("borgbackup", Sign::Program("borg"), "backups in Borg repositories") },
 ];
 
-const TESTS: [Want; 18] = [
+const TESTS: [Want; 26] = [
     want(
         "runc",
         Sign::Program("runc"),
@@ -106,6 +107,14 @@ const TESTS: [Want; 18] = [
     want("gnome-keyring", Sign::Program("gnome-keyring-daemon"), "a real keyring for tests"),
     want("libsecret-tools", Sign::Program("secret-tool"), "looks into that keyring as another program does"),
     want("fonts-dejavu-core", Sign::Nothing, "letters on the test screen"),
+    want("age", Sign::Program("age"), "opens what we sealed, as anybody with the key would"),
+    want("zstd", Sign::Program("zstd"), "the same: unpacks it"),
+    server("openssh-server", "sshd", "a Borg repository on another computer, which is this one"),
+    server("radosgw", "radosgw", "a real S3-compatible store for backups"),
+    server("ceph-mon", "ceph-mon", "the same: its monitor"),
+    server("ceph-mgr", "ceph-mgr", "the same: what looks after it"),
+    server("ceph-osd", "ceph-osd", "the same: its disk"),
+    want("curl", Sign::Program("curl"), "the same: makes a bucket in it"),
     want("chromium", Sign::Program("chromium"), "browser tests"),
     want("chromium-driver", Sign::Program("chromedriver"), "browser tests"),
 ];

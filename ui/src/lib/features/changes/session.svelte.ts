@@ -10,6 +10,11 @@ export interface OpenOptions {
 	onSucceeded?: (operation: Operation) => void;
 }
 
+/** A figure that is being typed is asked about once nothing more came for so long. */
+const SETTLE_MS = 300;
+
+const subjectOf = (change: Change): string => ('cluster' in change ? change.cluster : 'node' in change ? change.node : 'backup' in change ? change.backup : '');
+
 class ChangeSession {
 	phase = $state<Phase>('closed');
 	change = $state<Change | null>(null);
@@ -28,6 +33,7 @@ class ChangeSession {
 	#key = '';
 	#asked = new AbortController();
 	#expiry: ReturnType<typeof setTimeout> | undefined;
+	#settling: ReturnType<typeof setTimeout> | undefined;
 
 	get open(): boolean {
 		return this.phase !== 'closed';
@@ -38,10 +44,21 @@ class ChangeSession {
 		this.waiting = [];
 		this.#show(change);
 	}
-	/** The same change with other figures. */
-	revise(change: Change): void {
+	/** The same change with other figures. `typing`: more may follow at once. */
+	revise(change: Change, typing = false): void {
 		this.change = change;
-		void this.#prepare(true);
+		if (!typing) return void this.#prepare(true);
+		// What is shown is no longer what would be confirmed.
+		this.#asked.abort();
+		clearTimeout(this.#settling);
+		this.phase = 'preparing';
+		this.#settling = setTimeout(() => void this.#prepare(true), SETTLE_MS);
+	}
+	/** What stands in the way may go by making the same change otherwise; else another one comes first. */
+	wayOut(change: Change): void {
+		const same = this.change !== null && change.kind === this.change.kind && subjectOf(change) === subjectOf(this.change);
+		if (same) this.revise(change);
+		else this.detour(change);
 	}
 	/** A change that clears the way for the one that is shown; afterwards there is a way back. */
 	detour(change: Change): void {
@@ -64,6 +81,7 @@ class ChangeSession {
 	close(): void {
 		this.#asked.abort();
 		clearTimeout(this.#expiry);
+		clearTimeout(this.#settling);
 		this.phase = 'closed';
 		this.change = null;
 		this.preview = null;
@@ -122,6 +140,7 @@ class ChangeSession {
 		this.#asked.abort();
 		this.#asked = new AbortController();
 		clearTimeout(this.#expiry);
+		clearTimeout(this.#settling);
 		if (!keep) this.preview = null;
 		this.fault = null;
 		this.refusal = null;

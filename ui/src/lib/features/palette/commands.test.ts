@@ -10,7 +10,9 @@ const cluster = (name: string): Cluster =>
 const commands = commandsOf([cluster('demo'), cluster('shop')]);
 
 test('every screen, cluster and change can be reached', () => {
-	expect(commands.filter((c) => c.group === 'screens')).toHaveLength(5);
+	expect(commands.filter((c) => c.group === 'screens')).toHaveLength(6);
+	expect(found(commands, 'backups').some((c) => c.href === '/backups')).toBe(true);
+	expect(found(commands, 'back up shop')[0]?.change).toEqual({ kind: 'back-up', cluster: 'shop' });
 	expect(found(commands, 'promote demo').map((c) => c.change)).toContainEqual({ kind: 'promote-node', node: 'demo-2' });
 	expect(found(commands, 'resize shop')[0]?.change).toEqual({ kind: 'resize-cluster', cluster: 'shop', plan: 'SMALL-1C-1G' });
 	expect(found(commands, 'upgrade shop')[0]?.change).toEqual({ kind: 'upgrade-cluster', cluster: 'shop' });

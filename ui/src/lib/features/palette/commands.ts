@@ -23,6 +23,7 @@ export function commandsOf(clusters: Cluster[], services: Pick<Service, 'id' | '
 		{ id: 'clusters', group: 'screens', label: m.nav.clusters, href: '/clusters' },
 		{ id: 'deploy', group: 'screens', label: m.clusters.create, href: '/deploy' },
 		{ id: 'activity', group: 'screens', label: m.nav.activity, href: '/activity' },
+		{ id: 'backups', group: 'screens', label: m.nav.backups, href: '/backups' },
 		{ id: 'audit', group: 'screens', label: m.nav.audit, href: '/audit' },
 		{ id: 'settings', group: 'screens', label: m.nav.settings, href: '/settings' }
 	];
@@ -33,6 +34,7 @@ export function commandsOf(clusters: Cluster[], services: Pick<Service, 'id' | '
 		out.push({ id: base, group: 'clusters', label: c.name, note: m.clusterState[c.state], href: base });
 		out.push({ id: `${base}/nodes`, group: 'clusters', label: m.palette.nodes(c.name), href: `${base}/nodes` });
 		out.push({ id: `${base}/metrics`, group: 'clusters', label: m.palette.metrics(c.name), href: `${base}/metrics` });
+		out.push({ id: `${base}/backups`, group: 'clusters', label: m.palette.backups(c.name), href: `${base}/backups` });
 		const add = (label: string, change: Change): void => void out.push({ id: `${base}:${label}`, group: 'changes', label, change });
 		const service = known.get(c.service);
 		if (service?.parameters) out.push({ id: `${base}/parameters`, group: 'clusters', label: m.palette.parameters(c.name), href: `${base}/parameters` });
@@ -42,6 +44,7 @@ export function commandsOf(clusters: Cluster[], services: Pick<Service, 'id' | '
 			add(m.palette.addShard(c.name), { kind: 'add-shard', cluster: c.name });
 			add(m.palette.removeShard(c.name), { kind: 'remove-shard', cluster: c.name, shard: Math.max(0, c.shards - 1) });
 		}
+		add(m.palette.backUp(c.name), { kind: 'back-up', cluster: c.name });
 		add(m.palette.resize(c.name), { kind: 'resize-cluster', cluster: c.name, plan: c.plan });
 		add(m.palette.upgrade(c.name), { kind: 'upgrade-cluster', cluster: c.name });
 		if (resyncs(offer, c.topology)) add(m.palette.resync(c.name), { kind: 'resync-cluster', cluster: c.name });

@@ -60,10 +60,15 @@ pub(crate) fn first_statements(secrets: &Secrets) -> Result<Sensitive<String>> {
 }
 
 /// What a copy of another cluster's data is given before its server ends: our accounts as above, while those that people made
-/// stay, and nothing of the group it was in.
+/// stay, and nothing of the group it was in. Where automatic failover was off, that one opened nobody by itself, and would not
+/// open the first member of a new one either.
 pub(crate) fn statements_for_a_copy(secrets: &Secrets) -> Result<Sensitive<String>> {
-    let mut text =
-        format!("SET sql_log_bin = 0;\nRESET REPLICA ALL;\nCREATE DATABASE IF NOT EXISTS `{PEOPLE}`;\n");
+    let mut text = format!(
+        "SET sql_log_bin = 0;\nRESET REPLICA ALL;\n\
+         UPDATE mysql.replication_group_member_actions SET enabled = 1 \
+         WHERE name = 'mysql_disable_super_read_only_if_primary';\n\
+         CREATE DATABASE IF NOT EXISTS `{PEOPLE}`;\n"
+    );
     for account in &ACCOUNTS {
         let (name, how) = (account.name(), account.identified(secrets)?);
         // A second password stays when the first one is changed.
@@ -76,4 +81,29 @@ pub(crate) fn statements_for_a_copy(secrets: &Secrets) -> Result<Sensitive<Strin
     }
     text.push_str("SHUTDOWN;\n");
     Ok(Sensitive::new(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_gets_our_passwords_loses_those_it_had_and_its_server_ends() {
+        let names = ["people", "operator", "replica", "watch"];
+        let current = names.map(|name| (name.to_owned(), Sensitive::new(format!("{name}-new"))));
+        let secrets = Secrets { current: current.into(), next: None };
+        let text = statements_for_a_copy(&secrets).unwrap();
+        let lines: Vec<&str> = text.reveal().lines().collect();
+        // The server reads one statement a line.
+        assert!(lines.iter().all(|line| line.ends_with(';')), "{lines:?}");
+        for account in &ACCOUNTS {
+            let (alter, discard) = (
+                format!("ALTER USER {} IDENTIFIED", account.name()),
+                format!("ALTER USER {} DISCARD OLD PASSWORD;", account.name()),
+            );
+            let at = |start: &str| lines.iter().position(|line| line.starts_with(start)).expect("a line");
+            assert!(at(&alter) < at(&discard));
+        }
+        assert_eq!((lines[0], *lines.last().unwrap()), ("SET sql_log_bin = 0;", "SHUTDOWN;"));
+    }
 }

@@ -40,7 +40,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Whose rows a clone has, or that have none once the server ends.
 const CLONED: &str = "'InnoDB', 'MEMORY', 'BLACKHOLE', 'FEDERATED', 'MRG_MYISAM'";
 /// Another one is being made: a member that joins gets it.
-const TOO_MANY_CLONES: &str = "(3636)";
+const TOO_MANY_CLONES: &str = "(3634)";
 
 /// See [`clusterdeck_driver::ServiceDriver::copy_out`].
 pub(crate) async fn copy_out(

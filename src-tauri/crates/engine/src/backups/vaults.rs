@@ -1,0 +1,156 @@
+//! The vaults of a home: its own folder, and those that somebody added. What they are stands in state.db, their secrets in the
+//! keyring.
+
+use crate::{engine::Shared, error::EngineError, facade::Result, repository::AuditEntry};
+use clusterdeck_domain::{LOCAL_VAULT, SecretRef, Sensitive, VaultFacts, VaultSpec};
+use clusterdeck_driver::Vault;
+use std::sync::Arc;
+
+/// The key in state.db.
+const ADDED: &str = "vaults";
+
+/// Those that were added, by name.
+pub(crate) async fn added(shared: &Shared) -> Result<Vec<VaultSpec>> {
+    let kept = shared.state.setting(ADDED).await?;
+    Ok(kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default())
+}
+
+async fn keep(shared: &Shared, specs: &[VaultSpec]) -> Result<()> {
+    let value = serde_json::to_value(specs).unwrap_or_default();
+    Ok(shared.state.set_setting(ADDED, &value).await?)
+}
+
+/// The vault of that name. Nobody is asked yet whether it answers.
+pub(crate) async fn open(shared: &Shared, id: &str) -> Result<Arc<dyn Vault>> {
+    if id == LOCAL_VAULT {
+        return Ok(shared.vaults.own());
+    }
+    let missing = || EngineError::NotFound { what: format!("vault `{id}`") };
+    let spec = added(shared).await?.into_iter().find(|spec| spec.id == id).ok_or_else(missing)?;
+    open_spec(shared, &spec).await
+}
+
+async fn open_spec(shared: &Shared, spec: &VaultSpec) -> Result<Arc<dyn Vault>> {
+    let secret = match spec.place.wants_secret() {
+        true => shared.secrets.get(&SecretRef::of_vault(&spec.id)).await?,
+        false => None,
+    };
+    Ok(shared.vaults.open(spec, secret.as_ref())?)
+}
+
+/// What a preview wants to know of a vault; the home's own when nobody names one.
+pub(crate) async fn facts(shared: &Shared, id: Option<&str>) -> Option<VaultFacts> {
+    let id = id.unwrap_or(LOCAL_VAULT);
+    let spec = added(shared).await.ok()?.into_iter().find(|spec| spec.id == id);
+    match spec {
+        None if id != LOCAL_VAULT => None,
+        spec => Some(facts_of(shared, spec.as_ref()).await),
+    }
+}
+
+async fn facts_of(shared: &Shared, spec: Option<&VaultSpec>) -> VaultFacts {
+    let own = shared.vaults.own();
+    let opened = match spec {
+        Some(spec) => open_spec(shared, spec).await,
+        None => Ok(own.clone()),
+    };
+    let checked = match opened {
+        Ok(vault) => vault.check().await.map_err(EngineError::from),
+        Err(error) => Err(error),
+    };
+    let (problem, free_bytes) = match checked {
+        Ok(check) => (None, check.free_bytes),
+        Err(error) => (Some(error.to_string()), None),
+    };
+    VaultFacts {
+        id: spec.map_or_else(|| own.id().to_owned(), |spec| spec.id.clone()),
+        kind: spec.map_or(own.kind(), |spec| spec.place.kind()),
+        place: spec.map_or_else(|| "this home".to_owned(), |spec| spec.place.place()),
+        problem,
+        free_bytes,
+    }
+}
+
+/// All vaults, the home's own first, asked at once.
+pub(crate) async fn all(shared: &Shared) -> Result<Vec<VaultFacts>> {
+    let specs = added(shared).await?;
+    let asked = std::iter::once(None).chain(specs.iter().map(Some)).map(|spec| facts_of(shared, spec));
+    Ok(futures::future::join_all(asked).await)
+}
+
+/// See [`crate::Engine::add_vault`].
+pub(crate) async fn add(
+    shared: &Shared,
+    spec: VaultSpec,
+    secret: Option<Sensitive<String>>,
+    actor: &str,
+) -> Result<VaultFacts> {
+    let invalid = |pointer: &str, what: &str| EngineError::Invalid {
+        what: what.to_owned(),
+        pointer: pointer.to_owned(),
+    };
+    spec.check().map_err(|bad| invalid(bad.pointer, &bad.text))?;
+    let mut specs = added(shared).await?;
+    if spec.id == LOCAL_VAULT || specs.iter().any(|known| known.id == spec.id) {
+        return Err(invalid("/id", "there is a vault of that name already"));
+    }
+    if spec.place.wants_secret() && secret.as_ref().is_none_or(|secret| secret.reveal().trim().is_empty()) {
+        return Err(invalid("/secret", "this kind of vault wants a secret"));
+    }
+    // Asked before it is kept: one that does not answer now would only be found out by its first backup.
+    shared.vaults.open(&spec, secret.as_ref())?.check().await?;
+    if let Some(secret) = secret.filter(|_| spec.place.wants_secret()) {
+        shared.secrets.put(&SecretRef::of_vault(&spec.id), &secret).await?;
+    }
+    specs.push(spec.clone());
+    specs.sort_by(|a, b| a.id.cmp(&b.id));
+    keep(shared, &specs).await?;
+    let text = format!("The vault {} was added: {}", spec.id, spec.place.place());
+    audit(shared, actor, "add-vault", text).await;
+    Ok(facts_of(shared, Some(&spec)).await)
+}
+
+/// See [`crate::Engine::remove_vault`].
+pub(crate) async fn remove(shared: &Shared, id: &str, actor: &str) -> Result<()> {
+    let mut specs = added(shared).await?;
+    let before = specs.len();
+    specs.retain(|spec| spec.id != id);
+    if specs.len() == before {
+        return Err(EngineError::NotFound { what: format!("vault `{id}` that was added") });
+    }
+    let used = |what: String| EngineError::Invalid { what, pointer: "/id".to_owned() };
+    if let Some(backup) = super::all(shared).iter().find(|b| b.vault == id) {
+        return Err(used(format!("a backup of {} lies in it: delete its backups first", backup.cluster)));
+    }
+    let scheduled = |live: &crate::engine::Live| live.spec.backup_schedules.iter().any(|s| s.vault == id);
+    let found = shared.lock_clusters().values().find(|live| scheduled(live)).map(|l| l.spec.name.clone());
+    if let Some(cluster) = found {
+        return Err(used(format!("backups of {cluster} are scheduled into it: stop that first")));
+    }
+    keep(shared, &specs).await?;
+    shared.secrets.remove(&SecretRef::of_vault(id)).await?;
+    audit(
+        shared,
+        actor,
+        "remove-vault",
+        format!("The vault {id} is no longer known; nothing in it was touched"),
+    )
+    .await;
+    Ok(())
+}
+
+async fn audit(shared: &Shared, actor: &str, action: &str, text: String) {
+    let entry = AuditEntry {
+        id: 0,
+        at: shared.now(),
+        actor: actor.to_owned(),
+        action: action.to_owned(),
+        cluster_id: None,
+        cluster: None,
+        node: None,
+        operation: None,
+        result: "succeeded".to_owned(),
+        text,
+    };
+    shared.audit(entry).await;
+}

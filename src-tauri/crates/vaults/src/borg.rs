@@ -1,0 +1,325 @@
+//! A vault in a Borg repository, on this computer or over ssh, through the `borg` program. It packs and encrypts by itself:
+//! what is alike in two backups lies there once, which what we had sealed never would.
+
+use async_trait::async_trait;
+use clusterdeck_domain::{BackupId, BackupKind, Sensitive};
+use clusterdeck_driver::{DriverError, Incoming, Outgoing, Result, SealKey, Vault, VaultCheck};
+use std::{
+    path::PathBuf,
+    process::Stdio,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    process::{Child, Command},
+    sync::Mutex,
+    time::timeout,
+};
+
+const PROGRAM: &str = "borg";
+/// For what only looks, over a network.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+/// A repository that another one works in is waited for so long. Seconds.
+const LOCK_WAIT: &str = "60";
+/// A program that is asked to stop puts its repository in order first.
+const STOPS_WITHIN: Duration = Duration::from_secs(20);
+const PIECE: usize = 256 << 10;
+
+/// See the module.
+pub struct Repository {
+    id: String,
+    at: String,
+    passphrase: Sensitive<String>,
+    /// Where borg keeps what it knows of the repository.
+    base: PathBuf,
+    /// How another computer is reached.
+    rsh: String,
+    /// Borg lets one write at a time.
+    one: Mutex<()>,
+    /// It was seen.
+    there: AtomicBool,
+}
+
+impl Repository {
+    /// The vault of this name in a repository; `base` is a folder for borg's own notes. Other computers are reached as the
+    /// user reaches them by ssh, without a question.
+    pub fn new(id: &str, repository: &str, passphrase: Sensitive<String>, base: PathBuf) -> Self {
+        let (id, at) = (id.to_owned(), repository.to_owned());
+        let rsh = "ssh -o BatchMode=yes -o ConnectTimeout=10".to_owned();
+        Self { id, at, passphrase, base, rsh, one: Mutex::default(), there: AtomicBool::new(false) }
+    }
+
+    /// The same with another command for ssh.
+    #[must_use]
+    pub fn over(mut self, rsh: &str) -> Self {
+        rsh.clone_into(&mut self.rsh);
+        self
+    }
+
+    fn archive(&self, backup: &BackupId, name: &str) -> String {
+        format!("{}::{backup}.{name}", self.at)
+    }
+
+    fn borg(&self) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command
+            .env("BORG_PASSPHRASE", self.passphrase.reveal())
+            .env("BORG_BASE_DIR", &self.base)
+            .env("BORG_RSH", &self.rsh)
+            .env("BORG_RELOCATED_REPO_ACCESS_IS_OK", "yes")
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn spawn(&self, mut command: Command) -> Result<Child> {
+        command.kill_on_drop(true).spawn().map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => DriverError::rejected(
+                "the program `borg` is not installed on this computer",
+                "install it (`apt-get install borgbackup`, `brew install borgbackup`), then try again",
+            ),
+            _ => DriverError::transient(format!("borg cannot be started: {e}")),
+        })
+    }
+
+    /// Runs it to its end; what it wrote and said.
+    async fn run(&self, args: &[&str], limit: Duration) -> Result<std::result::Result<String, String>> {
+        let mut command = self.borg();
+        command.args(args).stdout(Stdio::piped());
+        let child = self.spawn(command)?;
+        let ended = timeout(limit, child.wait_with_output()).await;
+        let ended = ended.map_err(|_| DriverError::transient(format!("{} does not answer", self.at)))?;
+        let ended = ended.map_err(|e| DriverError::transient(format!("borg: {e}")))?;
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        // Status 1 is done, with a warning.
+        let done = matches!(ended.status.code(), Some(0 | 1));
+        Ok(if done { Ok(String::from_utf8_lossy(&ended.stdout).into_owned()) } else { Err(said) })
+    }
+
+    fn failed(&self, what: &str, said: &str) -> DriverError {
+        let lower = said.to_lowercase();
+        let last =
+            said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
+        let refused = |why: String, hint: &str| DriverError::rejected(format!("{what} failed: {why}"), hint);
+        if lower.contains("no space left")
+            || lower.contains("quota exceeded")
+            || lower.contains("insufficient free space")
+        {
+            return refused(
+                format!("the vault is full ({}); the backups in it are as they were", self.at),
+                "make room where the repository is, then try again",
+            );
+        }
+        if lower.contains("passphrase supplied in") || lower.contains("wrong passphrase") {
+            return refused(
+                format!("the passphrase does not open the repository {}", self.at),
+                "give this vault the passphrase the repository was made with",
+            );
+        }
+        if lower.contains("does not exist") && lower.contains("archive") {
+            return DriverError::Gone { what: what.to_owned() };
+        }
+        if lower.contains("integrity") || lower.contains("corrupt") || lower.contains("data mismatch") {
+            return refused(
+                format!("what the repository returned is damaged: {last}"),
+                "this backup cannot be used; choose another one, and look at the repository with `borg check`",
+            );
+        }
+        let telling = |line: &&str| {
+            let line = line.to_lowercase();
+            line.contains("permission denied") || line.contains("host key verification failed")
+        };
+        if let Some(line) = said.lines().find(telling) {
+            return refused(
+                format!("{} cannot be reached: {}", self.at, line.trim_start_matches("Remote:").trim()),
+                "this user must reach it with an ssh key and without a question, and have the right to write there",
+            );
+        }
+        DriverError::transient(format!("{what} failed: {last}"))
+    }
+
+    /// Archives of a backup, half made ones as well.
+    async fn archives(&self, backup: Option<&BackupId>) -> Result<Vec<String>> {
+        let listed = self
+            .run(
+                &["list", "--lock-wait", LOCK_WAIT, "--consider-checkpoints", "--short", &self.at],
+                ANSWERS_WITHIN,
+            )
+            .await;
+        match listed? {
+            Ok(names) => Ok(names
+                .lines()
+                .map(str::trim)
+                .filter(|name| backup.is_none_or(|b| name.split('.').next() == Some(b.as_str())))
+                .map(str::to_owned)
+                .collect()),
+            Err(said) if said.contains("does not exist") || said.contains("is not a valid repository") => {
+                Ok(Vec::new())
+            }
+            Err(said) => Err(self.failed("looking into the vault", &said)),
+        }
+    }
+
+    /// Makes the repository where there is none; asked once, since every question is a program that starts.
+    async fn ensure(&self) -> Result<()> {
+        if self.there.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let info = self.run(&["info", "--lock-wait", LOCK_WAIT, &self.at], ANSWERS_WITHIN).await?;
+        if let Err(said) = info {
+            if !said.contains("does not exist") && !said.contains("is not a valid repository") {
+                return Err(self.failed("opening the repository", &said));
+            }
+            let init = ["init", "--encryption", "repokey-blake2", "--make-parent-dirs", &self.at];
+            let made = self.run(&init, ANSWERS_WITHIN).await?;
+            made.map_err(|said| self.failed("making the repository", &said))?;
+        }
+        self.there.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// An archive of all that `input` gives, over one of the same name; bytes of it that no other archive had.
+    async fn create(&self, name: &str, input: &mut Incoming) -> Result<u64> {
+        // What an earlier try left.
+        drop(self.run(&["delete", "--lock-wait", LOCK_WAIT, name], ANSWERS_WITHIN).await?);
+        let mut command = self.borg();
+        command.args(["create", "--json", "--lock-wait", LOCK_WAIT]);
+        command.args(["--compression", "zstd,3", "--stdin-name", "data", name, "-"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = self.spawn(command)?;
+        let (takes, errors, gives) = (child.stdin.take(), child.stderr.take(), child.stdout.take());
+        let feed = async {
+            let Some(mut takes) = takes else { return Ok(()) };
+            let mut piece = vec![0; PIECE];
+            loop {
+                match input.read(&mut piece).await {
+                    Ok(0) => return Ok(drop(takes.shutdown().await)),
+                    // One that ends before it has read everything says why.
+                    Ok(n) if takes.write_all(&piece[..n]).await.is_err() => return Ok(()),
+                    Ok(_) => {}
+                    Err(e) => {
+                        // An end of its input would be the end of a whole copy: it is stopped before it sees one.
+                        stop(&mut child).await;
+                        drop(takes);
+                        return Err(DriverError::transient(format!("the copy was cut off: {e}")));
+                    }
+                }
+            }
+        };
+        let (fed, said, stats) = tokio::join!(feed, heard(errors), heard(gives));
+        fed?;
+        let ended = child.wait().await.map_err(|e| DriverError::transient(format!("borg: {e}")))?;
+        match ended.code() {
+            Some(0 | 1) => Ok(deduplicated(&stats).unwrap_or(0)),
+            _ => Err(self.failed("writing to the vault", &said)),
+        }
+    }
+}
+
+/// What it says until it ends, at most a MiB.
+async fn heard(from: Option<impl AsyncRead + Unpin>) -> String {
+    let mut said = Vec::new();
+    if let Some(mut from) = from {
+        let mut piece = vec![0; 8 << 10];
+        while let Ok(n @ 1..) = from.read(&mut piece).await {
+            let room = (1_usize << 20).saturating_sub(said.len());
+            said.extend_from_slice(&piece[..n.min(room)]);
+        }
+    }
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+/// Asks it to stop, so that it lets go of its repository, and ends it when it does not.
+async fn stop(child: &mut Child) {
+    if let Some(pid) =
+        child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
+    {
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).ok();
+    }
+    if timeout(STOPS_WITHIN, child.wait()).await.is_err() {
+        drop(child.kill().await);
+    }
+}
+
+#[async_trait]
+impl Vault for Repository {
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn kind(&self) -> BackupKind {
+        BackupKind::Borg
+    }
+    async fn check(&self) -> Result<VaultCheck> {
+        let _one = self.one.lock().await;
+        self.there.store(false, Ordering::Relaxed);
+        self.ensure().await?;
+        Ok(VaultCheck { free_bytes: None })
+    }
+    async fn put(&self, backup: &BackupId, piece: &str, input: &mut Incoming, _key: &SealKey) -> Result<u64> {
+        let _one = self.one.lock().await;
+        self.ensure().await?;
+        self.create(&self.archive(backup, piece), input).await
+    }
+    async fn get(&self, backup: &BackupId, piece: &str, output: &mut Outgoing, _key: &SealKey) -> Result<()> {
+        let mut command = self.borg();
+        let name = self.archive(backup, piece);
+        command.args(["extract", "--lock-wait", LOCK_WAIT, "--stdout", &name, "data"]).stdout(Stdio::piped());
+        let mut child = self.spawn(command)?;
+        let (gives, errors) = (child.stdout.take(), child.stderr.take());
+        let pass_on = async {
+            let Some(mut gives) = gives else { return Ok(()) };
+            let mut piece = vec![0; PIECE];
+            loop {
+                let n =
+                    gives.read(&mut piece).await.map_err(|e| DriverError::transient(format!("borg: {e}")))?;
+                if n == 0 {
+                    return Ok(());
+                }
+                let passed = output.write_all(&piece[..n]).await;
+                passed.map_err(|e| DriverError::transient(format!("passing on a copy failed: {e}")))?;
+            }
+        };
+        let (passed, said) = tokio::join!(pass_on, heard(errors));
+        passed?;
+        let ended = child.wait().await.map_err(|e| DriverError::transient(format!("borg: {e}")))?;
+        if ended.success() { Ok(()) } else { Err(self.failed("reading from the vault", &said)) }
+    }
+    async fn put_note(&self, backup: &BackupId, name: &str, content: &[u8]) -> Result<()> {
+        let _one = self.one.lock().await;
+        let archive = self.archive(backup, &format!("note-{name}"));
+        self.create(&archive, &mut std::io::Cursor::new(content.to_vec())).await.map(drop)
+    }
+    async fn remove(&self, backup: &BackupId) -> Result<()> {
+        let _one = self.one.lock().await;
+        let names = self.archives(Some(backup)).await?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        let first = format!("{}::{}", self.at, names[0]);
+        let mut delete = vec!["delete", "--lock-wait", LOCK_WAIT, first.as_str()];
+        delete.extend(names[1..].iter().map(String::as_str));
+        let gone = self.run(&delete, 10 * ANSWERS_WITHIN).await?;
+        match gone.map_err(|said| self.failed("removing from the vault", &said)) {
+            Ok(_) | Err(DriverError::Gone { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        // Older ones free the room at once and do not know the word.
+        drop(self.run(&["compact", "--lock-wait", LOCK_WAIT, &self.at], 10 * ANSWERS_WITHIN).await?);
+        Ok(())
+    }
+    async fn backups(&self) -> Result<Vec<BackupId>> {
+        let names = self.archives(None).await?;
+        let mut found: Vec<BackupId> =
+            names.iter().filter_map(|name| BackupId::parse(name.split('.').next()?).ok()).collect();
+        found.dedup();
+        Ok(found)
+    }
+}
+
+fn deduplicated(info: &str) -> Option<u64> {
+    let info: serde_json::Value = serde_json::from_str(info).ok()?;
+    info["archive"]["stats"]["deduplicated_size"].as_u64()
+}

@@ -1,0 +1,130 @@
+//! A vault in a real Borg repository, on this computer and over ssh.
+
+use crate::{Failing, data, stream};
+use clusterdeck_domain::{BackupId, Sensitive};
+use clusterdeck_driver::{DriverError, Vault as _};
+use clusterdeck_vaults::{Repository, new_key};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::{Child, Command},
+};
+
+fn repository(at: &str, passphrase: &str, notes: &Path) -> Repository {
+    Repository::new("borg", at, Sensitive::new(passphrase.to_owned()), notes.join("borg"))
+}
+
+/// What holds wherever the repository is.
+async fn keeps_what_it_is_given(vault: &Repository) {
+    let (key, backup, other) = (new_key(), BackupId::new(7), BackupId::new(8));
+    vault.check().await.unwrap();
+    let get = async |backup: &BackupId| {
+        let mut back = Vec::new();
+        vault.get(backup, "data", &mut back, &key).await.map(|()| back)
+    };
+    let first = vault.put(&backup, "data", &mut stream(&data()), &key).await.unwrap();
+    vault.put_note(&backup, "manifest.json", b"{}").await.unwrap();
+    let second = vault.put(&other, "data", &mut stream(&data()), &key).await.unwrap();
+    assert!(second < first / 4, "what is alike lies there once: {first}, then {second} bytes");
+    assert!(get(&backup).await.unwrap() == data(), "every byte");
+    // One that is cut off is not there, and the repository can be worked in at once.
+    let cut = BackupId::new(9);
+    for bytes in [0, 3_000_000] {
+        let told = vault.put(&cut, "data", &mut Failing(bytes), &key).await.unwrap_err();
+        assert!(told.to_string().contains("the server went away"), "{told}");
+        vault.remove(&cut).await.unwrap();
+        assert!(matches!(get(&cut).await, Err(DriverError::Gone { .. })));
+    }
+    assert_eq!(vault.backups().await.unwrap(), [backup.clone(), other.clone()]);
+    vault.remove(&backup).await.unwrap();
+    vault.remove(&backup).await.unwrap();
+    assert_eq!(vault.backups().await.unwrap(), [other.clone()]);
+    assert!(get(&other).await.unwrap() == data(), "the other one is whole");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_keeps_what_is_alike_once_and_says_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().join("deep/repo").to_string_lossy().into_owned();
+    keeps_what_it_is_given(&repository(&at, "a passphrase", dir.path())).await;
+
+    let wrong = repository(&at, "another passphrase", dir.path()).check().await.unwrap_err();
+    assert!(wrong.to_string().contains("passphrase"), "{wrong}");
+    // A byte that flips in a segment is noticed when it is read.
+    let (vault, key) = (repository(&at, "a passphrase", dir.path()), new_key());
+    let mut segments: Vec<_> = walk(Path::new(&at).join("data").as_path());
+    segments.sort_by_key(|file| fs::metadata(file).unwrap().len());
+    let largest = segments.pop().unwrap();
+    let mut content = fs::read(&largest).unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    fs::write(&largest, content).unwrap();
+    let told = vault.get(&BackupId::new(8), "data", &mut Vec::new(), &key).await.unwrap_err();
+    assert!(matches!(told, DriverError::Rejected { .. }), "{told:?}");
+}
+
+fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        if entry.path().is_dir() { found.extend(walk(&entry.path())) } else { found.push(entry.path()) }
+    }
+    found
+}
+
+/// An ssh server of this test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_over_ssh_keeps_what_it_is_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    for name in ["host", "user"] {
+        let made =
+            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", &file(name)]).status();
+        assert!(made.expect("ssh-keygen; `cargo xtask setup` installs it").success());
+    }
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    fs::copy(file("user.pub"), file("authorized")).unwrap();
+    fs::set_permissions(file("authorized"), fs::Permissions::from_mode(0o600)).unwrap();
+    let conf = format!(
+        "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPidFile none\n\
+         PasswordAuthentication no\n",
+        file("host"),
+        file("authorized")
+    );
+    fs::write(file("sshd_config"), conf).unwrap();
+    drop(fs::create_dir_all("/run/sshd"));
+    let server = Command::new("/usr/sbin/sshd").args(["-D", "-e", "-f", &file("sshd_config")]).spawn();
+    let _server = Server(server.expect("sshd; `cargo xtask setup` installs it"));
+    // As a user's own ~/.ssh would have it: which key, and that this host is known.
+    let host = fs::read_to_string(file("host.pub")).unwrap();
+    fs::write(file("known"), format!("[127.0.0.1]:{port} {host}")).unwrap();
+    let rsh = format!(
+        "ssh -F none -o BatchMode=yes -o IdentityFile={} -o UserKnownHostsFile={}",
+        file("user"),
+        file("known")
+    );
+    let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
+    let at = format!("ssh://{user}@127.0.0.1:{port}{}", file("repo"));
+    let vault = repository(&at, "a passphrase", dir.path()).over(&rsh);
+    let begun = std::time::Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(begun.elapsed().as_secs() < 10, "sshd must listen");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    keeps_what_it_is_given(&vault).await;
+    // Another host's key is refused, not taken.
+    fs::write(file("known"), format!("[127.0.0.1]:{port} {}", fs::read_to_string(file("user.pub")).unwrap()))
+        .unwrap();
+    let told = vault.check().await.unwrap_err();
+    assert!(told.to_string().contains("Host key verification failed"), "{told}");
+}

@@ -1,0 +1,226 @@
+//! Backups on real servers, taken while a client writes: what comes back is what was there at one moment, without a hole, and
+//! the cluster that comes back lives on.
+
+use crate::home::Home;
+use clusterdeck_domain::{
+    Backup, BackupReason, BackupState, Change, Operation, OperationState, RestoreBackup, ServiceKind,
+    Topology,
+};
+use clusterdeck_tests::client::{Ledger, Writer, Written, connect};
+use std::{fs, path::PathBuf, time::Duration};
+
+fn back_up() -> Change {
+    Change::BackUp { cluster: "demo".to_owned(), vault: None, verify: None }
+}
+
+fn delete() -> Change {
+    Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: false }
+}
+
+fn restore(backup: &Backup) -> Change {
+    Change::RestoreBackup(RestoreBackup {
+        backup: backup.id.to_string(),
+        name: Some("demo".to_owned()),
+        nodes: None,
+        topology: None,
+        provider: None,
+        region: None,
+        plan: None,
+    })
+}
+
+impl Home {
+    async fn made(&self, operation: &Operation) -> Backup {
+        let id = operation.outcome.backup.as_ref().expect("an operation that made a backup");
+        self.engine.backup(id.as_str()).await.unwrap()
+    }
+    /// Those of `written` that are not there.
+    async fn lacks(&self, written: &Written, sharded: bool) -> Vec<u64> {
+        let url = self.url().await;
+        tokio::task::block_in_place(|| connect(&url, sharded).unwrap().lacks(&written.acknowledged).unwrap())
+    }
+    async fn holds(&self, ledger: &Ledger, when: &str) {
+        let url = self.url().await;
+        tokio::task::block_in_place(|| ledger.check(&url, when));
+    }
+    fn piece(&self, backup: &Backup) -> PathBuf {
+        self.dir.path().join("vault/backups").join(backup.id.as_str()).join("data.zst.age")
+    }
+}
+
+/// Backs a cluster up under writes, destroys it, and brings it back from that backup: it holds a beginning of what was written,
+/// all that was acknowledged before, and nothing has a hole. It then takes writes, on as many nodes as before.
+async fn comes_back(home: &Home, service: ServiceKind, topology: Topology, nodes: u16, shards: u16) {
+    let sharded = topology == Topology::Sharded;
+    home.create(service, topology, nodes, shards).await;
+    home.until_healthy().await;
+    let mut before = Ledger::new(sharded);
+    let url = home.url().await;
+    tokio::task::block_in_place(|| (0..20).for_each(|_| before.write(&url)));
+    let during = Writer::start(home.url().await, sharded);
+    let begun = std::time::Instant::now();
+    let operation = home.done(back_up()).await;
+    let took = begun.elapsed();
+    let during = during.stop();
+    let backup = home.made(&operation).await;
+    assert_eq!(backup.state, BackupState::Verified, "{:?}", operation.outcome.notes);
+    assert!(during.acknowledged.len() > 50, "the client must have written: {during:?}");
+    if topology == Topology::PrimaryReplica {
+        let source = home.cluster().await.spec.find_node(&backup.parts[0].node).map(|n| n.name.clone());
+        assert_ne!(source, Some(home.primary().await), "a replica gives the copy");
+    }
+
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: false }).await;
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
+    let begun = std::time::Instant::now();
+    home.done(restore(&backup)).await;
+    println!(
+        "{service} {topology}: backed up and tried in {took:?} ({} bytes of {}), restored in {:?}",
+        backup.size_bytes,
+        backup.data_bytes,
+        begun.elapsed()
+    );
+    home.until_healthy().await;
+    home.holds(&before, "all that was acknowledged before is there").await;
+    let lacks = home.lacks(&during, sharded).await;
+    assert!(!lacks.is_empty(), "what was written after the backup is not in it");
+    if !sharded {
+        let there = during.acknowledged.len() - lacks.len();
+        assert_eq!(
+            lacks,
+            during.acknowledged[there..],
+            "it is a beginning of what was written, without a hole"
+        );
+    }
+    let cluster = home.cluster().await;
+    assert_eq!(cluster.spec.data_nodes().count(), usize::from(nodes));
+    let after = Writer::start(home.url().await, sharded);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let after = after.stop();
+    assert!(after.acknowledged.len() > 20, "it takes writes: {after:?}");
+    // The last backup, which the deletion took, holds everything.
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: false }).await;
+    let last = home.engine.backups(Some("demo")).await;
+    let last = last.iter().filter(|b| b.reason == BackupReason::BeforeDelete).nth(1).expect("two deletions");
+    home.done(restore(last)).await;
+    home.holds(&before, "after the second time").await;
+    assert_eq!(home.lacks(&during, sharded).await, Vec::<u64>::new(), "all of it, up to the end");
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_comes_back_from_a_backup_taken_under_writes() {
+    comes_back(&Home::open().await, ServiceKind::Redis, Topology::PrimaryReplica, 3, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sharded_redis_comes_back_from_a_backup_taken_under_writes() {
+    comes_back(&Home::open().await, ServiceKind::Redis, Topology::Sharded, 6, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn valkey_in_containers_comes_back_from_a_backup_taken_under_writes() {
+    let Some(home) = Home::in_containers().await else { return };
+    comes_back(&home, ServiceKind::Valkey, Topology::PrimaryReplica, 3, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_comes_back_from_a_backup_taken_under_writes() {
+    comes_back(&Home::open().await, ServiceKind::Postgresql, Topology::PrimaryReplica, 3, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_17_in_containers_comes_back_from_a_backup_taken_under_writes() {
+    let Some(home) = Home::in_containers_with_postgres().await else { return };
+    comes_back(&home, ServiceKind::Postgresql, Topology::PrimaryReplica, 3, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_comes_back_from_a_backup_taken_under_writes() {
+    comes_back(&Home::open().await, ServiceKind::Mysql, Topology::PrimaryReplica, 3, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn galera_comes_back_from_a_backup_taken_under_writes() {
+    comes_back(&Home::open().await, ServiceKind::Mysql, Topology::MultiMaster, 3, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mysql_in_containers_comes_back_from_a_backup_taken_under_writes() {
+    let Some(home) = Home::in_containers_with_mysql().await else { return };
+    comes_back(&home, ServiceKind::Mysql, Topology::PrimaryReplica, 3, 0).await;
+}
+
+/// A byte that flips in the vault, a stream that was cut there, a key that is lost: each is told, nothing is shown as good that
+/// is not, and the other backups stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_was_changed_in_its_vault_is_never_taken_for_good() {
+    let home = Home::open().await;
+    home.create(ServiceKind::Redis, Topology::Single, 1, 0).await;
+    let writer = Writer::start(home.url().await, false);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    writer.stop();
+    let good = home.made(&home.done(back_up()).await).await;
+    let bad = home.made(&home.done(back_up()).await).await;
+    let whole = fs::read(home.piece(&bad)).unwrap();
+    let mut flipped = whole.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    for (what, content) in [("flipped", flipped.as_slice()), ("cut", &whole[..middle]), ("empty", &[])] {
+        fs::write(home.piece(&bad), content).unwrap();
+        let verified = home.run(Change::VerifyBackup { backup: bad.id.to_string() }).await;
+        assert_eq!(verified.state, OperationState::Failed, "{what}");
+        assert!(verified.error.as_ref().unwrap().title.contains("damaged"), "{what}: {:?}", verified.error);
+        let now = home.engine.backup(bad.id.as_str()).await.unwrap();
+        assert_eq!((now.state, now.verified_at), (BackupState::Damaged, None), "{what}");
+        let refused = home.engine.preview(restore(&bad)).await.unwrap().preview;
+        assert!(refused.blockers.iter().any(|b| b.code == "backup-damaged"), "{what}: {refused:?}");
+        assert_eq!(
+            home.engine.backup(good.id.as_str()).await.unwrap(),
+            good,
+            "{what}: the other one is as it was"
+        );
+    }
+    // What was mended by hand is good again once it was tried.
+    fs::write(home.piece(&bad), &whole).unwrap();
+    home.done(Change::VerifyBackup { backup: bad.id.to_string() }).await;
+    assert_eq!(home.engine.backup(bad.id.as_str()).await.unwrap().state, BackupState::Verified);
+    home.done(Change::DeleteBackup { backup: bad.id.to_string() }).await;
+    assert!(!home.piece(&bad).parent().unwrap().exists(), "nothing of it is left");
+    assert!(home.piece(&good).exists());
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+    assert!(!home.piece(&good).exists(), "a deletion that does without them takes them all");
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
+}
+
+/// A schedule makes the first one at once, keeps as many as it says, and a deletion leaves the last one to recover from.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_makes_a_backup_by_itself_and_tells_when_the_next_is_due() {
+    let home = Home::open().await;
+    home.create(ServiceKind::Redis, Topology::Single, 1, 0).await;
+    let schedule = serde_json::from_value(serde_json::json!({
+        "kind": "set-backup-schedule", "cluster": "demo",
+        "schedule": {"when": "6h", "keep": {"last": 2}}
+    }));
+    home.done(schedule.unwrap()).await;
+    let begun = std::time::Instant::now();
+    let made = loop {
+        let all = home.engine.backups(Some("demo")).await;
+        if let Some(done) = all.into_iter().find(|b| b.state == BackupState::Verified) {
+            break done;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:#?}", home.engine.backups(None).await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(made.reason, BackupReason::Scheduled);
+    let cluster = home.cluster().await;
+    let (schedule, next) = &cluster.schedules[0];
+    assert_eq!((schedule.keep.last, schedule.keep.daily), (2, 0));
+    let wait = next.unwrap().duration_since(made.created_at).as_secs();
+    assert_eq!(wait, 6 * 3600);
+    assert_eq!(cluster.last_verified_backup, Some(made.created_at));
+    home.done(delete()).await;
+    let kept = home.engine.backups(Some("demo")).await;
+    assert_eq!(kept.len(), 2, "the scheduled one and the last one: {kept:#?}");
+}

@@ -1,0 +1,118 @@
+// The shapes of backups as the page reads them; part of `types.ts`, which `agreement.ts` holds to the generated `schema.d.ts`.
+import type { ClusterOptions, OperationProblem, ServiceKind, Topology } from './types';
+
+export type BackupKind = 'local' | 'snapshot' | 'borg' | 's3';
+export type BackupReason = 'asked' | 'scheduled' | 'before-delete';
+/** Only `verified` counts as one that can be relied on. */
+export type BackupState = 'making' | 'stored' | 'verified' | 'failed' | 'damaged';
+
+/** How many of something a server held while it was copied: it was seen between these two. */
+export interface Count {
+	of: string;
+	low: number;
+	high: number;
+	/** Clients change it all the time, so the copy may hold a little more or less. */
+	moves?: boolean;
+}
+export interface BackupPart {
+	name: string;
+	node: string;
+	data_bytes: number;
+	stored_bytes: number;
+	sha256: string;
+	/** In the server's own words. */
+	position: string;
+	counts: Count[];
+}
+/** The cluster a backup is of, as it was. */
+export interface BackedUp {
+	id: string;
+	name: string;
+	service: ServiceKind;
+	version: string;
+	topology: Topology;
+	nodes: number;
+	shards: number;
+	provider: string;
+	region: string;
+	plan: string;
+	protected: boolean;
+	auto_failover: boolean;
+	options: ClusterOptions;
+	parameters: Record<string, string>;
+	schedules: BackupSchedule[];
+}
+export interface Backup {
+	id: string;
+	cluster: string;
+	of: BackedUp;
+	kind: BackupKind;
+	reason: BackupReason;
+	state: BackupState;
+	vault: string;
+	/** The public half of a key. */
+	sealed_for: string;
+	parts: BackupPart[];
+	size_bytes: number;
+	data_bytes: number;
+	created_at: string;
+	ended_at: string | null;
+	verified_at: string | null;
+	/** Null where its schedule, or nobody, takes it away. */
+	expires_at: string | null;
+	error: OperationProblem | null;
+	operation: string | null;
+}
+
+/** Which backups of a schedule stay. */
+export interface Keep {
+	last: number;
+	daily: number;
+	weekly: number;
+	monthly: number;
+}
+export interface BackupSchedule {
+	vault: string;
+	/** `30m`, `6h`, `1d`, or the five fields of cron. */
+	when: string;
+	time_zone: string;
+	keep: Keep;
+	verify: boolean;
+	since: string | null;
+}
+export interface Scheduled extends BackupSchedule {
+	next_at: string | null;
+}
+/** What is left out: UTC, what is usually kept, each is tried. */
+export interface ScheduleWish {
+	when: string;
+	time_zone?: string | null;
+	keep?: Keep | null;
+	verify?: boolean | null;
+}
+/** What is left out is as it was in the cluster that the backup is of. */
+export interface RestoreBackup {
+	backup: string;
+	name?: string | null;
+	nodes?: number | null;
+	topology?: Topology | null;
+	provider?: string | null;
+	region?: string | null;
+	plan?: string | null;
+}
+
+export interface Vault {
+	id: string;
+	kind: BackupKind;
+	free_bytes: number | null;
+	/** Why it cannot be used. */
+	problem: string | null;
+}
+export interface BackupKey {
+	/** Null where no backup was ever made. */
+	public: string | null;
+	/** Only when it was asked for. */
+	secret: string | null;
+	/** When it was last shown, so that somebody may have kept it elsewhere. */
+	exported_at: string | null;
+}

@@ -1,0 +1,206 @@
+// Backups on a real cluster: made and proven, the key kept, restored, scheduled, found damaged, and a deleted cluster brought back.
+import type { Page } from '@playwright/test';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { accessible } from './accessible';
+import { expect, Serve, signIn, test } from './serve';
+
+test.describe.configure({ mode: 'serial' });
+// Made where it is used: this file is read by more than one process, and each would leave a home behind.
+let home: Serve;
+
+test.beforeAll(async () => {
+	home = new Serve();
+	await home.start();
+	home.cli('cluster', 'create', 'shop', '--service', 'redis', '--topology', 'single', '--plan', 'NANO-1C-256M', '--yes');
+});
+test.afterAll(async () => {
+	for (const name of ['shop', 'shop-restored']) {
+		try {
+			home.cli('cluster', 'delete', name, '--yes', '--confirm', name);
+		} catch {
+			// It is gone already, which is what this is for.
+		}
+	}
+	await home.stop();
+	home.remove();
+});
+
+async function openTab(page: Page): Promise<void> {
+	await signIn(page, home);
+	await page.goto(`${home.url}/clusters/shop/backups`);
+	await expect(page.getByTestId('cluster-header')).toHaveAttribute('data-state', 'running');
+}
+
+/** Confirms what the dialog shows, waits for its end, and closes it. */
+async function confirm(page: Page): Promise<void> {
+	await expect(page.getByTestId('change-confirm')).toBeEnabled();
+	await page.getByTestId('change-confirm').click();
+	// Each step says for itself that it is done; the whole says so first.
+	await expect(page.getByTestId('change-dialog').getByRole('status').first()).toHaveText('Done', { timeout: 30_000 });
+	await page.getByTestId('change-close').click();
+}
+
+test('a cluster without a backup says so, and the first one is proven', async ({ page }) => {
+	await openTab(page);
+	await expect(page.getByTestId('backup-proof')).toHaveAttribute('data-proof', 'none');
+	await expect(page.locator('[data-testid=backup-kind][data-kind=borg]')).toContainText('set up yet');
+	await accessible(page, 'no backups yet');
+	await page.getByTestId('back-up-now').click();
+	await expect(page.getByTestId('change-effects')).toContainText('throw-away machine');
+	await confirm(page);
+	const row = page.getByTestId('backup-row');
+	await expect(row).toHaveAttribute('data-state', 'verified');
+	await expect(row).toContainText('Verified');
+	await expect(page.getByTestId('backup-proof')).toHaveAttribute('data-proof', 'fresh');
+	await row.getByTestId('backup-open').click();
+	await expect(page.getByTestId('backup-sealed-for')).toContainText(/^age1/);
+	await expect(page.getByTestId('backup-part')).toContainText('shop-1');
+	await accessible(page, 'a backup and its panel');
+	await page.keyboard.press('Escape');
+	await expect(page.getByTestId('backup-panel')).toHaveCount(0);
+});
+
+test('one that nobody tried is not shown as good', async ({ page }) => {
+	home.cli('backup', 'now', 'shop', '--no-verify', '--yes');
+	await openTab(page);
+	const untried = page.locator('[data-testid=backup-row][data-state=stored]');
+	await expect(untried).toContainText('not yet tried');
+	await untried.getByTestId('backup-menu').click();
+	await page.getByTestId('backup-action-delete').click();
+	await expect(page.getByTestId('change-effects')).toContainText('erased');
+	await confirm(page);
+	await expect(untried).toHaveCount(0);
+});
+
+test('the key is asked for until somebody has kept it, and comes back', async ({ page }) => {
+	await openTab(page);
+	await page.getByTestId('key-keep').click();
+	await expect(page.getByTestId('key-shown')).toHaveAttribute('data-shown', 'false');
+	await expect(page.getByTestId('key-secret')).toHaveCount(0);
+	await page.getByTestId('key-show').click();
+	await expect(page.getByTestId('key-secret')).toContainText(/^AGE-SECRET-KEY-1/);
+	await expect(page.getByTestId('key-shown')).toHaveAttribute('data-shown', 'true');
+	await accessible(page, 'settings with the key');
+	const downloading = page.waitForEvent('download');
+	await page.getByTestId('key-download').click();
+	const file = readFileSync(await (await downloading).path(), 'utf8');
+	expect(file).toMatch(/^# opens the backups .* age1\w+\nAGE-SECRET-KEY-1\w+\n$/);
+	await page.getByTestId('key-show').click();
+	await expect(page.getByTestId('key-secret')).toHaveCount(0);
+
+	await page.getByTestId('key-bring').click();
+	await page.getByTestId('key-field').fill('no key at all');
+	await page.getByTestId('key-submit').click();
+	await expect(page.getByTestId('error-panel')).toContainText('no key of backups');
+	await accessible(page, 'bring a key back');
+	await page.getByTestId('key-field').fill(file);
+	await page.getByTestId('key-submit').click();
+	await expect(page.getByTestId('key-dialog')).toHaveCount(0);
+	await page.goto(`${home.url}/clusters/shop/backups`);
+	await expect(page.getByTestId('backup-row')).toHaveCount(1);
+	await expect(page.getByTestId('key-banner')).toHaveCount(0);
+});
+
+test('a backup becomes another cluster, with a name that is free', async ({ page }) => {
+	await openTab(page);
+	await page.getByTestId('backup-menu').click();
+	await page.getByTestId('backup-action-restore').click();
+	await expect(page.getByTestId('restore-name')).toHaveValue('shop-restored');
+	await expect(page.getByTestId('restore-plan')).toContainText('NANO-1C-256M');
+	await expect(page.getByTestId('change-effects')).toContainText('passwords are new ones');
+	await accessible(page, 'restore dialog');
+	// A name that cannot be is told, and the form stays.
+	await page.getByTestId('restore-name').fill('shop');
+	await expect(page.getByTestId('change-blockers')).toBeVisible();
+	await expect(page.getByTestId('change-confirm')).toBeDisabled();
+	await page.getByTestId('restore-name').fill('shop-restored');
+	await expect(page.getByTestId('change-blockers')).toHaveCount(0);
+	await confirm(page);
+	await expect(page.getByTestId('cluster-header')).toHaveAttribute('data-name', 'shop-restored');
+	await expect(page.getByTestId('cluster-header')).toHaveAttribute('data-state', 'running');
+	await expect(page.getByTestId('backups-card')).toContainText('No backup that was proven');
+});
+
+test('backups are made by themselves at the hours of a place, and no longer', async ({ page }) => {
+	await openTab(page);
+	await page.getByTestId('schedule-create').click();
+	await expect(page.getByTestId('change-effects')).toContainText('at once');
+	await page.getByTestId('schedule-mode-cron').click();
+	await page.getByTestId('schedule-cron').fill('often');
+	await expect(page.getByTestId('change-blockers')).toContainText('often');
+	await page.getByTestId('schedule-cron').fill('0 3 * * MON-FRI');
+	await expect(page.getByTestId('schedule-form')).toContainText('Every day from Monday to Friday at 03:00');
+	await page.getByTestId('schedule-zone').fill('Europe/Berlin');
+	await page.getByTestId('schedule-keep-monthly-more').click();
+	await expect(page.getByTestId('change-effects')).toContainText('1 month');
+	await accessible(page, 'schedule dialog');
+	await confirm(page);
+	await expect(page.getByTestId('schedule')).toContainText('Every day from Monday to Friday at 03:00, Europe/Berlin');
+	await expect(page.getByTestId('schedule-next')).toContainText(/^in \d+ (h|d|min)$/);
+	await expect(page.getByTestId('backup-next')).toContainText(/^in \d+ /);
+	await accessible(page, 'backups with a schedule');
+	await page.getByTestId('schedule-off').click();
+	await confirm(page);
+	await expect(page.getByTestId('schedule')).toHaveCount(0);
+	await expect(page.getByTestId('schedule-create')).toBeVisible();
+});
+
+test('a damaged backup says what is wrong and is not restored', async ({ page }) => {
+	await openTab(page);
+	const id = (await page.getByTestId('backup-row').getAttribute('data-id')) ?? '';
+	const file = join(home.home, 'vault', 'backups', id, 'data.zst.age');
+	const data = readFileSync(file);
+	data.writeUInt8((data.at(-1) ?? 0) ^ 1, data.length - 1);
+	writeFileSync(file, data);
+	await page.getByTestId('backup-menu').click();
+	await page.getByTestId('backup-action-verify').click();
+	await page.getByTestId('change-confirm').click();
+	await expect(page.locator('[data-testid=step][data-state=failed]')).toHaveCount(1);
+	await page.getByTestId('change-close').click();
+	await expect(page.getByTestId('backup-row')).toHaveAttribute('data-state', 'damaged');
+	await expect(page.getByTestId('backup-error')).toContainText('damaged');
+	await expect(page.getByTestId('backup-proof')).toHaveAttribute('data-proof', 'none');
+	await page.getByTestId('backup-menu').click();
+	await page.getByTestId('backup-action-restore').click();
+	await expect(page.getByTestId('change-blockers')).toContainText('cannot be relied on');
+	await expect(page.getByTestId('way-out')).toBeVisible();
+	await page.getByTestId('change-cancel').click();
+	await accessible(page, 'a damaged backup');
+});
+
+test('a deleted cluster is found among the recently deleted and recovered with its name', async ({ page }) => {
+	await openTab(page);
+	await page.getByTestId('cluster-delete').click();
+	await expect(page.getByTestId('change-effects')).toContainText('15 days');
+	await page.getByTestId('change-discard').click();
+	await expect(page.getByTestId('change-warnings')).toContainText('nothing can be brought back');
+	await page.getByTestId('change-discard').click();
+	await expect(page.getByTestId('change-effects')).toContainText('15 days');
+	await accessible(page, 'delete dialog');
+	await page.getByTestId('change-typed').fill('shop');
+	await confirm(page);
+	await page.getByTestId('nav-backups').click();
+	const gone = page.getByTestId('deleted-row');
+	await expect(gone).toHaveAttribute('data-name', 'shop');
+	await expect(gone).toContainText('until');
+	await page.getByTestId('backups-filter-state').click();
+	await page.getByRole('option', { name: 'Damaged' }).click();
+	await expect(page.getByTestId('backup-row')).toHaveCount(1);
+	await accessible(page, 'all backups');
+	await gone.getByTestId('recover').click();
+	await expect(page.getByTestId('restore-name')).toHaveValue('shop');
+	await confirm(page);
+	await expect(page.getByTestId('cluster-header')).toHaveAttribute('data-name', 'shop');
+	await expect(page.getByTestId('cluster-header')).toHaveAttribute('data-state', 'running');
+});
+
+test('where no cluster is left, the list says which can be recovered', async ({ page }) => {
+	for (const name of ['shop', 'shop-restored']) home.cli('cluster', 'delete', name, '--yes', '--confirm', name);
+	await signIn(page, home);
+	await expect(page.getByTestId('deploy-first')).toBeVisible();
+	await expect(page.getByTestId('clusters-recoverable')).toContainText('3');
+	await accessible(page, 'no clusters, some to recover');
+	await page.getByTestId('clusters-recoverable').click();
+	await expect(page.getByTestId('deleted-row')).toHaveCount(3);
+});
