@@ -215,7 +215,7 @@ impl Home {
     /// Takes `demo` down and sees that nothing is left of it.
     #[track_caller]
     pub(crate) fn end(&self) {
-        self.change(&["cluster", "delete", "demo", "--yes", "--confirm", "demo"]);
+        self.change(&["cluster", "delete", "demo", "--yes", "--confirm", "demo", "--discard-backups"]);
         assert_eq!(self.left_behind(), Vec::<String>::new());
     }
     /// The program as an app that stays: `clusterdeck serve`.

@@ -7,6 +7,7 @@
 //! Debug builds of the program end themselves where `CLUSTERDECK_FAULT` says, as by a power cut: `after` a step (it has
 //! acted, the journal does not know) and once it is `noted`; `before` for the first.
 
+mod backups;
 mod containers;
 mod mysql;
 mod nodes;
@@ -49,6 +50,8 @@ pub(super) struct Story {
     sharded: bool,
     /// The vault without a password in it.
     empty_vault: u64,
+    /// What is deleted can be brought back, with all that was written.
+    comes_back: bool,
     kills: u32,
     /// Only after each step, when it has acted and the journal does not know: the worst moment. The others are tried on
     /// Redis, whose acts are faster.
@@ -75,6 +78,7 @@ impl Story {
             ledger: Ledger::new(sharded),
             sharded,
             empty_vault,
+            comes_back: false,
             kills: 0,
             only_after: false,
             before: 0,
@@ -227,8 +231,21 @@ impl Story {
         assert_eq!(self.home.left_behind(), Vec::<String>::new(), "{when}");
         assert_eq!(self.home.vault_size(), self.empty_vault, "{when}: a password is left in the vault");
         self.subject = None;
+        if self.comes_back {
+            return;
+        }
         self.before += self.ledger.len();
         self.ledger = Ledger::new(self.sharded);
+    }
+
+    /// From here on the key of the backups is in the vault also when nothing else is, and what is deleted can be brought back.
+    pub(super) fn the_key_stays(&mut self) {
+        let with_a_cluster = self.home.vault_size();
+        self.home.change(&["cluster", "delete", "demo", "--yes", "--confirm", "demo"]);
+        self.empty_vault = self.home.vault_size();
+        assert!(self.empty_vault < with_a_cluster, "the passwords of the cluster are gone");
+        self.comes_back = true;
+        self.plainly(|_| words(&["cluster", "recover", "demo", "--yes"]));
     }
 
     pub(super) fn ledger(&mut self) -> &mut Ledger {
@@ -309,5 +326,7 @@ fn under_writes(mut story: Story, shape: &[&str], groups: &[&[Act]]) {
     assert!(written.acknowledged.len() > 500, "the client must have written: {}", written.acknowledged.len());
     story.ledger().add(&written);
     story.is_whole("at the end");
-    story.plainly(|_| words(&["cluster", "delete", "demo", "--yes", "--confirm", "demo"]));
+    story.plainly(|_| {
+        words(&["cluster", "delete", "demo", "--yes", "--confirm", "demo", "--discard-backups"])
+    });
 }

@@ -39,5 +39,7 @@ fn every_switch_can_be_killed_while_it_is_turned() {
     assert_eq!(cluster["protected"], false, "{cluster:#}");
     assert_eq!(cluster["auto_failover"]["enabled"], true, "{cluster:#}");
     assert_eq!(cluster["options"]["stop_writes_without_replica"], false, "{cluster:#}");
-    story.plainly(|_| words(&["cluster", "delete", "demo", "--yes", "--confirm", "demo"]));
+    story.plainly(|_| {
+        words(&["cluster", "delete", "demo", "--yes", "--confirm", "demo", "--discard-backups"])
+    });
 }

@@ -80,7 +80,7 @@ fn insist(story: &mut Story, way: Way, fault: Option<&str>) -> Ended {
         if let Some(ended) = way(story, fault) {
             return ended;
         }
-        story.home.change(&["cluster", "delete", "demo", "--yes", "--confirm", "demo"]);
+        story.home.change(&["cluster", "delete", "demo", "--yes", "--confirm", "demo", "--discard-backups"]);
         story.is_gone("after one that was too fast");
     }
     panic!("the creation was done before anybody could come between, {TRIES} times");

@@ -8,7 +8,7 @@ fn make(_: &Home) -> Vec<String> {
 }
 
 pub(super) fn delete(_: &Home) -> Vec<String> {
-    words(&["cluster", "delete", "demo", "--yes", "--confirm", "demo"])
+    words(&["cluster", "delete", "demo", "--yes", "--confirm", "demo", "--discard-backups"])
 }
 
 pub(super) fn rotate(_: &Home) -> Vec<String> {

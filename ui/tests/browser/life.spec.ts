@@ -52,13 +52,13 @@ test('every screen of the cluster and of the app is there and accessible', async
 	test.setTimeout(300_000);
 	await signIn(page, serve);
 	await page.getByTestId('cluster-row').first().click();
-	for (const tab of ['nodes', 'metrics', 'activity', 'audit']) {
+	for (const tab of ['nodes', 'metrics', 'backups', 'activity', 'audit']) {
 		await page.getByTestId(`cluster-tab-${tab}`).click();
 		await expect(page.getByTestId('cluster-header')).toBeVisible();
 		await page.waitForLoadState('networkidle', { timeout: 2_000 }).catch(() => undefined);
 		await accessible(page, tab);
 	}
-	for (const screen of ['clusters', 'activity', 'audit', 'settings']) {
+	for (const screen of ['clusters', 'activity', 'backups', 'audit', 'settings']) {
 		await page.getByTestId(`nav-${screen}`).click();
 		await expect(page.getByTestId('error-panel')).toHaveCount(0);
 		await accessible(page, screen);

@@ -89,13 +89,15 @@ impl Count {
 }
 
 /// What was counted twice, at the start and at the end of a copy: the widest of both. What was there only once had none the
-/// other time.
+/// other time; but of what clients write it was not counted in time, which says nothing.
 pub fn spanning(one: &[Count], other: &[Count]) -> Vec<Count> {
     let beside = |all: &[Count], of: &str| -> (u64, u64) {
         all.iter().find(|c| c.of == of).map_or((0, 0), |c| (c.low, c.high))
     };
     let mut found: Vec<Count> = one.to_vec();
     found.extend(other.iter().filter(|c| one.iter().all(|o| o.of != c.of)).cloned());
+    let both = |count: &Count| [one, other].iter().all(|all| all.iter().any(|c| c.of == count.of));
+    found.retain(|count| !count.moves || both(count));
     for count in &mut found {
         let (a, b) = (beside(one, &count.of), beside(other, &count.of));
         (count.low, count.high) = (a.0.min(b.0), a.1.max(b.1));
@@ -273,6 +275,9 @@ mod tests {
         let (before, after) = ([count("keys", 10, 12)], [count("keys", 20, 22), count("tables", 1, 1)]);
         assert_eq!(spanning(&before, &after), [count("keys", 10, 22), count("tables", 0, 1)]);
         assert_eq!(spanning(&after, &before), [count("keys", 10, 22), count("tables", 0, 1)]);
+        let rows = [Count::moving("rows", 5, 5)];
+        assert_eq!(spanning(&rows, &[]), [], "counted once is not counted");
+        assert_eq!(spanning(&rows, &[Count::moving("rows", 7, 8)]), [Count::moving("rows", 5, 8)]);
     }
 
     #[test]

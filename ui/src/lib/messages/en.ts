@@ -194,12 +194,12 @@ export const en = {
 		kind: { local: 'Manual and scheduled local backups', snapshot: 'Automated snapshots', borg: 'Automated remote backups (Borg)', s3: 'Automated external backups (S3)' },
 		kindShort: { local: 'Local', snapshot: 'Snapshot', borg: 'Remote (Borg)', s3: 'External (S3)' },
 		kindNote: {
-			local: 'Kept on the computer that runs Clusterdeck: quick to make and to restore, and lost together with it.', snapshot: 'A copy of the data as it stands, beside it.',
+			local: 'Kept in folders of the computer that runs Clusterdeck: quick to make and to restore. What lies on its own disk is lost together with it.', snapshot: 'A copy of the data as it stands, beside it.',
 			borg: 'Kept in a Borg repository.', s3: 'Kept in an S3-compatible store.'
 		},
 		noVault: {
 			local: 'There is no vault on this computer.', snapshot: 'Not set up yet, so no snapshots are taken.',
-			borg: 'No Borg repository is set up yet, so no copy is kept on another computer.', s3: 'No S3 store is set up yet, so no copy is kept with a storage provider.'
+			borg: 'No Borg repository is set up yet, so no copy is kept on another computer. `clusterdeck vault add` sets one up.', s3: 'No S3 store is set up yet, so no copy is kept with a storage provider. `clusterdeck vault add` sets one up.'
 		},
 		none: 'None yet.', vaultProblem: (vault: string, problem: string) => `The vault ${vault} cannot be used: ${problem}`, sum: (n: number, size: string) => `${plural(n, 'backup', 'backups')}, ${size}`,
 		columns: { cluster: 'Cluster', made: 'Made', state: 'State', size: 'Size', kept: 'Kept', vault: 'Vault', menu: 'Acts' },
@@ -225,8 +225,8 @@ export const en = {
 		name: 'Name of the new cluster', topology: 'Topology', nodes: 'Data nodes', provider: 'Provider', region: 'Region', plan: 'Plan of every node', asItWas: 'as it was', notUsable: 'cannot be used now'
 	},
 	schedules: {
-		title: 'Schedule', create: 'Schedule backups', change: 'Change', off: 'Turn off',
-		rhythm: 'How often', next: 'Next', zone: 'Time zone', keep: 'Kept', tried: 'Tried', triedYes: 'Each, on a throw-away machine', triedNo: 'None: nobody sees whether they can be restored', into: 'Vault',
+		title: 'Schedule', create: 'Schedule backups', createAnother: 'Another schedule', titleInto: (vault: string) => `Schedule into ${vault}`, change: 'Change', off: 'Turn off',
+		rhythm: 'How often', next: 'Next', zone: 'Time zone', keep: 'Kept', tried: 'Tried', triedYes: 'Each, on a throw-away machine', triedNo: 'None: nobody sees whether they can be restored', into: 'Into the vault',
 		mode: 'When', every: 'Every so often', cron: 'At fixed times', count: 'Every', unit: 'Unit', units: { m: 'minutes', h: 'hours', d: 'days' }, fields: 'Times (cron)',
 		fieldsHint: 'Minute, hour, day of the month, month, day of the week.', unread: 'Five fields, for example 0 3 * * * for every day at 03:00.',
 		zoneHint: 'For the times and for where a day begins.', keepTitle: 'Which ones stay', keepText: 'The newest of each. The newest proven one always stays.', last: 'The last', daily: 'Days', weekly: 'Weeks', monthly: 'Months',

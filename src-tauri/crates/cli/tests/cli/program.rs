@@ -112,7 +112,7 @@ impl Drop for Home {
             let here = ["--connection", "this-computer", "cluster"];
             let unprotect = [&here[..], &["protect", name, "off", "--yes"]].concat();
             drop(self.command(&unprotect).output());
-            let delete = [&here[..], &["delete", name, "--confirm", name]].concat();
+            let delete = [&here[..], &["delete", name, "--confirm", name, "--discard-backups"]].concat();
             drop(self.command(&delete).output());
         }
     }

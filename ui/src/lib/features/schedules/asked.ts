@@ -1,12 +1,16 @@
 // What is asked for when somebody sets a schedule: as it is, or as one usually begins.
-import type { BackupSchedule, Change, Cluster } from '$lib/api/types';
+import type { BackupSchedule, Change, Cluster, Vault } from '$lib/api/types';
 import { USUAL, USUAL_EVERY } from './rhythm';
 
 /** Where the one who looks at this lives. */
 export const hereZone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
 
-export function setSchedule(cluster: Pick<Cluster, 'name'>, now: BackupSchedule | undefined): Change {
-	const { when, time_zone, keep, verify } = now ?? { when: USUAL_EVERY, time_zone: hereZone(), keep: USUAL, verify: true };
-	return { kind: 'set-backup-schedule', cluster: cluster.name, vault: now?.vault ?? null, schedule: { when, time_zone, keep, verify } };
+export function setSchedule(cluster: Pick<Cluster, 'name'>, now: BackupSchedule): Change {
+	const { vault, when, time_zone, keep, verify } = now;
+	return { kind: 'set-backup-schedule', cluster: cluster.name, vault, schedule: { when, time_zone, keep, verify } };
 }
+/** One into a vault that has none yet. */
+export const newSchedule = (cluster: Pick<Cluster, 'name'>, vault: string): Change => setSchedule(cluster, { vault, when: USUAL_EVERY, time_zone: hereZone(), keep: USUAL, verify: true, since: null });
+/** There is at most one for each vault. */
+export const unscheduled = (cluster: Pick<Cluster, 'backup_schedules'>, vaults: Vault[]): Vault[] => vaults.filter((v) => !cluster.backup_schedules.some((s) => s.vault === v.id));
 export const stopSchedule = (cluster: Pick<Cluster, 'name'>, now: BackupSchedule): Change => ({ kind: 'set-backup-schedule', cluster: cluster.name, vault: now.vault, schedule: null });
