@@ -92,6 +92,7 @@ fn described() -> OpenApiRouter<Rooms> {
         .routes(routes!(backups::list))
         .routes(routes!(backups::of_cluster))
         .routes(routes!(backups::show))
+        .routes(routes!(backups::download))
         .routes(routes!(backups::vaults, backups::add_vault))
         .routes(routes!(backups::remove_vault))
         .routes(routes!(backups::key, backups::import_key))

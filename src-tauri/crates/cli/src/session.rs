@@ -169,6 +169,15 @@ impl Session {
         ask(&self.front, Method::POST, path, headers, Some(body)).await
     }
 
+    /// The body of a large answer, as it comes.
+    pub(crate) async fn body(&self, path: &str) -> Result<axum::body::Body, Failure> {
+        let response = self.front.get(path, self.headers()?).await;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        Err(clusterdeck_api::problem_of(response).await.into())
+    }
+
     /// Opens a stream of the chosen connection.
     pub(crate) async fn stream(&self, path: &str) -> Result<Notices, Failure> {
         Ok(self.front.stream(path, self.headers()?).await?)

@@ -21,6 +21,15 @@ pub struct CopyFrom {
     pub node: NodeId,
 }
 
+/// What a copy is once it has left us: for somebody who has it and nothing of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyFormat {
+    /// How a file of it is called: `tar`.
+    pub ending: &'static str,
+    /// How a server is started on it, step by step, in plain text. `FILE` stands for the file.
+    pub restore: &'static str,
+}
+
 /// A program that runs on a machine while somebody reads what it writes or feeds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {

@@ -16,7 +16,7 @@ mod service;
 mod vault;
 
 pub use context::{ClusterContext, Secrets};
-pub use copy::{CopyFrom, Filter, Incoming, Outgoing};
+pub use copy::{CopyFormat, CopyFrom, Filter, Incoming, Outgoing};
 pub use error::DriverError;
 pub use extension::{Carried, Extension};
 pub use gateway::{Backend, CheckLine, Gateway, GatewayStatus, Listener, Traffic};

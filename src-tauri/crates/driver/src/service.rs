@@ -1,7 +1,8 @@
 //! A family of services: how its servers are configured, formed into a cluster, watched and changed.
 
 use crate::{
-    ClusterContext, CopyFrom, DriverError, Extension, Incoming, Listener, OtherPrograms, Outgoing, Result,
+    ClusterContext, CopyFormat, CopyFrom, DriverError, Extension, Incoming, Listener, OtherPrograms,
+    Outgoing, Result,
 };
 use async_trait::async_trait;
 use clusterdeck_domain::{
@@ -265,6 +266,8 @@ pub trait ServiceDriver: Send + Sync {
         bytes: u64,
         progress: &Progress,
     ) -> Result<()>;
+    /// What such a copy of a server of this version is. Pure.
+    fn copy_format(&self, service: ServiceKind, version: &str) -> CopyFormat;
     /// Counts what a running server holds: what is cheap to count always, the rest for at most `within`; what was not finished
     /// by then is left out. At most some hundred counts.
     async fn count(&self, cx: &ClusterContext, node: &NodeSpec, within: Duration) -> Result<Vec<Count>>;

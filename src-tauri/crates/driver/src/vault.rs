@@ -36,6 +36,11 @@ pub trait Vault: Send + Sync {
     /// # Errors
     /// `Transient` while it cannot be reached; `Rejected` when it will not take anything.
     async fn check(&self) -> Result<VaultCheck>;
+    /// Makes what must be there before anything can be put: once, when it is added. One that was there and is gone is not made
+    /// anew by anything else, since an empty one would only seem to be it.
+    async fn make(&self) -> Result<()> {
+        Ok(())
+    }
     /// Takes all of `input` as a piece of a backup, over one that is there. Until it returns the piece is not there. Gives the
     /// bytes that it takes in the vault.
     ///

@@ -348,6 +348,19 @@ impl Engine {
     pub async fn backup(&self, id: &str) -> Result<Backup> {
         crate::backups::find(&self.shared, id)
     }
+    /// A backup as one file for people: its name, and its content, which fails where the backup cannot be read to its end. It is
+    /// not encrypted, and written to the audit trail.
+    ///
+    /// # Errors
+    /// `NotFound`; `Driver` where it is not whole or its key is not there.
+    pub async fn download(
+        &self,
+        id: &str,
+        actor: &str,
+    ) -> Result<(String, impl tokio::io::AsyncRead + Send + Unpin + 'static)> {
+        let download = crate::backups::download(&self.shared, id, actor).await?;
+        Ok((download.name, download.content))
+    }
     /// The vaults there are, and whether each can be used.
     ///
     /// # Errors

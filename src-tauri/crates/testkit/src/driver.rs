@@ -8,8 +8,8 @@ use clusterdeck_domain::{
     NodeSpec, NodeState, Plan, Role, ServiceKind, Topology, Votes,
 };
 use clusterdeck_driver::{
-    Backend, ClusterContext, CopyFrom, DriverError, HandOver, Incoming, Listener, Outgoing, Progress, Result,
-    ServiceDriver, StartAs, Switch, Traffic,
+    Backend, ClusterContext, CopyFormat, CopyFrom, DriverError, HandOver, Incoming, Listener, Outgoing,
+    Progress, Result, ServiceDriver, StartAs, Switch, Traffic,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
@@ -333,6 +333,9 @@ impl ServiceDriver for FakeService {
         read.map_err(|e| DriverError::transient(format!("the copy ended too soon: {e}")))?;
         drop(self.0.call("copy_in")?);
         cx.machine(node)?.write(LAID, &content, 0o600).await
+    }
+    fn copy_format(&self, _service: ServiceKind, _version: &str) -> CopyFormat {
+        CopyFormat { ending: "txt", restore: "Read FILE.\n" }
     }
     async fn count(&self, _cx: &ClusterContext, node: &NodeSpec, _within: Duration) -> Result<Vec<Count>> {
         let world = self.0.call("count")?;

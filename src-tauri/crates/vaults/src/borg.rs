@@ -4,12 +4,7 @@
 use async_trait::async_trait;
 use clusterdeck_domain::{BackupId, BackupKind, Sensitive};
 use clusterdeck_driver::{DriverError, Incoming, Outgoing, Result, SealKey, Vault, VaultCheck};
-use std::{
-    path::PathBuf,
-    process::Stdio,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{path::PathBuf, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     process::{Child, Command},
@@ -37,8 +32,6 @@ pub struct Repository {
     rsh: String,
     /// Borg lets one write at a time.
     one: Mutex<()>,
-    /// It was seen.
-    there: AtomicBool,
 }
 
 impl Repository {
@@ -47,7 +40,7 @@ impl Repository {
     pub fn new(id: &str, repository: &str, passphrase: Sensitive<String>, base: PathBuf) -> Self {
         let (id, at) = (id.to_owned(), repository.to_owned());
         let rsh = "ssh -o BatchMode=yes -o ConnectTimeout=10".to_owned();
-        Self { id, at, passphrase, base, rsh, one: Mutex::default(), there: AtomicBool::new(false) }
+        Self { id, at, passphrase, base, rsh, one: Mutex::default() }
     }
 
     /// The same with another command for ssh.
@@ -163,22 +156,16 @@ impl Repository {
         }
     }
 
-    /// Makes the repository where there is none; asked once, since every question is a program that starts.
-    async fn ensure(&self) -> Result<()> {
-        if self.there.load(Ordering::Relaxed) {
-            return Ok(());
-        }
+    /// Whether there is a repository, and the passphrase opens it.
+    async fn there(&self) -> Result<bool> {
         let info = self.run(&["info", "--lock-wait", LOCK_WAIT, &self.at], ANSWERS_WITHIN).await?;
-        if let Err(said) = info {
-            if !said.contains("does not exist") && !said.contains("is not a valid repository") {
-                return Err(self.failed("opening the repository", &said));
+        match info {
+            Ok(_) => Ok(true),
+            Err(said) if said.contains("does not exist") || said.contains("is not a valid repository") => {
+                Ok(false)
             }
-            let init = ["init", "--encryption", "repokey-blake2", "--make-parent-dirs", &self.at];
-            let made = self.run(&init, ANSWERS_WITHIN).await?;
-            made.map_err(|said| self.failed("making the repository", &said))?;
+            Err(said) => Err(self.failed("opening the repository", &said)),
         }
-        self.there.store(true, Ordering::Relaxed);
-        Ok(())
     }
 
     /// An archive of all that `input` gives, over one of the same name; bytes of it that no other archive had.
@@ -196,7 +183,10 @@ impl Repository {
             let mut piece = vec![0; PIECE];
             loop {
                 match input.read(&mut piece).await {
-                    Ok(0) => return Ok(drop(takes.shutdown().await)),
+                    Ok(0) => {
+                        drop(takes.shutdown().await);
+                        return Ok(());
+                    }
                     // One that ends before it has read everything says why.
                     Ok(n) if takes.write_all(&piece[..n]).await.is_err() => return Ok(()),
                     Ok(_) => {}
@@ -254,13 +244,26 @@ impl Vault for Repository {
     }
     async fn check(&self) -> Result<VaultCheck> {
         let _one = self.one.lock().await;
-        self.there.store(false, Ordering::Relaxed);
-        self.ensure().await?;
-        Ok(VaultCheck { free_bytes: None })
+        if self.there().await? {
+            return Ok(VaultCheck { free_bytes: None });
+        }
+        // Made once, when it was added: an empty one in its place would only seem to hold what is elsewhere.
+        Err(DriverError::rejected(
+            format!("there is no repository at {}", self.at),
+            "bring it back, or mount the disk it is on",
+        ))
+    }
+    async fn make(&self) -> Result<()> {
+        let _one = self.one.lock().await;
+        if self.there().await? {
+            return Ok(());
+        }
+        let init = ["init", "--encryption", "repokey-blake2", "--make-parent-dirs", &self.at];
+        let made = self.run(&init, ANSWERS_WITHIN).await?;
+        made.map(drop).map_err(|said| self.failed("making the repository", &said))
     }
     async fn put(&self, backup: &BackupId, piece: &str, input: &mut Incoming, _key: &SealKey) -> Result<u64> {
         let _one = self.one.lock().await;
-        self.ensure().await?;
         self.create(&self.archive(backup, piece), input).await
     }
     async fn get(&self, backup: &BackupId, piece: &str, output: &mut Outgoing, _key: &SealKey) -> Result<()> {

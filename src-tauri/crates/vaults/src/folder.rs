@@ -17,12 +17,30 @@ use tokio::task::spawn_blocking;
 pub struct Folder {
     id: String,
     at: PathBuf,
+    /// It is there only while this file is: a disk that is not mounted leaves an empty folder behind.
+    marked: bool,
 }
+
+/// Says that a folder is a vault.
+const MARK: &str = ".clusterdeck-vault";
 
 impl Folder {
     /// A vault of this name in this folder, which is made when it is first used.
     pub fn new(id: &str, at: PathBuf) -> Self {
-        Self { id: id.to_owned(), at }
+        Self { id: id.to_owned(), at, marked: false }
+    }
+    /// The same in a folder that may be elsewhere one day: it is a vault only once it was made one ([`Vault::make`]).
+    pub fn elsewhere(id: &str, at: PathBuf) -> Self {
+        Self { marked: true, ..Self::new(id, at) }
+    }
+    fn there(&self) -> Result<()> {
+        if !self.marked || self.at.join(MARK).exists() {
+            return Ok(());
+        }
+        Err(DriverError::rejected(
+            format!("{} is not there, or it is not this vault", self.at.display()),
+            "mount the disk it is on, then try again",
+        ))
     }
     fn of(&self, backup: &BackupId) -> PathBuf {
         self.at.join(backup.as_str())
@@ -91,6 +109,7 @@ impl Vault for Folder {
         BackupKind::Local
     }
     async fn check(&self) -> Result<VaultCheck> {
+        self.there()?;
         let at = self.at.clone();
         off_thread("writing to the vault", move || {
             let (probe, file) = Coming::begin(&at, "probe")?;
@@ -100,7 +119,19 @@ impl Vault for Folder {
         })
         .await
     }
+    async fn make(&self) -> Result<()> {
+        if !self.marked {
+            return Ok(());
+        }
+        let at = self.at.clone();
+        off_thread("making the vault", move || {
+            let (coming, file) = Coming::begin(&at, MARK)?;
+            coming.keep(&file).map(drop)
+        })
+        .await
+    }
     async fn put(&self, backup: &BackupId, piece: &str, input: &mut Incoming, key: &SealKey) -> Result<u64> {
+        self.there()?;
         let (folder, name) = (self.of(backup), named(piece, ".zst.age")?);
         let (coming, file) =
             off_thread("writing to the vault", move || Coming::begin(&folder, &name)).await?;
@@ -111,6 +142,7 @@ impl Vault for Folder {
         .await
     }
     async fn get(&self, backup: &BackupId, piece: &str, output: &mut Outgoing, key: &SealKey) -> Result<()> {
+        self.there()?;
         let file = self.of(backup).join(named(piece, ".zst.age")?);
         let shown = format!("the piece {piece} of backup {backup}");
         let opened = spawn_blocking(move || File::open(file)).await;
@@ -118,6 +150,7 @@ impl Vault for Folder {
         unseal(opened.map_err(|e| broken(&shown, &e))?, output, key).await
     }
     async fn put_note(&self, backup: &BackupId, name: &str, content: &[u8]) -> Result<()> {
+        self.there()?;
         let (folder, name, content) = (self.of(backup), named(name, "")?, content.to_vec());
         off_thread("writing to the vault", move || {
             let (coming, mut file) = Coming::begin(&folder, &name)?;
@@ -127,6 +160,7 @@ impl Vault for Folder {
         .await
     }
     async fn remove(&self, backup: &BackupId) -> Result<()> {
+        self.there()?;
         let folder = self.of(backup);
         off_thread("removing from the vault", move || match fs::remove_dir_all(folder) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),

@@ -48,7 +48,7 @@ impl Vaults for HomeVaults {
             })
         };
         Ok(match &spec.place {
-            VaultPlace::Local { path } => Arc::new(Folder::new(&spec.id, PathBuf::from(path))),
+            VaultPlace::Local { path } => Arc::new(Folder::elsewhere(&spec.id, PathBuf::from(path))),
             VaultPlace::S3 { .. } => Arc::new(Bucket::new(&spec.id, &spec.place, wanted()?)?),
             VaultPlace::Borg { repository } => {
                 let notes = self.notes.join("borg");

@@ -212,7 +212,7 @@ impl Vault for Bucket {
         let top = self.below("");
         let listed = self.store.list_with_delimiter(Some(&top)).await;
         let listed = listed.map_err(|e| self.failed("looking into the vault", &e))?;
-        let names = listed.common_prefixes.iter().filter_map(|p| p.parts().last());
+        let names = listed.common_prefixes.iter().filter_map(|p| p.parts().next_back());
         Ok(names.filter_map(|name| BackupId::parse(name.as_ref()).ok()).collect())
     }
 }

@@ -95,7 +95,11 @@ pub(crate) async fn seal<W: Write + Send + 'static>(input: &mut Incoming, key: &
             }
             let last = piece.len() < PIECE;
             // A sealer that is gone says why below.
-            if give.send(Some(piece)).await.is_err() || (last && give.send(None).await.is_err()) || last {
+            if give.send(Some(piece)).await.is_err() {
+                return Ok(());
+            }
+            if last {
+                drop(give.send(None).await);
                 return Ok(());
             }
         }

@@ -90,6 +90,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/backups/{id}/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A backup as one tar: the plain data as the service's own tools take it, what is known of it, and how a server is started on
+         *     it without Clusterdeck. It is not encrypted any more.
+         */
+        get: operations["download_backup"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/clusters": {
         parameters: {
             query?: never;
@@ -556,8 +576,26 @@ export interface paths {
         /** The vaults there are, and whether each can be used. */
         get: operations["list_vaults"];
         put?: never;
-        post?: never;
+        /** Adds a vault, once it has answered. */
+        post: operations["add_vault"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vaults/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Forgets a vault that nothing uses. What lies in it stays. */
+        delete: operations["remove_vault"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1293,13 +1331,13 @@ export interface components {
             /**
              * Format: int32
              * @description The newest of each of so many days.
-             * @default 7
+             * @default 0
              */
             daily: number;
             /**
              * Format: int32
              * @description The newest so many.
-             * @default 7
+             * @default 0
              */
             last: number;
             /**
@@ -1311,7 +1349,7 @@ export interface components {
             /**
              * Format: int32
              * @description The newest of each of so many weeks, which begin on Monday.
-             * @default 4
+             * @default 0
              */
             weekly: number;
         };
@@ -1791,6 +1829,8 @@ export interface components {
                 id: string;
                 /** @description The kind that backups in it are of. */
                 kind: components["schemas"]["BackupKind"];
+                /** @description Where it is, in a word or two. */
+                place: string;
                 /** @description Why it cannot be used; `None` when it can. */
                 problem?: string | null;
             }[];
@@ -1858,6 +1898,11 @@ export interface components {
             purpose: string;
             /** @description It is known where it is, and cannot be had or used: `purpose` says why. */
             refused?: boolean;
+        };
+        /** @description A vault that is added. */
+        NewVault: components["schemas"]["VaultSpec"] & {
+            /** @description The secret half of an access key, or the passphrase of a repository. It goes to the keyring. */
+            secret?: string | null;
         };
         /** @description A node as it is meant to be and as it was last seen. `null` is "not known", never zero. */
         Node: {
@@ -2560,8 +2605,40 @@ export interface components {
             id: string;
             /** @description The kind that backups in it are of. */
             kind: components["schemas"]["BackupKind"];
+            /** @description Where it is, in a word or two. */
+            place: string;
             /** @description Why it cannot be used; `None` when it can. */
             problem?: string | null;
+        };
+        /** @description A place that backups go to. */
+        VaultPlace: {
+            /** @enum {string} */
+            kind: "local";
+            /** @description Where, from the root on. */
+            path: string;
+        } | {
+            /** @description The public half of the access key. */
+            access_key: string;
+            /** @description The bucket. It must be there. */
+            bucket: string;
+            /** @description `https://s3.eu-central-1.amazonaws.com`, `http://127.0.0.1:7480`. */
+            endpoint: string;
+            /** @enum {string} */
+            kind: "s3";
+            /** @description What all names in it begin with. */
+            prefix?: string;
+            /** @description The store's region; many others than Amazon's take any. */
+            region?: string;
+        } | {
+            /** @enum {string} */
+            kind: "borg";
+            /** @description A path, or `ssh://user@host/path`. */
+            repository: string;
+        };
+        /** @description A vault by its name. */
+        VaultSpec: components["schemas"]["VaultPlace"] & {
+            /** @description Its name: letters, digits and `-`. */
+            id: string;
         };
         /** @description Votes for an automatic failover. */
         Votes: {
@@ -2774,6 +2851,43 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    download_backup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": number[];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            502: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3721,6 +3835,88 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_VaultFacts"];
+                };
+            };
+        };
+    };
+    add_vault: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewVault"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VaultFacts"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_vault: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };

@@ -194,7 +194,7 @@ export const en = {
 		kind: { local: 'Manual and scheduled local backups', snapshot: 'Automated snapshots', borg: 'Automated remote backups (Borg)', s3: 'Automated external backups (S3)' },
 		kindShort: { local: 'Local', snapshot: 'Snapshot', borg: 'Remote (Borg)', s3: 'External (S3)' },
 		kindNote: {
-			local: 'Kept in folders of the computer that runs Clusterdeck: quick to make and to restore. What lies on its own disk is lost together with it.', snapshot: 'A copy of the data as it stands, beside it.',
+			local: 'In folders of the computer that runs Clusterdeck: quick to restore, but lost with it where they lie on its own disk.', snapshot: 'A copy of the data as it stands, beside it.',
 			borg: 'Kept in a Borg repository.', s3: 'Kept in an S3-compatible store.'
 		},
 		noVault: {
@@ -225,7 +225,7 @@ export const en = {
 		name: 'Name of the new cluster', topology: 'Topology', nodes: 'Data nodes', provider: 'Provider', region: 'Region', plan: 'Plan of every node', asItWas: 'as it was', notUsable: 'cannot be used now'
 	},
 	schedules: {
-		title: 'Schedule', create: 'Schedule backups', createAnother: 'Another schedule', titleInto: (vault: string) => `Schedule into ${vault}`, change: 'Change', off: 'Turn off',
+		title: 'Schedule', create: 'Schedule backups', createAnother: 'Another schedule', change: 'Change', off: 'Turn off',
 		rhythm: 'How often', next: 'Next', zone: 'Time zone', keep: 'Kept', tried: 'Tried', triedYes: 'Each, on a throw-away machine', triedNo: 'None: nobody sees whether they can be restored', into: 'Into the vault',
 		mode: 'When', every: 'Every so often', cron: 'At fixed times', count: 'Every', unit: 'Unit', units: { m: 'minutes', h: 'hours', d: 'days' }, fields: 'Times (cron)',
 		fieldsHint: 'Minute, hour, day of the month, month, day of the week.', unread: 'Five fields, for example 0 3 * * * for every day at 03:00.',

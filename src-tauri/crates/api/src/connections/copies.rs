@@ -48,9 +48,10 @@ impl Copies {
             .headers
             .get(header::ACCEPT)
             .is_some_and(|v| v.as_bytes().starts_with(b"text/event-stream"));
-        let never = ["/credentials", "/logs", "/events", "/chart", "/openapi.json"]
-            .iter()
-            .any(|end| path.ends_with(end));
+        let never =
+            ["/credentials", "/backup-key", "/download", "/logs", "/events", "/chart", "/openapi.json"]
+                .iter()
+                .any(|end| path.ends_with(end));
         if request.method != Method::GET || !path.starts_with("/v1/") || streams || never {
             return None;
         }

@@ -10,9 +10,11 @@ use crate::{
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
+    http::{HeaderName, StatusCode, header},
+    response::{IntoResponse as _, Response},
 };
 use clusterdeck_domain::{Backup, VaultFacts};
+use tokio_util::io::ReaderStream;
 
 /// All backups, the newest first, also those of clusters that are gone.
 #[utoipa::path(get, operation_id = "list_backups", path = "/v1/backups", tag = "backups",
@@ -37,6 +39,26 @@ pub(crate) async fn of_cluster(State(rooms): State<Rooms>, Path(id): Path<String
     responses((status = 200, body = Backup), (status = 404, body = Problem)))]
 pub(crate) async fn show(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<Backup> {
     Ok(Json(rooms.engine.backup(&id).await?))
+}
+
+/// A backup as one tar: the plain data as the service's own tools take it, what is known of it, and how a server is started on
+/// it without Clusterdeck. It is not encrypted any more.
+#[utoipa::path(get, operation_id = "download_backup", path = "/v1/backups/{id}/download", tag = "backups",
+    params(("id" = String, Path)),
+    responses((status = 200, body = Vec<u8>, content_type = "application/x-tar"), (status = 404, body = Problem),
+        (status = 502, body = Problem)))]
+pub(crate) async fn download(
+    State(rooms): State<Rooms>,
+    Actor(actor): Actor,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let (name, content) = rooms.engine.download(&id, &actor).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-tar".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+        (header::CACHE_CONTROL, "private, no-store".to_owned()),
+    ];
+    Ok((headers, axum::body::Body::from_stream(ReaderStream::new(content))).into_response())
 }
 
 /// The vaults there are, and whether each can be used.
@@ -80,9 +102,11 @@ pub(crate) async fn key(
     State(rooms): State<Rooms>,
     Actor(actor): Actor,
     params: Params,
-) -> Answer<BackupKey> {
+) -> Result<([(HeaderName, &'static str); 1], Json<BackupKey>), Problem> {
     let reveal = params.flag("reveal")?;
-    Ok(Json(rooms.engine.backup_key(reveal, &actor).await?.into()))
+    let key = rooms.engine.backup_key(reveal, &actor).await?;
+    // Neither a browser nor a proxy keeps it, nor our own copies: those look for `private`.
+    Ok(([(header::CACHE_CONTROL, "private, no-store")], Json(key.into())))
 }
 
 /// Brings back a key: backups that were sealed for it can be read again. The one in force stays.

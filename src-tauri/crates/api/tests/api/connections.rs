@@ -49,6 +49,10 @@ async fn a_server_that_goes_away_is_read_from_the_copy_and_changes_are_refused()
     assert_eq!(fresh.json()["items"][0]["name"], "demo");
     assert!(!fresh.headers.contains_key(&AS_OF), "an answer, not a copy");
     assert_eq!(through(&desk, "/v1/info").await.json()["offline"], false);
+    let made = server.desk.change(json!({"kind": "back-up", "cluster": "demo"})).await;
+    assert_eq!(made["state"], "succeeded", "{made}");
+    let key = through(&desk, "/v1/backup-key?reveal=true").await.json()["secret"].clone();
+    let key = key.as_str().expect("the key of the backups").to_owned();
     let revealed = through(&desk, "/v1/clusters/demo/credentials?reveal=true").await;
     assert_eq!(revealed.status, 200);
     let password = revealed.json()["password"].as_str().expect("a password").to_owned();
@@ -64,6 +68,8 @@ async fn a_server_that_goes_away_is_read_from_the_copy_and_changes_are_refused()
     assert_eq!(never.problem(), (503, "offline".to_owned()), "what was never read has no copy");
     let secret = through(&desk, "/v1/clusters/demo/credentials?reveal=true").await;
     assert_eq!(secret.problem(), (503, "offline".to_owned()), "a password is never copied");
+    let key_again = through(&desk, "/v1/backup-key?reveal=true").await;
+    assert_eq!(key_again.problem(), (503, "offline".to_owned()), "nor is the key of the backups");
     let header = [("x-clusterdeck-connection", "team")];
     let change = ask(&desk.front, Method::POST, "/v1/previews", &header, Some(create("x"))).await;
     assert_eq!(change.problem(), (503, "offline".to_owned()));
@@ -72,7 +78,7 @@ async fn a_server_that_goes_away_is_read_from_the_copy_and_changes_are_refused()
         std::fs::read_dir(desk.folder.path()).expect("a folder").flatten().filter(|f| f.path().is_file())
     {
         let bytes = std::fs::read(file.path()).expect("readable");
-        for secret in [&password, &server.token] {
+        for secret in [&password, &server.token, &key] {
             let found = bytes.windows(secret.len()).any(|w| w == secret.as_bytes());
             assert!(!found, "a secret lies in {}", file.path().display());
         }

@@ -102,6 +102,13 @@ pub(crate) enum BackupVerb {
         #[command(flatten)]
         confirming: Confirming,
     },
+    /// Write a backup to a file: a tar with the plain data, and how to restore it without Clusterdeck
+    Download {
+        /// The backup's id
+        id: String,
+        /// The new file
+        file: PathBuf,
+    },
     /// Take a backup away
     Delete {
         /// The backup's id
@@ -115,7 +122,7 @@ impl BackupVerb {
     /// How it is confirmed, when it is a change.
     pub(crate) fn confirming(&self) -> Option<&Confirming> {
         match self {
-            Self::List { .. } | Self::Show { .. } => None,
+            Self::List { .. } | Self::Show { .. } | Self::Download { .. } => None,
             Self::Restore(restore) => Some(&restore.confirming),
             Self::Schedule { confirming, every, cron, off, .. } => {
                 (every.is_some() || cron.is_some() || *off).then_some(confirming)

@@ -13,6 +13,7 @@ use axum::http::Method;
 use clusterdeck_api::wire::{BackupKey, Cluster, List};
 use clusterdeck_api::{Code, Problem};
 use clusterdeck_domain::{Backup, BackupReason, VaultFacts};
+use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use serde_json::json;
 use std::{
@@ -24,6 +25,7 @@ pub(super) async fn run(session: &Session, verb: BackupVerb) -> Result<(), Failu
     let (change, confirming) = match verb {
         BackupVerb::List { cluster } => return list(session, cluster.as_deref()).await,
         BackupVerb::Show { id } => return show(session, &id).await,
+        BackupVerb::Download { id, file } => return download(session, &id, &file).await,
         BackupVerb::Now { cluster, to, no_verify, confirming } => {
             (json!({"kind": "back-up", "cluster": cluster, "vault": to, "verify": !no_verify}), confirming)
         }
@@ -119,6 +121,41 @@ async fn list(session: &Session, cluster: Option<&str>) -> Result<(), Failure> {
         ]);
     }
     session.output.table(&table)
+}
+
+/// As it comes, into a file that has its name only when it is whole.
+async fn download(session: &Session, id: &str, file: &Path) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| {
+        Failure::from(Problem::new(Code::Failed, format!("{} could not be written: {e}", file.display())))
+    };
+    if file.exists() {
+        return Err(Problem::new(Code::Conflict, format!("{} is there already", file.display())).into());
+    }
+    let mut body = session.body(&format!("/v1/backups/{}/download", piece(id))).await?;
+    let part = PathBuf::from(format!("{}.part", file.display()));
+    drop(std::fs::remove_file(&part));
+    let mut opened = private(&part).map_err(failed)?;
+    let mut bytes = 0_u64;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            drop(std::fs::remove_file(&part));
+            return Err(Problem::new(Code::Failed, "the backup could not be read to its end")
+                .detail("Nothing was written.")
+                .hint(format!("`clusterdeck backup verify {id}` says what is wrong with it."))
+                .into());
+        };
+        if let Some(data) = frame.data_ref() {
+            bytes += data.len() as u64;
+            opened.write_all(data).map_err(failed)?;
+        }
+    }
+    opened.sync_all().map_err(failed)?;
+    std::fs::rename(&part, file).map_err(failed)?;
+    session.output.line(&format!(
+        "{} is written, {}. It is not encrypted: whoever has it has the data. Its README says how to restore it.",
+        file.display(),
+        self::bytes(bytes as f64)
+    ))
 }
 
 async fn schedules(session: &Session, cluster: &str) -> Result<(), Failure> {
@@ -299,12 +336,16 @@ async fn key(session: &Session, export: Option<PathBuf>) -> Result<(), Failure> 
 }
 
 /// A file that is new, and nobody else's to read.
-fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
+fn private(file: &Path) -> std::io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut opened = options.open(file)?;
+    options.open(file)
+}
+
+fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut opened = private(file)?;
     opened.write_all(text.as_bytes())?;
     opened.sync_all()
 }

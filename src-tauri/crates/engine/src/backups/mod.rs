@@ -1,6 +1,7 @@
 //! Backups: the rows of them, the key they are sealed for, and moving them between servers and vaults. When one is made, tried
 //! or taken away is for the operations (`operations/back_up.rs` and its neighbours) and for `expire`.
 
+mod download;
 mod expire;
 mod key;
 mod moving;
@@ -9,6 +10,7 @@ mod stream;
 pub(crate) mod throw_away;
 mod vaults;
 
+pub(crate) use download::begin as download;
 pub(crate) use expire::{expire, take_away};
 pub(crate) use key::{ensure as ensure_key, import as import_key, report as report_key};
 pub(crate) use moving::{copy, counted, lay, read_back};

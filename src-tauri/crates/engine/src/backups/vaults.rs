@@ -98,7 +98,9 @@ pub(crate) async fn add(
         return Err(invalid("/secret", "this kind of vault wants a secret"));
     }
     // Asked before it is kept: one that does not answer now would only be found out by its first backup.
-    shared.vaults.open(&spec, secret.as_ref())?.check().await?;
+    let vault = shared.vaults.open(&spec, secret.as_ref())?;
+    vault.make().await?;
+    vault.check().await?;
     if let Some(secret) = secret.filter(|_| spec.place.wants_secret()) {
         shared.secrets.put(&SecretRef::of_vault(&spec.id), &secret).await?;
     }

@@ -30,6 +30,8 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
 
 async fn read(cx: StepContext, backup: Backup) -> Result<()> {
     let now = backups::find(&cx.shared, backup.id.as_str())?;
+    // A vault that is away says nothing about what lies in it.
+    backups::vault(&cx.shared, &now.vault).await?.check().await?;
     for part in &now.parts {
         let read = backups::read_back(&cx.shared, (&now, part), &cx.progress()).await;
         // A vault that does not answer says nothing about the backup.

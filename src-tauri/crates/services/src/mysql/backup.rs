@@ -14,9 +14,21 @@ use super::{
 use crate::wait::{Look, until};
 use clusterdeck_domain::{Lifecycle, NodeSpec, Sensitive, Topology};
 use clusterdeck_driver::{
-    ClusterContext, CopyFrom, DriverError, Filter, Incoming, Machine, Outgoing, Progress, Result, UnitState,
+    ClusterContext, CopyFormat, CopyFrom, DriverError, Filter, Incoming, Machine, Outgoing, Progress, Result,
+    UnitState,
 };
 use std::time::{Duration, Instant};
+
+/// A copy is what `mariadb-backup --stream=mbstream` writes.
+pub(crate) const FORMAT: CopyFormat = CopyFormat {
+    ending: "mbstream",
+    restore: "1. Install MariaDB of the same version (manifest.json says which) and mariadb-backup.\n\
+              2. mkdir -m 0700 data && mbstream -x -C data < FILE\n\
+              3. mariadb-backup --prepare --target-dir=data\n\
+              4. mariadbd --no-defaults --datadir=$PWD/data --socket=/tmp/restored.sock --skip-networking --skip-grant-tables\n\
+              5. In another terminal: mariadb --socket=/tmp/restored.sock; there FLUSH PRIVILEGES, then\n   \
+                 ALTER USER app@'%' IDENTIFIED BY '...'. Start it again without --skip-grant-tables.\n",
+};
 
 const OUT: &str = include_str!("copy-out.sh");
 const IN: &str = include_str!("copy-in.sh");

@@ -31,8 +31,8 @@ use clusterdeck_domain::{
     ClusterObserved, ClusterSpec, Count, Finding, NodeId, NodeSpec, Sensitive, ServiceKind,
 };
 use clusterdeck_driver::{
-    ClientCommand, ClusterContext, CopyFrom, DriverError, HandOver, Incoming, Listener, OtherPrograms,
-    Outgoing, Progress, Result, ServiceDriver, StartAs, Switch,
+    ClientCommand, ClusterContext, CopyFormat, CopyFrom, DriverError, HandOver, Incoming, Listener,
+    OtherPrograms, Outgoing, Progress, Result, ServiceDriver, StartAs, Switch,
 };
 use std::{net::IpAddr, time::Duration};
 
@@ -242,6 +242,12 @@ impl ServiceDriver for Mysql {
         match of(cx) {
             MariaDb => backup::copy_in(cx, node, input, bytes, progress).await,
             MySql => group::copy_in(cx, node, input, bytes, progress).await,
+        }
+    }
+    fn copy_format(&self, _service: ServiceKind, version: &str) -> CopyFormat {
+        match Flavour::of(version) {
+            Flavour::MySql => group::COPY_FORMAT,
+            _ => backup::FORMAT,
         }
     }
     async fn count(&self, cx: &ClusterContext, node: &NodeSpec, within: Duration) -> Result<Vec<Count>> {

@@ -18,10 +18,22 @@ use super::{
 use crate::wait::{Look, until};
 use clusterdeck_domain::{NodeSpec, Sensitive};
 use clusterdeck_driver::{
-    ClusterContext, CopyFrom, DriverError, Filter, Incoming, Machine, Outgoing, Progress, Result,
+    ClusterContext, CopyFormat, CopyFrom, DriverError, Filter, Incoming, Machine, Outgoing, Progress, Result,
 };
 use std::{fmt, time::Duration};
 use tokio_postgres::types::PgLsn;
+
+/// A copy is what `pg_basebackup -Ft -X fetch` writes.
+pub(crate) const FORMAT: CopyFormat = CopyFormat {
+    ending: "tar",
+    restore: "1. Install PostgreSQL of the same major version (manifest.json says which), and its extensions.\n\
+              2. mkdir -m 0700 data && tar -x -C data -f FILE\n\
+              3. Empty data/postgresql.conf, data/postgresql.auto.conf and data/pg_hba.conf: they name places of the old\n   \
+                 node. Into data/pg_hba.conf write: local all all trust\n\
+              4. Rename data/postgresql.base.conf to data/postgresql.conf when it is there.\n\
+              5. pg_ctl -D data -o '-c unix_socket_directories=/tmp -c listen_addresses=' start\n\
+              6. psql -h /tmp -U operator app; there ALTER ROLE app PASSWORD '...' and what else you need.\n",
+};
 
 /// Where a copy waits for the server that starts on it.
 pub(crate) const LAID: &str = "pg/data.laid";

@@ -27,8 +27,8 @@ use clusterdeck_domain::{
     ClusterObserved, ClusterSpec, Count, Finding, NodeId, NodeSpec, Parameter, Plan, Sensitive, ServiceKind,
 };
 use clusterdeck_driver::{
-    ClientCommand, ClusterContext, CopyFrom, DriverError, Extension, HandOver, Incoming, Listener, Outgoing,
-    Progress, Result, ServiceDriver, StartAs, Switch,
+    ClientCommand, ClusterContext, CopyFormat, CopyFrom, DriverError, Extension, HandOver, Incoming,
+    Listener, Outgoing, Progress, Result, ServiceDriver, StartAs, Switch,
 };
 use std::{net::IpAddr, time::Duration};
 
@@ -194,6 +194,9 @@ impl ServiceDriver for Postgres {
         progress: &Progress,
     ) -> Result<()> {
         copy::lay(cx, node, input, bytes, progress).await
+    }
+    fn copy_format(&self, _service: ServiceKind, _version: &str) -> CopyFormat {
+        copy::FORMAT
     }
     async fn count(&self, cx: &ClusterContext, node: &NodeSpec, within: Duration) -> Result<Vec<Count>> {
         count::count(cx, node, within).await

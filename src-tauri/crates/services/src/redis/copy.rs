@@ -10,7 +10,7 @@ use super::{
 };
 use clusterdeck_domain::{Count, NodeSpec, Sensitive};
 use clusterdeck_driver::{
-    ClusterContext, CopyFrom, DriverError, Filter, Incoming, Outgoing, Progress, Result,
+    ClusterContext, CopyFormat, CopyFrom, DriverError, Filter, Incoming, Outgoing, Progress, Result,
 };
 use std::time::Duration;
 use tokio::{
@@ -25,6 +25,16 @@ const SILENT: Duration = Duration::from_secs(30);
 const LINE: u64 = 512;
 /// Bytes passed on at once.
 const PIECE: usize = 64 << 10;
+
+/// A copy is a snapshot as the server itself writes one.
+pub(crate) const FORMAT: CopyFormat = CopyFormat {
+    ending: "rdb",
+    restore: "1. Stop the server you restore to, and empty its data folder (`dir` in its configuration).\n\
+              2. Put FILE there under the name that `dbfilename` says, usually dump.rdb.\n\
+              3. Start the server with `appendonly no`: it reads the snapshot.\n\
+              4. Say `CONFIG SET appendonly yes` if you want the log, and write that into its configuration.\n\
+              Of a sharded cluster each file is one shard: one server each, or `redis-cli --cluster import`.\n",
+};
 
 /// A link as a replica has it.
 struct Link<'a> {

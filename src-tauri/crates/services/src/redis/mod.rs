@@ -20,8 +20,8 @@ use crate::measure::Readings;
 use async_trait::async_trait;
 use clusterdeck_domain::{ClusterObserved, ClusterSpec, Count, NodeId, NodeSpec, ServiceKind, Topology};
 use clusterdeck_driver::{
-    ClientCommand, ClusterContext, CopyFrom, HandOver, Incoming, Listener, Outgoing, Progress, Result,
-    ServiceDriver, StartAs, Switch,
+    ClientCommand, ClusterContext, CopyFormat, CopyFrom, HandOver, Incoming, Listener, Outgoing, Progress,
+    Result, ServiceDriver, StartAs, Switch,
 };
 use flavour::Flavour;
 use std::{net::IpAddr, time::Duration};
@@ -159,6 +159,9 @@ impl ServiceDriver for Redis {
         _progress: &Progress,
     ) -> Result<()> {
         copy::lay(cx, node, input, bytes).await
+    }
+    fn copy_format(&self, _service: ServiceKind, _version: &str) -> CopyFormat {
+        copy::FORMAT
     }
     async fn count(&self, cx: &ClusterContext, node: &NodeSpec, _within: Duration) -> Result<Vec<Count>> {
         copy::count(cx, node).await

@@ -19,6 +19,12 @@ fn repository(at: &str, passphrase: &str, notes: &Path) -> Repository {
 /// What holds wherever the repository is.
 async fn keeps_what_it_is_given(vault: &Repository) {
     let (key, backup, other) = (new_key(), BackupId::new(7), BackupId::new(8));
+    let told = vault.check().await.unwrap_err();
+    assert!(
+        told.to_string().contains("there is no repository"),
+        "it is made when it is added, and by nothing else: {told}"
+    );
+    vault.make().await.unwrap();
     vault.check().await.unwrap();
     let get = async |backup: &BackupId| {
         let mut back = Vec::new();
@@ -40,7 +46,7 @@ async fn keeps_what_it_is_given(vault: &Repository) {
     assert_eq!(vault.backups().await.unwrap(), [backup.clone(), other.clone()]);
     vault.remove(&backup).await.unwrap();
     vault.remove(&backup).await.unwrap();
-    assert_eq!(vault.backups().await.unwrap(), [other.clone()]);
+    assert_eq!(vault.backups().await.unwrap(), std::slice::from_ref(&other));
     assert!(get(&other).await.unwrap() == data(), "the other one is whole");
 }
 

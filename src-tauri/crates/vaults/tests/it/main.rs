@@ -1,5 +1,7 @@
 //! Vaults, real ones, and every way to break them; here the one in a folder.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helping functions too")]
+
 mod borg;
 mod store;
 
@@ -56,7 +58,7 @@ async fn what_is_put_is_given_back_and_lies_there_small_and_closed() {
     assert!(stored < data.len() as u64 / 3, "{stored} of {}", data.len());
     let sealed = fs::read(ground.file()).unwrap();
     assert!(!sealed.windows(12).any(|w| w == b"line 7 of th"), "nothing of it can be read");
-    assert_eq!(ground.vault.backups().await.unwrap(), [ground.backup.clone()]);
+    assert_eq!(ground.vault.backups().await.unwrap(), std::slice::from_ref(&ground.backup));
     assert!(ground.vault.check().await.unwrap().free_bytes.unwrap() > 0);
 
     ground.vault.remove(&ground.backup).await.unwrap();
@@ -64,6 +66,29 @@ async fn what_is_put_is_given_back_and_lies_there_small_and_closed() {
     assert!(ground.vault.backups().await.unwrap().is_empty());
     let gone = ground.vault.get(&ground.backup, "data", &mut Vec::new(), &key).await.unwrap_err();
     assert!(matches!(gone, DriverError::Gone { .. }), "{gone}");
+}
+
+#[tokio::test]
+async fn a_folder_whose_disk_is_not_mounted_is_no_vault() {
+    let (dir, key, backup) = (tempfile::tempdir().unwrap(), new_key(), BackupId::new(7));
+    let at = dir.path().join("disk");
+    let vault = Folder::elsewhere("disk", at.clone());
+    assert!(vault.check().await.unwrap_err().to_string().contains("is not there"));
+    vault.make().await.unwrap();
+    vault.check().await.unwrap();
+    vault.put(&backup, "data", &mut stream(&data()), &key).await.unwrap();
+    // What is mounted there goes, and leaves the folder.
+    fs::rename(&at, dir.path().join("away")).unwrap();
+    fs::create_dir(&at).unwrap();
+    for told in [
+        vault.check().await.map(drop),
+        vault.put(&backup, "data", &mut stream(&data()), &key).await.map(drop),
+        vault.get(&backup, "data", &mut Vec::new(), &key).await,
+        vault.remove(&backup).await,
+    ] {
+        assert!(matches!(told.unwrap_err(), DriverError::Rejected { .. }));
+    }
+    assert_eq!(fs::read_dir(&at).unwrap().count(), 0, "nothing was put beside it");
 }
 
 #[tokio::test]

@@ -138,7 +138,7 @@ async fn a_store_takes_large_copies_in_parts_gives_them_back_and_says_what_is_wr
     assert!(get(&backup, "shard-0").await.unwrap() == data());
     assert!(get(&backup, "shard-1").await.unwrap() == large, "every byte of every part");
     vault.put_note(&backup, "manifest.json", b"{}").await.unwrap();
-    assert_eq!(vault.backups().await.unwrap(), [backup.clone()]);
+    assert_eq!(vault.backups().await.unwrap(), std::slice::from_ref(&backup));
 
     // A copy that is cut off leaves nothing under its name, and what was there.
     let cut = BackupId::new(8);

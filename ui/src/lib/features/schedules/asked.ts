@@ -9,8 +9,10 @@ export function setSchedule(cluster: Pick<Cluster, 'name'>, now: BackupSchedule)
 	const { vault, when, time_zone, keep, verify } = now;
 	return { kind: 'set-backup-schedule', cluster: cluster.name, vault, schedule: { when, time_zone, keep, verify } };
 }
-/** One into a vault that has none yet. */
-export const newSchedule = (cluster: Pick<Cluster, 'name'>, vault: string): Change => setSchedule(cluster, { vault, when: USUAL_EVERY, time_zone: hereZone(), keep: USUAL, verify: true, since: null });
+/** One into a vault that has none yet; the home's own where nobody names one. */
+export const newSchedule = (cluster: Pick<Cluster, 'name'>, vault: string | null): Change => ({
+	kind: 'set-backup-schedule', cluster: cluster.name, vault, schedule: { when: USUAL_EVERY, time_zone: hereZone(), keep: USUAL, verify: true }
+});
 /** There is at most one for each vault. */
 export const unscheduled = (cluster: Pick<Cluster, 'backup_schedules'>, vaults: Vault[]): Vault[] => vaults.filter((v) => !cluster.backup_schedules.some((s) => s.vault === v.id));
 export const stopSchedule = (cluster: Pick<Cluster, 'name'>, now: BackupSchedule): Change => ({ kind: 'set-backup-schedule', cluster: cluster.name, vault: now.vault, schedule: null });

@@ -20,9 +20,35 @@ use super::{
 use crate::wait::{Look, until};
 use clusterdeck_domain::{NodeSpec, Topology};
 use clusterdeck_driver::{
-    ClusterContext, CopyFrom, DriverError, Incoming, Machine, Outgoing, Progress, Result,
+    ClusterContext, CopyFormat, CopyFrom, DriverError, Incoming, Machine, Outgoing, Progress, Result,
 };
 use std::time::Duration;
+
+/// A copy is the files of a clone, one after the other: a line `size path`, then so many bytes; `- path` is a folder. The last
+/// line is `end`.
+pub(crate) const FORMAT: CopyFormat = CopyFormat {
+    ending: "clone",
+    restore: "1. Install MySQL of the same version (manifest.json says which).\n\
+              2. Unpack it with this program, kept as unpack.py: python3 unpack.py data < FILE\n\n\
+              import os, sys\n\
+              to, src = sys.argv[1], sys.stdin.buffer\n\
+              while True:\n    \
+                  size, _, path = src.readline().decode().rstrip('\\n').partition(' ')\n    \
+                  if size == 'end': break\n    \
+                  if not size: sys.exit('it was cut short')\n    \
+                  at = os.path.join(to, path)\n    \
+                  if size == '-': os.makedirs(at, exist_ok=True); continue\n    \
+                  os.makedirs(os.path.dirname(at), exist_ok=True)\n    \
+                  left = int(size)\n    \
+                  with open(at, 'wb') as f:\n        \
+                      while left:\n            \
+                          some = src.read(min(left, 1 << 20))\n            \
+                          if not some: sys.exit('it was cut short')\n            \
+                          f.write(some); left -= len(some)\n\n\
+              3. mysqld --no-defaults --datadir=$PWD/data --socket=/tmp/restored.sock --skip-networking --skip-grant-tables\n\
+              4. In another terminal: mysql --socket=/tmp/restored.sock; there FLUSH PRIVILEGES, then\n   \
+                 ALTER USER app@'%' IDENTIFIED BY '...'. Start it again without --skip-grant-tables.\n",
+};
 
 const OUT: &str = include_str!("copy-out.sh");
 const IN: &str = include_str!("copy-in.sh");

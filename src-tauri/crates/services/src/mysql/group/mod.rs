@@ -18,7 +18,7 @@ mod logs;
 mod observe;
 mod survey;
 
-pub(crate) use backup::{copy_in, copy_out};
+pub(crate) use backup::{FORMAT as COPY_FORMAT, copy_in, copy_out};
 pub(crate) use change::{accept_next_secrets, restart_in_place, resync, retire_old_secrets};
 pub(crate) use failover::{set_candidate, settle};
 pub(crate) use form::{form, join, leave, start_node, stop_node};
