@@ -29,6 +29,7 @@ fn the_tour_of_the_readme_works_as_it_is_written() -> Result<()> {
         // A terminal of its own, in which somebody says yes when asked.
         let output = Command::new("script")
             .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .current_dir(home.path())
             .env("PATH", &path)
             .env("CLUSTERDECK_HOME", home.path())
             .env("CLUSTERDECK_VAULT_KEY_FILE", &key)

@@ -105,7 +105,7 @@ export interface Vault {
 	id: string;
 	kind: BackupKind;
 	/** Where it is, in a word or two; older servers do not say. */
-	place?: string;
+	place: string;
 	free_bytes: number | null;
 	/** Why it cannot be used. */
 	problem: string | null;

@@ -238,3 +238,61 @@ async fn the_document_is_openapi_3_1_and_names_every_address() {
     ids.dedup();
     assert_eq!(ids.len(), count, "every operation has a name of its own: {ids:?}");
 }
+
+#[tokio::test]
+async fn backups_their_vaults_and_their_key_have_every_member_that_others_rely_on() {
+    let desk = Desk::with_cluster().await;
+    let made = desk.change(json!({"kind": "back-up", "cluster": "demo"})).await;
+    assert_eq!(made["state"], "succeeded", "{made}");
+    for path in ["/v1/backups", "/v1/backups?cluster=demo", "/v1/clusters/demo/backups"] {
+        let backup = desk.get(path).await.json()["items"][0].clone();
+        let members =
+            ["id", "cluster", "kind", "state", "size_bytes", "created_at", "verified_at", "vault", "error"];
+        has(&backup, &members);
+        assert_eq!(
+            (&backup["id"], &backup["state"]),
+            (&made["outcome"]["backup"], &json!("verified")),
+            "{path}"
+        );
+    }
+    let id = made["outcome"]["backup"].as_str().expect("its id").to_owned();
+    assert_eq!(desk.get(&format!("/v1/backups/{id}")).await.json()["cluster"], "demo");
+    assert_eq!(desk.get("/v1/backups/bak_1").await.problem(), (404, "not-found".to_owned()));
+    assert_eq!(desk.get("/v1/backups?cluster=other").await.json()["items"], json!([]));
+
+    // A tar: what is told of it, how it is restored, and the plain data.
+    let tar = desk.get(&format!("/v1/backups/{id}/download")).await;
+    assert_eq!(
+        (tar.status, tar.headers[header::CONTENT_TYPE].as_bytes()),
+        (200, b"application/x-tar".as_slice())
+    );
+    let name = tar.headers[header::CONTENT_DISPOSITION].to_str().expect("text");
+    assert!(name.starts_with("attachment; filename=\"demo-2"), "{name}");
+    for said in ["README.txt", "manifest.json", "data.txt", "Read data.txt.", "writes 0"] {
+        assert!(tar.text.contains(said), "{said}: {}", tar.text);
+    }
+    assert_eq!(tar.text.len() % 512, 0, "whole blocks");
+
+    let vaults = desk.get("/v1/vaults").await.json();
+    has(&vaults["items"][0], &["id", "kind", "place", "problem", "free_bytes"]);
+    let key = desk.get("/v1/backup-key").await.json();
+    assert_eq!(
+        (&key["public"], &key["secret"], &key["exported_at"]),
+        (&json!("age1test"), &Value::Null, &Value::Null)
+    );
+    let shown = desk.get("/v1/backup-key?reveal=true").await;
+    assert_eq!(shown.headers[header::CACHE_CONTROL], "private, no-store");
+    assert!(shown.json()["exported_at"].is_string(), "{}", shown.text);
+    let refused = desk.post("/v1/backup-key", json!({"secret": "nonsense"})).await;
+    assert_eq!(refused.problem(), (400, "invalid".to_owned()));
+    assert!(!refused.text.contains("nonsense"), "what was typed is not said again: {}", refused.text);
+    let wrong = desk.post("/v1/vaults", json!({"id": "nas", "kind": "local", "path": "mnt"})).await;
+    assert_eq!(
+        (wrong.problem(), &wrong.json()["fields"][0]["pointer"]),
+        ((400, "invalid".to_owned()), &json!("/path"))
+    );
+    let audit = desk.get("/v1/audit").await.text;
+    for action in ["back-up", "download-backup", "reveal-backup-key"] {
+        assert!(audit.contains(action), "{action} is in the audit trail");
+    }
+}

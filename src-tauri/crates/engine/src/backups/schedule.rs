@@ -14,12 +14,16 @@ use clusterdeck_domain::{
 };
 use jiff::SignedDuration;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// Who asks for them, in the audit trail.
 pub(crate) const BY_SCHEDULE: &str = "schedule";
 /// How often what is due is looked for.
 const LOOK: Duration = Duration::from_secs(5);
+/// Whoever hosts the engine only for the length of a command does not begin what others will have to wait for.
+const SETTLES: Duration = Duration::from_secs(15);
+/// Clocks are put right by a little all the time.
+const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 /// Clusters with the same hour do not all begin at once: each waits for a share of this, always the same.
 const SPREAD: SignedDuration = SignedDuration::from_mins(3);
 /// The share of the time between two backups that this may be.
@@ -27,7 +31,7 @@ const SPREAD_SHARE: i64 = 20;
 
 /// Follows the schedules until the engine ends.
 pub(crate) async fn follow(shared: Arc<Shared>) {
-    let mut ticks = interval(LOOK);
+    let mut ticks = interval_at(Instant::now() + SETTLES, LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -51,13 +55,13 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
 /// The vaults for which a backup of this cluster is due.
 fn due(shared: &Shared, spec: &ClusterSpec) -> Vec<String> {
     let now = shared.now();
-    let made = super::of(shared, &spec.id);
+    let mut made = super::of(shared, &spec.id);
+    // A clock that was set back leaves some in the future: with them there would be none for long.
+    made.retain(|backup| backup.created_at <= now + AHEAD);
     let due = |schedule: &&BackupSchedule| {
         let last = last_of(&made, schedule);
-        let Some(at) = schedule.due(last) else { return false };
-        // A clock that was set back leaves a last one in the future: then it is due as well, or there would be none for long.
-        let from_the_future = last.is_some_and(|last| last > now + SignedDuration::from_mins(5));
-        from_the_future || at + spread(&spec.id, last.map(|last| at.duration_since(last))) <= now
+        let at = schedule.due(last);
+        at.is_some_and(|at| at + spread(&spec.id, last.map(|last| at.duration_since(last))) <= now)
     };
     spec.backup_schedules.iter().filter(due).map(|schedule| schedule.vault.clone()).collect()
 }
