@@ -54,12 +54,21 @@ impl Repository {
         format!("{}::{backup}.{name}", self.at)
     }
 
+    /// Where ssh says why it did not reach the other computer. Borg itself stops at the end of a connection, often before
+    /// it has read the reason.
+    fn words_of_ssh(&self) -> PathBuf {
+        self.base.join("ssh.log")
+    }
+
     fn borg(&self) -> Command {
+        // Best effort: without it, borg's own words remain.
+        drop(std::fs::create_dir_all(&self.base).and_then(|()| std::fs::write(self.words_of_ssh(), "")));
+        let words = self.words_of_ssh().to_string_lossy().replace('\'', r"'\''");
         let mut command = Command::new(PROGRAM);
         command
             .env("BORG_PASSPHRASE", self.passphrase.reveal())
             .env("BORG_BASE_DIR", &self.base)
-            .env("BORG_RSH", &self.rsh)
+            .env("BORG_RSH", format!("{} -E '{words}'", self.rsh))
             .env("BORG_RELOCATED_REPO_ACCESS_IS_OK", "yes")
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::null())
@@ -93,6 +102,8 @@ impl Repository {
     }
 
     fn failed(&self, what: &str, said: &str) -> DriverError {
+        let of_ssh = std::fs::read_to_string(self.words_of_ssh()).unwrap_or_default();
+        let said = format!("{of_ssh}\n{said}");
         let lower = said.to_lowercase();
         let last =
             said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
@@ -127,7 +138,7 @@ impl Repository {
         };
         if let Some(line) = said.lines().find(telling) {
             return refused(
-                format!("{} cannot be reached: {}", self.at, line.trim_start_matches("Remote:").trim()),
+                format!("{} cannot be reached: {}", self.at, line.trim()),
                 "this user must reach it with an ssh key and without a question, and have the right to write there",
             );
         }

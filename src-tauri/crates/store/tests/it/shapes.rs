@@ -11,7 +11,7 @@ const RECORD: &str = "CREATE TABLE migrations (
   version INTEGER PRIMARY KEY, name TEXT NOT NULL, at TEXT NOT NULL, program TEXT NOT NULL) STRICT;";
 
 /// What each shape added to the one before, and a row that was written in it.
-const SHAPES: [(&str, &str); 4] = [
+const SHAPES: [(&str, &str); 5] = [
     (
         "clusters",
         "CREATE TABLE clusters (
@@ -41,6 +41,10 @@ const SHAPES: [(&str, &str); 4] = [
            id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
            cluster_id TEXT, cluster TEXT, node TEXT, operation TEXT, result TEXT NOT NULL, text TEXT NOT NULL) STRICT;
          CREATE INDEX audit_of_cluster ON audit (cluster_id, id);",
+    ),
+    (
+        "settings",
+        "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL, sum INTEGER NOT NULL) STRICT;",
     ),
 ];
 
@@ -102,6 +106,9 @@ fn write(path: &Path, shape: usize) {
         )
         .expect("row");
     }
+    if shape >= 5 {
+        file.execute("INSERT INTO settings VALUES ('old', '7', ?1)", [sum(&["7"])]).expect("row");
+    }
 }
 
 #[tokio::test]
@@ -122,9 +129,11 @@ async fn a_file_of_every_earlier_shape_is_brought_up_with_its_rows_and_a_copy_is
         assert_eq!(journal.len(), usize::from(shape >= 3), "the journal of shape {shape}");
         let (trail, _) = state.audit(&Page { limit: 10, ..Page::default() }).await.expect("reads");
         assert_eq!(trail.len(), usize::from(shape >= 4), "the audit trail of shape {shape}");
-        state.set_setting("a", &serde_json::json!(1)).await.expect("what is new can be used");
+        let setting = state.setting("old").await.expect("reads");
+        assert_eq!(setting, (shape >= 5).then(|| serde_json::json!(7)), "the setting of shape {shape}");
+        assert!(state.backups().await.expect("reads").is_empty(), "what is new can be used");
 
-        let kept = home.path().join("state.db.before-5");
+        let kept = home.path().join("state.db.before-6");
         assert_eq!(kept.exists(), shape > 0, "a copy of shape {shape}; a file without a shape holds nothing");
         drop(state);
         let file = Connection::open(&path).expect("the file");
@@ -138,7 +147,7 @@ async fn a_file_of_every_earlier_shape_is_brought_up_with_its_rows_and_a_copy_is
         let names: Vec<&str> = record.iter().map(|(_, name)| name.as_str()).collect();
         assert_eq!(
             names,
-            ["clusters", "operations", "journal", "audit", "settings"],
+            ["clusters", "operations", "journal", "audit", "settings", "backups"],
             "all are on record, once"
         );
         if shape > 0 {
@@ -186,7 +195,7 @@ fn a_file_of_a_newer_program_is_refused_and_left_alone() {
         panic!("must be refused")
     };
     assert!(file.ends_with("state.db"), "it names the file: {file}");
-    for word in ["newer Clusterdeck", "shape 9", "up to 5", "not changed", "state.db.before-9"] {
+    for word in ["newer Clusterdeck", "shape 9", "up to 6", "not changed", "state.db.before-9"] {
         assert!(what.contains(word), "`{word}` is missing from: {what}");
     }
     assert_eq!(std::fs::read(&path).expect("reads"), before, "not a byte was changed");
