@@ -112,6 +112,18 @@ async fn until(what: &str, is: impl Fn() -> bool) {
     }
 }
 
+/// Until a replica has what has been written so far.
+async fn caught_up(ground: &Ground, replica: u16) {
+    let people = ground.people(0).await.unwrap();
+    let written: String = people.query_one("SELECT pg_current_wal_lsn()::text", &[]).await.unwrap().get(0);
+    let (people, begun) = (ground.people(replica).await.unwrap(), Instant::now());
+    let asked = "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn";
+    while !people.query_one(asked, &[&written]).await.unwrap().get::<_, bool>(0) {
+        assert!(begun.elapsed() < PATIENCE, "the replica must get to {written}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// The numbers that a node has.
 async fn numbers(ground: &Ground, ordinal: u16) -> BTreeSet<i32> {
     let people = ground.people(ordinal).await.unwrap();
@@ -137,6 +149,9 @@ async fn copied_under_load(ground: &Ground) -> Copied {
     let (last, stop) = (AtomicI64::new(0), AtomicBool::new(false));
     let story = async {
         until("the writer must write", || last.load(Ordering::Relaxed) > 100).await;
+        if lagging {
+            caught_up(ground, from.ordinal).await;
+        }
         let before = count(ground, from).await;
         let replays = || ground.servants(from.ordinal, "startup");
         if lagging {
