@@ -3,6 +3,7 @@
 
 mod aside;
 pub mod haproxy;
+mod laying;
 mod measure;
 pub mod mysql;
 pub mod postgres;

@@ -1,11 +1,12 @@
 //! The key that the backups of a home are sealed for. It lies in the keyring; without it they are noise. One is in force; others
 //! that were brought back open what was sealed for them.
 
+use super::audit;
 use crate::{
     engine::Shared,
     error::EngineError,
     facade::{BackupKeyReport, Result},
-    repository::{AuditEntry, SecretError},
+    repository::SecretError,
 };
 use clusterdeck_domain::{SecretRef, Sensitive};
 use clusterdeck_driver::{DriverError, SealKey};
@@ -84,20 +85,4 @@ pub(crate) async fn import(shared: &Shared, text: Sensitive<String>, actor: &str
     }
     audit(shared, actor, "import-backup-key", "A key of backups was brought back").await;
     report(shared, false, actor).await
-}
-
-async fn audit(shared: &Shared, actor: &str, action: &str, text: &str) {
-    let entry = AuditEntry {
-        id: 0,
-        at: shared.now(),
-        actor: actor.to_owned(),
-        action: action.to_owned(),
-        cluster_id: None,
-        cluster: None,
-        node: None,
-        operation: None,
-        result: "succeeded".to_owned(),
-        text: text.to_owned(),
-    };
-    shared.audit(entry).await;
 }

@@ -25,6 +25,7 @@ use crate::{
     error::EngineError,
     event::{Event, EventKind, Level},
     facade::Result,
+    repository::AuditEntry,
 };
 use clusterdeck_domain::{
     BackedUp, Backup, BackupId, BackupReason, BackupState, Busy, ChangeKind, ClusterId, ClusterSpec,
@@ -147,4 +148,21 @@ pub(crate) fn used_by(shared: &Shared, id: &BackupId) -> Option<Busy> {
             || find(shared, id.as_str()).is_ok_and(|b| b.operation.as_ref() == Some(&row.operation.id));
         (reads || makes()).then(|| Busy { kind: row.operation.kind, title: row.operation.title.clone() })
     })
+}
+
+/// Puts on record what was done with the key or with a vault, which belong to no cluster.
+async fn audit(shared: &Shared, actor: &str, action: &str, text: &str) {
+    let entry = AuditEntry {
+        id: 0,
+        at: shared.now(),
+        actor: actor.to_owned(),
+        action: action.to_owned(),
+        cluster_id: None,
+        cluster: None,
+        node: None,
+        operation: None,
+        result: "succeeded".to_owned(),
+        text: text.to_owned(),
+    };
+    shared.audit(entry).await;
 }

@@ -1,7 +1,8 @@
 //! The vaults of a home: its own folder, and those that somebody added. What they are stands in state.db, their secrets in the
 //! keyring.
 
-use crate::{engine::Shared, error::EngineError, facade::Result, repository::AuditEntry};
+use super::audit;
+use crate::{engine::Shared, error::EngineError, facade::Result};
 use clusterdeck_domain::{LOCAL_VAULT, SecretRef, Sensitive, VaultFacts, VaultSpec};
 use clusterdeck_driver::Vault;
 use std::sync::Arc;
@@ -108,7 +109,7 @@ pub(crate) async fn add(
     specs.sort_by(|a, b| a.id.cmp(&b.id));
     keep(shared, &specs).await?;
     let text = format!("The vault {} was added: {}", spec.id, spec.place.place());
-    audit(shared, actor, "add-vault", text).await;
+    audit(shared, actor, "add-vault", &text).await;
     Ok(facts_of(shared, Some(&spec)).await)
 }
 
@@ -135,24 +136,8 @@ pub(crate) async fn remove(shared: &Shared, id: &str, actor: &str) -> Result<()>
         shared,
         actor,
         "remove-vault",
-        format!("The vault {id} is no longer known; nothing in it was touched"),
+        &format!("The vault {id} is no longer known; nothing in it was touched"),
     )
     .await;
     Ok(())
-}
-
-async fn audit(shared: &Shared, actor: &str, action: &str, text: String) {
-    let entry = AuditEntry {
-        id: 0,
-        at: shared.now(),
-        actor: actor.to_owned(),
-        action: action.to_owned(),
-        cluster_id: None,
-        cluster: None,
-        node: None,
-        operation: None,
-        result: "succeeded".to_owned(),
-        text,
-    };
-    shared.audit(entry).await;
 }

@@ -11,7 +11,10 @@ use super::{
     survey,
     unit::UNIT,
 };
-use crate::wait::{Look, until};
+use crate::{
+    laying::{clear, unusable},
+    wait::{Look, until},
+};
 use clusterdeck_domain::{Lifecycle, NodeSpec, Sensitive, Topology};
 use clusterdeck_driver::{
     ClusterContext, CopyFormat, CopyFrom, DriverError, Filter, Incoming, Machine, Outgoing, Progress, Result,
@@ -40,11 +43,11 @@ const COPYING: &str = "mysql/tmp/copy-out";
 const LAYING: &str = "mysql/copy-in";
 /// On the machine of a node whose data was laid, for as long as the node lives.
 const LAID: &str = "mysql/copied-in";
+/// All that a copy is laid in, in the order it is taken away.
+const LAID_IN: [&str; 3] = [config::DATA, LAID, LAYING];
 
 /// A replica that does not come nearer for so long does not follow.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
-/// What an attempt that was cut short still runs ends when its folder goes.
-const CLEARED_WITHIN: Duration = Duration::from_secs(10);
 /// What was written while it was copied is applied; after so long nobody is told any more that it goes on.
 const PREPARES_WITHIN: Duration = Duration::from_secs(3600);
 const TELL_EVERY: Duration = Duration::from_secs(2);
@@ -185,7 +188,7 @@ impl<'a> Laying<'a> {
                 "a copy is laid for a new node; make a new cluster from it",
             ));
         }
-        clear(machine).await?;
+        clear(machine, &LAID_IN).await?;
         let folder = format!("{LAYING}/{}", jiff::Timestamp::now().as_nanosecond());
         machine.create_dir(&folder).await?;
         Ok(Self { node, machine, folder })
@@ -221,34 +224,11 @@ impl<'a> Laying<'a> {
         match laid.await {
             Ok(()) => machine.remove(LAYING).await,
             Err(e) => {
-                clear(machine).await?;
+                clear(machine, &LAID_IN).await?;
                 Err(unusable(self.node, e))
             }
         }
     }
-}
-
-/// Takes away what was laid, whole or not.
-async fn clear(machine: &dyn Machine) -> Result<()> {
-    until!(CLEARED_WITHIN, async {
-        for path in [config::DATA, LAID, LAYING] {
-            if let Err(e) = machine.remove(path).await {
-                return Ok(Look::NotYet(e.to_string()));
-            }
-        }
-        Ok(Look::Done(()))
-    })
-}
-
-fn unusable(node: &NodeSpec, e: DriverError) -> DriverError {
-    let DriverError::Rejected { what, hint } = e else { return e };
-    // What ended with a status said why, and its hint is about servers that run.
-    let hint = if what.contains("ended with") && !what.starts_with("the disk is full") {
-        "nothing of it is left on the node; check the backup, or take another one".to_owned()
-    } else {
-        hint
-    };
-    DriverError::rejected(format!("{} cannot start on this copy: {what}", node.name), hint)
 }
 
 /// Does what says nothing meanwhile. How much there is to do nobody knows; how long it may take yet is what can be told.

@@ -15,7 +15,10 @@ use super::{
     sql::{ANSWER, As, Session},
     tls,
 };
-use crate::wait::{Look, until};
+use crate::{
+    laying::{clear, unusable},
+    wait::{Look, until},
+};
 use clusterdeck_domain::{NodeSpec, Sensitive};
 use clusterdeck_driver::{
     ClusterContext, CopyFormat, CopyFrom, DriverError, Filter, Incoming, Machine, Outgoing, Progress, Result,
@@ -42,11 +45,11 @@ pub(crate) const LAYING: &str = "pg/data.laying";
 /// Says which major version wrote it, for as long as the node lives: the others that copy from it need the same.
 pub(crate) const WRITTEN_BY: &str = "pg/laid.version";
 const PASS: &str = "pg/copy.pass";
+/// All that a copy is laid in, in the order it is taken away.
+const LAID_IN: [&str; 3] = [WRITTEN_BY, LAID, LAYING];
 
 /// A replica that does not come nearer for so long does not follow.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
-/// What an attempt that was cut short still runs ends when its folder goes.
-const CLEARED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where a copy ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,7 +276,7 @@ pub(crate) async fn lay(
             "a copy is laid for a new node; add one, or make a new cluster from it",
         ));
     }
-    clear(machine).await?;
+    clear(machine, &LAID_IN).await?;
     let folder = machine.path(LAYING).display().to_string();
     let laid = async {
         machine.feed(&Filter::script(LAY, [bytes.to_string(), folder]), input, bytes).await?;
@@ -282,33 +285,10 @@ pub(crate) async fn lay(
     match laid.await {
         Ok(()) => machine.rename(LAYING, LAID).await,
         Err(e) => {
-            clear(machine).await?;
+            clear(machine, &LAID_IN).await?;
             Err(unusable(node, e))
         }
     }
-}
-
-/// Takes away what was laid, whole or not.
-async fn clear(machine: &dyn Machine) -> Result<()> {
-    until!(CLEARED_WITHIN, async {
-        for path in [WRITTEN_BY, LAID, LAYING] {
-            if let Err(e) = machine.remove(path).await {
-                return Ok(Look::NotYet(e.to_string()));
-            }
-        }
-        Ok(Look::Done(()))
-    })
-}
-
-fn unusable(node: &NodeSpec, e: DriverError) -> DriverError {
-    let DriverError::Rejected { what, hint } = e else { return e };
-    // What ended with a status said why, and its hint is about servers that run.
-    let hint = if what.contains("ended with") && !what.starts_with("the disk is full") {
-        "nothing of it is left on the node; check the backup, or take another one".to_owned()
-    } else {
-        hint
-    };
-    DriverError::rejected(format!("{} cannot start on this copy: {what}", node.name), hint)
 }
 
 /// Puts a copy that was laid in the place of the data, before the server of a new node starts.

@@ -1,0 +1,34 @@
+//! A copy that is laid for the first node of a new cluster and turns out to be of no use, the same for each family whose
+//! copies are laid in a folder.
+
+use crate::wait::{Look, until};
+use clusterdeck_domain::NodeSpec;
+use clusterdeck_driver::{DriverError, Machine, Result};
+use std::time::Duration;
+
+/// What an attempt that was cut short still runs ends when its folder goes.
+const CLEARED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Takes away what was laid, whole or not, in this order.
+pub(crate) async fn clear(machine: &dyn Machine, paths: &[&str]) -> Result<()> {
+    until!(CLEARED_WITHIN, async {
+        for path in paths {
+            if let Err(e) = machine.remove(path).await {
+                return Ok(Look::NotYet(e.to_string()));
+            }
+        }
+        Ok(Look::Done(()))
+    })
+}
+
+/// Why a server cannot start on a copy, of which nothing is left.
+pub(crate) fn unusable(node: &NodeSpec, e: DriverError) -> DriverError {
+    let DriverError::Rejected { what, hint } = e else { return e };
+    // What ended with a status said why, and its hint is about servers that run.
+    let hint = if what.contains("ended with") && !what.starts_with("the disk is full") {
+        "nothing of it is left on the node; check the backup, or take another one".to_owned()
+    } else {
+        hint
+    };
+    DriverError::rejected(format!("{} cannot start on this copy: {what}", node.name), hint)
+}
