@@ -138,7 +138,7 @@ impl Repository {
         };
         if let Some(line) = said.lines().find(telling) {
             return refused(
-                format!("{} cannot be reached: {}", self.at, line.trim()),
+                format!("{} cannot be reached: {}", self.at, line.trim_start_matches("Remote:").trim()),
                 "this user must reach it with an ssh key and without a question, and have the right to write there",
             );
         }
