@@ -17,6 +17,11 @@ fn delete() -> Change {
     Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: false }
 }
 
+fn in_place(backup: &Backup) -> Change {
+    let (cluster, backup) = ("demo".to_owned(), backup.id.to_string());
+    Change::RestoreInPlace { cluster, backup, discard_present: false }
+}
+
 fn restore(backup: &Backup) -> Change {
     Change::RestoreBackup(RestoreBackup {
         backup: backup.id.to_string(),
@@ -98,11 +103,48 @@ async fn comes_back(home: &Home, service: ServiceKind, topology: Topology, nodes
     tokio::time::sleep(Duration::from_millis(300)).await;
     let after = after.stop();
     assert!(after.acknowledged.len() > 20, "it takes writes: {after:?}");
+    replaced_and_put_back(home, &before, &during, &lacks, &backup).await;
     if home.ground.is_none() {
         everything_comes_back(home, &before, &during, sharded).await;
     }
     home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
     assert_eq!(home.left_behind().await, Vec::<String>::new());
+}
+
+/// What the backup holds takes the place of all that was written since, on the same nodes; what was there then comes back the
+/// same way.
+async fn replaced_and_put_back(
+    home: &Home,
+    before: &Ledger,
+    during: &Written,
+    lacked: &[u64],
+    backup: &Backup,
+) {
+    let cluster = home.cluster().await;
+    let sharded = cluster.spec.topology == Topology::Sharded;
+    let (nodes, url) = (cluster.spec.nodes.clone(), home.url().await);
+    tokio::task::block_in_place(|| {
+        let mut people = connect(&url, sharded).unwrap();
+        lacked.iter().take(20).for_each(|number| people.put(*number).unwrap());
+    });
+    let since = home.lacks(during, sharded).await;
+    assert_ne!(since, lacked);
+    let begun = std::time::Instant::now();
+    let replaced = home.done(in_place(backup)).await;
+    println!("in place: {:?}", begun.elapsed());
+    home.until_healthy().await;
+    home.holds(before, "in place: all that was acknowledged before is there").await;
+    assert_eq!(home.lacks(during, sharded).await, lacked, "nothing that came later is left");
+    assert_eq!(
+        (home.cluster().await.spec.nodes, home.url().await),
+        (nodes, url),
+        "names, addresses, passwords"
+    );
+    if home.ground.is_none() {
+        home.done(in_place(&home.made(&replaced).await)).await;
+        home.holds(before, "put back").await;
+        assert_eq!(home.lacks(during, sharded).await, since, "put back: what was there");
+    }
 }
 
 /// The backup that the first deletion began with holds all that was acknowledged by then.

@@ -38,6 +38,8 @@ pub enum BackupReason {
     Scheduled,
     /// The last one before its cluster was deleted.
     BeforeDelete,
+    /// What a cluster held before the data of another backup took its place.
+    BeforeRestore,
 }
 
 /// What is known of a backup. Only `verified` counts as one that can be relied on.

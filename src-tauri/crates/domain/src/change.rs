@@ -235,6 +235,16 @@ pub enum Change {
     },
     /// Make a new cluster from a backup.
     RestoreBackup(RestoreBackup),
+    /// Put the data of a backup in the place of what a cluster holds.
+    RestoreInPlace {
+        /// Which cluster.
+        cluster: String,
+        /// Which backup, by its id; of this cluster or of one like it.
+        backup: String,
+        /// Take no backup of what it holds now.
+        #[serde(default)]
+        discard_present: bool,
+    },
     /// Take a backup away.
     DeleteBackup {
         /// Which, by its id.
@@ -278,6 +288,7 @@ pub enum ChangeKind {
     SetBackupSchedule,
     VerifyBackup,
     RestoreBackup,
+    RestoreInPlace,
     DeleteBackup,
     DeleteCluster,
 }
@@ -307,6 +318,7 @@ impl ChangeKind {
             Self::SetBackupSchedule => "set-backup-schedule",
             Self::VerifyBackup => "verify-backup",
             Self::RestoreBackup => "restore-backup",
+            Self::RestoreInPlace => "restore-in-place",
             Self::DeleteBackup => "delete-backup",
             Self::DeleteCluster => "delete-cluster",
         }
@@ -342,6 +354,7 @@ impl Change {
             Self::SetBackupSchedule { .. } => ChangeKind::SetBackupSchedule,
             Self::VerifyBackup { .. } => ChangeKind::VerifyBackup,
             Self::RestoreBackup(_) => ChangeKind::RestoreBackup,
+            Self::RestoreInPlace { .. } => ChangeKind::RestoreInPlace,
             Self::DeleteBackup { .. } => ChangeKind::DeleteBackup,
             Self::DeleteCluster { .. } => ChangeKind::DeleteCluster,
         }
@@ -362,6 +375,7 @@ impl Change {
             | Self::RotateCredentials { cluster }
             | Self::BackUp { cluster, .. }
             | Self::SetBackupSchedule { cluster, .. }
+            | Self::RestoreInPlace { cluster, .. }
             | Self::DeleteCluster { cluster, .. } => Some(cluster),
             _ => None,
         }
@@ -369,7 +383,9 @@ impl Change {
     /// The backup it names, by id.
     pub fn backup(&self) -> Option<&str> {
         match self {
-            Self::VerifyBackup { backup } | Self::DeleteBackup { backup } => Some(backup),
+            Self::VerifyBackup { backup }
+            | Self::DeleteBackup { backup }
+            | Self::RestoreInPlace { backup, .. } => Some(backup),
             Self::RestoreBackup(wish) => Some(&wish.backup),
             _ => None,
         }

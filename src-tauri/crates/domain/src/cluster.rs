@@ -30,8 +30,17 @@ pub enum Lifecycle {
     Creating,
     /// Made.
     Active,
+    /// Its data is being replaced by that of a backup, on the nodes that it has.
+    Restoring,
     /// Being taken down; there is no way back from here.
     Deleting,
+}
+
+impl Lifecycle {
+    /// Its servers begin: with nothing, or with what was laid for the first of them.
+    pub const fn begins(self) -> bool {
+        matches!(self, Self::Creating | Self::Restoring)
+    }
 }
 
 /// The network that the machines of one cluster share, in the provider's own words (`127.20.1.0/24`).

@@ -300,7 +300,7 @@ pub fn cluster_state(
     let state = match (spec.lifecycle, busy, health) {
         (Lifecycle::Creating, ..) => ClusterState::Creating,
         (Lifecycle::Deleting, ..) => ClusterState::Deleting,
-        (_, true, _) => ClusterState::Changing,
+        (Lifecycle::Restoring, ..) | (_, true, _) => ClusterState::Changing,
         (_, _, Health::Down) => ClusterState::Down,
         (_, _, Health::Healthy) => ClusterState::Running,
         // Nobody has looked yet: the window says so through `health`, not by an alarm in the state.

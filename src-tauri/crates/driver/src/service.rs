@@ -134,6 +134,9 @@ pub trait ServiceDriver: Send + Sync {
     // --- forming: called by create and add ---
     /// Writes a node's configuration, and its server's unit is started or left alone. A witness has no server.
     async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()>;
+    /// The folders of a node's machine in which all lies that its servers and its voter wrote or were given, but certificates.
+    /// Without them a node is as one that was never started.
+    fn folders(&self) -> &'static [&'static str];
     /// Whether a primary is rebooted by [`ServiceDriver::restart_in_place`]. Else it is stopped and started while the voters
     /// stand aside.
     fn restarts_in_place(&self) -> bool {

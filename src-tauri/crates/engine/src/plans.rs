@@ -9,9 +9,9 @@ use crate::{
     inventory,
     operations::{
         Plan, Planned, add_node, add_shard, back_up, create_cluster, delete_backup, delete_cluster,
-        drain_node, promote_node, reboot_node, remove_node, remove_shard, resize_cluster, resync_cluster,
-        rotate_credentials, set_backup_schedule, set_parameters, switches, undrain_node, upgrade_cluster,
-        verify_backup,
+        drain_node, promote_node, reboot_node, remove_node, remove_shard, resize_cluster, restore_in_place,
+        resync_cluster, rotate_credentials, set_backup_schedule, set_parameters, switches, undrain_node,
+        upgrade_cluster, verify_backup,
     },
 };
 use clusterdeck_domain::{
@@ -112,6 +112,21 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
                 to: schedule.as_ref().map(|wish| wish.resolved(&vault, shared.now())),
                 from: live.spec.backup_schedules.iter().find(|s| s.vault == vault).cloned(),
                 vault,
+            })
+        }
+        Change::RestoreInPlace { discard_present, .. } => {
+            let safety = match discard_present {
+                true => None,
+                false => {
+                    Some(back_up(shared, &live.spec, LOCAL_VAULT, BackupReason::BeforeRestore, true).await?)
+                }
+            };
+            let leads = |n: &&clusterdeck_domain::NodeObserved| n.role.is_some_and(Role::takes_writes);
+            let seen = live.observed.iter().flat_map(|seen| &seen.nodes);
+            Plan::RestoreInPlace(restore_in_place::Plan {
+                backup: collected.backup.clone().ok_or(EngineError::PreviewStale)?,
+                safety,
+                led: seen.filter(leads).map(|n| n.node.clone()).collect(),
             })
         }
         Change::DeleteCluster { discard_backups, .. } => {

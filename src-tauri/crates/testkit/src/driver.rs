@@ -16,8 +16,10 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const SLOTS: u32 = 16_384;
+/// In it lies what a server has written.
+pub(crate) const FOLDER: &str = "server";
 /// Where a copy lies until a server is started on it.
-const LAID: &str = "laid";
+const LAID: &str = "server/laid";
 
 fn read(copy: &[u8]) -> Option<u64> {
     std::str::from_utf8(copy).ok()?.strip_prefix("writes ")?.parse().ok()
@@ -75,9 +77,13 @@ impl ServiceDriver for FakeService {
         Self::voters_of(cx)
     }
 
+    fn folders(&self) -> &'static [&'static str] {
+        &[FOLDER]
+    }
     async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
         let machine = cx.machine(node)?;
         machine.write(node.id.as_str(), b"", 0o600).await?;
+        machine.create_dir(FOLDER).await?;
         let password = cx.secrets.get("operator")?.reveal().clone();
         let plan = machine.plan().id.clone();
         let laid = machine.read(LAID).await.ok().and_then(|laid| read(&laid));
@@ -379,8 +385,8 @@ impl ServiceDriver for FakeService {
             check: Vec::new(),
         }])
     }
-    async fn restart_as(&self, _cx: &ClusterContext, _node: &NodeSpec) -> Result<StartAs> {
-        Ok(StartAs::Primary)
+    async fn restart_as(&self, cx: &ClusterContext, _node: &NodeSpec) -> Result<StartAs> {
+        Ok(if cx.spec.topology == Topology::Sharded { StartAs::Member } else { StartAs::Primary })
     }
     async fn probe(&self, cx: &ClusterContext) -> Result<()> {
         let world = self.0.call("probe")?;

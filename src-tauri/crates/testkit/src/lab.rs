@@ -61,7 +61,9 @@ impl Lab {
     /// A change of the backup called `newest` is of that.
     async fn meant(&self, mut change: Change) -> Change {
         let named = match &mut change {
-            Change::VerifyBackup { backup } | Change::DeleteBackup { backup } => backup,
+            Change::VerifyBackup { backup }
+            | Change::DeleteBackup { backup }
+            | Change::RestoreInPlace { backup, .. } => backup,
             Change::RestoreBackup(wish) => &mut wish.backup,
             _ => return change,
         };

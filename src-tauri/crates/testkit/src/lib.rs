@@ -9,6 +9,7 @@ mod gateway;
 mod lab;
 mod machine;
 mod memory;
+pub mod network;
 mod provider;
 mod vault;
 mod world;

@@ -1,6 +1,9 @@
 //! A fake machine: files and units in memory.
 
-use crate::world::{Box_, World};
+use crate::{
+    driver::FOLDER,
+    world::{Box_, World},
+};
 use async_trait::async_trait;
 use clusterdeck_domain::{MachineId, Plan};
 use clusterdeck_driver::{
@@ -19,6 +22,13 @@ impl FakeMachine {
         let mut world = self.world.lock();
         let found = world.machines.get_mut(&self.known.spec.id);
         found.map(act).ok_or_else(|| DriverError::Gone { what: format!("machine {}", self.known.spec.id) })
+    }
+    /// What the server of this machine has written: it lies in [`FOLDER`].
+    fn written<T: Default>(&self, act: impl FnOnce(&mut u64) -> T) -> T {
+        let mut world = self.world.lock();
+        let node = world.node_on(&self.known.spec.id);
+        let server = node.and_then(|node| world.servers.get_mut(&node));
+        server.map(|server| act(&mut server.writes)).unwrap_or_default()
     }
 }
 
@@ -61,18 +71,36 @@ impl Machine for FakeMachine {
     async fn read(&self, path: &str) -> Result<Vec<u8>> {
         self.with(|m| m.files.get(path).cloned())?.ok_or_else(|| DriverError::Gone { what: path.to_owned() })
     }
-    async fn create_dir(&self, _path: &str) -> Result<()> {
-        Ok(())
+    async fn create_dir(&self, path: &str) -> Result<()> {
+        self.with(|m| m.files.entry(path.to_owned()).or_default().len()).map(drop)
     }
     async fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.with(|m| {
-            if let Some(content) = m.files.remove(from) {
-                m.files.insert(to.to_owned(), content);
-            }
-        })
+        if from == FOLDER {
+            let written = self.written(|writes| std::mem::take(writes));
+            self.with(|m| m.files.insert(from.to_owned(), written.to_string().into_bytes()))?;
+        }
+        let moved = self.with(|m| {
+            let below = format!("{from}/");
+            let moved: Vec<_> =
+                m.files.extract_if(.., |path, _| path == from || path.starts_with(&below)).collect();
+            let content = moved.iter().find(|(path, _)| path == from).map(|(_, content)| content.clone());
+            let renamed =
+                moved.into_iter().map(|(path, content)| (format!("{to}{}", &path[from.len()..]), content));
+            m.files.extend(renamed);
+            content
+        })?;
+        if let (FOLDER, Some(content)) = (to, moved) {
+            let was = String::from_utf8_lossy(&content).parse().unwrap_or(0);
+            self.written(|writes| *writes = was);
+        }
+        Ok(())
     }
     async fn remove(&self, path: &str) -> Result<()> {
-        self.with(|m| m.files.remove(path)).map(drop)
+        if path == FOLDER {
+            self.written(|writes| *writes = 0);
+        }
+        let below = format!("{path}/");
+        self.with(|m| m.files.retain(|file, _| file != path && !file.starts_with(&below)))
     }
     async fn exists(&self, path: &str) -> Result<bool> {
         self.with(|m| m.files.contains_key(path))

@@ -93,11 +93,13 @@ impl HeldLook {
 }
 
 impl Inner {
-    /// A server runs on this machine: the fake driver notes its node's id in a file there.
+    /// The node on this machine: the fake driver notes its id in a file there.
+    pub(crate) fn node_on(&self, machine: &MachineId) -> Option<NodeId> {
+        self.machines.get(machine)?.files.keys().find_map(|file| NodeId::parse(file).ok())
+    }
+    /// A server runs on this machine.
     pub(crate) fn runs_on(&self, machine: &MachineId) -> bool {
-        let files = self.machines.get(machine).into_iter().flat_map(|m| m.files.keys());
-        let mut nodes = files.filter_map(|file| NodeId::parse(file).ok());
-        nodes.any(|node| self.servers.get(&node).is_some_and(|s| s.running))
+        self.node_on(machine).is_some_and(|node| self.servers.get(&node).is_some_and(|s| s.running))
     }
     /// What a machine that is made or renewed now gets.
     pub(crate) fn newest(&self) -> &str {
@@ -275,6 +277,11 @@ impl World {
             }
             if !should && !stopped.contains(id) {
                 found.push(format!("server {id} was left behind"));
+            }
+        }
+        for (id, machine) in &inner.machines {
+            if machine.files.keys().any(|path| path.starts_with("aside")) {
+                found.push(format!("machine {id} still has something aside"));
             }
         }
         for id in inner.apart.keys() {

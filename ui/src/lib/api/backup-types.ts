@@ -2,7 +2,7 @@
 import type { ClusterOptions, OperationProblem, ServiceKind, Topology } from './types';
 
 export type BackupKind = 'local' | 'snapshot' | 'borg' | 's3';
-export type BackupReason = 'asked' | 'scheduled' | 'before-delete';
+export type BackupReason = 'asked' | 'scheduled' | 'before-delete' | 'before-restore';
 /** Only `verified` counts as one that can be relied on. */
 export type BackupState = 'making' | 'stored' | 'verified' | 'failed' | 'damaged';
 

@@ -306,6 +306,7 @@ export type Change =
 	| { kind: 'set-backup-schedule'; cluster: string; vault?: string | null; schedule: ScheduleWish | null }
 	| { kind: 'verify-backup'; backup: string }
 	| ({ kind: 'restore-backup' } & RestoreBackup)
+	| { kind: 'restore-in-place'; cluster: string; backup: string; discard_present?: boolean }
 	| { kind: 'delete-backup'; backup: string }
 	| { kind: 'delete-cluster'; cluster: string; discard_backups?: boolean };
 

@@ -41,7 +41,7 @@ export const en = {
 	},
 	stepState: { pending: 'To do', running: 'Running', succeeded: 'Done', failed: 'Failed', undoing: 'Taking back', undone: 'Taken back' },
 	backupState: { making: 'Being made', stored: 'Made, not yet tried', verified: 'Verified', failed: 'Failed', damaged: 'Damaged' },
-	backupReason: { asked: 'By hand', scheduled: 'By schedule', 'before-delete': 'Before a deletion' },
+	backupReason: { asked: 'By hand', scheduled: 'By schedule', 'before-delete': 'Before a deletion', 'before-restore': 'Before a restore' },
 	endpoint: { 'read-write': 'Read and write', 'read-only': 'Read only', admin: 'Admin', node: 'Node' },
 	metric: {
 		'cpu-percent': 'CPU', 'memory-bytes': 'Memory', 'disk-bytes': 'Disk', 'network-in-bytes-per-second': 'Network in',
@@ -205,7 +205,7 @@ export const en = {
 		columns: { cluster: 'Cluster', made: 'Made', state: 'State', size: 'Size', kept: 'Kept', vault: 'Vault', menu: 'Acts' },
 		data: (size: string) => `${size} of data`, untried: 'Nobody has restored it yet', tried: 'Tried', stillUnderWay: 'Made, still under way',
 		keptUntil: 'until', keptBySchedule: 'by its schedule', keptForGood: 'until it is deleted', gone: 'deleted',
-		menu: (cluster: string) => `What to do with this backup of ${cluster}`, details: 'Show details', restore: 'Restore…', verify: 'Verify', delete: 'Delete',
+		menu: (cluster: string) => `What to do with this backup of ${cluster}`, details: 'Show details', restore: 'Restore as a new cluster…', restoreInPlace: (cluster: string) => `Put it in the place of ${cluster}…`, verify: 'Verify', delete: 'Delete',
 		count: (shown: number, all: number) => (shown === all ? plural(all, 'backup', 'backups') : `${shown} of ${plural(all, 'backup', 'backups')}`),
 		search: 'Search backups', searchHint: 'Cluster, service or vault', state: 'State', cluster: 'Cluster', any: 'Any',
 		noneTitle: 'No backup matches', noneText: 'The search and the filters leave nothing over.', clearFilter: 'Show all backups',
@@ -272,7 +272,7 @@ export const en = {
 		stale: 'The cluster has changed since this was worked out. This is what would happen now.',
 		expired: 'This was worked out a while ago, so it was done again.',
 		/** The button of a change whose title tells more than the act. */
-		act: { 'restore-backup': 'Restore as a new cluster', 'verify-backup': 'Verify this backup', 'delete-backup': 'Delete this backup' } as Record<string, string>,
+		act: { 'restore-backup': 'Restore as a new cluster', 'restore-in-place': 'Replace what it holds', 'verify-backup': 'Verify this backup', 'delete-backup': 'Delete this backup' } as Record<string, string>,
 		back: 'Back to the first change', running: 'Under way', done: 'Done', failed: 'Failed', cancelled: 'Cancelled',
 		runsOn: 'You may close this; it goes on and Activity shows it.', toActivity: 'Open in Activity',
 		wayOutDone: 'The way is clear', again: 'Work it out again', offline: 'You see a copy. Changes need the connection.',

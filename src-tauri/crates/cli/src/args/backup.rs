@@ -12,6 +12,12 @@ pub(crate) struct Restore {
     /// The new cluster's name [default: the old one, with -restored behind it where that is still there]
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// Into the cluster that it is of, in the place of what that holds
+    #[arg(long, conflicts_with_all = ["name", "topology", "nodes", "provider", "region", "plan"])]
+    pub(crate) in_place: bool,
+    /// Take no backup of what the cluster holds now
+    #[arg(long, requires = "in_place")]
+    pub(crate) discard_present: bool,
     /// single, primary-replica or multi-master
     #[arg(long)]
     pub(crate) topology: Option<String>,

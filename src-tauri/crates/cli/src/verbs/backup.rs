@@ -68,6 +68,20 @@ pub(super) async fn run(session: &Session, verb: BackupVerb) -> Result<(), Failu
 }
 
 async fn make_from(session: &Session, restore: &Restore) -> Result<(), Failure> {
+    if restore.in_place {
+        let answer = session.get(&format!("/v1/backups/{}", piece(&restore.id))).await?;
+        let backup: Backup = answer.read()?;
+        // One that was deleted and came back has another id and its old name.
+        let same = session.get(&format!("/v1/clusters/{}", backup.of.id)).await.is_ok();
+        let cluster = if same { backup.of.id.to_string() } else { backup.cluster.clone() };
+        let change = json!({
+            "kind": "restore-in-place",
+            "cluster": cluster,
+            "backup": backup.id,
+            "discard_present": restore.discard_present,
+        });
+        return change::make(session, change, &restore.confirming).await;
+    }
     let change = json!({
         "kind": "restore-backup",
         "backup": restore.id,

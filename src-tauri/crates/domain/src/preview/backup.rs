@@ -72,8 +72,12 @@ pub(super) fn under_way(subject: &Subject<'_>) -> Option<Finding> {
     Some(Finding::new("backup-under-way", text).hint("Wait until it has ended, or cancel it."))
 }
 
-/// What is copied from where to where.
-pub(super) fn copy(spec: &ClusterSpec, seen: &ClusterObserved, facts: &Facts<'_>, preview: &mut Preview) {
+/// The nodes that each piece is copied from, and how much that is.
+pub(super) fn sources<'a>(
+    spec: &'a ClusterSpec,
+    seen: &ClusterObserved,
+    preview: &mut Preview,
+) -> (Vec<&'a crate::NodeSpec>, Option<u64>) {
     let mut bytes = Some(0_u64);
     let mut from = Vec::new();
     for shard in pieces(spec) {
@@ -92,6 +96,12 @@ pub(super) fn copy(spec: &ClusterSpec, seen: &ClusterObserved, facts: &Facts<'_>
             }
         }
     }
+    (from, bytes)
+}
+
+/// What is copied from where to where.
+pub(super) fn copy(spec: &ClusterSpec, seen: &ClusterObserved, facts: &Facts<'_>, preview: &mut Preview) {
+    let (from, bytes) = sources(spec, seen, preview);
     if from.is_empty() {
         return;
     }
@@ -129,12 +139,12 @@ pub(super) fn copy(spec: &ClusterSpec, seen: &ClusterObserved, facts: &Facts<'_>
 }
 
 /// `the backup of demo from 3 h ago`.
-fn named(backup: &Backup, facts: &Facts<'_>) -> String {
+pub(super) fn named(backup: &Backup, facts: &Facts<'_>) -> String {
     format!("the backup of {} from {} ago", backup.cluster, words::age(facts.now, backup.created_at))
 }
 
 /// Why a backup cannot be read.
-fn unreadable(backup: &Backup, facts: &Facts<'_>) -> Option<Finding> {
+pub(super) fn unreadable(backup: &Backup, facts: &Facts<'_>) -> Option<Finding> {
     let name = words::sentence(&named(backup, facts));
     match backup.state {
         BackupState::Making => {
@@ -236,23 +246,8 @@ pub(super) fn restore(wish: &RestoreBackup, backup: &Backup, facts: &Facts<'_>) 
     let mut preview = create::preview(&create, facts);
     preview.title = format!("Restore {} from {}", create.name.trim(), named(backup, facts));
     preview.block(unreadable(backup, facts));
-    if backup.state == BackupState::Damaged {
-        let why = backup.error.as_ref().map_or("it did not pass its test", |e| e.title.as_str());
-        preview.block(
-            Finding::new("backup-damaged", format!("This backup cannot be relied on: {why}."))
-                .hint("Choose another backup, or verify this one again.")
-                .way_out("Verify it again", Change::VerifyBackup { backup: backup.id.to_string() }),
-        );
-    }
-    if backup.state == BackupState::Stored {
-        preview.warn(
-            Finding::new(
-                "not-verified",
-                "Nobody has restored this backup yet, so it is not known whether it can be.",
-            )
-            .hint("Restoring it now is that proof: a failure leaves nothing behind."),
-        );
-    }
+    preview.block(damaged(backup));
+    preview.warn(never_restored(backup));
     if create.topology == Some(Topology::Sharded) && backup.of.topology != Topology::Sharded
         || create.topology != Some(Topology::Sharded) && backup.of.topology == Topology::Sharded
     {
@@ -264,16 +259,32 @@ pub(super) fn restore(wish: &RestoreBackup, backup: &Backup, facts: &Facts<'_>) 
         preview.block(Finding::new("topology-differs", text).at("/topology"));
     }
     preview.block(room(backup, facts));
-    let what = match backup.reason {
-        BackupReason::BeforeDelete => "what it held when it was deleted",
-        _ => "what it held then",
-    };
+    let what = super::in_place::held(backup.reason);
     preview.effect(format!(
         "It gets the data of {}, {}, {what}; passwords are new ones.",
         named(backup, facts),
         words::bytes(backup.data_bytes)
     ));
     preview
+}
+
+/// It did not pass its test.
+pub(super) fn damaged(backup: &Backup) -> Option<Finding> {
+    let why = backup.error.as_ref().map_or("it did not pass its test", |e| e.title.as_str());
+    (backup.state == BackupState::Damaged).then(|| {
+        Finding::new("backup-damaged", format!("This backup cannot be relied on: {why}."))
+            .hint("Choose another backup, or verify this one again.")
+            .way_out("Verify it again", Change::VerifyBackup { backup: backup.id.to_string() })
+    })
+}
+
+/// Read back, but never tried.
+pub(super) fn never_restored(backup: &Backup) -> Option<Finding> {
+    let text = "Nobody has restored this backup yet, so it is not known whether it can be.";
+    (backup.state == BackupState::Stored).then(|| {
+        Finding::new("not-verified", text)
+            .hint("Restoring it now is that proof: a failure leaves nothing behind.")
+    })
 }
 
 /// The data of the largest piece must fit on the disk of a node.

@@ -10,6 +10,7 @@ mod delete;
 mod drain;
 mod facts;
 mod failover;
+mod in_place;
 mod options;
 mod parameters;
 mod promote;
@@ -142,6 +143,10 @@ pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
         return match change {
             Change::RestoreBackup(wish) => backup::restore(wish, found, facts),
             Change::DeleteBackup { .. } => backup::delete(found, facts),
+            Change::RestoreInPlace { discard_present, .. } => match facts.subject {
+                Some(subject) => in_place::preview(&subject, found, *discard_present, facts),
+                None => not_found(change),
+            },
             _ => backup::verify(found, facts),
         };
     }

@@ -81,7 +81,8 @@ pub(crate) async fn begun(
         created_at: now,
         ended_at: None,
         verified_at: None,
-        expires_at: (reason == BackupReason::BeforeDelete).then(|| now + kept),
+        expires_at: matches!(reason, BackupReason::BeforeDelete | BackupReason::BeforeRestore)
+            .then(|| now + kept),
         error: None,
         operation: None,
     })

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A store in the network stalls now and then, a server prepares what it was given.
-const STALLS: Duration = Duration::from_secs(300);
+pub(super) const STALLS: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
@@ -67,7 +67,7 @@ fn first_of(spec: &ClusterSpec, shard: Option<u16>) -> Result<&NodeSpec> {
 }
 
 /// Servers that were never started find what lies there when they are.
-async fn bring_back(cx: StepContext, from: Backup) -> Result<()> {
+pub(super) async fn bring_back(cx: StepContext, from: Backup) -> Result<()> {
     let context = cx.context().await?;
     let driver = cx.driver()?;
     for shard in pieces(&context.spec) {
@@ -79,7 +79,7 @@ async fn bring_back(cx: StepContext, from: Backup) -> Result<()> {
 }
 
 /// A cluster that was restored is the best proof there is of its backup.
-async fn compare(cx: StepContext, from: Backup) -> Result<()> {
+pub(super) async fn compare(cx: StepContext, from: Backup) -> Result<()> {
     let context = cx.context().await?;
     let driver = cx.driver()?;
     for shard in pieces(&context.spec) {
@@ -132,7 +132,7 @@ pub(super) async fn remove_machines(cx: StepContext) -> Result<()> {
     Ok(())
 }
 
-async fn start_servers(cx: StepContext) -> Result<()> {
+pub(super) async fn start_servers(cx: StepContext) -> Result<()> {
     let context = cx.context().await?;
     let driver = cx.driver()?;
     let first = context.spec.data_nodes().next().map(|n| n.id.clone());
@@ -155,13 +155,13 @@ pub(super) fn start_as(spec: &ClusterSpec, node: &NodeSpec, first: Option<&NodeI
     }
 }
 
-async fn form(cx: StepContext) -> Result<()> {
+pub(super) async fn form(cx: StepContext) -> Result<()> {
     let context = cx.context().await?;
     Ok(cx.driver()?.form(&context, &cx.progress()).await?)
 }
 
 /// The cluster exists once a write went through its endpoint and everything looks healthy.
-async fn prove(cx: StepContext) -> Result<()> {
+pub(super) async fn prove(cx: StepContext) -> Result<()> {
     let context = cx.context().await?;
     cx.driver()?.probe(&context).await?;
     expect_healthy(&cx).await?;

@@ -56,7 +56,7 @@ async fn discard(cx: StepContext, ids: Vec<BackupId>) -> Result<()> {
     Ok(())
 }
 
-async fn close_endpoints(cx: StepContext) -> Result<()> {
+pub(super) async fn close_endpoints(cx: StepContext) -> Result<()> {
     let context = cx.context().await?;
     match context.gateway() {
         Ok(machine) => Ok(machine.stop(cx.shared.gateway.unit()).await?),
@@ -66,7 +66,7 @@ async fn close_endpoints(cx: StepContext) -> Result<()> {
 }
 
 /// Those that follow stop before the one they follow, so that nobody takes over on the way down.
-async fn stop_all(cx: StepContext) -> Result<()> {
+pub(super) async fn stop_all(cx: StepContext) -> Result<()> {
     let context = cx.context().await?;
     let driver = cx.driver()?;
     match driver.disarm_failover(&context).await {

@@ -12,6 +12,7 @@ pub(crate) mod reboot_node;
 pub(crate) mod remove_node;
 pub(crate) mod remove_shard;
 pub(crate) mod resize_cluster;
+pub(crate) mod restore_in_place;
 pub(crate) mod resync_cluster;
 pub(crate) mod rolling;
 pub(crate) mod rotate_credentials;
@@ -49,6 +50,7 @@ pub(crate) enum Plan {
     BackUp(back_up::Plan),
     SetBackupSchedule(set_backup_schedule::Plan),
     VerifyBackup(verify_backup::Plan),
+    RestoreInPlace(restore_in_place::Plan),
     DeleteBackup(delete_backup::Plan),
     DeleteCluster(delete_cluster::Plan),
 }
@@ -75,6 +77,7 @@ impl Plan {
             Self::BackUp(plan) => back_up::steps(plan),
             Self::SetBackupSchedule(plan) => set_backup_schedule::steps(plan),
             Self::VerifyBackup(plan) => verify_backup::steps(plan),
+            Self::RestoreInPlace(plan) => restore_in_place::steps(plan),
             Self::DeleteBackup(plan) => delete_backup::steps(plan),
             Self::DeleteCluster(plan) => delete_cluster::steps(plan),
         }
@@ -85,6 +88,7 @@ impl Plan {
             Self::BackUp(plan) => plan.test.as_ref(),
             Self::VerifyBackup(plan) => Some(&plan.test),
             Self::DeleteCluster(plan) => plan.last_backup.as_ref().and_then(|backup| backup.test.as_ref()),
+            Self::RestoreInPlace(plan) => plan.safety.as_ref().and_then(|backup| backup.test.as_ref()),
             _ => None,
         };
         if let Some(test) = test {

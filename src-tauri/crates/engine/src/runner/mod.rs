@@ -35,7 +35,7 @@ use tracing::Instrument;
 
 /// First and longest pause before a step that may work in a moment is tried again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// How long taking one step back may go without progress.
+/// How long taking one step back may go without progress, where the step itself may not go longer.
 const UNDO_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How the note begins that an operation bears while its end is known to this process only.
@@ -264,7 +264,7 @@ impl Run {
             let noted = self.note(index, StepState::Undoing, OperationState::Unwinding, None, steps).await;
             self.fault(&step.name, "undoing");
             let result = match noted {
-                Ok(()) => self.attempt(index, step, undo, UNDO_DEADLINE).await,
+                Ok(()) => self.attempt(index, step, undo, UNDO_DEADLINE.max(step.deadline)).await,
                 Err(error) => Err(error),
             };
             match result {

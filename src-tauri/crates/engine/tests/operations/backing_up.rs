@@ -1,6 +1,6 @@
 //! Backups: what comes back, and what is told of those that cannot be relied on.
 
-use crate::stories::{Story, back_up, create, delete, restore, set_the_stage};
+use crate::stories::{Story, back_up, create, delete, restore, restore_in_place, set_the_stage};
 use clusterdeck_domain::{Backup, BackupReason, BackupState, Change, OperationState, Topology};
 use clusterdeck_engine::EngineError;
 use clusterdeck_testkit::Lab;
@@ -32,6 +32,47 @@ async fn what_a_cluster_held_when_it_was_deleted_comes_back_under_its_name() {
     assert_eq!(restored.state, OperationState::Succeeded, "{:?}", restored.error);
     assert_eq!(lab.engine.clusters().await[0].spec.name.as_str(), "demo");
     assert_eq!(lab.world.written(), BTreeSet::from([4711]), "on every node");
+}
+
+#[tokio::test]
+async fn what_a_backup_holds_takes_the_place_of_what_is_there_and_the_way_back_is_a_backup_too() {
+    let lab = three_with_data().await;
+    lab.run(back_up()).await.unwrap();
+    lab.world.write(4712);
+    let name = |lab: &Lab| lab.world.written();
+    let restored = lab.run(restore_in_place()).await.unwrap();
+    assert_eq!(restored.state, OperationState::Succeeded, "{:?}", restored.error);
+    assert_eq!(name(&lab), BTreeSet::from([4711]), "on every node");
+    let safety = newest(&lab).await;
+    assert_eq!((safety.reason, safety.state), (BackupReason::BeforeRestore, BackupState::Verified));
+    assert!(safety.expires_at.is_some());
+    assert_eq!(lab.complaints().await, Vec::<String>::new());
+    let back = lab.run(restore_in_place()).await.unwrap();
+    assert_eq!(back.state, OperationState::Succeeded, "{:?}", back.error);
+    assert_eq!(name(&lab), BTreeSet::from([4712]), "what was there before");
+}
+
+#[tokio::test]
+async fn a_restore_in_place_that_fails_leaves_what_was_there() {
+    for call in ["copy_in", "form", "vault_get"] {
+        let lab = three_with_data().await;
+        lab.run(back_up()).await.unwrap();
+        lab.world.write(4712);
+        lab.world.refuse(call);
+        let failed = lab.begin(restore_in_place()).await.unwrap();
+        let until = || async {
+            let now = lab.engine.operation(&failed.id).await.unwrap();
+            now.state == OperationState::Unwinding || now.state.is_final()
+        };
+        while !until().await {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        lab.world.heal();
+        let failed = lab.engine.wait(&failed.id).await.unwrap();
+        assert_eq!(failed.state, OperationState::Failed, "{call}");
+        assert_eq!(lab.world.written(), BTreeSet::from([4712]), "{call}: {:?}", failed.error);
+        assert_eq!(lab.complaints().await, Vec::<String>::new(), "{call}");
+    }
 }
 
 #[tokio::test]

@@ -66,6 +66,11 @@ pub(crate) fn restore() -> Change {
     })
 }
 
+/// The newest backup in the place of what the cluster holds.
+pub(crate) fn restore_in_place() -> Change {
+    Change::RestoreInPlace { cluster: "demo".to_owned(), backup: newest(), discard_present: false }
+}
+
 fn node(name: &str) -> String {
     name.to_owned()
 }
@@ -131,6 +136,8 @@ pub(crate) fn all() -> Vec<Story> {
         ),
         story("restore three", [three(), vec![delete()]].concat(), restore()),
         story("restore shards", [shards(), vec![delete()]].concat(), restore()),
+        story("restore three in place", [three(), vec![back_up()]].concat(), restore_in_place()),
+        story("restore shards in place", [shards(), vec![back_up()]].concat(), restore_in_place()),
         story("add a shard", shards(), Change::AddShard { cluster: cluster() }),
         story(
             "remove a shard",

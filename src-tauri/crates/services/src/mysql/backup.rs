@@ -15,7 +15,7 @@ use crate::{
     laying::{clear, unusable},
     wait::{Look, until},
 };
-use clusterdeck_domain::{Lifecycle, NodeSpec, Sensitive, Topology};
+use clusterdeck_domain::{NodeSpec, Sensitive, Topology};
 use clusterdeck_driver::{
     ClusterContext, CopyFormat, CopyFrom, DriverError, Filter, Incoming, Machine, Outgoing, Progress, Result,
     UnitState,
@@ -249,7 +249,7 @@ async fn told<T>(progress: &Progress, note: &str, work: impl Future<Output = T>)
 /// When the first one's machine cannot be asked: a node that began with nothing then would never agree with it.
 pub(crate) async fn is_restored(cx: &ClusterContext) -> Result<bool> {
     match cx.spec.data_nodes().next() {
-        Some(first) if cx.spec.lifecycle == Lifecycle::Creating => cx.machine(first)?.exists(LAID).await,
+        Some(first) if cx.spec.lifecycle.begins() => cx.machine(first)?.exists(LAID).await,
         _ => Ok(false),
     }
 }

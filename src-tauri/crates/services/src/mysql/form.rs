@@ -13,7 +13,7 @@ use crate::{
     tls,
     wait::{Look, until},
 };
-use clusterdeck_domain::{Lifecycle, NodeId, NodeKind, NodeSpec, Topology};
+use clusterdeck_domain::{NodeId, NodeKind, NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs, Traffic, UnitState};
 use futures::future::try_join_all;
 use std::time::{Duration, Instant};
@@ -51,7 +51,7 @@ async fn make(cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Resul
     if machine.exists(config::DATA).await? {
         return Ok(());
     }
-    let creating = cx.spec.lifecycle == Lifecycle::Creating;
+    let creating = cx.spec.lifecycle.begins();
     let (first, restored) = (galera::is_first(cx, node), backup::is_restored(cx).await?);
     if *start_as == StartAs::Primary && !creating || first && restored {
         return Err(DriverError::broken(format!("the data of the server at {} is gone", machine.address())));
@@ -71,7 +71,7 @@ async fn take_part(cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> 
     if cx.spec.topology == Topology::MultiMaster {
         return galera::take_part(cx, node, start_as).await;
     }
-    let creating = cx.spec.lifecycle == Lifecycle::Creating;
+    let creating = cx.spec.lifecycle.begins();
     match start_as {
         StartAs::Primary => {
             replication::remember(cx, node, None).await?;

@@ -12,7 +12,7 @@ use crate::{
     tls,
     wait::{Look, until},
 };
-use clusterdeck_domain::{Lifecycle, NodeSpec};
+use clusterdeck_domain::NodeSpec;
 use clusterdeck_driver::{
     ClusterContext, DriverError, Machine, Progress, Result, StartAs, Traffic, UnitState,
 };
@@ -121,7 +121,7 @@ pub(crate) async fn take_part(cx: &ClusterContext, node: &NodeSpec, start_as: &S
     let machine = cx.machine(node)?;
     machine.remove(config::POSITION).await?;
     machine.write(config::ROLE, b"SELECT 1;\n", 0o600).await?;
-    let creating = cx.spec.lifecycle == Lifecycle::Creating;
+    let creating = cx.spec.lifecycle.begins();
     let begins =
         *start_as == StartAs::Primary || creating && is_first(cx, node) && !ready_elsewhere(cx, node).await;
     if begins {
@@ -224,7 +224,7 @@ pub(crate) async fn form(cx: &ClusterContext, progress: &Progress) -> Result<()>
 /// Waits until a started member has all the group has.
 pub(crate) async fn joined(cx: &ClusterContext, node: &NodeSpec, progress: &Progress) -> Result<()> {
     let machine = cx.machine(node)?;
-    let begins = cx.spec.lifecycle == Lifecycle::Creating && is_first(cx, node);
+    let begins = cx.spec.lifecycle.begins() && is_first(cx, node);
     if !begins && !machine.exists(config::DATA).await? {
         // Ours, not the group's own way of copying: that waits ten seconds before it begins, and tells nobody how far it is.
         let from =

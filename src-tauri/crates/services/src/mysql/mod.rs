@@ -95,6 +95,9 @@ impl ServiceDriver for Mysql {
         Vec::new()
     }
 
+    fn folders(&self) -> &'static [&'static str] {
+        &["mysql"]
+    }
     async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
         match of(cx) {
             MariaDb => form::start_node(cx, node, start_as).await,

@@ -1,7 +1,7 @@
 //! What differs between PostgreSQL, TimescaleDB and Hydra, as data; and where their programs are.
 
 use super::{config, copy, etcd, patroni};
-use clusterdeck_domain::{Lifecycle, ServiceKind};
+use clusterdeck_domain::ServiceKind;
 use clusterdeck_driver::{Carried, ClusterContext, DriverError, Extension, Machine, Result};
 use std::path::{Path, PathBuf};
 
@@ -185,7 +185,7 @@ fn chosen<'a>(found: &'a [Carried], files: Option<&str>, wanted: &str) -> Option
 /// The major version that wrote the data of this machine, or of another of the cluster, which this one copies. While a cluster
 /// is made only a copy that was laid on the first of its nodes counts.
 async fn files_are_of(cx: &ClusterContext, machine: &dyn Machine) -> Option<String> {
-    let creating = cx.spec.lifecycle == Lifecycle::Creating;
+    let creating = cx.spec.lifecycle.begins();
     let own = format!("{}/PG_VERSION", config::DATA);
     let others = cx.spec.data_nodes().filter_map(|n| cx.machine(n).ok()).map(AsRef::as_ref);
     let others = others.map(|machine| (machine, if creating { copy::WRITTEN_BY } else { own.as_str() }));

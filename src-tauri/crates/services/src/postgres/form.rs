@@ -8,7 +8,7 @@ use super::{
     sql::{ANSWER, As, Session},
 };
 use crate::wait::{Look, until};
-use clusterdeck_domain::{Lifecycle, NodeKind, NodeSpec, Sensitive};
+use clusterdeck_domain::{NodeKind, NodeSpec, Sensitive};
 use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs};
 use postgres_protocol::password;
 use serde_json::json;
@@ -28,7 +28,7 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
     if node.kind == NodeKind::Witness {
         return Ok(());
     }
-    let creating = cx.spec.lifecycle == Lifecycle::Creating;
+    let creating = cx.spec.lifecycle.begins();
     if etcd::voters(cx).iter().any(|v| v.id == node.id) {
         let known = cx.machine(node)?.exists("etcd/data/member").await?;
         if creating || known {

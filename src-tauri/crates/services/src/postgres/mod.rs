@@ -85,6 +85,9 @@ impl ServiceDriver for Postgres {
         etcd::voters(cx)
     }
 
+    fn folders(&self) -> &'static [&'static str] {
+        &["pg", "patroni", "etcd"]
+    }
     async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
         form::start_node(cx, node, start_as).await
     }

@@ -75,6 +75,9 @@ impl ServiceDriver for Redis {
         sentinel::voters(cx)
     }
 
+    fn folders(&self) -> &'static [&'static str] {
+        &["redis", "sentinel"]
+    }
     async fn start_node(&self, cx: &ClusterContext, node: &NodeSpec, start_as: &StartAs) -> Result<()> {
         form::start_node(cx, node, start_as).await
     }

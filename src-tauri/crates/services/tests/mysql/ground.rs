@@ -12,7 +12,10 @@ use clusterdeck_driver::{
 };
 use clusterdeck_providers::{Container, Local};
 use clusterdeck_services::{Haproxy, Mysql};
-use clusterdeck_testkit::containers;
+use clusterdeck_testkit::{
+    containers,
+    network::{self, Held},
+};
 use mysql_async::{Conn, OptsBuilder, prelude::Queryable as _};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -36,6 +39,8 @@ pub(crate) struct Ground {
     pub(crate) gateway: Haproxy,
     pub(crate) cx: ClusterContext,
     home: tempfile::TempDir,
+    /// Its addresses, where they are this computer's own.
+    held: Option<Held>,
 }
 
 /// A copy of a server's data, in a file.
@@ -70,9 +75,10 @@ impl Ground {
     async fn local(shape: (Topology, u16, Option<u64>)) -> Self {
         let home = tempfile::Builder::new().prefix("cd-my-").tempdir().unwrap();
         let provider = Box::new(Local::new(home.path().to_owned()));
-        let bytes = Uuid::new_v4().into_bytes();
-        let network = Network(format!("127.{}.{}.0/24", 163 + bytes[0] % 40, bytes[1] % 250));
-        Self::on(provider, home, None, network, shape).await
+        let held = network::hold();
+        let mut ground = Self::on(provider, home, None, held.network.clone(), shape).await;
+        ground.held = Some(held);
+        ground
     }
     /// As [`Ground::bare`], where this one is.
     pub(crate) async fn bare_beside(&self, topology: Topology, nodes: u16) -> Self {
@@ -161,7 +167,8 @@ impl Ground {
             .map(|name| ((*name).to_owned(), driver.make_secret(name).unwrap_or_else(secret)));
         let secrets = Secrets { current: current.collect(), next: None };
         let cx = ClusterContext { spec, machines: BTreeMap::new(), secrets };
-        let mut ground = Self { provider, image, engine, disk, driver, gateway: Haproxy::new(), cx, home };
+        let mut ground =
+            Self { provider, image, engine, disk, driver, gateway: Haproxy::new(), cx, home, held: None };
         let mut gateway = ground.request("demo-gateway", 0);
         gateway.image = Some("docker.io/library/haproxy:3.0".to_owned());
         ground.cx.spec.gateway = Some(ground.machine_for(&gateway).await);

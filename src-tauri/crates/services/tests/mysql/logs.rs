@@ -24,7 +24,8 @@ async fn write(ground: &Ground, times: u32) {
     }
 }
 
-/// Bytes of a node's logs, and how many files.
+/// Bytes of a node's logs, and how many files. The newest one grows by itself now and then: the server notes in it up to where
+/// its tables are on disk.
 async fn logs(ground: &Ground, ordinal: u16) -> (u64, usize) {
     let rows = ground.operator(ordinal, "SHOW BINARY LOGS").await;
     (rows.iter().map(|row| row.get::<u64, _>(1).unwrap()).sum(), rows.len())
@@ -70,7 +71,7 @@ async fn logs_stay_within_a_tenth_of_the_disk_but_not_what_a_stopped_replica_nee
     write(&ground, 30).await;
     let before = logs(&ground, 1).await;
     ground.driver.tidy(&ground.cx).await.unwrap();
-    assert_eq!(logs(&ground, 1).await, before, "nobody knows what it has");
+    assert_eq!(logs(&ground, 1).await.1, before.1, "nobody knows what it has");
     let follows = StartAs::ReplicaOf(ground.node(1).id.clone());
     ground.driver.start_node(&ground.cx, ground.node(2), &follows).await.unwrap();
     ground.healthy().await;
@@ -112,7 +113,7 @@ async fn members_of_a_group_keep_within_the_bound_what_one_that_is_away_lacks() 
     write(&ground, 40).await;
     let before = logs(&ground, 1).await;
     ground.driver.tidy(&ground.cx).await.unwrap();
-    assert_eq!(logs(&ground, 1).await, before, "nobody knows what it has");
+    assert_eq!(logs(&ground, 1).await.1, before.1, "nobody knows what it has");
     ground.driver.start_node(&ground.cx, ground.node(3), &StartAs::Member).await.unwrap();
     ground.driver.join(&ground.cx, ground.node(3), &Progress::silent()).await.unwrap();
     until_same(&ground, &[3]).await;

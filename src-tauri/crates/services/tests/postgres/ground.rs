@@ -12,7 +12,10 @@ use clusterdeck_driver::{
 };
 use clusterdeck_providers::{Container, Local};
 use clusterdeck_services::{Haproxy, Postgres};
-use clusterdeck_testkit::containers;
+use clusterdeck_testkit::{
+    containers,
+    network::{self, Held},
+};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     collections::BTreeMap,
@@ -34,6 +37,8 @@ pub(crate) struct Ground {
     pub(crate) gateway: Haproxy,
     pub(crate) cx: ClusterContext,
     home: tempfile::TempDir,
+    /// Its addresses, where they are this computer's own.
+    held: Option<Held>,
 }
 
 /// A cluster as it is wished.
@@ -102,9 +107,10 @@ impl Ground {
     pub(crate) async fn to_be_made(wish: Wish) -> Self {
         let home = tempfile::Builder::new().prefix("cd-pg-").tempdir().unwrap();
         let provider = Box::new(Local::new(home.path().to_owned()));
-        let bytes = Uuid::new_v4().into_bytes();
-        let network = Network(format!("127.{}.{}.0/24", 203 + bytes[0] % 40, bytes[1] % 250));
-        Self::on(provider, home, None, network, wish).await
+        let held = network::hold();
+        let mut ground = Self::on(provider, home, None, held.network.clone(), wish).await;
+        ground.held = Some(held);
+        ground
     }
     /// The same in containers, from an image of somebody's own; `None`: outside, and the test is done.
     pub(crate) async fn in_containers(topology: Topology, nodes: u16) -> Option<Self> {
@@ -154,7 +160,7 @@ impl Ground {
         let secrets = Secrets { current: current.collect(), next: None };
         let cx = ClusterContext { spec, machines: BTreeMap::new(), secrets };
         let gateway = Haproxy::new();
-        let mut ground = Self { provider, image, engine, driver, gateway, cx, home };
+        let mut ground = Self { provider, image, engine, driver, gateway, cx, home, held: None };
         let mut gateway = ground.request("demo-gateway", 0);
         gateway.image = Some("docker.io/library/haproxy:3.0".to_owned());
         ground.cx.spec.gateway = Some(ground.machine_for(&gateway).await);

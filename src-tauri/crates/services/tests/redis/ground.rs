@@ -2,9 +2,8 @@
 //! dropped, also by a failing test, every process it started is gone.
 
 use clusterdeck_domain::{
-    ClusterId, ClusterName, ClusterObserved, ClusterSpec, Health, Lifecycle, Network, NodeId, NodeKind,
-    NodeSpec, PlanId, ProviderId, REGION_LOCAL, Sensitive, ServiceKind, Slot, Topology, cluster_state,
-    layout, plan,
+    ClusterId, ClusterName, ClusterObserved, ClusterSpec, Health, Lifecycle, NodeId, NodeKind, NodeSpec,
+    PlanId, ProviderId, REGION_LOCAL, Sensitive, ServiceKind, Slot, Topology, cluster_state, layout, plan,
 };
 use clusterdeck_driver::{
     ClusterContext, Gateway as _, Machine, MachineRequest, Needs, Programs, Progress, Provider as _, Result,
@@ -12,25 +11,13 @@ use clusterdeck_driver::{
 };
 use clusterdeck_providers::Local;
 use clusterdeck_services::{Haproxy, Redis};
+use clusterdeck_testkit::network::{self, Held};
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 use uuid::Uuid;
-
-/// Networks of this run: 127.150 to 127.199 by chance, so that two runs side by side seldom meet; one per cluster.
-static NEXT: AtomicU16 = AtomicU16::new(0);
-
-fn network() -> Network {
-    static SECOND: std::sync::OnceLock<u8> = std::sync::OnceLock::new();
-    let second = *SECOND.get_or_init(|| 150 + Uuid::new_v4().as_bytes()[0] % 50);
-    let third = NEXT.fetch_add(1, Ordering::Relaxed) % 250;
-    Network(format!("127.{second}.{third}.0/24"))
-}
 
 fn id() -> u128 {
     Uuid::new_v4().as_u128()
@@ -55,6 +42,7 @@ pub(crate) struct Ground {
     pub(crate) gateway: Haproxy,
     pub(crate) cx: ClusterContext,
     _home: tempfile::TempDir,
+    _held: Held,
 }
 
 impl Ground {
@@ -78,7 +66,7 @@ impl Ground {
         let version = versions.first().unwrap_or_else(|| panic!("{} is not installed", program[0].0)).clone();
         let cluster = ClusterId::new(id());
         let name = ClusterName::parse("demo").unwrap();
-        let network = network();
+        let held = network::hold();
         let mut spec = ClusterSpec {
             id: cluster.clone(),
             service,
@@ -94,7 +82,7 @@ impl Ground {
             parameters: Default::default(),
             nodes: Vec::new(),
             gateway: None,
-            network,
+            network: held.network.clone(),
             backup_schedules: Vec::new(),
             last_ordinal: 0,
             secrets_generation: 1,
@@ -110,7 +98,7 @@ impl Ground {
         spec.gateway = Some(provider.machine_spec(&gateway).unwrap());
         let current = driver.secret_names().iter().map(|n| ((*n).to_owned(), secret())).collect();
         let cx = ClusterContext { spec, machines, secrets: Secrets { current, next: None } };
-        let mut ground = Self { provider, driver, gateway: Haproxy::new(), cx, _home: home };
+        let mut ground = Self { provider, driver, gateway: Haproxy::new(), cx, _home: home, _held: held };
         for slot in layout(topology, nodes, shards, (1, 60)).unwrap() {
             ground.add_machine(&slot).await;
         }

@@ -47,6 +47,13 @@ pub(super) fn free(subject: &Subject<'_>) -> Option<Finding> {
             Finding::new("being-created", format!("{name} is not made yet."))
                 .hint("Wait until it has been created."),
         ),
+        Lifecycle::Restoring => Some(
+            Finding::new(
+                "being-restored",
+                format!("The data of {name} is being replaced by that of a backup."),
+            )
+            .hint("Take up that operation again (`clusterdeck operation list`), or delete the cluster."),
+        ),
         Lifecycle::Deleting => {
             Some(Finding::new("being-deleted", format!("{name} is being deleted; there is no way back.")))
         }

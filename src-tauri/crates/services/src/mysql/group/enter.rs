@@ -12,7 +12,7 @@ use super::{
     survey::{self, Answer, Place},
 };
 use crate::wait::{Look, until};
-use clusterdeck_domain::{Lifecycle, NodeSpec, Topology};
+use clusterdeck_domain::{NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs, Traffic, UnitState};
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ pub(crate) async fn enter(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
     own_numbers(cx, node, &answers, &mut session).await.map_err(later)?;
     let others = answers.iter().filter_map(|a| a.place.as_ref().ok()).filter(|p| p.serves());
     let sent_on = others.into_iter().any(|p| own.executed.contains(&p.purged));
-    let copies = own.executed.is_empty() && cx.spec.lifecycle != Lifecycle::Creating || !sent_on;
+    let copies = own.executed.is_empty() && !cx.spec.lifecycle.begins() || !sent_on;
     let threshold = if copies { 1 } else { NEVER };
     session
         .run(format!("SET GLOBAL group_replication_clone_threshold = {threshold}"))

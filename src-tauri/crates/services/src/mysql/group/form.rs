@@ -17,7 +17,7 @@ use crate::{
     tls,
     wait::{Look, until},
 };
-use clusterdeck_domain::{Lifecycle, NodeKind, NodeSpec, Topology};
+use clusterdeck_domain::{NodeKind, NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs, Traffic};
 use futures::future::try_join_all;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub(crate) async fn start_node(cx: &ClusterContext, node: &NodeSpec, start_as: &
         tls::ensure(cx, &node.name, machine.as_ref()).await?;
         let new = !machine.exists(DATA).await?;
         if new {
-            let alone = cx.spec.topology == Topology::Single && cx.spec.lifecycle != Lifecycle::Creating;
+            let alone = cx.spec.topology == Topology::Single && !cx.spec.lifecycle.begins();
             if alone || galera::is_first(cx, node) && backup::is_restored(cx).await? {
                 return Err(DriverError::broken(format!(
                     "the data of the server at {} is gone",
