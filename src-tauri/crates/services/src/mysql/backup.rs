@@ -179,10 +179,12 @@ impl<'a> Laying<'a> {
     /// Takes away what an attempt that was cut short left, and makes a folder.
     ///
     /// # Errors
-    /// `Rejected` when the node's server was ever started: what lies there is no copy then.
+    /// `Rejected` when a server was ever started on what lies in the node's folder: that is no copy then.
     pub(crate) async fn begin(cx: &'a ClusterContext, node: &'a NodeSpec) -> Result<Self> {
         let machine = cx.machine(node)?.as_ref();
-        if machine.state(UNIT).await? != UnitState::Absent {
+        let ended = matches!(machine.state(UNIT).await?, UnitState::Absent | UnitState::Stopped);
+        // A server is given its configuration just before it starts.
+        if !ended || machine.exists(config::CONF).await? {
             return Err(DriverError::rejected(
                 format!("{} has a server already", node.name),
                 "a copy is laid for a new node; make a new cluster from it",
