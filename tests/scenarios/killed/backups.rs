@@ -20,6 +20,10 @@ fn verify(home: &Home) -> Vec<String> {
     words(&["backup", "verify", &newest(home), "--yes"])
 }
 
+fn in_place(home: &Home) -> Vec<String> {
+    words(&["backup", "restore", &newest(home), "--in-place", "--yes", "--confirm", "demo"])
+}
+
 fn take_away(home: &Home) -> Vec<String> {
     words(&["backup", "delete", &newest(home), "--yes", "--confirm", "demo"])
 }
@@ -59,6 +63,17 @@ fn making_trying_and_taking_away_a_backup_can_be_killed_at_any_moment() {
     story.kill_everywhere(&[back_up, verify, take_away]);
     all_are_proven(&story.home);
     story.the_key_stays();
+    story.plainly(discard);
+}
+
+#[test]
+fn a_restore_in_place_can_be_killed_at_any_moment() {
+    let mut story = Story::begin(false);
+    story.plainly(make);
+    story.plainly(back_up);
+    story.the_key_stays();
+    story.kill_everywhere(&[in_place]);
+    all_are_proven(&story.home);
     story.plainly(discard);
 }
 

@@ -96,6 +96,54 @@ fn a_backup_that_cannot_be_relied_on_is_not_restored_and_one_that_nobody_tried_i
     blocked(&three().preview(&restore()), &["not-found"]);
 }
 
+fn in_place(discard_present: bool) -> Change {
+    Change::RestoreInPlace { cluster: "demo".to_owned(), backup: id(), discard_present }
+}
+
+#[test]
+fn what_a_cluster_holds_is_replaced_only_when_its_name_is_typed_and_backed_up_first() {
+    let preview = three().with_backup(|_| {}).preview(&in_place(false));
+    assert!(preview.blockers.is_empty(), "{preview:?}");
+    assert_eq!((preview.confirm.as_deref(), preview.destructive), (Some("demo"), true));
+    assert!(preview.expected_downtime_ms > 0);
+    let says = |preview: &clusterdeck_domain::preview::Preview, what: &str| {
+        preview.effects.iter().any(|effect| effect.contains(what))
+    };
+    assert!(says(&preview, "backed up first, proven, and kept for 15 days"), "{preview:?}");
+    assert!(says(&preview, "demo-1: it gets the data of the backup of demo from 3 h ago"), "{preview:?}");
+    // A cluster that cannot be copied is replaced only by somebody who does without.
+    let down = || three().dead(1).dead(2).dead(3).with_backup(|_| {});
+    let refused = down().preview(&in_place(false));
+    assert_eq!(codes(&refused.blockers), ["no-safety-backup"]);
+    assert_eq!(*way_out(&refused.blockers[0]), in_place(true));
+    let without = down().preview(&in_place(true));
+    assert!(without.blockers.is_empty(), "{without:?}");
+    assert!(codes(&without.warnings).contains(&"present-discarded"), "{without:?}");
+}
+
+#[test]
+fn a_backup_that_does_not_fit_a_cluster_does_not_take_its_place() {
+    let with =
+        |edit: fn(&mut clusterdeck_domain::Backup)| three().with_backup(edit).preview(&in_place(false));
+    let found = |preview: clusterdeck_domain::preview::Preview| -> Vec<String> {
+        preview.blockers.into_iter().map(|b| b.code).collect()
+    };
+    assert_eq!(found(with(|b| b.state = BackupState::Damaged)), ["backup-damaged"]);
+    assert_eq!(found(with(|b| b.state = BackupState::Making)), ["backup-incomplete"]);
+    assert_eq!(found(with(|b| b.of.service = clusterdeck_domain::ServiceKind::Mysql)), ["service-differs"]);
+    assert_eq!(found(with(|b| b.of.topology = Topology::Sharded)), ["shards-differ"]);
+    assert_eq!(found(with(|b| b.of.version = "9.9.9".to_owned())), ["version-differs"]);
+    assert_eq!(found(with(|b| b.parts[0].data_bytes = 1 << 40)), ["disk-too-small"]);
+    let other = with(|b| b.of.id = clusterdeck_domain::ClusterId::new(77));
+    assert!(codes(&other.warnings).contains(&"backup-of-another") && other.blockers.is_empty(), "{other:?}");
+    let drained = three().drained(3).with_backup(|_| {}).preview(&in_place(false));
+    assert_eq!(codes(&drained.blockers), ["drained"]);
+    assert_eq!(codes(&three().busy().with_backup(|_| {}).preview(&in_place(false)).blockers), ["busy"]);
+    let half = three().spec(|s| s.lifecycle = Lifecycle::Restoring).with_backup(|_| {});
+    assert_eq!(codes(&half.preview(&in_place(false)).blockers), ["being-restored"]);
+    assert_eq!(codes(&three().preview(&in_place(false)).blockers), ["not-found"]);
+}
+
 #[test]
 fn the_last_backup_goes_only_when_its_name_is_typed_and_none_goes_while_it_is_read() {
     let last = three().with_backup(|_| {}).preview(&delete());
