@@ -774,7 +774,7 @@ export interface components {
          * @description Why a backup was made.
          * @enum {string}
          */
-        BackupReason: "asked" | "scheduled" | "before-delete";
+        BackupReason: "asked" | "scheduled" | "before-delete" | "before-restore";
         /** @description Backups that are made by themselves. A cluster has at most one schedule for each vault. */
         BackupSchedule: {
             /** @description Which of them stay. */
@@ -954,6 +954,15 @@ export interface components {
             /** @enum {string} */
             kind: "restore-backup";
         }) | {
+            /** @description Which backup, by its id; of this cluster or of one like it. */
+            backup: string;
+            /** @description Which cluster. */
+            cluster: string;
+            /** @description Take no backup of what it holds now. */
+            discard_present?: boolean;
+            /** @enum {string} */
+            kind: "restore-in-place";
+        } | {
             /** @description Which, by its id. */
             backup: string;
             /** @enum {string} */
@@ -970,7 +979,7 @@ export interface components {
          * @description The kind of a change, without what it is about.
          * @enum {string}
          */
-        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "delete-backup" | "delete-cluster";
+        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "restore-in-place" | "delete-backup" | "delete-cluster";
         /** @description A service's own client program, told where to go. */
         ClientCommand: {
             /** @description Its arguments, without a password: anybody can read them. */
