@@ -195,6 +195,25 @@ test('a deleted cluster is found among the recently deleted and recovered with i
 	await expect(page.getByTestId('cluster-header')).toHaveAttribute('data-state', 'running');
 });
 
+test('a backup takes the place of what its cluster holds, which is backed up first, when the name is typed', async ({ page }) => {
+	await openTab(page);
+	// The one that came back has none of its own yet; those of the one that was deleted are among all.
+	await page.getByTestId('nav-backups').click();
+	const proven = page.locator('[data-testid=backup-row][data-state=verified]');
+	await expect(proven.first()).toBeVisible();
+	const before = await proven.count();
+	await proven.first().getByTestId('backup-menu').click();
+	await page.getByTestId('backup-action-restore-in-place').click();
+	await expect(page.getByTestId('change-effects')).toContainText('backed up first, proven, and kept for 15 days');
+	await expect(page.getByTestId('change-downtime')).toContainText('up to');
+	await expect(page.getByTestId('change-confirm')).toBeDisabled();
+	await accessible(page, 'restore in place dialog');
+	await page.getByTestId('change-typed').fill('shop');
+	await confirm(page);
+	await expect(proven).toHaveCount(before + 1);
+	await expect(page.getByTestId('backup-row').first()).toContainText('Before a restore');
+});
+
 test('where no cluster is left, the list says which can be recovered', async ({ page }) => {
 	for (const name of ['shop', 'shop-restored']) home.cli('cluster', 'delete', name, '--yes', '--confirm', name);
 	await signIn(page, home);
