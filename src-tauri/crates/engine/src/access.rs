@@ -104,7 +104,7 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
 }
 
 /// Asks at the one door for the list without what is over. A list never ends with such entries alone, so it does not open.
-async fn shorten(shared: &Arc<Shared>, spec: &ClusterSpec) -> Result<(), EngineError> {
+async fn shorten(shared: &Arc<Shared>, spec: &ClusterSpec) -> Result<()> {
     let now = shared.now();
     let stays = spec.allowlist.iter().filter(|entry| !entry.is_over(now));
     let entries: Vec<AllowWish> = stays

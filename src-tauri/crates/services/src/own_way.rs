@@ -24,19 +24,9 @@ pub(crate) fn to_write(cx: &ClusterContext, port: u16) -> Result<Vec<(String, So
     Ok(nodes)
 }
 
-/// Tries one after the other. The last refusal is told when none takes it.
-pub(crate) async fn first_that_takes<T>(
-    ways: Vec<(String, SocketAddr)>,
-    attempt: impl AsyncFn(&str, SocketAddr) -> Result<T>,
-) -> Result<T> {
-    let mut last = DriverError::transient("no node is in service");
-    for (whom, at) in ways {
-        match attempt(&whom, at).await {
-            Ok(done) => return Ok(done),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+/// What is told when no node was there to be tried.
+pub(crate) fn nobody() -> DriverError {
+    DriverError::transient("no node is in service")
 }
 
 /// The address that this computer takes for connections to there. Nothing is sent: the system only chooses a way.

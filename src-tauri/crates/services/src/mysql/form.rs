@@ -372,8 +372,14 @@ pub(crate) async fn open(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
 
 /// Writes and reads through the endpoint as people do.
 pub(crate) async fn probe(cx: &ClusterContext) -> Result<()> {
-    let ways = own_way::to_write(cx, config::PORT)?;
-    own_way::first_that_takes(ways, async |whom: &str, at| write_and_read(cx, whom, at).await).await
+    let mut last = own_way::nobody();
+    for (whom, at) in own_way::to_write(cx, config::PORT)? {
+        match write_and_read(cx, &whom, at).await {
+            Ok(()) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 async fn write_and_read(cx: &ClusterContext, whom: &str, at: SocketAddr) -> Result<()> {

@@ -207,8 +207,14 @@ async fn slot_is_gone(cx: &ClusterContext, node: &NodeSpec, progress: &Progress)
 pub(crate) async fn probe(cx: &ClusterContext) -> Result<()> {
     // Where the list leaves us out the servers know that too, of people's roles: then it is ours that writes.
     let user = if own_way::endpoint_is_open(cx, config::PORT) { As::People } else { As::OperatorInside };
-    let ways = own_way::to_write(cx, config::PORT)?;
-    own_way::first_that_takes(ways, async |whom: &str, at| write_and_read(cx, whom, at, user).await).await
+    let mut last = own_way::nobody();
+    for (whom, at) in own_way::to_write(cx, config::PORT)? {
+        match write_and_read(cx, &whom, at, user).await {
+            Ok(()) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 async fn write_and_read(cx: &ClusterContext, whom: &str, at: SocketAddr, user: As) -> Result<()> {

@@ -70,8 +70,14 @@ fn check(cx: &ClusterContext, traffic: Traffic) -> Result<Vec<CheckLine>> {
 
 /// Writes and reads through the endpoint as people do.
 pub(crate) async fn probe(cx: &ClusterContext) -> Result<()> {
-    let ways = own_way::to_write(cx, PORT)?;
-    own_way::first_that_takes(ways, async |whom: &str, at| write_and_read(cx, whom, at).await).await
+    let mut last = own_way::nobody();
+    for (whom, at) in own_way::to_write(cx, PORT)? {
+        match write_and_read(cx, &whom, at).await {
+            Ok(()) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 async fn write_and_read(cx: &ClusterContext, whom: &str, mut at: SocketAddr) -> Result<()> {
