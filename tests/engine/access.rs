@@ -2,9 +2,7 @@
 //! 127.8.8.8 a friend, 127.9.9.9 a stranger.
 
 use crate::home::{Home, PATIENCE};
-use clusterdeck_domain::{
-    AllowWish, Change, ChangeKind, NodeSpec, OperationState, ServiceKind, Topology,
-};
+use clusterdeck_domain::{AllowWish, Change, ChangeKind, NodeSpec, OperationState, ServiceKind, Topology};
 use clusterdeck_engine::repository::Page;
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -121,7 +119,10 @@ async fn held_to(home: &Home, service: ServiceKind) -> SocketAddr {
     // A server asks for its password in time, so a friend's connection that was let in is not looked at for longer.
     drop(friends);
     if let Some(direct) = direct {
-        assert!(direct.simple_query("SELECT 1").await.is_err(), "what a stranger had open at the node is closed");
+        assert!(
+            direct.simple_query("SELECT 1").await.is_err(),
+            "what a stranger had open at the node is closed"
+        );
     }
     assert_eq!(comes_in(service, STRANGER, port(&node, at)).await, !knows, "at the node itself");
     assert!(comes_in(service, FRIEND, port(&node, at)).await);
@@ -207,15 +208,15 @@ async fn redis_lets_in_who_is_in_the_list_and_a_list_that_shuts_us_out_goes_back
     let entries = vec![wish(US, None), wish("127.9.0.0/16", Some(expires_at))];
     let change = Change::SetAllowlist { cluster: "demo".to_owned(), entries, keep_within_ms: None };
     home.done(change).await;
-    let (_, guests) = knock(ServiceKind::Redis, STRANGER, at).await.expect("a stranger is let in for a while");
+    let (_, guests) =
+        knock(ServiceKind::Redis, STRANGER, at).await.expect("a stranger is let in for a while");
     home.until("what is over is taken off", |c| c.spec.allowlist.len() == 1).await;
     assert!(is_closed(guests).await, "and what came in by it is closed");
     assert!(!comes_in(ServiceKind::Redis, STRANGER, at).await);
     let page = Page { limit: 50, cursor: None, cluster: None };
     let (audit, _) = home.engine.audit(&page).await.unwrap();
-    let by_itself = audit
-        .iter()
-        .any(|entry| entry.actor == "schedule" && entry.action == ChangeKind::SetAllowlist.id());
+    let by_itself =
+        audit.iter().any(|entry| entry.actor == "schedule" && entry.action == ChangeKind::SetAllowlist.id());
     assert!(by_itself, "who did that stands in the audit trail: {audit:#?}");
 
     home.done(limit(&[])).await;

@@ -92,11 +92,8 @@ mod tests {
         let now: Timestamp = "2026-11-29T12:00:00Z".parse().unwrap();
         let from: IpAddr = "10.0.0.1".parse().unwrap();
         assert!(lets_in(&[], from, now));
-        let entry = |expires_at| AllowEntry {
-            cidr: Cidr::parse("10.0.0.0/8").unwrap(),
-            comment: None,
-            expires_at,
-        };
+        let entry =
+            |expires_at| AllowEntry { cidr: Cidr::parse("10.0.0.0/8").unwrap(), comment: None, expires_at };
         assert!(lets_in(&[entry(None)], from, now));
         assert!(!lets_in(&[entry(Some(now))], from, now), "over is not open");
         assert!(!lets_in(&[entry(None)], "11.0.0.1".parse().unwrap(), now));

@@ -1,8 +1,8 @@
 //! Copies of a cluster's data that outlive it: what is known of each, and where copies go.
 
 use crate::{
-    AllowEntry, BackupId, BackupSchedule, ClusterId, ClusterOptions, ClusterSpec, OperationId, Parameters, PlanId,
-    Problem, ProviderId, ServiceKind, Topology,
+    AllowEntry, BackupId, BackupSchedule, ClusterId, ClusterOptions, ClusterSpec, OperationId, Parameters,
+    PlanId, Problem, ProviderId, ServiceKind, Topology,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

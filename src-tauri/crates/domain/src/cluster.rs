@@ -1,8 +1,8 @@
 //! What a cluster is meant to be: the row that state.db keeps.
 
 use crate::{
-    AllowEntry, AllowTrial, BackupSchedule, ClusterId, ClusterName, ClusterOptions, Failover, MachineId, NodeId, OptionEntry,
-    Parameters, PlanId, ServiceKind, Topology, service,
+    AllowEntry, AllowTrial, BackupSchedule, ClusterId, ClusterName, ClusterOptions, Failover, MachineId,
+    NodeId, OptionEntry, Parameters, PlanId, ServiceKind, Topology, service,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

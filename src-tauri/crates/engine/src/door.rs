@@ -12,10 +12,10 @@ use crate::{
     runner, watch,
 };
 use clusterdeck_domain::{
-    Backup, Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, ComesFrom, CreateCluster, Facts, Finding,
-    Operation, OperationId, OperationState, Parameter, PlanId, Preview, PreviewId, ServiceKind, Subject,
-    VaultFacts, chosen_parameters, default_version, preview as domain_preview, restored_cluster,
-    service as service_entry,
+    Backup, Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, ComesFrom, CreateCluster,
+    Facts, Finding, Operation, OperationId, OperationState, Parameter, PlanId, Preview, PreviewId,
+    ServiceKind, Subject, VaultFacts, chosen_parameters, default_version, preview as domain_preview,
+    restored_cluster, service as service_entry,
 };
 use clusterdeck_driver::{Needs, Provider};
 use jiff::SignedDuration;
@@ -283,11 +283,7 @@ async fn capacity(shared: &Arc<Shared>, change: &Change, spec: Option<&ClusterSp
 }
 
 /// See [`crate::Engine::preview`].
-pub(crate) async fn preview(
-    shared: &Arc<Shared>,
-    change: Change,
-    asker: Asker,
-) -> Result<PreparedPreview> {
+pub(crate) async fn preview(shared: &Arc<Shared>, change: Change, asker: Asker) -> Result<PreparedPreview> {
     let collected = collect(shared, &change, asker).await?;
     let preview = domain_preview(&change, &collected.facts(shared));
     let now = shared.now();

@@ -8,9 +8,9 @@ use crate::{
     repository::{AuditEntry, JournalEntry, OperationRow, Page},
 };
 use clusterdeck_domain::{
-    AllowEntry, AllowTrial, Backup, BackupSchedule, Busy, Capacity, Change, ClusterHealth, ClusterObserved, ClusterSpec,
-    ClusterState, Figures, Metric, NodeId, Operation, OperationId, Plan, Point, Preview, PreviewId,
-    ProviderId, Sensitive, ServiceKind, VaultFacts, VaultSpec, WayIn,
+    AllowEntry, AllowTrial, Backup, BackupSchedule, Busy, Capacity, Change, ClusterHealth, ClusterObserved,
+    ClusterSpec, ClusterState, Figures, Metric, NodeId, Operation, OperationId, Plan, Point, Preview,
+    PreviewId, ProviderId, Sensitive, ServiceKind, VaultFacts, VaultSpec, WayIn,
 };
 use clusterdeck_driver::{ProviderCheck, Region};
 use jiff::Timestamp;

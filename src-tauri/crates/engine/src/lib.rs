@@ -30,7 +30,7 @@ pub use engine::Parts;
 pub use error::EngineError;
 pub use event::{Event, EventHub, EventKind, Level};
 pub use facade::{
-    AccessReport, Asker, BackupKeyReport, ClusterReport, Credentials, EndpointKind, EndpointReport, Engine, LogPage, PlaceReport,
-    PreparedPreview, ProviderReport, Result, ServiceReport, Settings,
+    AccessReport, Asker, BackupKeyReport, ClusterReport, Credentials, EndpointKind, EndpointReport, Engine,
+    LogPage, PlaceReport, PreparedPreview, ProviderReport, Result, ServiceReport, Settings,
 };
 pub use images::ImageSources;

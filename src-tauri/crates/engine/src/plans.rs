@@ -15,11 +15,12 @@ use crate::{
     },
 };
 use clusterdeck_domain::{
-    AllowEntry, Backup, BackupReason, BackupSchedule, Change, ClusterId, ClusterSpec, CreateCluster, LOCAL_VAULT,
-    Lifecycle, MachineId, NodeKind, NodeSpec, NodeState, PlanId, Role, Topology, dead_primary_of,
+    AllowEntry, Backup, BackupReason, BackupSchedule, Change, ClusterId, ClusterSpec, CreateCluster,
+    LOCAL_VAULT, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState, PlanId, Role, Topology,
+    dead_primary_of,
     preview::{
-        allow_trial_ms, chosen_allowlist, chosen_parameters, nodes_per_shard, resize_order, resolve_create, resync_order, upgrade_order,
-        upgrade_target,
+        allow_trial_ms, chosen_allowlist, chosen_parameters, nodes_per_shard, resize_order, resolve_create,
+        resync_order, upgrade_order, upgrade_target,
     },
     side_plan,
 };
@@ -98,8 +99,8 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
         }),
         Change::SetAllowlist { entries, keep_within_ms, .. } => {
             let facts = collected.facts(shared);
-            let to = chosen_allowlist(entries, facts.now)
-                .map_err(|blockers| EngineError::Blocked { blockers })?;
+            let to =
+                chosen_allowlist(entries, facts.now).map_err(|blockers| EngineError::Blocked { blockers })?;
             Plan::SetAllowlist(set_allowlist::Plan {
                 keep_within_ms: allow_trial_ms(&to, *keep_within_ms, &facts),
                 to,

@@ -2,8 +2,8 @@
 
 use super::Node;
 use clusterdeck_domain::{
-    AllowEntry, AllowTrial, BackupSchedule, ChangeKind, ClusterId, ClusterName, ClusterOptions, ClusterState, FailoverReadiness,
-    Health, OperationId, PlanId, ProviderId, ServiceKind, Topology, Votes, WayIn, service,
+    AllowEntry, AllowTrial, BackupSchedule, ChangeKind, ClusterId, ClusterName, ClusterOptions, ClusterState,
+    FailoverReadiness, Health, OperationId, PlanId, ProviderId, ServiceKind, Topology, Votes, WayIn, service,
 };
 use clusterdeck_engine::{AccessReport, ClusterReport, EndpointKind, EndpointReport};
 use jiff::Timestamp;

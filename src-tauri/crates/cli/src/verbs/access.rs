@@ -68,14 +68,14 @@ async fn wished(session: &Session, asked: &Allow) -> Result<Vec<AllowWish>, Fail
             }
         }
         if list.is_empty() {
-            let problem = Problem::invalid("/entries", "nothing would be left in the list, and an empty one is open");
+            let problem =
+                Problem::invalid("/entries", "nothing would be left in the list, and an empty one is open");
             return Err(problem.hint("Say so with --open if that is meant.").into());
         }
         return Ok(list);
     }
     for text in &asked.entries {
-        let before =
-            Cidr::parse(text).ok().and_then(|cidr| present.iter().find(|entry| entry.cidr == cidr));
+        let before = Cidr::parse(text).ok().and_then(|cidr| present.iter().find(|entry| entry.cidr == cidr));
         list.push(AllowWish {
             cidr: text.clone(),
             comment: asked.comment.clone().or_else(|| before.and_then(|entry| entry.comment.clone())),
@@ -89,8 +89,11 @@ async fn wished(session: &Session, asked: &Allow) -> Result<Vec<AllowWish>, Fail
 fn end_of(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     let wrong = || {
         Failure::from(
-            Problem::invalid("/entries/0/expires_at", format!("`{text}` is not an end that can be understood"))
-                .hint("Write 90m, 12h, 7d, or a moment such as 2026-12-31T18:00:00Z."),
+            Problem::invalid(
+                "/entries/0/expires_at",
+                format!("`{text}` is not an end that can be understood"),
+            )
+            .hint("Write 90m, 12h, 7d, or a moment such as 2026-12-31T18:00:00Z."),
         )
     };
     if let Ok(moment) = text.parse() {

@@ -41,7 +41,9 @@ pub fn ways_in(spec: &ClusterSpec) -> Vec<WayIn> {
         )
     } else {
         let sharded = match spec.topology {
-            Topology::Sharded => " The members of a sharded cluster send clients there, so it cannot be closed.",
+            Topology::Sharded => {
+                " The members of a sharded cluster send clients there, so it cannot be closed."
+            }
             _ => " Nodes and Clusterdeck need it too.",
         };
         way(
@@ -56,7 +58,8 @@ pub fn ways_in(spec: &ClusterSpec) -> Vec<WayIn> {
     let own = way(
         "Nodes among themselves, and Clusterdeck",
         false,
-        "Stays open on purpose, for the cluster's own accounts with passwords that nobody else has.".to_owned(),
+        "Stays open on purpose, for the cluster's own accounts with passwords that nobody else has."
+            .to_owned(),
     );
     vec![endpoint, nodes, own]
 }
@@ -81,8 +84,11 @@ pub fn chosen_allowlist(wishes: &[AllowWish], now: Timestamp) -> Result<Vec<Allo
                 }
             }
             Err(why) => wrong.push(
-                Finding::new("not-an-address", format!("Entry {}, `{}`: {why}.", index + 1, wish.cidr.trim()))
-                    .at(&format!("{at}/cidr")),
+                Finding::new(
+                    "not-an-address",
+                    format!("Entry {}, `{}`: {why}.", index + 1, wish.cidr.trim()),
+                )
+                .at(&format!("{at}/cidr")),
             ),
         }
         if wish.expires_at.is_some_and(|end| end <= now) {
@@ -91,8 +97,10 @@ pub fn chosen_allowlist(wishes: &[AllowWish], now: Timestamp) -> Result<Vec<Allo
         }
         let comment = wish.comment.as_deref().unwrap_or_default();
         if comment.chars().count() > MAX_ALLOW_COMMENT || comment.chars().any(char::is_control) {
-            let text =
-                format!("Entry {}: a comment is one line of at most {MAX_ALLOW_COMMENT} characters.", index + 1);
+            let text = format!(
+                "Entry {}: a comment is one line of at most {MAX_ALLOW_COMMENT} characters.",
+                index + 1
+            );
             wrong.push(Finding::new("comment-too-long", text).at(&format!("{at}/comment")));
         }
     }
@@ -290,7 +298,10 @@ fn differences(spec: &ClusterSpec, to: &[AllowEntry], preview: &mut Preview) {
     for entry in to {
         let before = spec.allowlist.iter().find(|e| e.cidr == entry.cidr).and_then(|e| e.expires_at);
         if let Some(end) = entry.expires_at.filter(|end| before != Some(*end)) {
-            preview.effect(format!("{} comes in until {end}, and is taken off the list by itself then.", entry.cidr));
+            preview.effect(format!(
+                "{} comes in until {end}, and is taken off the list by itself then.",
+                entry.cidr
+            ));
         }
     }
 }

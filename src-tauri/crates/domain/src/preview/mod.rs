@@ -30,7 +30,9 @@ mod upgrade;
 
 pub use allow::{WayIn, allow_trial_ms, chosen_allowlist, ways_in};
 pub use backup::{copy_source, last_of, pieces, restored_cluster};
-pub use facts::{Busy, Capacity, Carrier, ComesFrom, Facts, Figures, Instead, MissingSoftware, Subject, VaultFacts};
+pub use facts::{
+    Busy, Capacity, Carrier, ComesFrom, Facts, Figures, Instead, MissingSoftware, Subject, VaultFacts,
+};
 pub use parameters::chosen_parameters;
 pub use promote::dead_primary_of;
 pub use resize::{plan_holds, resize_order};

@@ -102,7 +102,8 @@ fn where_the_endpoint_sees_one_address_for_all_no_list_is_taken_and_one_can_be_g
 
 #[test]
 fn the_time_to_keep_it_has_bounds() {
-    for (ms, codes) in [(999, &["keep-within"][..]), (1_000, &[]), (600_000, &[]), (600_001, &["keep-within"])]
+    for (ms, codes) in
+        [(999, &["keep-within"][..]), (1_000, &[]), (600_000, &[]), (600_001, &["keep-within"])]
     {
         let Change::SetAllowlist { cluster, entries, .. } = limit(&["::1"]) else { unreachable!() };
         let change = Change::SetAllowlist { cluster, entries, keep_within_ms: Some(ms) };
@@ -115,7 +116,8 @@ fn a_range_named_twice_is_in_the_list_once_and_too_many_are_refused() {
     let wish = |text: &str| AllowWish { cidr: text.to_owned(), ..AllowWish::default() };
     let chosen = chosen_allowlist(&[wish("10.1.1.1/8"), wish("::1"), wish("10.0.0.0/8")], now()).unwrap();
     assert_eq!(chosen, listed(&["10.0.0.0/8", "::1"]));
-    let many: Vec<AllowWish> = (0..=200).map(|n| wish(&format!("10.0.{}.{}", n / 100, n % 100 + 1))).collect();
+    let many: Vec<AllowWish> =
+        (0..=200).map(|n| wish(&format!("10.0.{}.{}", n / 100, n % 100 + 1))).collect();
     assert_eq!(codes(&chosen_allowlist(&many, now()).unwrap_err()), ["too-many-entries"]);
 }
 

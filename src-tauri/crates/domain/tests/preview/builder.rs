@@ -2,11 +2,11 @@
 
 use clusterdeck_domain::{
     BackedUp, Backup, BackupId, BackupKind, BackupPart, BackupReason, BackupState, Busy, Capacity, Change,
-    ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOption, ClusterOptions, ClusterSpec, ComesFrom, Facts,
-    FailoverReadiness, Figures, Finding, Health, Lifecycle, Link, MachineId, MachineSpec, Network, NodeId,
-    NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish, Parameter, PlanId, Preview, ProviderId,
-    REGION_LOCAL, Role, ServiceKind, Subject, Topology, VaultFacts, Votes, layout, plan, preview, service,
-    voters,
+    ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOption, ClusterOptions, ClusterSpec,
+    ComesFrom, Facts, FailoverReadiness, Figures, Finding, Health, Lifecycle, Link, MachineId, MachineSpec,
+    Network, NodeId, NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish, Parameter, PlanId, Preview,
+    ProviderId, REGION_LOCAL, Role, ServiceKind, Subject, Topology, VaultFacts, Votes, layout, plan, preview,
+    service, voters,
 };
 use jiff::{SignedDuration, Timestamp};
 

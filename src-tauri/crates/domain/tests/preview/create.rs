@@ -2,9 +2,9 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Capacity, Carrier, Change, ClusterOption, ComesFrom, CreateCluster, Facts, Figures, Instead, MissingSoftware,
-    OptionWish, Plan, PlanId, Preview, ProviderId, ResolvedCreate, ServiceKind, Topology, plan, preview,
-    resolve_create,
+    Capacity, Carrier, Change, ClusterOption, ComesFrom, CreateCluster, Facts, Figures, Instead,
+    MissingSoftware, OptionWish, Plan, PlanId, Preview, ProviderId, ResolvedCreate, ServiceKind, Topology,
+    plan, preview, resolve_create,
 };
 
 fn wish() -> CreateCluster {

@@ -2,8 +2,8 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Change, ClusterOptions, ComesFrom, Facts, Figures, Health, Lifecycle, MissingSoftware, NodeId, PlanId, Role,
-    ServiceKind, Subject, Topology, preview, resize_order,
+    Change, ClusterOptions, ComesFrom, Facts, Figures, Health, Lifecycle, MissingSoftware, NodeId, PlanId,
+    Role, ServiceKind, Subject, Topology, preview, resize_order,
 };
 
 const LARGER: &str = "SMALL-1C-2G";

@@ -2,7 +2,8 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Change, ComesFrom, Facts, Figures, Health, Lifecycle, Subject, nodes_per_shard, preview, promotion_candidate,
+    Change, ComesFrom, Facts, Figures, Health, Lifecycle, Subject, nodes_per_shard, preview,
+    promotion_candidate,
 };
 use jiff::SignedDuration;
 

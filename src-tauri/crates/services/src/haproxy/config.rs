@@ -227,7 +227,11 @@ mod tests {
         let access = "    tcp-request connection reject\n";
         let both = [listener(Traffic::ReadWrite), listener(Traffic::ReadOnly)];
         let text = config(IpAddr::from([127, 0, 0, 9]), "/x/state", &both, true, access, None).text;
-        assert_eq!(text.matches("    bind 127.0.0.9:6379\n    tcp-request connection reject\n").count(), 2, "{text}");
+        assert_eq!(
+            text.matches("    bind 127.0.0.9:6379\n    tcp-request connection reject\n").count(),
+            2,
+            "{text}"
+        );
     }
 
     #[test]

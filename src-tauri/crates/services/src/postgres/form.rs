@@ -222,7 +222,9 @@ async fn write_and_read(cx: &ClusterContext, whom: &str, at: SocketAddr, user: A
     // Written through the log like any other row, and nothing is left of it. Our own role looks for no names of people's.
     let begin = match user {
         As::People => "BEGIN; CREATE TABLE clusterdeck_probe (n int);",
-        _ => "BEGIN; CREATE SCHEMA clusterdeck_probe; SET LOCAL search_path = clusterdeck_probe; CREATE TABLE clusterdeck_probe (n int);",
+        _ => {
+            "BEGIN; CREATE SCHEMA clusterdeck_probe; SET LOCAL search_path = clusterdeck_probe; CREATE TABLE clusterdeck_probe (n int);"
+        }
     };
     session.run(&format!("{begin} INSERT INTO clusterdeck_probe VALUES (1)")).await?;
     let row = session.row("SELECT n = 1 FROM clusterdeck_probe", &[]).await;
