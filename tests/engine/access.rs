@@ -128,7 +128,7 @@ async fn held_to(home: &Home, service: ServiceKind) -> SocketAddr {
     assert!(comes_in(service, FRIEND, port(&node, at)).await);
     endpoint_works(home).await;
 
-    let added = home.done(Change::AddNode { cluster: "demo".to_owned(), count: Some(1), plan: None }).await;
+    let added = home.done(Change::AddNode { cluster: "demo".to_owned(), count: None, plan: None }).await;
     home.until_healthy().await;
     assert!(!comes_in(service, STRANGER, at).await, "still refused after the endpoints were written anew");
     let later = home.cluster().await.spec.find_node(&added.outcome.nodes[0]).unwrap().clone();
