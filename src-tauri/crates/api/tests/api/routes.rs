@@ -311,7 +311,7 @@ async fn who_may_come_in_is_told_and_a_list_that_is_tried_can_be_kept() {
     assert_eq!((&open["open"], &open["you_come_in"]), (&json!(true), &json!(true)));
     has(&open["ways"][0], &["name", "enforced", "text"]);
 
-    let list = json!([{"cidr": "192.0.2.7/24", "comment": "office"}]);
+    let list = json!([{"cidr": "203.0.113.7/24", "comment": "office"}]);
     let change = json!({"kind": "set-allowlist", "cluster": "demo", "entries": list});
     let preview = desk.post("/v1/previews", change).await.json();
     assert_eq!(preview["confirm"], "demo", "whoever asks is not in it: {preview}");
@@ -338,7 +338,7 @@ async fn who_may_come_in_is_told_and_a_list_that_is_tried_can_be_kept() {
     let parsed = clusterdeck_domain::OperationId::parse(id).expect("an id");
     desk.lab.engine.wait(&parsed).await.expect("known");
     let cluster = desk.get("/v1/clusters/demo").await.json();
-    assert_eq!(cluster["allowlist"], json!([{"cidr": "192.0.2.0/24", "comment": "office"}]));
+    assert_eq!(cluster["allowlist"], json!([{"cidr": "203.0.113.0/24", "comment": "office"}]));
     assert_eq!(cluster["allow_trial"], Value::Null);
     assert_eq!(desk.get("/v1/clusters/nobody/access").await.problem(), (404, "not-found".to_owned()));
 }

@@ -285,7 +285,7 @@ fn differences(spec: &ClusterSpec, to: &[AllowEntry], preview: &mut Preview) {
     let (added, removed) = (names(to, &spec.allowlist), names(&spec.allowlist, to));
     match (spec.allowlist.is_empty(), to.is_empty()) {
         (_, true) => preview.effect("Every address may come in."),
-        (true, false) => preview.effect(format!("Only {added} may come in; now everybody may.")),
+        (true, false) => preview.effect(format!("Only {added} may come in; until now everybody could.")),
         (false, false) => {
             if !added.is_empty() {
                 preview.effect(format!("Comes in as well: {added}."));

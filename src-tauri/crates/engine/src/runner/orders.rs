@@ -58,6 +58,7 @@ pub(crate) async fn keep(shared: &Arc<Shared>, id: &OperationId, actor: &str) ->
     };
     // Decided where the step that waits decides: what is kept here is not taken back there.
     let kept = record.edit(|operation| match &mut operation.trial {
+        _ if operation.state.is_final() => Err(invalid(format!("`{}` has ended already", operation.title))),
         Some(trial) if trial.kept => Ok(false),
         Some(trial) if operation.state == OperationState::Waiting && shared.now() < trial.until => {
             trial.kept = true;

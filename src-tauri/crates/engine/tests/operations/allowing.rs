@@ -6,7 +6,7 @@ use clusterdeck_testkit::Lab;
 use std::time::Duration;
 
 /// Nobody comes from there: it is kept for documentation (RFC 5737).
-const NOBODY: &str = "192.0.2.0/24";
+const NOBODY: &str = "203.0.113.0/24";
 
 async fn stage() -> Lab {
     let lab = Lab::new().await;
