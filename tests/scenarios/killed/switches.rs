@@ -1,4 +1,4 @@
-//! Termination protection, automatic failover, options.
+//! Termination protection, automatic failover, options, who may come in.
 
 use super::{Story, words};
 use crate::home::{Home, PAIR};
@@ -27,6 +27,14 @@ fn lenient(_: &Home) -> Vec<String> {
     words(&["cluster", "options", "demo", "--stop-writes-without-replica", "off", "--yes"])
 }
 
+fn limit(_: &Home) -> Vec<String> {
+    words(&["cluster", "allow", "demo", "127.0.0.1", "--yes"])
+}
+
+fn open(_: &Home) -> Vec<String> {
+    words(&["cluster", "allow", "demo", "--open", "--yes"])
+}
+
 #[test]
 fn every_switch_can_be_killed_while_it_is_turned() {
     let mut story = Story::begin(false);
@@ -35,6 +43,7 @@ fn every_switch_can_be_killed_while_it_is_turned() {
     story.kill_everywhere(&[protect, unprotect]);
     story.kill_everywhere(&[disarm, arm]);
     story.kill_everywhere(&[strict, lenient]);
+    story.kill_everywhere(&[limit, open]);
     let cluster = story.home.until_healthy();
     assert_eq!(cluster["protected"], false, "{cluster:#}");
     assert_eq!(cluster["auto_failover"]["enabled"], true, "{cluster:#}");

@@ -7,7 +7,7 @@ use axum::{
 use futures::future::BoxFuture;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::Semaphore,
@@ -30,7 +30,15 @@ pub(crate) trait Accept: Send + Sync + 'static {
     type Stream: Send + 'static;
     /// The next one.
     fn next(&self) -> impl Future<Output = std::io::Result<Self::Stream>> + Send;
+    /// The address at its other end, where it has one.
+    fn peer(_stream: &Self::Stream) -> Option<IpAddr> {
+        None
+    }
 }
+
+/// The address a request came from, in its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 #[cfg(unix)]
 impl Accept for tokio::net::UnixListener {
@@ -47,6 +55,9 @@ impl Accept for tokio::net::TcpListener {
         // Small notices must not wait for company.
         stream.set_nodelay(true)?;
         Ok(stream)
+    }
+    fn peer(stream: &Self::Stream) -> Option<IpAddr> {
+        stream.peer_addr().ok().map(|at| at.ip())
     }
 }
 
@@ -91,20 +102,24 @@ pub(crate) async fn accept_as<L, T, F>(
             }
         };
         let (greet, handler, closing) = (greet.clone(), handler.clone(), closing.clone());
+        let peer = L::peer(&stream).map(Peer);
         tasks.spawn(async move {
             let _place = place;
             if let Some(stream) = greet(stream).await {
-                converse(stream, handler, closing).await;
+                converse(stream, peer, handler, closing).await;
             }
         });
     }
 }
 
-async fn converse<T>(stream: T, handler: Handler, closing: CancellationToken)
+async fn converse<T>(stream: T, peer: Option<Peer>, handler: Handler, closing: CancellationToken)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let answer = handler(request.map(Body::new));
         async move { Ok::<_, Infallible>(answer.await) }
     });

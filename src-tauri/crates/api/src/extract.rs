@@ -3,8 +3,9 @@
 use crate::problem::{Code, Problem};
 use axum::{
     extract::{FromRequest, FromRequestParts, Query, Request},
-    http::{StatusCode, header, request::Parts},
+    http::{HeaderName, StatusCode, header, request::Parts},
 };
+use clusterdeck_engine::Asker;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{convert::Infallible, str::FromStr};
@@ -126,6 +127,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Actor {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         Ok(parts.extensions.get().cloned().unwrap_or_else(|| Self("api".to_owned())))
+    }
+}
+
+/// The address a request came from, told by one process of a user to another. What comes over TCP has it from `serve`.
+pub(crate) const ASKS_FROM: HeaderName = HeaderName::from_static("x-clusterdeck-asks-from");
+
+/// Where the one who asks is.
+pub(crate) struct AskedFrom(pub(crate) Asker);
+
+impl<S: Send + Sync> FromRequestParts<S> for AskedFrom {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let said = parts.headers.get(ASKS_FROM).and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Self(said.map_or(Asker::Here, Asker::At)))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use axum::http::HeaderMap;
 use clusterdeck_api::{Code, Notices, Problem};
-use clusterdeck_domain::{Operation, Progress, StepRecord, StepState, Unit};
+use clusterdeck_domain::{Operation, OperationState, Progress, StepRecord, StepState, Unit};
 use futures::StreamExt;
 use jiff::Timestamp;
 use std::{
@@ -105,11 +105,13 @@ struct Shown {
     output: Output,
     states: HashMap<String, StepState>,
     drawn: bool,
+    /// It was told how to keep what is being tried.
+    told: bool,
 }
 
 impl Shown {
     fn new(output: Output) -> Self {
-        Self { output, states: HashMap::new(), drawn: false }
+        Self { output, states: HashMap::new(), drawn: false, told: false }
     }
 
     /// One line for each step that has ended; on a terminal the one under way is drawn over.
@@ -125,6 +127,16 @@ impl Shown {
                 self.clear();
                 self.output.note(&line);
             }
+        }
+        if operation.state == OperationState::Waiting
+            && operation.trial.is_some_and(|trial| !trial.kept)
+            && !std::mem::replace(&mut self.told, true)
+        {
+            self.clear();
+            let name = &operation.cluster;
+            self.output.note(&format!(
+                "  Keep it from another terminal while you can still get in: clusterdeck cluster allow {name} --keep"
+            ));
         }
         let under_way =
             operation.steps.iter().find(|s| matches!(s.state, StepState::Running | StepState::Undoing));

@@ -1,8 +1,8 @@
 //! Copies of a cluster's data that outlive it: what is known of each, and where copies go.
 
 use crate::{
-    BackupId, BackupSchedule, ClusterId, ClusterOptions, ClusterSpec, OperationId, Parameters, PlanId,
-    Problem, ProviderId, ServiceKind, Topology,
+    AllowEntry, BackupId, BackupSchedule, ClusterId, ClusterOptions, ClusterSpec, OperationId, Parameters,
+    PlanId, Problem, ProviderId, ServiceKind, Topology,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -180,6 +180,9 @@ pub struct BackedUp {
     /// Backups that were made of it by themselves.
     #[serde(default)]
     pub schedules: Vec<BackupSchedule>,
+    /// Addresses that could come in; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowlist: Vec<AllowEntry>,
 }
 
 impl From<&ClusterSpec> for BackedUp {
@@ -200,6 +203,7 @@ impl From<&ClusterSpec> for BackedUp {
             options: spec.options,
             parameters: spec.parameters.clone(),
             schedules: spec.backup_schedules.clone(),
+            allowlist: spec.allowlist.clone(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Everything that can alter a cluster.
 
-use crate::{BackupSchedule, Keep, OptionWish, PlanId, ProviderId, ServiceKind, Topology};
+use crate::{AllowWish, BackupSchedule, Keep, OptionWish, PlanId, ProviderId, ServiceKind, Topology};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -201,6 +201,17 @@ pub enum Change {
         /// New values by name; `null` for the default. What is left out stays as it is.
         parameters: BTreeMap<String, Option<String>>,
     },
+    /// From which addresses it may be reached.
+    SetAllowlist {
+        /// Which.
+        cluster: String,
+        /// All that may come in; empty: open to all.
+        entries: Vec<AllowWish>,
+        /// The list before comes back by itself unless this one is kept within so many milliseconds; when left out, only where
+        /// it leaves out the address that this comes from, and then after 60 s.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keep_within_ms: Option<u64>,
+    },
     /// New passwords everywhere.
     RotateCredentials {
         /// Which.
@@ -283,6 +294,7 @@ pub enum ChangeKind {
     SetAutoFailover,
     SetOptions,
     SetParameters,
+    SetAllowlist,
     RotateCredentials,
     BackUp,
     SetBackupSchedule,
@@ -313,6 +325,7 @@ impl ChangeKind {
             Self::SetAutoFailover => "set-auto-failover",
             Self::SetOptions => "set-options",
             Self::SetParameters => "set-parameters",
+            Self::SetAllowlist => "set-allowlist",
             Self::RotateCredentials => "rotate-credentials",
             Self::BackUp => "back-up",
             Self::SetBackupSchedule => "set-backup-schedule",
@@ -349,6 +362,7 @@ impl Change {
             Self::SetAutoFailover { .. } => ChangeKind::SetAutoFailover,
             Self::SetOptions { .. } => ChangeKind::SetOptions,
             Self::SetParameters { .. } => ChangeKind::SetParameters,
+            Self::SetAllowlist { .. } => ChangeKind::SetAllowlist,
             Self::RotateCredentials { .. } => ChangeKind::RotateCredentials,
             Self::BackUp { .. } => ChangeKind::BackUp,
             Self::SetBackupSchedule { .. } => ChangeKind::SetBackupSchedule,
@@ -372,6 +386,7 @@ impl Change {
             | Self::SetAutoFailover { cluster, .. }
             | Self::SetOptions { cluster, .. }
             | Self::SetParameters { cluster, .. }
+            | Self::SetAllowlist { cluster, .. }
             | Self::RotateCredentials { cluster }
             | Self::BackUp { cluster, .. }
             | Self::SetBackupSchedule { cluster, .. }

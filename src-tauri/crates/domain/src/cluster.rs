@@ -1,8 +1,8 @@
 //! What a cluster is meant to be: the row that state.db keeps.
 
 use crate::{
-    BackupSchedule, ClusterId, ClusterName, ClusterOptions, Failover, MachineId, NodeId, OptionEntry,
-    Parameters, PlanId, ServiceKind, Topology, service,
+    AllowEntry, AllowTrial, BackupSchedule, ClusterId, ClusterName, ClusterOptions, Failover, MachineId,
+    NodeId, OptionEntry, Parameters, PlanId, ServiceKind, Topology, service,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,12 @@ pub struct ClusterSpec {
     /// Backups that are made by themselves, at most one schedule for each vault.
     #[serde(default)]
     pub backup_schedules: Vec<BackupSchedule>,
+    /// Addresses that may come in; empty: open to all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowlist: Vec<AllowEntry>,
+    /// A list that is being tried in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_trial: Option<AllowTrial>,
     /// Data nodes and witnesses, by ordinal.
     pub nodes: Vec<NodeSpec>,
     /// The machine of the endpoints.

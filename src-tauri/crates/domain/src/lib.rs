@@ -5,9 +5,11 @@
 //!
 //! The types here are also the shapes of the API and of the journal, so a new field is a promise: add, never rename.
 
+mod allow;
 mod backup;
 mod catalog;
 mod change;
+mod cidr;
 mod cluster;
 mod ids;
 mod name;
@@ -25,12 +27,14 @@ mod topology;
 mod vault;
 mod version;
 
+pub use allow::{AllowEntry, AllowTrial, AllowWish, MAX_ALLOW_COMMENT, MAX_ALLOWED, lets_in};
 pub use backup::{
     BackedUp, Backup, BackupKind, BackupPart, BackupReason, BackupState, Count, FINAL_BACKUP_DAYS,
     LOCAL_VAULT, disagreements, part_name, spanning,
 };
 pub use catalog::{Failover, Line, Port, SERVICES, ServiceEntry, TopologyEntry, service};
 pub use change::{Change, ChangeKind, CreateCluster, RestoreBackup, ScheduleWish};
+pub use cidr::{BadCidr, Cidr};
 pub use cluster::{
     ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId, REGION_LOCAL,
 };
@@ -40,15 +44,16 @@ pub use observed::{
     ClusterHealth, ClusterObserved, ClusterState, Fact, FailoverReadiness, Health, Link, NodeMetrics,
     NodeObserved, NodeState, OpenTransaction, Role, Votes, cluster_state,
 };
-pub use operation::{Operation, OperationState, Outcome, Problem, Progress, StepRecord, StepState};
+pub use operation::{Operation, OperationState, Outcome, Problem, Progress, StepRecord, StepState, Trial};
 pub use options::{ClusterOption, ClusterOptions, OptionEntry, OptionWish};
 pub use parameters::{Parameter, ParameterKind, Parameters};
 pub use plan::{BadPlan, DEFAULT_PLAN, PLANS, Plan, PlanId, SIDE_PLAN, plan, side_plan};
 pub use preview::{
-    Busy, Capacity, Carrier, Facts, Figures, Finding, Instead, MissingSoftware, Preview, ResolvedCreate,
-    Subject, VaultFacts, WayOut, chosen_parameters, copy_source, dead_primary_of, default_version, last_of,
-    nodes_per_shard, pieces, plan_holds, preview, promotion_candidate, replica_needed_for_writes,
-    resize_order, resolve_create, restored_cluster, resync_order, upgrade_order, upgrade_target, voters,
+    Busy, Capacity, Carrier, ComesFrom, Facts, Figures, Finding, Instead, MissingSoftware, Preview,
+    ResolvedCreate, Subject, VaultFacts, WayIn, WayOut, chosen_allowlist, chosen_parameters, copy_source,
+    dead_primary_of, default_version, last_of, nodes_per_shard, pieces, plan_holds, preview,
+    promotion_candidate, replica_needed_for_writes, resize_order, resolve_create, restored_cluster,
+    resync_order, upgrade_order, upgrade_target, voters, ways_in,
 };
 pub use sample::{METRICS, Metric, Point, Series, Unit};
 pub use schedule::{BackupSchedule, BadSchedule, Keep};

@@ -119,6 +119,16 @@ pub struct Outcome {
     pub notes: Vec<String>,
 }
 
+/// What was changed comes back by itself unless somebody keeps it in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Trial {
+    /// Until when it can be kept.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: Timestamp,
+    /// Somebody has.
+    pub kept: bool,
+}
+
 /// An operation as everybody sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Operation {
@@ -146,6 +156,9 @@ pub struct Operation {
     /// It failed where there is no way back, and can be taken up again at the step that failed.
     #[serde(default)]
     pub retryable: bool,
+    /// It waits until somebody keeps what it changed, or takes it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
     /// Its steps in order.
     pub steps: Vec<StepRecord>,
     /// What it has to report.

@@ -53,6 +53,10 @@ impl ServiceKind {
     pub const fn shares_limits(self) -> bool {
         matches!(self, Self::Postgresql | Self::Timescaledb | Self::Hydra)
     }
+    /// Its servers can let people in by the address they come from.
+    pub const fn knows_addresses(self) -> bool {
+        matches!(self, Self::Postgresql | Self::Timescaledb | Self::Hydra)
+    }
     /// Its servers keep one password for an account: a new one ends the one before.
     pub const fn keeps_one_password(self) -> bool {
         matches!(self, Self::Postgresql | Self::Timescaledb | Self::Hydra)

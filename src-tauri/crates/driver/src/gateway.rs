@@ -79,7 +79,9 @@ pub trait Gateway: Send + Sync {
     }
     /// The name of its unit.
     fn unit(&self) -> &'static str;
-    /// Writes its configuration and starts it; when it runs with another one, reloads it without cutting connections.
+    /// Writes its configuration and starts it; when it runs with another one, reloads it without cutting connections. Addresses
+    /// that the cluster's list does not let in are refused; a list that is tried ends by itself at its time, and so does an
+    /// entry. Nodes see connections come from the machine's own address.
     async fn apply(&self, cx: &ClusterContext, listeners: &[Listener]) -> Result<()>;
     /// From now on, without waiting for a role check: writes go to this node and no other, reads to all others. Open
     /// connections to the node before are closed. The role checks keep deciding afterwards.
@@ -91,6 +93,9 @@ pub trait Gateway: Send + Sync {
     async fn undrain(&self, cx: &ClusterContext, node: &NodeId) -> Result<()>;
     /// Closes the connections to this node.
     async fn disconnect(&self, cx: &ClusterContext, node: &NodeId) -> Result<()>;
+    /// Closes the client connections from addresses that the cluster's list does not let in, and says how many. Those that
+    /// came in by an earlier configuration are no exception.
+    async fn cut_outsiders(&self, cx: &ClusterContext) -> Result<u64>;
     /// What passes through it right now.
     async fn status(&self, cx: &ClusterContext) -> Result<GatewayStatus>;
 }

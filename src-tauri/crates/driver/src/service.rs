@@ -242,6 +242,12 @@ pub trait ServiceDriver: Send + Sync {
     async fn restarts_due(&self, _cx: &ClusterContext) -> Result<Vec<NodeId>> {
         Ok(Vec::new())
     }
+    /// Makes the servers let people in only from the addresses of the spec's list, from the endpoint and from their own machine,
+    /// and closes what people have open from others; nothing where servers are not told addresses
+    /// ([`ServiceKind::knows_addresses`]). A list that is tried is not theirs yet.
+    async fn apply_allowlist(&self, _cx: &ClusterContext) -> Result<()> {
+        Ok(())
+    }
     /// Rotation, first half: every node accepts `secrets.next` as well as `secrets.current`, and uses `next` itself.
     async fn accept_next_secrets(&self, cx: &ClusterContext) -> Result<()>;
     /// Rotation, second half: `secrets.current` (by now the new ones) is all that is accepted.

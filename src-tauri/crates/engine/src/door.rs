@@ -1,10 +1,10 @@
 //! The one door: a change is previewed, the preview is confirmed, the confirmed preview becomes an operation.
 
 use crate::{
-    backups,
+    access, backups,
     engine::{Live, Pending, Shared},
     error::EngineError,
-    facade::{PreparedPreview, Result},
+    facade::{Asker, PreparedPreview, Result},
     inventory,
     operations::Planned,
     plans,
@@ -12,10 +12,10 @@ use crate::{
     runner, watch,
 };
 use clusterdeck_domain::{
-    Backup, Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, CreateCluster, Facts, Finding,
-    Operation, OperationId, OperationState, Parameter, PlanId, Preview, PreviewId, ServiceKind, Subject,
-    VaultFacts, chosen_parameters, default_version, preview as domain_preview, restored_cluster,
-    service as service_entry,
+    Backup, Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, ComesFrom, CreateCluster,
+    Facts, Finding, Operation, OperationId, OperationState, Parameter, PlanId, Preview, PreviewId,
+    ServiceKind, Subject, VaultFacts, chosen_parameters, default_version, preview as domain_preview,
+    restored_cluster, service as service_entry,
 };
 use clusterdeck_driver::{Needs, Provider};
 use jiff::SignedDuration;
@@ -59,6 +59,8 @@ pub(crate) struct Collected {
     backups: Vec<Backup>,
     backup_used_by: Option<Busy>,
     vault: Option<VaultFacts>,
+    comes_from: ComesFrom,
+    sources_hidden: bool,
 }
 
 impl Collected {
@@ -88,12 +90,14 @@ impl Collected {
             backups: &self.backups,
             backup_used_by: self.backup_used_by.as_ref(),
             vault: self.vault.as_ref(),
+            comes_from: self.comes_from,
+            sources_hidden: self.sources_hidden,
         }
     }
 }
 
 /// Collects what a preview of this change needs, looking again where the last look is too old.
-async fn collect(shared: &Arc<Shared>, change: &Change) -> Result<Collected> {
+async fn collect(shared: &Arc<Shared>, change: &Change, asker: Asker) -> Result<Collected> {
     let mut subject = match (change.cluster(), change.node()) {
         (Some(cluster), _) => shared.find(cluster).ok().map(|live| (live, None)),
         (_, Some(node)) => shared.find_node(node).ok().map(|(live, node)| (live, Some(node))),
@@ -142,7 +146,15 @@ async fn collect(shared: &Arc<Shared>, change: &Change) -> Result<Collected> {
         }
         _ => (capacity(shared, change, spec).await, None),
     };
+    let (comes_from, sources_hidden) = match (change, spec) {
+        (Change::SetAllowlist { .. }, Some(spec)) => {
+            (access::comes_from(shared, spec, asker), access::sources_hidden(shared, spec))
+        }
+        _ => (ComesFrom::Nobody, false),
+    };
     Ok(Collected {
+        comes_from,
+        sources_hidden,
         by_schedule: false,
         backup_used_by: backup.as_ref().and_then(|backup| backups::used_by(shared, &backup.id)),
         backup,
@@ -179,7 +191,13 @@ async fn growth(shared: &Arc<Shared>, live: &Live) -> Vec<Finding> {
 }
 
 const fn needs_a_look(kind: ChangeKind) -> bool {
-    !matches!(kind, ChangeKind::CreateCluster | ChangeKind::SetProtection | ChangeKind::SetBackupSchedule)
+    !matches!(
+        kind,
+        ChangeKind::CreateCluster
+            | ChangeKind::SetProtection
+            | ChangeKind::SetAllowlist
+            | ChangeKind::SetBackupSchedule
+    )
 }
 
 /// What the place of new machines can carry; `None` when nothing is added or nobody could find out.
@@ -265,13 +283,13 @@ async fn capacity(shared: &Arc<Shared>, change: &Change, spec: Option<&ClusterSp
 }
 
 /// See [`crate::Engine::preview`].
-pub(crate) async fn preview(shared: &Arc<Shared>, change: Change) -> Result<PreparedPreview> {
-    let collected = collect(shared, &change).await?;
+pub(crate) async fn preview(shared: &Arc<Shared>, change: Change, asker: Asker) -> Result<PreparedPreview> {
+    let collected = collect(shared, &change, asker).await?;
     let preview = domain_preview(&change, &collected.facts(shared));
     let now = shared.now();
     let id = PreviewId::new(unique());
     let prepared = PreparedPreview { id: id.clone(), preview, expires_at: now + VALID };
-    let pending = Pending { fingerprint: fingerprint(&collected), change, prepared: prepared.clone() };
+    let pending = Pending { fingerprint: fingerprint(&collected), change, asker, prepared: prepared.clone() };
     let mut all = shared.pending.lock().unwrap_or_else(PoisonError::into_inner);
     all.retain(|_, p| p.prepared.expires_at > now);
     if all.len() >= KEPT {
@@ -313,17 +331,17 @@ pub(crate) async fn confirm(
     if shared.closing.is_cancelled() {
         return Err(EngineError::ShuttingDown);
     }
-    let (change, shown, relied_on) = {
+    let (change, asker, shown, relied_on) = {
         let all = shared.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let pending = all.get(id).filter(|p| p.prepared.expires_at > shared.now());
         let pending = pending.ok_or(EngineError::PreviewExpired)?;
-        (pending.change.clone(), pending.prepared.preview.clone(), pending.fingerprint.clone())
+        (pending.change.clone(), pending.asker, pending.prepared.preview.clone(), pending.fingerprint.clone())
     };
     if !shown.blockers.is_empty() {
         return Err(EngineError::Blocked { blockers: shown.blockers });
     }
     confirmed(&shown, typed)?;
-    let mut collected = collect(shared, &change).await?;
+    let mut collected = collect(shared, &change, asker).await?;
     collected.by_schedule = actor == backups::BY_SCHEDULE;
     if let Some(busy) = &collected.busy
         && !change.kind().goes_beside()
@@ -387,6 +405,7 @@ async fn begin(
         cancel_requested: false,
         cancellable: true,
         retryable: false,
+        trial: None,
         steps: planned.plan.steps().iter().map(crate::step::Step::record).collect(),
         outcome: clusterdeck_domain::Outcome::default(),
         error: None,

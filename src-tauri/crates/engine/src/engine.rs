@@ -4,7 +4,7 @@ use crate::{
     clock::Clock,
     error::EngineError,
     event::{Event, EventHub, EventKind, Level},
-    facade::{ClusterReport, EndpointKind, EndpointReport, Engine, PreparedPreview, Result, Settings},
+    facade::{Asker, ClusterReport, EndpointKind, EndpointReport, Engine, PreparedPreview, Result, Settings},
     repository::{AuditEntry, CacheRepository, SecretRepository, StateRepository},
     runner, watch,
 };
@@ -63,6 +63,7 @@ pub(crate) struct Live {
 /// A preview somebody may still confirm.
 pub(crate) struct Pending {
     pub(crate) change: clusterdeck_domain::Change,
+    pub(crate) asker: Asker,
     pub(crate) prepared: PreparedPreview,
     pub(crate) fingerprint: String,
 }
@@ -172,6 +173,7 @@ impl Engine {
         }
         shared.tasks.spawn(watch::tidy(shared.clone()));
         shared.tasks.spawn(crate::backups::follow(shared.clone()));
+        shared.tasks.spawn(crate::access::follow(shared.clone()));
         Ok(Self { shared })
     }
 }

@@ -8,14 +8,14 @@ use crate::{
     repository::{AuditEntry, JournalEntry, OperationRow, Page},
 };
 use clusterdeck_domain::{
-    Backup, BackupSchedule, Busy, Capacity, Change, ClusterHealth, ClusterObserved, ClusterSpec,
-    ClusterState, Figures, Metric, NodeId, Operation, OperationId, Plan, Point, Preview, PreviewId,
-    ProviderId, Sensitive, ServiceKind, VaultFacts, VaultSpec,
+    AllowEntry, AllowTrial, Backup, BackupSchedule, Busy, Capacity, Change, ClusterHealth, ClusterObserved,
+    ClusterSpec, ClusterState, Figures, Metric, NodeId, Operation, OperationId, Plan, Point, Preview,
+    PreviewId, ProviderId, Sensitive, ServiceKind, VaultFacts, VaultSpec, WayIn,
 };
 use clusterdeck_driver::{ProviderCheck, Region};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// What every call returns.
 pub type Result<T> = std::result::Result<T, EngineError>;
@@ -87,6 +87,31 @@ pub struct Credentials {
     pub password: Option<Sensitive<String>>,
     /// Ready to paste, with the password, when it was asked to be shown.
     pub url: Option<Sensitive<String>>,
+}
+
+/// Where somebody asks from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// From this computer.
+    Here,
+    /// From this address.
+    At(IpAddr),
+    /// Nobody does: its time has come.
+    Schedule,
+}
+
+/// Who may reach a cluster, and where that is held to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccessReport {
+    /// All that may come in; empty: open.
+    pub entries: Vec<AllowEntry>,
+    /// A list that is being tried in its place, and the operation that waits for somebody to keep it.
+    pub trial: Option<(AllowTrial, Option<OperationId>)>,
+    /// The address from which whoever asks reaches the endpoints, and whether it comes in; `None` when that could not be found
+    /// out.
+    pub your_address: Option<(IpAddr, bool)>,
+    /// The ways to the servers.
+    pub ways: Vec<WayIn>,
 }
 
 /// The key that backups of a home are sealed for.
@@ -237,7 +262,21 @@ impl Engine {
     /// # Errors
     /// Only when facts cannot be collected at all; a subject that does not exist is a blocker of the preview.
     pub async fn preview(&self, change: Change) -> Result<PreparedPreview> {
-        crate::door::preview(&self.shared, change).await
+        self.preview_from(change, Asker::Here).await
+    }
+    /// The same for somebody who asks from elsewhere.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn preview_from(&self, change: Change, asker: Asker) -> Result<PreparedPreview> {
+        crate::door::preview(&self.shared, change, asker).await
+    }
+    /// Who may reach a cluster, and where that is held to.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn access(&self, cluster: &str, asker: Asker) -> Result<AccessReport> {
+        crate::access::report(&self.shared, cluster, asker).await
     }
     /// Confirms a preview: makes the operation and starts it. With an idempotency key that was used before, returns the
     /// operation made then.
@@ -303,6 +342,13 @@ impl Engine {
     /// `NotFound`; `Invalid` when it has ended or can no longer be stopped.
     pub async fn cancel(&self, id: &OperationId, actor: &str) -> Result<Operation> {
         crate::runner::cancel(&self.shared, id, actor).await
+    }
+    /// Keeps what an operation changed and would take back by itself.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` when it waits for nobody, or it is too late.
+    pub async fn keep(&self, id: &OperationId, actor: &str) -> Result<Operation> {
+        crate::runner::keep(&self.shared, id, actor).await
     }
     /// Takes an operation up again that failed where there is no way back, at the step that failed.
     ///

@@ -4,6 +4,7 @@
 //! each), which `runner` drives while every step is written to the journal before and after. `watch` looks at every
 //! cluster each 2 s. The engine knows no SQL, no keyring and no concrete driver: those come in as traits.
 
+mod access;
 mod backups;
 mod clock;
 mod door;
@@ -29,7 +30,7 @@ pub use engine::Parts;
 pub use error::EngineError;
 pub use event::{Event, EventHub, EventKind, Level};
 pub use facade::{
-    BackupKeyReport, ClusterReport, Credentials, EndpointKind, EndpointReport, Engine, LogPage, PlaceReport,
-    PreparedPreview, ProviderReport, Result, ServiceReport, Settings,
+    AccessReport, Asker, BackupKeyReport, ClusterReport, Credentials, EndpointKind, EndpointReport, Engine,
+    LogPage, PlaceReport, PreparedPreview, ProviderReport, Result, ServiceReport, Settings,
 };
 pub use images::ImageSources;

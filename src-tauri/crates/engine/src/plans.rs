@@ -10,16 +10,17 @@ use crate::{
     operations::{
         Plan, Planned, add_node, add_shard, back_up, create_cluster, delete_backup, delete_cluster,
         drain_node, promote_node, reboot_node, remove_node, remove_shard, resize_cluster, restore_in_place,
-        resync_cluster, rotate_credentials, set_backup_schedule, set_parameters, switches, undrain_node,
-        upgrade_cluster, verify_backup,
+        resync_cluster, rotate_credentials, set_allowlist, set_backup_schedule, set_parameters, switches,
+        undrain_node, upgrade_cluster, verify_backup,
     },
 };
 use clusterdeck_domain::{
-    Backup, BackupReason, BackupSchedule, Change, ClusterId, ClusterSpec, CreateCluster, LOCAL_VAULT,
-    Lifecycle, MachineId, NodeKind, NodeSpec, NodeState, PlanId, Role, Topology, dead_primary_of,
+    AllowEntry, Backup, BackupReason, BackupSchedule, Change, ClusterId, ClusterSpec, CreateCluster,
+    LOCAL_VAULT, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState, PlanId, Role, Topology,
+    dead_primary_of,
     preview::{
-        chosen_parameters, nodes_per_shard, resize_order, resolve_create, resync_order, upgrade_order,
-        upgrade_target,
+        allow_trial_ms, chosen_allowlist, chosen_parameters, nodes_per_shard, resize_order, resolve_create,
+        resync_order, upgrade_order, upgrade_target,
     },
     side_plan,
 };
@@ -96,6 +97,16 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
             to: chosen_parameters(&live.spec.parameters, parameters),
             from: live.spec.parameters.clone(),
         }),
+        Change::SetAllowlist { entries, keep_within_ms, .. } => {
+            let facts = collected.facts(shared);
+            let to =
+                chosen_allowlist(entries, facts.now).map_err(|blockers| EngineError::Blocked { blockers })?;
+            Plan::SetAllowlist(set_allowlist::Plan {
+                keep_within_ms: allow_trial_ms(&to, *keep_within_ms, &facts),
+                to,
+                from: live.spec.allowlist.clone(),
+            })
+        }
         Change::RotateCredentials { .. } => Plan::RotateCredentials(rotate_credentials::Plan {
             from: live.spec.secrets_generation,
             to: live.spec.secrets_generation + 1,
@@ -212,6 +223,8 @@ async fn create(
         options: wish.options,
         parameters: from.as_ref().map(|backup| backup.of.parameters.clone()).unwrap_or_default(),
         backup_schedules: from.as_ref().map(|backup| since(&backup.of.schedules, shared)).unwrap_or_default(),
+        allowlist: from.as_ref().map(|backup| still(&backup.of.allowlist, shared)).unwrap_or_default(),
+        allow_trial: None,
         nodes: Vec::new(),
         gateway: None,
         network,
@@ -259,6 +272,12 @@ async fn create(
 fn since(schedules: &[BackupSchedule], shared: &Shared) -> Vec<BackupSchedule> {
     let from_now = |s: &BackupSchedule| BackupSchedule { since: Some(shared.now()), ..s.clone() };
     schedules.iter().map(from_now).collect()
+}
+
+/// Who could reach a cluster may reach it when it comes back, and nobody else.
+fn still(entries: &[AllowEntry], shared: &Shared) -> Vec<AllowEntry> {
+    let now = shared.now();
+    entries.iter().filter(|entry| !entry.is_over(now)).cloned().collect()
 }
 
 /// The image of a cluster's nodes, where its provider works with images.

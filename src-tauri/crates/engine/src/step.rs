@@ -22,6 +22,8 @@ pub(crate) struct Step {
     pub(crate) no_return: bool,
     /// From here on it cannot be cancelled, but a failure still takes back what can be.
     pub(crate) no_cancel: bool,
+    /// It waits for somebody: the operation shows as waiting meanwhile.
+    pub(crate) waits: bool,
 }
 
 /// A step that does `run`. `name` is what the journal knows it by.
@@ -38,6 +40,7 @@ where
         deadline: DEADLINE,
         no_return: false,
         no_cancel: false,
+        waits: false,
     }
 }
 
@@ -64,6 +67,11 @@ impl Step {
     /// Too late to cancel from the start of this step.
     pub(crate) fn no_cancel(mut self) -> Self {
         self.no_cancel = true;
+        self
+    }
+    /// It waits for somebody.
+    pub(crate) fn waits(mut self) -> Self {
+        self.waits = true;
         self
     }
     pub(crate) fn record(&self) -> StepRecord {

@@ -55,6 +55,9 @@ impl Gateway for FakeGateway {
     async fn disconnect(&self, _cx: &ClusterContext, _node: &NodeId) -> Result<()> {
         self.0.call("gateway.disconnect").map(drop)
     }
+    async fn cut_outsiders(&self, _cx: &ClusterContext) -> Result<u64> {
+        self.0.call("gateway.cut_outsiders").map(|_| 0)
+    }
     async fn status(&self, _cx: &ClusterContext) -> Result<GatewayStatus> {
         Ok(GatewayStatus::default())
     }

@@ -15,6 +15,7 @@ type Answered<T> = T extends (infer Item)[]
 type Fits<From, To> = [From] extends [To] ? true : { doesNotFit: From; into: To };
 
 type Agreement = {
+	access: Fits<Answered<Api['Access']>, page.Access>;
 	audit: Fits<Answered<Api['AuditEntry']>, page.AuditEntry>;
 	backup: Fits<Answered<Api['Backup']>, page.Backup>;
 	backupKey: Fits<Answered<Api['BackupKey']>, page.BackupKey>;
@@ -44,6 +45,7 @@ type Agreement = {
 
 // One line each, so that the compiler names the one that does not agree.
 export const agreement: Agreement = {
+	access: true,
 	audit: true,
 	backup: true,
 	backupKey: true,

@@ -1,5 +1,5 @@
 // The shapes of backups as the page reads them; part of `types.ts`, which `agreement.ts` holds to the generated `schema.d.ts`.
-import type { ClusterOptions, OperationProblem, ServiceKind, Topology } from './types';
+import type { AllowEntry, ClusterOptions, OperationProblem, ServiceKind, Topology } from './types';
 
 export type BackupKind = 'local' | 'snapshot' | 'borg' | 's3';
 export type BackupReason = 'asked' | 'scheduled' | 'before-delete' | 'before-restore';
@@ -41,6 +41,7 @@ export interface BackedUp {
 	options: ClusterOptions;
 	parameters: Record<string, string>;
 	schedules: BackupSchedule[];
+	allowlist?: AllowEntry[];
 }
 export interface Backup {
 	id: string;

@@ -4,7 +4,7 @@ import { Fault, faultOf, isAbort, toFault } from './problem';
 import { transport, type Answer, type Request } from './transport';
 import type { components } from './schema';
 import type {
-	AuditEntry, Backup, BackupKey, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, Operation, Parameter, Page, Plan,
+	Access, AuditEntry, Backup, BackupKey, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, Operation, Parameter, Page, Plan,
 	Preview, Provider, Region, Service, Settings, Vault
 } from './types';
 
@@ -83,6 +83,9 @@ export const api = {
 	credentials: (id: string, reveal: boolean, signal?: AbortSignal) =>
 		get<Credentials>(`/v1/clusters/${part(id)}/credentials${query({ reveal: reveal || null })}`, signal),
 
+	/** From which addresses it may be reached, and from which one this comes. */
+	access: (id: string, signal?: AbortSignal) => get<Access>(`/v1/clusters/${part(id)}/access`, signal),
+
 	/** The program of a terminal for a node's server: what `clusterdeck node shell` starts. */
 	terminal: (node: string, signal?: AbortSignal) => get<components['schemas']['ClientCommand']>(`/v1/nodes/${part(node)}/client`, signal),
 
@@ -91,6 +94,8 @@ export const api = {
 	operation: (id: string, signal?: AbortSignal) => get<Operation>(`/v1/operations/${part(id)}`, signal),
 	journal: (id: string, signal?: AbortSignal) => all<JournalEntry>(`/v1/operations/${part(id)}/journal`, signal),
 	cancel: (id: string) => call<Operation>('POST', `/v1/operations/${part(id)}/cancel`),
+	/** Keeps what an operation changed and would take back by itself. */
+	keep: (id: string) => call<Operation>('POST', `/v1/operations/${part(id)}/keep`),
 	/** Takes up an operation that failed where there is no way back, at the step that failed. */
 	retry: (id: string) => call<Operation>('POST', `/v1/operations/${part(id)}/retry`),
 	audit: (filter: { cluster?: string; cursor?: string | null; limit?: number }, signal?: AbortSignal) =>

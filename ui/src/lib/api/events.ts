@@ -39,7 +39,10 @@ export function followEvents({ client, onNotice }: FeedOptions): () => void {
 		}
 		const clusters = [...changed.values()];
 		changed.clear();
-		for (const name of clusters) void client.invalidateQueries({ queryKey: keys.cluster(name) });
+		for (const name of clusters) {
+			void client.invalidateQueries({ queryKey: keys.cluster(name) });
+			void client.invalidateQueries({ queryKey: keys.access(name) });
+		}
 		if (clusters.length <= ONE_BY_ONE) void Promise.all(clusters.map((name) => refreshOne(client, name)));
 		else refreshList();
 	};

@@ -13,6 +13,7 @@ export const keys = {
 	clusters: ['clusters'] as const,
 	cluster: (name: string) => ['cluster', name] as const,
 	parameters: (name: string) => ['parameters', name] as const,
+	access: (name: string) => ['access', name] as const,
 	credentials: (name: string) => ['credentials', name] as const,
 	terminal: (node: string, version: string) => ['terminal', node, version] as const,
 	operationsAll: ['operations'] as const,
@@ -52,6 +53,7 @@ export const queries = {
 	cluster: (name: string) =>
 		queryOptions({ queryKey: keys.cluster(name), queryFn: ({ signal }) => api.cluster(name, signal), refetchInterval: PATIENT, enabled: name !== '' }),
 	parameters: (name: string) => queryOptions({ queryKey: keys.parameters(name), queryFn: ({ signal }) => api.parameters(name, signal), staleTime: 10_000 }),
+	access: (name: string) => queryOptions({ queryKey: keys.access(name), queryFn: ({ signal }) => api.access(name, signal), refetchInterval: PATIENT, enabled: name !== '' }),
 	/** Without `reveal` the answer holds the user name only. */
 	username: (name: string) =>
 		queryOptions({ queryKey: keys.credentials(name), queryFn: ({ signal }) => api.credentials(name, false, signal), staleTime: 5 * MINUTE, retry: false }),

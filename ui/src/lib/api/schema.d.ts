@@ -144,6 +144,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/clusters/{id}/access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** From which addresses it may be reached, and where that is held to. */
+        get: operations["show_access"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/clusters/{id}/backups": {
         parameters: {
             query?: never;
@@ -429,6 +446,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/operations/{id}/keep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keeps what an operation changed and would take back by itself (`trial`). */
+        post: operations["keep_operation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/operations/{id}/retry": {
         parameters: {
             query?: never;
@@ -605,6 +639,65 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description From which addresses a cluster may be reached. */
+        Access: {
+            /** @description All that may come in. */
+            entries: components["schemas"]["AllowEntry"][];
+            /** @description No list is in force: every address may come in. */
+            open: boolean;
+            trial?: components["schemas"]["AccessTrial"] | null;
+            /** @description The ways to the servers, and where the list is held to. */
+            ways: components["schemas"]["WayIn"][];
+            /** @description Whether that comes in now. */
+            you_come_in?: boolean | null;
+            /** @description The address from which whoever asks reaches the endpoints; `null` when that could not be found out. */
+            your_address?: string | null;
+        };
+        /** @description A list that goes back by itself unless somebody keeps it. */
+        AccessTrial: {
+            /** @description Who comes in meanwhile; empty: everybody. */
+            entries: components["schemas"]["AllowEntry"][];
+            operation_id?: components["schemas"]["OperationId"] | null;
+            /**
+             * Format: date-time
+             * @description Until when it can be kept.
+             */
+            until: string;
+        };
+        /** @description Addresses that may come in. */
+        AllowEntry: {
+            /** @description Which. */
+            cidr: string;
+            /** @description Whose they are, in somebody's words. */
+            comment?: string | null;
+            /**
+             * Format: date-time
+             * @description From then on they come in no longer; `null`: they stay.
+             */
+            expires_at?: string | null;
+        };
+        /** @description A list that is in force until then, unless somebody keeps it: from then on the one before is again. */
+        AllowTrial: {
+            /** @description Who comes in meanwhile. */
+            entries: components["schemas"]["AllowEntry"][];
+            /**
+             * Format: date-time
+             * @description Until when; whole seconds.
+             */
+            until: string;
+        };
+        /** @description An entry as somebody wrote it; the preview says what is wrong with it. */
+        AllowWish: {
+            /** @description An IPv4 or IPv6 address, or a range: `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`. */
+            cidr: string;
+            /** @description Whose they are. */
+            comment?: string | null;
+            /**
+             * Format: date-time
+             * @description Until when they come in; for good when left out.
+             */
+            expires_at?: string | null;
+        };
         /** @description One line of the audit trail. */
         AuditEntry: {
             /** @description What: `promote-node`, `reveal-credentials`, `failover-noticed`. */
@@ -637,6 +730,8 @@ export interface components {
         };
         /** @description The cluster a backup is of, as far as it takes to make one like it. */
         BackedUp: {
+            /** @description Addresses that could come in; empty: all. */
+            allowlist?: components["schemas"]["AllowEntry"][];
             /** @description Whether a dead primary was replaced by vote. */
             auto_failover: boolean;
             /** @description Its id. */
@@ -926,6 +1021,19 @@ export interface components {
         } | {
             /** @description Which. */
             cluster: string;
+            /** @description All that may come in; empty: open to all. */
+            entries: components["schemas"]["AllowWish"][];
+            /**
+             * Format: int64
+             * @description The list before comes back by itself unless this one is kept within so many milliseconds; when left out, only where
+             *     it leaves out the address that this comes from, and then after 60 s.
+             */
+            keep_within_ms?: number | null;
+            /** @enum {string} */
+            kind: "set-allowlist";
+        } | {
+            /** @description Which. */
+            cluster: string;
             /** @enum {string} */
             kind: "rotate-credentials";
         } | {
@@ -979,7 +1087,7 @@ export interface components {
          * @description The kind of a change, without what it is about.
          * @enum {string}
          */
-        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "restore-in-place" | "delete-backup" | "delete-cluster";
+        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "set-allowlist" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "restore-in-place" | "delete-backup" | "delete-cluster";
         /** @description A service's own client program, told where to go. */
         ClientCommand: {
             /** @description Its arguments, without a password: anybody can read them. */
@@ -991,6 +1099,9 @@ export interface components {
         };
         /** @description A cluster as it is meant to be and as it was last seen. */
         Cluster: {
+            allow_trial?: components["schemas"]["AllowTrial"] | null;
+            /** @description Addresses that may come in; empty: open to all. */
+            allowlist?: components["schemas"]["AllowEntry"][];
             /** @description Automatic failover: wanted, ready, and why not. */
             auto_failover: components["schemas"]["FailoverReadiness"];
             backing_up?: components["schemas"]["Busy"] | null;
@@ -1242,6 +1353,12 @@ export interface components {
             disk_headroom_percent: number;
             /**
              * Format: int64
+             * @description A list of addresses that leaves out the one it comes from is taken back unless it is kept within this. Milliseconds.
+             * @default 60000
+             */
+            keep_within_ms: number;
+            /**
+             * Format: int64
              * @description An observation older than this counts as unknown. Milliseconds.
              * @default 10000
              */
@@ -1483,6 +1600,9 @@ export interface components {
         List_Cluster: {
             /** @description What is on this page. */
             items: {
+                allow_trial?: components["schemas"]["AllowTrial"] | null;
+                /** @description Addresses that may come in; empty: open to all. */
+                allowlist?: components["schemas"]["AllowEntry"][];
                 /** @description Automatic failover: wanted, ready, and why not. */
                 auto_failover: components["schemas"]["FailoverReadiness"];
                 backing_up?: components["schemas"]["Busy"] | null;
@@ -1715,6 +1835,7 @@ export interface components {
                 steps: components["schemas"]["StepRecord"][];
                 /** @description In words: *Promote demo-2*. */
                 title: string;
+                trial?: components["schemas"]["Trial"] | null;
             }[];
             /** @description Give this as `cursor` for the next page; `null` on the last. */
             next_cursor?: string | null;
@@ -2126,6 +2247,7 @@ export interface components {
             steps: components["schemas"]["StepRecord"][];
             /** @description In words: *Promote demo-2*. */
             title: string;
+            trial?: components["schemas"]["Trial"] | null;
         };
         /** @description An operation: a confirmed change and its journal. */
         OperationId: string;
@@ -2504,6 +2626,7 @@ export interface components {
              * @default {
              *       "backup_age_hours": 24,
              *       "disk_headroom_percent": 20,
+             *       "keep_within_ms": 60000,
              *       "max_observation_age_ms": 10000,
              *       "max_promotion_lag_bytes": 1048576,
              *       "memory_reserve_bytes": 536870912,
@@ -2598,6 +2721,16 @@ export interface components {
             /** @description Which. */
             topology: components["schemas"]["Topology"];
         };
+        /** @description What was changed comes back by itself unless somebody keeps it in time. */
+        Trial: {
+            /** @description Somebody has. */
+            kept: boolean;
+            /**
+             * Format: date-time
+             * @description Until when it can be kept.
+             */
+            until: string;
+        };
         /**
          * @description What a number counts.
          * @enum {string}
@@ -2666,6 +2799,15 @@ export interface components {
              * @description Voters there should be.
              */
             total: number;
+        };
+        /** @description A way to a cluster's servers, and whether the list is held to there. */
+        WayIn: {
+            /** @description The list is held to there. */
+            enforced: boolean;
+            /** @description Its name for people. */
+            name: string;
+            /** @description What that means, or why it is not, in sentences. */
+            text: string;
         };
         /** @description A change that clears the way for another. */
         WayOut: {
@@ -2955,6 +3097,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Cluster"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_access: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name or id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Access"];
                 };
             };
             404: {
@@ -3563,6 +3735,43 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_JournalLine"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    keep_operation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operation"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
             404: {

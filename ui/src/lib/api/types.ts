@@ -236,6 +236,10 @@ export interface Cluster {
 	nodes: Node[];
 	endpoints: Endpoint[];
 	backup_schedules: Scheduled[];
+	/** Addresses that may come in; empty: open to all. */
+	allowlist: AllowEntry[];
+	/** A list that is being tried in its place. */
+	allow_trial: AllowTrial | null;
 	/** When the last backup that was restored and found good was begun. */
 	last_verified_backup_at: string | null;
 	busy: Busy | null;
@@ -243,6 +247,32 @@ export interface Cluster {
 	backing_up: Busy | null;
 	created_at: string;
 	observed_at: string | null;
+}
+/** Addresses that may come in. */
+export interface AllowEntry {
+	cidr: string;
+	comment?: string | null;
+	/** From then on they come in no longer. */
+	expires_at?: string | null;
+}
+export interface AllowTrial {
+	entries: AllowEntry[];
+	/** Until then it can be kept; afterwards the list before is in force again. */
+	until: string;
+}
+/** A way to the servers, and whether the list is held to there. */
+export interface WayIn {
+	name: string;
+	enforced: boolean;
+	text: string;
+}
+export interface Access {
+	open: boolean;
+	entries: AllowEntry[];
+	trial: (AllowTrial & { operation_id: string | null }) | null;
+	your_address: string | null;
+	you_come_in: boolean | null;
+	ways: WayIn[];
 }
 export type ParameterKind =
 	| { kind: 'switch' }
@@ -301,6 +331,7 @@ export type Change =
 	| { kind: 'set-auto-failover'; cluster: string; enabled: boolean }
 	| { kind: 'set-options'; cluster: string; options: OptionWish }
 	| { kind: 'set-parameters'; cluster: string; parameters: Record<string, string | null> }
+	| { kind: 'set-allowlist'; cluster: string; entries: AllowEntry[]; keep_within_ms?: number | null }
 	| { kind: 'rotate-credentials'; cluster: string }
 	| { kind: 'back-up'; cluster: string; vault?: string | null; verify?: boolean | null }
 	| { kind: 'set-backup-schedule'; cluster: string; vault?: string | null; schedule: ScheduleWish | null }
@@ -358,6 +389,8 @@ export interface Operation {
 	cancellable: boolean;
 	/** It failed where there is no way back, and can be taken up again at the step that failed. */
 	retryable: boolean;
+	/** It waits until somebody keeps what it changed, or takes it back. */
+	trial?: { until: string; kept: boolean } | null;
 	steps: StepRecord[];
 	outcome: { write_gap_ms?: number; nodes?: string[]; backup?: string | null; notes?: string[] };
 	error: OperationProblem | null;
@@ -422,6 +455,7 @@ export interface Figures {
 	memory_reserve_bytes: number;
 	backup_age_hours: number;
 	open_transaction_seconds: number;
+	keep_within_ms: number;
 }
 export interface ImageSources {
 	mirror: string | null;

@@ -130,6 +130,17 @@ export const en = {
 		addShardText: 'Adds a shard and moves its share of the slots to it.',
 		diverged: (name: string) => `${name} holds writes that its primary lacks. They are set aside before a resync replaces them.`
 	},
+	access: {
+		title: 'Access by address', change: 'Change', limit: 'Limit access', open: 'Open to every address', openText: 'Whoever reaches an endpoint may try to sign in.',
+		listed: (n: number) => `${plural(n, 'entry', 'entries')} may come in`, more: (n: number) => `and ${n} more`, until: 'until', over: 'over',
+		youIn: (from: string) => `You come from ${from}, which comes in.`, youOut: (from: string) => `You come from ${from}, which does not come in.`, youUnknown: 'Where you come from could not be found out.',
+		where: 'Where it is held to', limited: 'Limited', notLimited: 'Not limited',
+		form: 'Who may come in', address: 'Address or range', addressHint: '192.0.2.7, 10.0.0.0/8, 2001:db8::/32', comment: 'Comment', end: 'Until', add: 'Add an address', addMine: (from: string) => `Add mine (${from})`,
+		remove: (cidr: string) => `Take ${cidr || 'this entry'} off the list`, nobody: 'The list is empty: every address may come in.',
+		ends: { '': 'For good', '1h': '1 hour', '1d': '1 day', '7d': '7 days', '30d': '30 days' }, asSet: (when: string) => `Until ${when}`,
+		trialTitle: 'This list is being tried', trialText: 'Keep it while you can still get in. Else the list before comes back by itself, also when Clusterdeck is closed.',
+		left: (s: number) => (s > 0 ? `Back to the list before in ${s} s` : 'Going back to the list before'), keep: 'Keep this list', revert: 'Take it back now', kept: 'Kept'
+	},
 	parameters: {
 		search: 'Search parameters', only: 'Only those that were set', none: 'No parameter fits.',
 		emptyTitle: 'Nothing to set here', emptyText: 'The servers of this cluster have no settings that can be changed from here.',
@@ -336,7 +347,7 @@ export const en = {
 		figures: 'Safety limits', figuresText: 'Every change is checked against these limits before it starts, and says so when one stands in its way.',
 		max_promotion_lag_bytes: 'Largest lag of a replica that may be promoted', max_observation_age_ms: 'A node not seen for longer than this counts as unknown',
 		disk_headroom_percent: 'Free disk kept beyond the size of a copy', memory_reserve_bytes: 'Memory kept free for everything else on this computer',
-		backup_age_hours: 'Warn when the last backup is older than', open_transaction_seconds: 'List transactions before a promotion when they are open for', hours: 'hours', seconds: 'seconds', mib: 'MiB', percentUnit: '%', defaults: 'Set back to the defaults',
+		backup_age_hours: 'Warn when the last backup is older than', open_transaction_seconds: 'List transactions before a promotion when they are open for', keep_within_ms: 'Take a list of addresses back that leaves you out, unless it is kept within', hours: 'hours', seconds: 'seconds', mib: 'MiB', percentUnit: '%', defaults: 'Set back to the defaults',
 		images: 'Container images', imagesText: 'Where the images of servers come from when a cluster is made of containers. The makers’ own are taken unless you name others.',
 		mirror: 'Registry mirror', ownImages: 'Own images', ownImagesHint: 'One a line: the service with its release line, then the image. For example: postgresql:17 registry.example.com/postgres-patroni:17',
 		savedToast: 'Settings saved', about: 'About', version: 'Version', home: 'Home', host: 'Host', secrets: 'Secrets', started: 'Engine started', notANumber: 'Enter a number of 0 or more.'
@@ -344,7 +355,7 @@ export const en = {
 	palette: {
 		title: 'Command palette', placeholder: 'Search screens, clusters and changes', none: 'Nothing found.', screens: 'Screens', clusters: 'Clusters', changes: 'Changes', hint: 'Type a name or an act, for example “promote”. A change shows what will happen before anything is done.',
 		addNode: (c: string) => `Add node to ${c}`, addShard: (c: string) => `Add shard to ${c}`, resize: (c: string) => `Resize ${c} (change its plan)`, upgrade: (c: string) => `Upgrade ${c} to a newer version`, resync: (c: string) => `Resync ${c}`, rotate: (c: string) => `Rotate credentials of ${c}`,
-		protect: (c: string) => `Protect ${c} from deletion`, unprotect: (c: string) => `Switch off protection of ${c}`, failoverOn: (c: string) => `Switch on automatic failover of ${c}`,
+		access: (c: string) => `Limit access to ${c}`, protect: (c: string) => `Protect ${c} from deletion`, unprotect: (c: string) => `Switch off protection of ${c}`, failoverOn: (c: string) => `Switch on automatic failover of ${c}`,
 		failoverOff: (c: string) => `Switch off automatic failover of ${c}`, delete: (c: string) => `Delete ${c}`, backUp: (c: string) => `Back up ${c}`, backups: (c: string) => `Backups of ${c}`, promote: (n: string) => `Promote ${n}`, drain: (n: string) => `Drain ${n}`,
 		undrain: (n: string) => `Put ${n} back into service`, reboot: (n: string) => `Reboot ${n}`, removeNode: (n: string) => `Remove ${n}`, metrics: (c: string) => `Metrics of ${c}`, parameters: (c: string) => `Parameters of ${c}`, removeShard: (c: string) => `Remove a shard from ${c}`,
 		optionOn: (option: string, c: string) => `Switch on “${option}” of ${c}`, optionOff: (option: string, c: string) => `Switch off “${option}” of ${c}`, nodes: (c: string) => `Nodes of ${c}`

@@ -1,7 +1,7 @@
 //! The one door for changes: preview, then confirm.
 
 use crate::{
-    extract::{Actor, Body},
+    extract::{Actor, AskedFrom, Body},
     problem::Problem,
     router::Rooms,
     wire::{Confirmation, PreviewAnswer},
@@ -18,9 +18,10 @@ use clusterdeck_domain::{Change, Operation};
     responses((status = 201, body = PreviewAnswer), (status = 400, body = Problem)))]
 pub(crate) async fn preview(
     State(rooms): State<Rooms>,
+    AskedFrom(asker): AskedFrom,
     Body(change): Body<Change>,
 ) -> Result<(StatusCode, Json<PreviewAnswer>), Problem> {
-    Ok((StatusCode::CREATED, Json(rooms.engine.preview(change).await?.into())))
+    Ok((StatusCode::CREATED, Json(rooms.engine.preview_from(change, asker).await?.into())))
 }
 
 /// Confirms a preview and starts its operation.

@@ -2,14 +2,15 @@
 
 use super::{Answer, page, whole};
 use crate::{
-    extract::Params,
+    extract::{AskedFrom, Params},
     problem::Problem,
     router::Rooms,
-    wire::{Cluster, Endpoint, List},
+    wire::{Access, Cluster, Endpoint, List},
 };
 use axum::{
     Json,
     extract::{Path, State},
+    http::{HeaderName, header},
 };
 use clusterdeck_domain::Parameter;
 
@@ -35,6 +36,20 @@ pub(crate) async fn show(State(rooms): State<Rooms>, Path(id): Path<String>) -> 
     responses((status = 200, body = List<Endpoint>), (status = 404, body = Problem)))]
 pub(crate) async fn endpoints(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<List<Endpoint>> {
     Ok(whole(rooms.engine.cluster(&id).await?.endpoints.iter().map(Endpoint::from).collect()))
+}
+
+/// From which addresses it may be reached, and where that is held to.
+#[utoipa::path(get, operation_id = "show_access", path = "/v1/clusters/{id}/access", tag = "clusters",
+    params(("id" = String, Path, description = "Name or id")),
+    responses((status = 200, body = Access), (status = 404, body = Problem)))]
+pub(crate) async fn access(
+    State(rooms): State<Rooms>,
+    AskedFrom(asker): AskedFrom,
+    Path(id): Path<String>,
+) -> Result<([(HeaderName, &'static str); 1], Json<Access>), Problem> {
+    // Whose address it is belongs to whoever asks, and a copy of the time left is worth nothing.
+    let found = rooms.engine.access(&id, asker).await?;
+    Ok(([(header::CACHE_CONTROL, "private, no-store")], Json(found.into())))
 }
 
 /// What can be set in the servers, and what is in force on the primary.

@@ -76,6 +76,17 @@ pub(crate) async fn cancel(
     Ok((StatusCode::ACCEPTED, Json(rooms.engine.cancel(&id(&text)?, &actor).await?)))
 }
 
+/// Keeps what an operation changed and would take back by itself (`trial`).
+#[utoipa::path(post, operation_id = "keep_operation", path = "/v1/operations/{id}/keep", tag = "changes", params(("id" = String, Path)),
+    responses((status = 202, body = Operation), (status = 400, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn keep(
+    State(rooms): State<Rooms>,
+    Path(text): Path<String>,
+    Actor(actor): Actor,
+) -> Result<(StatusCode, Json<Operation>), Problem> {
+    Ok((StatusCode::ACCEPTED, Json(rooms.engine.keep(&id(&text)?, &actor).await?)))
+}
+
 /// Takes an operation up again that failed where there is no way back (`retryable`), at the step that failed.
 #[utoipa::path(post, operation_id = "retry_operation", path = "/v1/operations/{id}/retry", tag = "changes", params(("id" = String, Path)),
     responses((status = 202, body = Operation), (status = 400, body = Problem), (status = 404, body = Problem),

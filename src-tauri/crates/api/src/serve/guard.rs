@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     connections::{CONNECTION, only_embedded},
-    converse::Handler,
-    extract::{Actor, Body as Json},
+    converse::{Handler, Peer},
+    extract::{ASKS_FROM, Actor, Body as Json},
     front::Front,
     problem::{Code, Problem},
     wire::{Session, SignIn},
@@ -78,7 +78,7 @@ impl Guard {
     async fn answer(&self, mut request: Request<Body>) -> Result<Response<Body>, Problem> {
         let host = self.host(&request)?;
         // What only one process of a user may tell another, or a window its own front.
-        for name in [CONNECTION, ACTOR] {
+        for name in [CONNECTION, ACTOR, ASKS_FROM] {
             request.headers_mut().remove(name);
         }
         let path = request.uri().path().to_owned();
@@ -105,6 +105,10 @@ impl Guard {
         request.headers_mut().remove(header::AUTHORIZATION);
         request.headers_mut().remove(header::COOKIE);
         request.extensions_mut().insert(actor);
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_string());
+        if let Some(value) = peer.and_then(|peer| HeaderValue::from_str(&peer).ok()) {
+            request.headers_mut().insert(ASKS_FROM, value);
+        }
         Ok(self.front.handle_embedded(request).await)
     }
 

@@ -2,10 +2,10 @@
 
 use super::Node;
 use clusterdeck_domain::{
-    BackupSchedule, ChangeKind, ClusterId, ClusterName, ClusterOptions, ClusterState, FailoverReadiness,
-    Health, OperationId, PlanId, ProviderId, ServiceKind, Topology, Votes, service,
+    AllowEntry, AllowTrial, BackupSchedule, ChangeKind, ClusterId, ClusterName, ClusterOptions, ClusterState,
+    FailoverReadiness, Health, OperationId, PlanId, ProviderId, ServiceKind, Topology, Votes, WayIn, service,
 };
-use clusterdeck_engine::{ClusterReport, EndpointKind, EndpointReport};
+use clusterdeck_engine::{AccessReport, ClusterReport, EndpointKind, EndpointReport};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +51,12 @@ pub struct Cluster {
     /// Backups that are made by themselves.
     #[serde(default)]
     pub backup_schedules: Vec<Scheduled>,
+    /// Addresses that may come in; empty: open to all.
+    #[serde(default)]
+    pub allowlist: Vec<AllowEntry>,
+    /// A list that is being tried in its place, until somebody keeps it.
+    #[serde(default)]
+    pub allow_trial: Option<AllowTrial>,
     /// When the last backup that was restored and found good was begun.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -77,6 +83,52 @@ pub struct Scheduled {
     /// When the next one is due.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub next_at: Option<Timestamp>,
+}
+
+/// From which addresses a cluster may be reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Access {
+    /// No list is in force: every address may come in.
+    pub open: bool,
+    /// All that may come in.
+    pub entries: Vec<AllowEntry>,
+    /// A list that is being tried in its place.
+    pub trial: Option<AccessTrial>,
+    /// The address from which whoever asks reaches the endpoints; `null` when that could not be found out.
+    pub your_address: Option<String>,
+    /// Whether that comes in now.
+    pub you_come_in: Option<bool>,
+    /// The ways to the servers, and where the list is held to.
+    pub ways: Vec<WayIn>,
+}
+
+/// A list that goes back by itself unless somebody keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AccessTrial {
+    /// Who comes in meanwhile; empty: everybody.
+    pub entries: Vec<AllowEntry>,
+    /// Until when it can be kept.
+    #[schema(value_type = String, format = DateTime)]
+    pub until: Timestamp,
+    /// The operation that waits for that (`POST /v1/operations/{id}/keep`).
+    pub operation_id: Option<OperationId>,
+}
+
+impl From<AccessReport> for Access {
+    fn from(report: AccessReport) -> Self {
+        Self {
+            open: report.entries.is_empty(),
+            entries: report.entries,
+            trial: report.trial.map(|(trial, operation_id)| AccessTrial {
+                entries: trial.entries,
+                until: trial.until,
+                operation_id,
+            }),
+            your_address: report.your_address.map(|(from, _)| from.to_string()),
+            you_come_in: report.your_address.map(|(_, comes_in)| comes_in),
+            ways: report.ways,
+        }
+    }
 }
 
 /// The operation that holds a cluster.
@@ -166,6 +218,8 @@ impl From<&ClusterReport> for Cluster {
                 .iter()
                 .map(|(schedule, next_at)| Scheduled { schedule: schedule.clone(), next_at: *next_at })
                 .collect(),
+            allowlist: spec.allowlist.clone(),
+            allow_trial: spec.allow_trial.clone(),
             last_verified_backup_at: report.last_verified_backup,
             busy: report.busy.as_ref().map(Busy::from),
             backing_up: report.backing_up.as_ref().map(Busy::from),

@@ -10,7 +10,7 @@ mod work;
 
 pub use backup::{BackupKey, ImportedKey, NewVault};
 pub use catalog::{Offered, Place, Provider, Region, Service};
-pub use cluster::{Busy, Cluster, Credentials, Endpoint, Scheduled};
+pub use cluster::{Access, AccessTrial, Busy, Cluster, Credentials, Endpoint, Scheduled};
 pub use document::{Info, List, MetricSample, MetricsAnswer, NodeSample, Session, SignIn};
 pub use node::Node;
 pub use work::{Confirmation, JournalLine, PreviewAnswer};

@@ -107,7 +107,7 @@ async fn an_operation_that_has_ended_well_can_neither_be_stopped_nor_taken_up_ag
     let desk = Desk::with_cluster().await;
     let listed = desk.get("/v1/operations").await.json();
     let id = listed["items"][0]["id"].as_str().expect("an id");
-    for verb in ["cancel", "retry"] {
+    for verb in ["cancel", "retry", "keep"] {
         let told = ask(&desk.front, Method::POST, &format!("/v1/operations/{id}/{verb}"), &[], None).await;
         assert_eq!(told.problem(), (400, "invalid".to_owned()), "{verb}");
     }

@@ -296,3 +296,60 @@ async fn backups_their_vaults_and_their_key_have_every_member_that_others_rely_o
         assert!(audit.contains(action), "{action} is in the audit trail");
     }
 }
+
+#[tokio::test]
+async fn who_may_come_in_is_told_and_a_list_that_is_tried_can_be_kept() {
+    let desk = Desk::with_cluster().await;
+    let open = desk.get("/v1/clusters/demo/access").await;
+    assert_eq!(
+        open.headers[header::CACHE_CONTROL],
+        "private, no-store",
+        "it holds an address of whoever asks"
+    );
+    let open = open.json();
+    has(&open, &["open", "entries", "trial", "your_address", "you_come_in", "ways"]);
+    assert_eq!((&open["open"], &open["you_come_in"]), (&json!(true), &json!(true)));
+    has(&open["ways"][0], &["name", "enforced", "text"]);
+
+    let list = json!([{"cidr": "203.0.113.7/24", "comment": "office"}]);
+    let change = json!({"kind": "set-allowlist", "cluster": "demo", "entries": list});
+    let preview = desk.post("/v1/previews", change).await.json();
+    assert_eq!(preview["confirm"], "demo", "whoever asks is not in it: {preview}");
+    let confirmation = json!({"preview_id": preview["id"], "typed": "demo"});
+    let begun = desk.post("/v1/operations", confirmation).await.json();
+    let id = begun["id"].as_str().expect("an id");
+    let waiting = async {
+        loop {
+            let operation = desk.get(&format!("/v1/operations/{id}")).await.json();
+            if operation["state"] == "waiting" {
+                return operation;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let operation = tokio::time::timeout(crate::desk::WORN, waiting).await.expect("it must come to wait");
+    has(&operation["trial"], &["until", "kept"]);
+    let tried = desk.get("/v1/clusters/demo/access").await.json();
+    assert_eq!(tried["trial"]["operation_id"], id);
+    assert_eq!((&tried["open"], &tried["you_come_in"]), (&json!(true), &json!(false)));
+    let kept = ask(&desk.front, Method::POST, &format!("/v1/operations/{id}/keep"), &[], None).await;
+    assert_eq!(kept.status, 202, "{}", kept.text);
+    assert_eq!(kept.json()["trial"]["kept"], true);
+    let parsed = clusterdeck_domain::OperationId::parse(id).expect("an id");
+    desk.lab.engine.wait(&parsed).await.expect("known");
+    let cluster = desk.get("/v1/clusters/demo").await.json();
+    assert_eq!(cluster["allowlist"], json!([{"cidr": "203.0.113.0/24", "comment": "office"}]));
+    assert_eq!(cluster["allow_trial"], Value::Null);
+    assert_eq!(desk.get("/v1/clusters/nobody/access").await.problem(), (404, "not-found".to_owned()));
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_understood_is_refused_with_the_entry_and_the_reason() {
+    let desk = Desk::with_cluster().await;
+    let list = json!([{"cidr": "10.0.0.0/8"}, {"cidr": "10.0.0.0/99"}]);
+    let change = json!({"kind": "set-allowlist", "cluster": "demo", "entries": list});
+    let preview = desk.post("/v1/previews", change).await.json();
+    assert_eq!(preview["blockers"][0]["pointer"], "/entries/1/cidr");
+    let refused = desk.post("/v1/operations", json!({"preview_id": preview["id"]})).await;
+    assert_eq!(refused.problem(), (409, "blocked".to_owned()));
+}

@@ -223,3 +223,15 @@ async fn an_address_that_is_taken_is_said_so_and_serving_ends_in_order() {
     assert!(served.client.get(format!("{url}/")).send().await.is_err(), "nobody listens any more");
     assert_eq!(served.desk.get("/v1/info").await.status, 200, "the engine goes on");
 }
+
+#[tokio::test]
+async fn where_a_request_comes_from_is_its_connection_and_not_what_it_says() {
+    let served = served().await;
+    let asked = served
+        .ask(Method::GET, "/v1/clusters/demo/access")
+        .bearer_auth(&served.token)
+        .header("x-clusterdeck-asks-from", "192.0.2.9");
+    let body: Value = asked.send().await.expect("an answer").json().await.expect("JSON");
+    let from = body["your_address"].as_str().expect("an address");
+    assert_ne!(from, "192.0.2.9", "{body}");
+}

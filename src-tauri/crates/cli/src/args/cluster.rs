@@ -68,6 +68,43 @@ pub(crate) struct OptionSwitches {
     pub(crate) stop_writes_without_replica: Option<Switch>,
 }
 
+/// From which addresses a cluster may be reached.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Allow {
+    /// Name or id
+    pub(crate) name: String,
+    /// All that may come in: addresses and ranges of them (192.0.2.7, 10.0.0.0/8, 2001:db8::/32); without any the list is shown
+    #[arg(value_name = "CIDR")]
+    pub(crate) entries: Vec<String>,
+    /// Let every address in
+    #[arg(long, conflicts_with_all = ["entries", "comment", "expires", "add", "remove"])]
+    pub(crate) open: bool,
+    /// Add these to the list
+    #[arg(long, requires = "entries")]
+    pub(crate) add: bool,
+    /// Take these off the list
+    #[arg(long, requires = "entries", conflicts_with_all = ["add", "comment", "expires"])]
+    pub(crate) remove: bool,
+    /// Whose these are
+    #[arg(long, value_name = "TEXT", requires = "entries")]
+    pub(crate) comment: Option<String>,
+    /// Until when these come in: 90m, 12h, 7d, or 2026-12-31T18:00:00Z
+    #[arg(long, value_name = "TIME", requires = "entries")]
+    pub(crate) expires: Option<String>,
+    /// Let the list before come back unless this one is kept within so many seconds [default: only where the list leaves out
+    /// the address you come from, 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) keep_within: Option<u64>,
+    /// Keep the list that is being tried
+    #[arg(long, conflicts_with_all = ["entries", "open", "revert", "keep_within"])]
+    pub(crate) keep: bool,
+    /// Take the list that is being tried back at once
+    #[arg(long, conflicts_with_all = ["entries", "open", "keep_within"])]
+    pub(crate) revert: bool,
+    #[command(flatten)]
+    pub(crate) confirming: Confirming,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterVerb {
     /// Make a cluster
@@ -201,6 +238,8 @@ pub(crate) enum ClusterVerb {
         #[command(flatten)]
         confirming: Confirming,
     },
+    /// From which addresses it may be reached: shows the list, or changes it
+    Allow(Box<Allow>),
     /// Where clients connect to
     Endpoints {
         /// Name or id
@@ -226,6 +265,10 @@ impl ClusterVerb {
             | Self::Rotate { confirming, .. } => Some(confirming),
             Self::Parameters { confirming, set, reset, .. } => {
                 (!set.is_empty() || !reset.is_empty()).then_some(confirming)
+            }
+            Self::Allow(allow) => {
+                let changes = allow.open || !allow.entries.is_empty() || allow.keep;
+                changes.then_some(&allow.confirming)
             }
             Self::List(_) | Self::Show { .. } | Self::Credentials { .. } | Self::Endpoints { .. } => None,
         }

@@ -7,7 +7,7 @@ mod program;
 mod work;
 
 pub(crate) use backup::{BackupVerb, Restore, VaultVerb};
-pub(crate) use cluster::{ClusterVerb, Create, OptionSwitches, Switch};
+pub(crate) use cluster::{Allow, ClusterVerb, Create, OptionSwitches, Switch};
 pub(crate) use node::NodeVerb;
 pub(crate) use program::{ConnectionVerb, PlanVerb, ProviderVerb, Serve, ServiceVerb};
 pub(crate) use work::{AuditVerb, Confirming, OperationVerb, Paged};

@@ -22,6 +22,7 @@ pub(super) async fn run(session: &Session, verb: ClusterVerb) -> Result<(), Fail
         ClusterVerb::Credentials { name, reveal, url } => {
             return credentials(session, &name, reveal || url, url).await;
         }
+        ClusterVerb::Allow(allow) => return super::access::allow(session, &allow).await,
         ClusterVerb::Endpoints { name } => return endpoints(session, &name).await,
         ClusterVerb::Parameters { name, set, reset, grep, confirming } => {
             if set.is_empty() && reset.is_empty() {
@@ -154,6 +155,14 @@ async fn show(session: &Session, name: &str) -> Result<(), Failure> {
         ("Busy", cluster.busy.map_or_else(String::new, |b| format!("{} ({})", b.title, b.operation_id))),
         ("Failover", readiness),
         ("Votes", votes),
+        (
+            "Access",
+            match cluster.allowlist.len() {
+                0 => "open to every address".to_owned(),
+                1 => "1 entry may come in".to_owned(),
+                n => format!("{n} entries may come in"),
+            },
+        ),
         ("Protected", if cluster.protected { "yes" } else { "no" }.to_owned()),
         ("Place", format!("{}, {}, {}", cluster.provider, cluster.region, cluster.plan)),
         (

@@ -1,5 +1,6 @@
 //! What each verb does: ask, then print. One file per noun.
 
+mod access;
 mod audit;
 mod backup;
 mod catalog;

@@ -7,6 +7,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Figures of the rules. The defaults are those of `safety.md`; a user can see and change them in the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -24,6 +25,8 @@ pub struct Figures {
     pub backup_age_hours: u64,
     /// A transaction open for longer is listed before it is cut off. Seconds.
     pub open_transaction_seconds: u64,
+    /// A list of addresses that leaves out the one it comes from is taken back unless it is kept within this. Milliseconds.
+    pub keep_within_ms: u64,
 }
 
 impl Default for Figures {
@@ -36,6 +39,7 @@ impl Default for Figures {
             memory_reserve_bytes: 512 << 20,
             backup_age_hours: 24,
             open_transaction_seconds: 15,
+            keep_within_ms: 60_000,
         }
     }
 }
@@ -149,6 +153,18 @@ pub struct VaultFacts {
     pub free_bytes: Option<u64>,
 }
 
+/// The address from which whoever asks for a change reaches the endpoints of its cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ComesFrom {
+    /// Nobody asked: its time has come.
+    #[default]
+    Nobody,
+    /// Somebody, and from where could not be found out.
+    Unknown,
+    /// From there.
+    Address(IpAddr),
+}
+
 /// Everything a preview may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
@@ -178,4 +194,8 @@ pub struct Facts<'a> {
     pub backup_used_by: Option<&'a Busy>,
     /// The vault it lies in, or where one would go; `None` when there is no such vault.
     pub vault: Option<&'a VaultFacts>,
+    /// Where the one who asks comes from.
+    pub comes_from: ComesFrom,
+    /// The endpoint does not see where clients come from: they reach it through a port that is published on this computer.
+    pub sources_hidden: bool,
 }

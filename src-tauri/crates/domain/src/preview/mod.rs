@@ -4,6 +4,7 @@
 //! accepted. What is not known blocks. The step that acts checks again; nothing relies on the preview having been true.
 
 mod add_node;
+mod allow;
 mod backup;
 mod create;
 mod delete;
@@ -27,8 +28,11 @@ mod shard;
 mod undrain;
 mod upgrade;
 
+pub use allow::{WayIn, allow_trial_ms, chosen_allowlist, ways_in};
 pub use backup::{copy_source, last_of, pieces, restored_cluster};
-pub use facts::{Busy, Capacity, Carrier, Facts, Figures, Instead, MissingSoftware, Subject, VaultFacts};
+pub use facts::{
+    Busy, Capacity, Carrier, ComesFrom, Facts, Figures, Instead, MissingSoftware, Subject, VaultFacts,
+};
 pub use parameters::chosen_parameters;
 pub use promote::dead_primary_of;
 pub use resize::{plan_holds, resize_order};
@@ -179,6 +183,9 @@ pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
         Change::SetAutoFailover { enabled, .. } => failover::preview(&subject, *enabled, facts),
         Change::SetOptions { options, .. } => options::preview(&subject, options, facts),
         Change::SetParameters { parameters, .. } => parameters::preview(&subject, parameters, facts),
+        Change::SetAllowlist { entries, keep_within_ms, .. } => {
+            allow::preview(&subject, entries, *keep_within_ms, facts)
+        }
         Change::RotateCredentials { .. } => rotate::preview(&subject, facts),
         Change::BackUp { verify, .. } => backup::back_up(&subject, verify.unwrap_or(true), facts),
         Change::SetBackupSchedule { schedule, .. } => backup::schedule(&subject, schedule.as_ref(), facts),

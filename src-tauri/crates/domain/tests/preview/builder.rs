@@ -2,11 +2,11 @@
 
 use clusterdeck_domain::{
     BackedUp, Backup, BackupId, BackupKind, BackupPart, BackupReason, BackupState, Busy, Capacity, Change,
-    ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOption, ClusterOptions, ClusterSpec, Facts,
-    FailoverReadiness, Figures, Finding, Health, Lifecycle, Link, MachineId, MachineSpec, Network, NodeId,
-    NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish, Parameter, PlanId, Preview, ProviderId,
-    REGION_LOCAL, Role, ServiceKind, Subject, Topology, VaultFacts, Votes, layout, plan, preview, service,
-    voters,
+    ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOption, ClusterOptions, ClusterSpec,
+    ComesFrom, Facts, FailoverReadiness, Figures, Finding, Health, Lifecycle, Link, MachineId, MachineSpec,
+    Network, NodeId, NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish, Parameter, PlanId, Preview,
+    ProviderId, REGION_LOCAL, Role, ServiceKind, Subject, Topology, VaultFacts, Votes, layout, plan, preview,
+    service, voters,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -35,6 +35,8 @@ pub(crate) struct Scene {
     pub(crate) backup_used_by: Option<Busy>,
     pub(crate) backing_up: Option<Busy>,
     pub(crate) vault: Option<VaultFacts>,
+    pub(crate) comes_from: ComesFrom,
+    pub(crate) sources_hidden: bool,
 }
 
 /// A computer with room for a dozen small nodes and Redis on it.
@@ -130,6 +132,8 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
             options: ClusterOptions { stop_writes_without_replica: voting && nodes >= 3, synchronous: false },
             parameters: Default::default(),
             backup_schedules: Vec::new(),
+            allowlist: Vec::new(),
+            allow_trial: None,
             nodes: specs,
             gateway: (topology != Topology::Sharded).then(|| machine(200)),
             network: Network("127.20.1.0/24".to_owned()),
@@ -168,6 +172,8 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
             problem: None,
             free_bytes: Some(50 << 30),
         }),
+        comes_from: ComesFrom::Nobody,
+        sources_hidden: false,
     }
 }
 
@@ -307,6 +313,8 @@ impl Scene {
                 backups: &self.backups,
                 backup_used_by: self.backup_used_by.as_ref(),
                 vault: self.vault.as_ref(),
+                comes_from: self.comes_from,
+                sources_hidden: self.sources_hidden,
             },
         )
     }

@@ -2,9 +2,9 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Capacity, Carrier, Change, ClusterOption, CreateCluster, Facts, Figures, Instead, MissingSoftware,
-    OptionWish, Plan, PlanId, Preview, ProviderId, ResolvedCreate, ServiceKind, Topology, plan, preview,
-    resolve_create,
+    Capacity, Carrier, Change, ClusterOption, ComesFrom, CreateCluster, Facts, Figures, Instead,
+    MissingSoftware, OptionWish, Plan, PlanId, Preview, ProviderId, ResolvedCreate, ServiceKind, Topology,
+    plan, preview, resolve_create,
 };
 
 fn wish() -> CreateCluster {
@@ -33,6 +33,8 @@ fn with<T>(capacity: Option<&Capacity>, look: impl FnOnce(&Facts<'_>) -> T) -> T
         backups: &[],
         backup_used_by: None,
         vault: None,
+        comes_from: ComesFrom::Nobody,
+        sources_hidden: false,
     })
 }
 

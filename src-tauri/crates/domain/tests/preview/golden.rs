@@ -2,7 +2,7 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Capacity, Change, CreateCluster, Facts, Figures, Finding, MissingSoftware, NodeState, Preview,
+    Capacity, Change, ComesFrom, CreateCluster, Facts, Figures, Finding, MissingSoftware, NodeState, Preview,
     ServiceKind, Topology, preview,
 };
 use std::{fmt::Write, path::PathBuf};
@@ -72,6 +72,8 @@ fn create(capacity: &Capacity, edit: impl FnOnce(&mut CreateCluster)) -> Preview
         backups: &[],
         backup_used_by: None,
         vault: None,
+        comes_from: ComesFrom::Nobody,
+        sources_hidden: false,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }
@@ -263,4 +265,21 @@ fn deleting() {
         "protected and busy",
         &three().busy().spec(|s| s.protected = true).preview(&delete()),
     );
+}
+
+#[test]
+fn limiting_access() {
+    use crate::allow::{from, limit, listed};
+    let wide = from(busy_day(), "127.0.0.1");
+    let entries = ["10.1.2.3/8", "10.2.0.0/16", "::ffff:192.0.2.7", "192.0.2.7", "2001:DB8::/32"];
+    golden("allow", "an open three, asked from a loopback address", &wide.preview(&limit(&entries)));
+    let pg = of(ServiceKind::Postgresql, Topology::PrimaryReplica, 3, 0)
+        .spec(|s| s.allowlist = listed(&["10.0.0.0/8", "192.0.2.7"]));
+    golden(
+        "allow-postgres",
+        "a PostgreSQL with a list, asked from it",
+        &from(pg, "10.0.0.5").preview(&limit(&["10.0.0.0/8", "198.51.100.0/24"])),
+    );
+    let listed = three().spec(|s| s.allowlist = listed(&["10.0.0.0/8"]));
+    golden("allow-open", "a three with a list", &listed.preview(&limit(&[])));
 }

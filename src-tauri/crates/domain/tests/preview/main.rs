@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may stop so")]
 
+mod allow;
 mod backups;
 mod builder;
 mod by_hand;

@@ -2,8 +2,8 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Change, ClusterOptions, Facts, Figures, Health, Lifecycle, MissingSoftware, NodeId, PlanId, Role,
-    ServiceKind, Subject, Topology, preview, resize_order,
+    Change, ClusterOptions, ComesFrom, Facts, Figures, Health, Lifecycle, MissingSoftware, NodeId, PlanId,
+    Role, ServiceKind, Subject, Topology, preview, resize_order,
 };
 
 const LARGER: &str = "SMALL-1C-2G";
@@ -168,6 +168,8 @@ fn created(scene: &Scene, wish: clusterdeck_domain::CreateCluster) -> clusterdec
         backups: &[],
         backup_used_by: None,
         vault: None,
+        comes_from: ComesFrom::Nobody,
+        sources_hidden: false,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

@@ -2,7 +2,8 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Change, Facts, Figures, Health, Lifecycle, Subject, nodes_per_shard, preview, promotion_candidate,
+    Change, ComesFrom, Facts, Figures, Health, Lifecycle, Subject, nodes_per_shard, preview,
+    promotion_candidate,
 };
 use jiff::SignedDuration;
 
@@ -143,6 +144,8 @@ fn what_is_not_there_is_not_found() {
         backups: &[],
         backup_used_by: None,
         vault: None,
+        comes_from: ComesFrom::Nobody,
+        sources_hidden: false,
     };
     for change in changes() {
         blocked(&preview(&change, &facts), &["not-found"]);

@@ -6,7 +6,7 @@ use crate::{
     engine::Shared,
     error::EngineError,
     event::{Event, EventKind, Level},
-    facade::Result,
+    facade::{Asker, Result},
     repository::AuditEntry,
 };
 use clusterdeck_domain::{
@@ -83,7 +83,7 @@ async fn begin(shared: &Arc<Shared>, spec: &ClusterSpec, vault: &str) -> Result<
     let verify = schedule.map(|schedule| schedule.verify);
     let change = Change::BackUp { cluster: spec.id.to_string(), vault: Some(vault.to_owned()), verify };
     let begun = async {
-        let prepared = door::preview(shared, change).await?;
+        let prepared = door::preview(shared, change, Asker::Schedule).await?;
         door::confirm(shared, &prepared.id, None, BY_SCHEDULE, None).await
     };
     match begun.await {

@@ -85,6 +85,8 @@ pub(crate) async fn plan(shared: &Arc<Shared>, of: &BackedUp) -> Result<Plan> {
         options: ClusterOptions::OFF,
         parameters: of.parameters.clone(),
         backup_schedules: Vec::new(),
+        allowlist: Vec::new(),
+        allow_trial: None,
         nodes: Vec::new(),
         gateway: None,
         network,

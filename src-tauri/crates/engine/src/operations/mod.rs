@@ -16,6 +16,7 @@ pub(crate) mod restore_in_place;
 pub(crate) mod resync_cluster;
 pub(crate) mod rolling;
 pub(crate) mod rotate_credentials;
+pub(crate) mod set_allowlist;
 pub(crate) mod set_backup_schedule;
 pub(crate) mod set_parameters;
 pub(crate) mod switches;
@@ -46,6 +47,7 @@ pub(crate) enum Plan {
     ResyncCluster(resync_cluster::Plan),
     Switch(switches::Plan),
     SetParameters(set_parameters::Plan),
+    SetAllowlist(set_allowlist::Plan),
     RotateCredentials(rotate_credentials::Plan),
     BackUp(back_up::Plan),
     SetBackupSchedule(set_backup_schedule::Plan),
@@ -73,6 +75,7 @@ impl Plan {
             Self::ResyncCluster(plan) => resync_cluster::steps(plan),
             Self::Switch(plan) => switches::steps(plan),
             Self::SetParameters(plan) => set_parameters::steps(plan),
+            Self::SetAllowlist(plan) => set_allowlist::steps(plan),
             Self::RotateCredentials(plan) => rotate_credentials::steps(plan),
             Self::BackUp(plan) => back_up::steps(plan),
             Self::SetBackupSchedule(plan) => set_backup_schedule::steps(plan),

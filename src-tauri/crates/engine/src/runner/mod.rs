@@ -4,7 +4,7 @@
 mod orders;
 mod record;
 
-pub(crate) use orders::{cancel, idle, retry, under_way, wait};
+pub(crate) use orders::{cancel, idle, keep, retry, under_way, wait};
 pub(crate) use record::{Record, chain};
 
 use crate::{
@@ -158,9 +158,8 @@ impl Run {
             if self.cancel.is_cancelled() && !self.past_cancel(steps) {
                 return End::Cancelled;
             }
-            if let Err(error) =
-                self.note(index, StepState::Running, OperationState::Running, None, steps).await
-            {
+            let running = if step.waits { OperationState::Waiting } else { OperationState::Running };
+            if let Err(error) = self.note(index, StepState::Running, running, None, steps).await {
                 return End::Failed(error);
             }
             self.fault(&step.name, "before");
@@ -307,7 +306,8 @@ impl Run {
             || ((steps[index].no_return || steps[index].no_cancel) && step_state == StepState::Running);
         let name = self.record.edit(|operation| {
             operation.state = state;
-            operation.cancellable = !past && state == OperationState::Running;
+            let under_way = matches!(state, OperationState::Running | OperationState::Waiting);
+            operation.cancellable = !past && under_way;
             let step: &mut StepRecord = &mut operation.steps[index];
             if step.state == StepState::Failed && step_state == StepState::Running {
                 // Taken up again: what the last try took and said is in the journal.

@@ -44,6 +44,45 @@ pub(crate) async fn cancel(shared: &Arc<Shared>, id: &OperationId, actor: &str) 
     Ok(row.operation)
 }
 
+/// See [`crate::Engine::keep`].
+pub(crate) async fn keep(shared: &Arc<Shared>, id: &OperationId, actor: &str) -> Result<Operation> {
+    let invalid = |what: String| EngineError::Invalid { what, pointer: String::new() };
+    let record = {
+        let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(id).map(|r| r.record.clone())
+    };
+    let Some(record) = record else {
+        let row = shared.state.operation(id).await?;
+        let row = row.ok_or_else(|| EngineError::NotFound { what: format!("operation {id}") })?;
+        return Err(invalid(format!("`{}` has ended already", row.operation.title)));
+    };
+    // Decided where the step that waits decides: what is kept here is not taken back there.
+    let kept = record.edit(|operation| match &mut operation.trial {
+        _ if operation.state.is_final() => Err(invalid(format!("`{}` has ended already", operation.title))),
+        Some(trial) if trial.kept => Ok(false),
+        Some(trial) if operation.state == OperationState::Waiting && shared.now() < trial.until => {
+            trial.kept = true;
+            Ok(true)
+        }
+        Some(_) => Err(invalid(format!("`{}` was not kept in time and is taken back", operation.title))),
+        None => Err(invalid(format!("`{}` does not wait to be kept", operation.title))),
+    })?;
+    let row = record.snapshot();
+    if kept {
+        let entry = JournalEntry {
+            operation: id.clone(),
+            at: shared.now(),
+            step: None,
+            step_state: None,
+            state: row.operation.state,
+            text: Some(format!("{actor} kept it")),
+        };
+        shared.state.record(&row, &entry).await?;
+        notify(shared, &row.operation, Level::Info);
+    }
+    Ok(row.operation)
+}
+
 /// See [`crate::Engine::retry`].
 pub(crate) async fn retry(shared: &Arc<Shared>, id: &OperationId, actor: &str) -> Result<Operation> {
     let invalid = |what: String| EngineError::Invalid { what, pointer: String::new() };

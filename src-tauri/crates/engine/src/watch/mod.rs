@@ -11,7 +11,7 @@ use crate::{engine::Shared, facade::Result, repository::SampleRow};
 use clusterdeck_domain::{
     ClusterId, ClusterObserved, ClusterSpec, Fact, FailoverReadiness, Lifecycle, METRICS, NodeObserved,
 };
-use clusterdeck_driver::ClusterContext;
+use clusterdeck_driver::{ClusterContext, Traffic};
 use std::{
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
@@ -142,8 +142,17 @@ async fn glance(shared: &Arc<Shared>, id: &ClusterId) -> Result<(Instant, Cluste
             endpoint_up: None,
         },
     };
-    let seen = with_what_is_not_enforced(seen, &context);
+    let mut seen = with_what_is_not_enforced(seen, &context);
+    if seen.endpoint_up.is_none() && context.spec.limits_access() {
+        seen.endpoint_up = endpoint_up(shared, &context).await;
+    }
     Ok((began, context.spec, seen))
+}
+
+/// Whether the endpoint has somewhere to send writes, as it says itself: asked where its list does not let us through.
+async fn endpoint_up(shared: &Shared, context: &ClusterContext) -> Option<bool> {
+    let status = timeout(LIMIT, shared.gateway.status(context)).await.ok()?;
+    Some(status.is_ok_and(|status| status.up.iter().any(|(traffic, _)| *traffic == Traffic::ReadWrite)))
 }
 
 /// Says of each node which limits of its plan nobody enforces: the server of one with none may take all the memory there is.

@@ -1,7 +1,7 @@
 //! The changes under test: each with the cluster it starts from.
 
 use clusterdeck_domain::{
-    Change, ClusterOption, CreateCluster, OptionWish, PlanId, RestoreBackup, ServiceKind, Topology,
+    AllowWish, Change, ClusterOption, CreateCluster, OptionWish, PlanId, RestoreBackup, ServiceKind, Topology,
 };
 use clusterdeck_testkit::Lab;
 
@@ -39,6 +39,13 @@ pub(crate) fn resize(plan: &str) -> Change {
 
 pub(crate) fn upgrade() -> Change {
     Change::UpgradeCluster { cluster: "demo".to_owned(), version: None }
+}
+
+/// Who may come in, and how long that waits to be kept.
+pub(crate) fn limit(entries: &[&str], keep_within_ms: Option<u64>) -> Change {
+    let wish = |text: &&str| AllowWish { cidr: (*text).to_owned(), ..AllowWish::default() };
+    let entries = entries.iter().map(wish).collect();
+    Change::SetAllowlist { cluster: "demo".to_owned(), entries, keep_within_ms }
 }
 
 pub(crate) fn back_up() -> Change {
@@ -122,6 +129,7 @@ pub(crate) fn all() -> Vec<Story> {
                 options: OptionWish::only(ClusterOption::StopWritesWithoutReplica, false),
             },
         ),
+        story("limit access", three(), limit(&["0.0.0.0/0"], None)),
         story("rotate", three(), Change::RotateCredentials { cluster: cluster() }),
         story(ROTATE_ONE, three(), Change::RotateCredentials { cluster: cluster() }),
         story("delete", three(), Change::DeleteCluster { cluster: cluster(), discard_backups: true }),

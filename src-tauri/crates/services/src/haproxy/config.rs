@@ -62,6 +62,8 @@ pub(crate) struct Config {
 /// up. A primary that hung, was replaced and wakes up says for some ten seconds that it is one, until the Sentinels turn
 /// it into a replica; what it took meanwhile would be lost.
 ///
+/// `access`: the rules that every connection of a client meets first (see `access`).
+///
 /// `door`: what leads to the master's socket from outside, in the words of the file. It stands last, since the state names
 /// proxies by their place.
 pub(crate) fn config(
@@ -69,9 +71,10 @@ pub(crate) fn config(
     state_file: &str,
     listeners: &[Listener],
     one_writer: bool,
+    access: &str,
     door: Option<&str>,
 ) -> Config {
-    let body = format!("{}{}", body(address, listeners, one_writer), door.unwrap_or_default());
+    let body = format!("{}{}", body(address, listeners, one_writer, access), door.unwrap_or_default());
     let mark = hex::encode(&Sha256::digest(format!("{state_file}\n{body}").as_bytes())[..8]);
     let text = format!(
         "# Written by Clusterdeck. It holds the password of a user that may only ask for a server's role.\n\
@@ -85,7 +88,7 @@ pub(crate) fn config(
     Config { text, mark }
 }
 
-fn body(address: IpAddr, listeners: &[Listener], one_writer: bool) -> String {
+fn body(address: IpAddr, listeners: &[Listener], one_writer: bool, access: &str) -> String {
     let mut text = format!(
         "defaults\n    mode tcp\n    log global\n    option dontlognull\n    option clitcpka\n    option srvtcpka\n    \
          option redispatch 1\n    retries 2\n    timeout connect 1s\n    timeout client 24h\n    timeout server 24h\n    \
@@ -94,15 +97,16 @@ fn body(address: IpAddr, listeners: &[Listener], one_writer: bool) -> String {
     let has_writes = listeners.iter().any(|l| l.traffic == Traffic::ReadWrite);
     for listener in listeners {
         let name = backend(listener.traffic);
-        text.push_str(&format!("frontend f_{name}\n    bind {}\n", bind(address, listener.port)));
+        text.push_str(&format!("frontend f_{name}\n    bind {}\n{access}", bind(address, listener.port)));
         if listener.traffic == Traffic::ReadOnly && has_writes {
             // With no replica up, reads go where the writes go.
             text.push_str("    use_backend ro if { nbsrv(ro) gt 0 }\n    default_backend rw\n");
         } else {
             text.push_str(&format!("    default_backend {name}\n"));
         }
+        // Servers that let people in by address know this one as the endpoint's.
         text.push_str(&format!(
-            "backend {name}\n    balance leastconn\n    option tcp-check\n    tcp-check connect{}\n",
+            "backend {name}\n    source {address}\n    balance leastconn\n    option tcp-check\n    tcp-check connect{}\n",
             if listener.check_tls { " ssl" } else { "" },
         ));
         if one_writer && listener.traffic == Traffic::ReadWrite {
@@ -209,13 +213,25 @@ mod tests {
     #[test]
     fn a_check_line_is_quoted_so_that_nothing_in_it_is_expanded() {
         let made =
-            config(IpAddr::from([127, 0, 0, 9]), "/x/state", &[listener(Traffic::ReadWrite)], true, None);
+            config(IpAddr::from([127, 0, 0, 9]), "/x/state", &[listener(Traffic::ReadWrite)], true, "", None);
         assert!(made.text.contains(r#"tcp-check send "AUTH watch \$x\r\n""#), "{}", made.text);
         assert!(
             made.text.contains("server demo-3 127.0.0.3:6379 check weight 0"),
             "a drained node takes nothing new"
         );
         assert!(made.text.contains(&made.mark));
+    }
+
+    #[test]
+    fn a_clients_address_is_asked_for_before_anything_else() {
+        let access = "    tcp-request connection reject\n";
+        let both = [listener(Traffic::ReadWrite), listener(Traffic::ReadOnly)];
+        let text = config(IpAddr::from([127, 0, 0, 9]), "/x/state", &both, true, access, None).text;
+        assert_eq!(
+            text.matches("    bind 127.0.0.9:6379\n    tcp-request connection reject\n").count(),
+            2,
+            "{text}"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Everything at run time goes through the master's socket in the folder of the machine. Where that folder is not in our
 //! file system, HAProxy itself leads to it, through TLS in which both sides prove who they are (see `keys`).
 
+mod access;
 mod config;
 mod keys;
 mod runtime;
@@ -171,7 +172,9 @@ impl Gateway for Haproxy {
         let state_file = machine.path(STATE).to_string_lossy().into_owned();
         let one_writer = matches!(cx.spec.topology, Topology::Single | Topology::PrimaryReplica);
         let door = matches!(socket, Channel::Tls { .. }).then(|| keys::door(machine.as_ref()));
-        let config = config::config(machine.address(), &state_file, listeners, one_writer, door.as_deref());
+        let access = access::rules(&cx.spec);
+        let config =
+            config::config(machine.address(), &state_file, listeners, one_writer, &access, door.as_deref());
         let all_down = config::state(listeners, &HashMap::new());
         let running = machine.state(UNIT).await?.is_running();
         if running && mark(&socket).await.is_ok_and(|mark| mark == config.mark) {
@@ -256,6 +259,10 @@ impl Gateway for Haproxy {
         let name = &cx.node(node)?.name;
         let commands = ["rw", "ro"].map(|b| format!("shutdown sessions server {b}/{name}"));
         runtime::tell_all(&socket, &workers, &commands).await
+    }
+
+    async fn cut_outsiders(&self, cx: &ClusterContext) -> Result<u64> {
+        access::cut(&self.channel(cx.gateway()?.as_ref()).await?, &cx.spec).await
     }
 
     async fn status(&self, cx: &ClusterContext) -> Result<GatewayStatus> {

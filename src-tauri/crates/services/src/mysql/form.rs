@@ -10,13 +10,16 @@ use super::{
     unit::{self, HEALTH_UNIT, UNIT},
 };
 use crate::{
-    tls,
+    own_way, tls,
     wait::{Look, until},
 };
 use clusterdeck_domain::{NodeId, NodeKind, NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs, Traffic, UnitState};
 use futures::future::try_join_all;
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 /// A new data folder takes a second to make; one that crashed is repaired first, which takes what it takes.
 pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
@@ -369,14 +372,24 @@ pub(crate) async fn open(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
 
 /// Writes and reads through the endpoint as people do.
 pub(crate) async fn probe(cx: &ClusterContext) -> Result<()> {
-    let at = cx.gateway()?.reach(config::PORT);
-    let mut session = Session::connect(cx, "the endpoint", at, As::People, PROBE).await?;
+    let mut last = own_way::nobody();
+    for (whom, at) in own_way::to_write(cx, config::PORT)? {
+        match write_and_read(cx, &whom, at).await {
+            Ok(()) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn write_and_read(cx: &ClusterContext, whom: &str, at: SocketAddr) -> Result<()> {
+    let mut session = Session::connect(cx, whom, at, As::People, PROBE).await?;
     session.run("CREATE TABLE IF NOT EXISTS clusterdeck_probe (n INT PRIMARY KEY) ENGINE=InnoDB").await?;
     session.run("REPLACE INTO clusterdeck_probe VALUES (1)").await?;
     let read = session.word("SELECT n FROM clusterdeck_probe").await;
     session.run("DROP TABLE IF EXISTS clusterdeck_probe").await?;
     if read? != "1" {
-        return Err(DriverError::broken("the endpoint did not return what was just written through it"));
+        return Err(DriverError::broken(format!("{whom} did not return what was just written there")));
     }
     Ok(())
 }

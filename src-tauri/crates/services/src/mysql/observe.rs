@@ -9,7 +9,10 @@ use super::{
     survey::{self, At, Place},
     unit::UNIT,
 };
-use crate::measure::{Counters, Readings};
+use crate::{
+    measure::{Counters, Readings},
+    own_way,
+};
 use clusterdeck_domain::{
     ClusterObserved, Health, Link, NodeMetrics, NodeObserved, NodeSpec, NodeState, OpenTransaction, Role,
     Topology,
@@ -180,9 +183,9 @@ fn line(statement: Option<String>) -> String {
     }
 }
 
-/// Whether the endpoint leads to a node that takes writes: asked through it.
+/// Whether the endpoint leads to a node that takes writes: asked through it, unless it does not let us in.
 pub(crate) async fn endpoint(cx: &ClusterContext) -> Option<bool> {
-    let gateway = cx.gateway().ok()?;
+    let gateway = cx.gateway().ok().filter(|_| own_way::endpoint_is_open(cx, config::PORT))?;
     let asked = async {
         let at = gateway.reach(config::PORT);
         let mut session = Session::connect(cx, "the endpoint", at, As::People, NODE_LIMIT).await?;

@@ -1,7 +1,7 @@
 //! What PostgreSQL is told: parameters from the plan, who may come in and how.
 
 use super::{flavour, parameters};
-use clusterdeck_domain::{ClusterSpec, Plan};
+use clusterdeck_domain::{Cidr, ClusterSpec, Plan};
 use clusterdeck_driver::{ClusterContext, Machine};
 use serde_json::{Value, json};
 
@@ -108,15 +108,30 @@ pub(crate) fn local_parameters(cx: &ClusterContext, machine: &dyn Machine) -> Va
     own
 }
 
-/// Who may come in. Every rule asks for a password by SCRAM; our own roles come over TLS only.
-pub(crate) fn pg_hba() -> Vec<String> {
+/// Who may come in. Every rule asks for a password by SCRAM; our own roles come over TLS only. Where a list says from where,
+/// people's roles come from there, from the endpoint, which has asked already, and from the node's own machine.
+pub(crate) fn pg_hba(cx: &ClusterContext, machine: &dyn Machine) -> Vec<String> {
     let mut rules = Vec::new();
     for address in ["0.0.0.0/0", "::/0"] {
         rules.push(format!("hostssl replication {REPLICA} {address} scram-sha-256"));
         rules.push(format!("host replication all {address} reject"));
         rules.push(format!("hostssl all {OPERATOR},{REWIND},{WATCH} {address} scram-sha-256"));
         rules.push(format!("hostnossl all {OPERATOR},{REPLICA},{REWIND},{WATCH} {address} reject"));
-        rules.push(format!("host all all {address} scram-sha-256"));
+        if cx.spec.allowlist.is_empty() {
+            rules.push(format!("host all all {address} scram-sha-256"));
+        }
+    }
+    if !cx.spec.allowlist.is_empty() {
+        let from = let_in(cx, machine).into_iter();
+        // A range without its prefix would be taken for a name.
+        rules.extend(from.map(|c| format!("host all all {}/{} scram-sha-256", c.first(), c.prefix())));
+        rules.extend(["0.0.0.0/0", "::/0"].map(|all| format!("host all all {all} reject")));
     }
     rules
+}
+
+/// From where people's roles come in at a node. An entry with an end is in the list until it is taken off.
+pub(crate) fn let_in(cx: &ClusterContext, machine: &dyn Machine) -> Vec<Cidr> {
+    let own = cx.spec.gateway.iter().map(|gateway| gateway.address).chain([machine.address()]);
+    cx.spec.allowlist.iter().map(|entry| entry.cidr).chain(own.map(Cidr::host)).collect()
 }

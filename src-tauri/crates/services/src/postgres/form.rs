@@ -7,12 +7,15 @@ use super::{
     patroni::{Client, Member, Timing},
     sql::{ANSWER, As, Session},
 };
-use crate::wait::{Look, until};
+use crate::{
+    own_way,
+    wait::{Look, until},
+};
 use clusterdeck_domain::{NodeKind, NodeSpec, Sensitive};
 use clusterdeck_driver::{ClusterContext, DriverError, Progress, Result, StartAs};
 use postgres_protocol::password;
 use serde_json::json;
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 use tokio_postgres::types::PgLsn;
 
 /// The first node makes its data folder and starts within three seconds; a busy computer takes longer.
@@ -202,16 +205,32 @@ async fn slot_is_gone(cx: &ClusterContext, node: &NodeSpec, progress: &Progress)
 
 /// Writes and reads through the endpoint as people do.
 pub(crate) async fn probe(cx: &ClusterContext) -> Result<()> {
-    let at = cx.gateway()?.reach(config::PORT);
-    let session = Session::connect(cx, "the endpoint", at, As::People, ANSWER).await?;
-    // Written through the log like any other row, and nothing is left of it.
-    session
-        .run("BEGIN; CREATE TABLE clusterdeck_probe (n int); INSERT INTO clusterdeck_probe VALUES (1)")
-        .await?;
+    // Where the list leaves us out the servers know that too, of people's roles: then it is ours that writes.
+    let user = if own_way::endpoint_is_open(cx, config::PORT) { As::People } else { As::OperatorInside };
+    let mut last = own_way::nobody();
+    for (whom, at) in own_way::to_write(cx, config::PORT)? {
+        match write_and_read(cx, &whom, at, user).await {
+            Ok(()) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn write_and_read(cx: &ClusterContext, whom: &str, at: SocketAddr, user: As) -> Result<()> {
+    let session = Session::connect(cx, whom, at, user, ANSWER).await?;
+    // Written through the log like any other row, and nothing is left of it. Our own role looks for no names of people's.
+    let begin = match user {
+        As::People => "BEGIN; CREATE TABLE clusterdeck_probe (n int);",
+        _ => {
+            "BEGIN; CREATE SCHEMA clusterdeck_probe; SET LOCAL search_path = clusterdeck_probe; CREATE TABLE clusterdeck_probe (n int);"
+        }
+    };
+    session.run(&format!("{begin} INSERT INTO clusterdeck_probe VALUES (1)")).await?;
     let row = session.row("SELECT n = 1 FROM clusterdeck_probe", &[]).await;
     session.run("ROLLBACK").await?;
     if !row?.get::<_, bool>(0) {
-        return Err(DriverError::broken("the endpoint did not return what was just written through it"));
+        return Err(DriverError::broken(format!("{whom} did not return what was just written there")));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! PostgreSQL: Patroni runs the servers and decides who leads, etcd is where the nodes agree, and a guard sees that a server
 //! never takes writes without its Patroni.
 
+mod access;
 mod additions;
 mod change;
 mod config;
@@ -167,6 +168,9 @@ impl ServiceDriver for Postgres {
     }
     async fn apply_parameters(&self, cx: &ClusterContext) -> Result<()> {
         parameters::apply(cx).await
+    }
+    async fn apply_allowlist(&self, cx: &ClusterContext) -> Result<()> {
+        access::apply(cx).await
     }
     async fn restarts_due(&self, cx: &ClusterContext) -> Result<Vec<NodeId>> {
         parameters::restarts_due(cx).await

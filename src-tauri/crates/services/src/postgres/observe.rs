@@ -9,7 +9,10 @@ use super::{
     sessions::Sessions,
     sql::{As, Session},
 };
-use crate::measure::{Counters, Readings};
+use crate::{
+    measure::{Counters, Readings},
+    own_way,
+};
 use clusterdeck_domain::{
     ClusterObserved, Fact, Health, Link, NodeKind, NodeMetrics, NodeObserved, NodeSpec, NodeState,
     OpenTransaction, Role, Topology, Votes,
@@ -228,9 +231,9 @@ async fn stat(session: &Session) -> Result<Stat> {
     })
 }
 
-/// Whether the endpoint leads to a node that takes writes: asked through it.
+/// Whether the endpoint leads to a node that takes writes: asked through it, unless it does not let us in.
 async fn endpoint(cx: &ClusterContext) -> Option<bool> {
-    let gateway = cx.gateway().ok()?;
+    let gateway = cx.gateway().ok().filter(|_| own_way::endpoint_is_open(cx, config::PORT))?;
     let asked = async {
         let at = gateway.reach(config::PORT);
         let session = Session::connect(cx, "the endpoint", at, As::People, NODE_LIMIT).await?;

@@ -190,7 +190,7 @@ fn conf(
                 "replication": account(config::REPLICA, config::REPLICA)?,
                 "rewind": account(config::REWIND, config::REWIND)?,
             },
-            "pg_hba": config::pg_hba(),
+            "pg_hba": config::pg_hba(cx, machine),
             "parameters": config::local_parameters(cx, machine),
             "basebackup": [{ "checkpoint": "fast" }],
             "remove_data_directory_on_rewind_failure": true,

@@ -1,9 +1,10 @@
 //! The endpoints of a cluster: what goes through them, and how a node proves that it may take it.
 
 use super::session::{As, PORT, Session, address, command};
+use crate::own_way;
 use clusterdeck_domain::{Sensitive, Topology};
 use clusterdeck_driver::{Backend, CheckLine, ClusterContext, DriverError, Listener, Result, Traffic};
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 /// The standard port of the address for reads.
 pub(crate) const READ_PORT: u16 = 6380;
@@ -69,23 +70,31 @@ fn check(cx: &ClusterContext, traffic: Traffic) -> Result<Vec<CheckLine>> {
 
 /// Writes and reads through the endpoint as people do.
 pub(crate) async fn probe(cx: &ClusterContext) -> Result<()> {
-    let gateway = cx.gateway()?.reach(PORT);
+    let mut last = own_way::nobody();
+    for (whom, at) in own_way::to_write(cx, PORT)? {
+        match write_and_read(cx, &whom, at).await {
+            Ok(()) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn write_and_read(cx: &ClusterContext, whom: &str, mut at: SocketAddr) -> Result<()> {
     let key = format!("clusterdeck:probe:{}", cx.spec.id);
     let write = {
         let mut c = command("SET");
         c.arg(&key).arg("1").arg("PX").arg(PROBE_KEY_LIVES_MS);
         c
     };
-    let mut at = gateway;
     for _ in 0..=REDIRECTS {
-        let mut session = Session::connect(cx, "the endpoint", at, As::People, PROBE).await?;
+        let mut session = Session::connect(cx, whom, at, As::People, PROBE).await?;
         match session.redirected::<()>(&write).await? {
             Ok(()) => {
                 let read: Option<String> = session.ask(command("GET").arg(&key)).await?;
                 if read.as_deref() != Some("1") {
-                    return Err(DriverError::broken(
-                        "the endpoint did not return what was just written through it",
-                    ));
+                    let what = format!("{whom} did not return what was just written there");
+                    return Err(DriverError::broken(what));
                 }
                 return session.ask(command("DEL").arg(&key)).await;
             }

@@ -12,7 +12,10 @@ use super::{
     shards::{self, Membership},
     survey,
 };
-use crate::measure::{Counters, Readings};
+use crate::{
+    measure::{Counters, Readings},
+    own_way,
+};
 use clusterdeck_domain::{
     ClusterObserved, Health, Link, NodeKind, NodeMetrics, NodeObserved, NodeSpec, NodeState, Role, Topology,
     Votes,
@@ -162,9 +165,9 @@ fn votes(
     })
 }
 
-/// Whether the endpoint leads to a node that takes writes: asked through it.
+/// Whether the endpoint leads to a node that takes writes: asked through it, unless it does not let us in.
 async fn endpoint(cx: &ClusterContext) -> Option<bool> {
-    let gateway = cx.gateway().ok()?;
+    let gateway = cx.gateway().ok().filter(|_| own_way::endpoint_is_open(cx, PORT))?;
     let asked = async {
         let at = gateway.reach(PORT);
         let mut session = Session::connect(cx, "the endpoint", at, As::Watch, NODE_LIMIT).await?;

@@ -88,6 +88,8 @@ pub(crate) fn spec(version: &str, topology: Topology, network: Network) -> Clust
         gateway: None,
         network,
         backup_schedules: Vec::new(),
+        allowlist: Vec::new(),
+        allow_trial: None,
         last_ordinal: 0,
         secrets_generation: 1,
         lifecycle: Lifecycle::Creating,

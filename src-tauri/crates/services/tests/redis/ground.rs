@@ -84,6 +84,8 @@ impl Ground {
             gateway: None,
             network: held.network.clone(),
             backup_schedules: Vec::new(),
+            allowlist: Vec::new(),
+            allow_trial: None,
             last_ordinal: 0,
             secrets_generation: 1,
             lifecycle: Lifecycle::Active,

@@ -53,6 +53,8 @@ pub(crate) fn cluster(number: u128, name: &str) -> ClusterSpec {
         gateway: Some(machine(200)),
         network: Network("127.20.1.0/24".to_owned()),
         backup_schedules: Vec::new(),
+        allowlist: Vec::new(),
+        allow_trial: None,
         last_ordinal: 1,
         secrets_generation: 0,
         lifecycle: Lifecycle::Active,
@@ -75,6 +77,7 @@ pub(crate) fn operation(number: u128, cluster: &ClusterSpec, key: Option<&str>) 
             cancel_requested: false,
             cancellable: true,
             retryable: false,
+            trial: None,
             steps: vec![StepRecord {
                 name: "drain-writes".to_owned(),
                 title: "Stop writes – für alle".to_owned(),

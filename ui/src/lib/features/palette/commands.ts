@@ -48,6 +48,7 @@ export function commandsOf(clusters: Cluster[], services: Pick<Service, 'id' | '
 		add(m.palette.resize(c.name), { kind: 'resize-cluster', cluster: c.name, plan: c.plan });
 		add(m.palette.upgrade(c.name), { kind: 'upgrade-cluster', cluster: c.name });
 		if (resyncs(offer, c.topology)) add(m.palette.resync(c.name), { kind: 'resync-cluster', cluster: c.name });
+		add(m.palette.access(c.name), { kind: 'set-allowlist', cluster: c.name, entries: c.allowlist });
 		add(m.palette.rotate(c.name), { kind: 'rotate-credentials', cluster: c.name });
 		add(c.protected ? m.palette.unprotect(c.name) : m.palette.protect(c.name), { kind: 'set-protection', cluster: c.name, enabled: !c.protected });
 		if (offer?.failover === 'by-vote') {

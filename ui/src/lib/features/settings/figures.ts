@@ -16,10 +16,11 @@ export const FIELDS: FigureField[] = [
 	{ id: 'disk_headroom_percent', unit: m.settings.percentUnit, per: 1 },
 	{ id: 'memory_reserve_bytes', unit: m.settings.mib, per: MIB },
 	{ id: 'backup_age_hours', unit: m.settings.hours, per: 1 },
-	{ id: 'open_transaction_seconds', unit: m.settings.seconds, per: 1 }
+	{ id: 'open_transaction_seconds', unit: m.settings.seconds, per: 1 },
+	{ id: 'keep_within_ms', unit: m.settings.seconds, per: 1000 }
 ];
 /** As in safety.md. */
-export const DEFAULTS: Figures = { max_promotion_lag_bytes: MIB, max_observation_age_ms: 10_000, disk_headroom_percent: 20, memory_reserve_bytes: 512 * MIB, backup_age_hours: 24, open_transaction_seconds: 15 };
+export const DEFAULTS: Figures = { max_promotion_lag_bytes: MIB, max_observation_age_ms: 10_000, disk_headroom_percent: 20, memory_reserve_bytes: 512 * MIB, backup_age_hours: 24, open_transaction_seconds: 15, keep_within_ms: 60_000 };
 
 export const shown = (field: FigureField, figures: Figures): string => String(Math.round((figures[field.id] / field.per) * 1000) / 1000);
 

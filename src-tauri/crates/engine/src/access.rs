@@ -1,0 +1,123 @@
+//! Who may reach a cluster: where somebody who asks comes from, what is told of the list, and entries whose time has come.
+
+use crate::{
+    backups, door,
+    engine::Shared,
+    error::EngineError,
+    facade::{AccessReport, Asker, Result},
+};
+use clusterdeck_domain::{
+    AllowWish, Change, ChangeKind, ClusterSpec, ComesFrom, Lifecycle, OperationId, lets_in, ways_in,
+};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often entries whose time has come are looked for. The endpoint lets them in no longer at the second itself.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The address with which whoever asks arrives at the endpoints of this cluster.
+pub(crate) fn comes_from(shared: &Shared, spec: &ClusterSpec, asker: Asker) -> ComesFrom {
+    match asker {
+        Asker::Schedule => ComesFrom::Nobody,
+        Asker::At(address) if !address.to_canonical().is_loopback() => {
+            ComesFrom::Address(address.to_canonical())
+        }
+        Asker::At(_) | Asker::Here => endpoint(shared, spec)
+            .and_then(source_towards)
+            .map_or(ComesFrom::Unknown, |from| ComesFrom::Address(from.to_canonical())),
+    }
+}
+
+/// Whether clients arrive at the endpoint with another address than their own: it is published on this computer.
+pub(crate) fn sources_hidden(shared: &Shared, spec: &ClusterSpec) -> bool {
+    let address = spec.gateway.as_ref().map(|gateway| gateway.address);
+    endpoint(shared, spec).is_some_and(|at| Some(at.ip()) != address)
+}
+
+fn endpoint(shared: &Shared, spec: &ClusterSpec) -> Option<SocketAddr> {
+    let port = shared.driver(spec.service).ok()?.ports(spec.service).first().copied()?;
+    Some(shared.provider_of(&spec.provider).ok()?.reach(spec.gateway.as_ref()?, port))
+}
+
+/// The address that this computer takes for connections to there. Nothing is sent: the system only chooses a way.
+fn source_towards(at: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = match at {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(at).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+/// See [`crate::Engine::access`].
+pub(crate) async fn report(shared: &Arc<Shared>, cluster: &str, asker: Asker) -> Result<AccessReport> {
+    let live = shared.find(cluster)?;
+    let spec = &live.spec;
+    let waits = |(id, busy): &(OperationId, clusterdeck_domain::Busy)| {
+        (busy.kind == ChangeKind::SetAllowlist).then(|| id.clone())
+    };
+    let now = shared.now();
+    let your_address = match comes_from(shared, spec, asker) {
+        ComesFrom::Address(from) => Some((from, lets_in(spec.allowed(now), from, now))),
+        ComesFrom::Nobody | ComesFrom::Unknown => None,
+    };
+    Ok(AccessReport {
+        entries: spec.allowlist.clone(),
+        trial: spec.allow_trial.clone().map(|trial| (trial, live.busy.as_ref().and_then(waits))),
+        your_address,
+        ways: ways_in(spec),
+    })
+}
+
+/// Takes entries off the lists when their time has come, until the engine ends.
+pub(crate) async fn follow(shared: Arc<Shared>) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shared.stopped.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if shared.closing.is_cancelled() {
+            continue;
+        }
+        let now = shared.now();
+        let over = |spec: &ClusterSpec| {
+            spec.lifecycle == Lifecycle::Active && spec.allowlist.iter().any(|entry| entry.is_over(now))
+        };
+        let due: Vec<ClusterSpec> = {
+            let clusters = shared.lock_clusters();
+            let free = clusters.values().filter(|live| live.busy.is_none());
+            free.map(|live| live.spec.clone()).filter(over).collect()
+        };
+        for spec in due {
+            if let Err(error) = shorten(&shared, &spec).await {
+                tracing::info!(cluster = %spec.name, %error, "an entry whose time has come stays in the list for now");
+            }
+        }
+    }
+}
+
+/// Asks at the one door for the list without what is over. A list never ends with such entries alone, so it does not open.
+async fn shorten(shared: &Arc<Shared>, spec: &ClusterSpec) -> Result<()> {
+    let now = shared.now();
+    let stays = spec.allowlist.iter().filter(|entry| !entry.is_over(now));
+    let entries: Vec<AllowWish> = stays
+        .map(|entry| AllowWish {
+            cidr: entry.cidr.to_string(),
+            comment: entry.comment.clone(),
+            expires_at: entry.expires_at,
+        })
+        .collect();
+    if entries.is_empty() {
+        return Err(EngineError::PreviewStale);
+    }
+    let change = Change::SetAllowlist { cluster: spec.id.to_string(), entries, keep_within_ms: None };
+    let prepared = door::preview(shared, change, Asker::Schedule).await?;
+    door::confirm(shared, &prepared.id, None, backups::BY_SCHEDULE, None).await.map(drop)
+}
