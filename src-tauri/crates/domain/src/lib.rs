@@ -5,6 +5,7 @@
 //!
 //! The types here are also the shapes of the API and of the journal, so a new field is a promise: add, never rename.
 
+mod alert;
 mod backup;
 mod catalog;
 mod change;
@@ -25,6 +26,7 @@ mod topology;
 mod vault;
 mod version;
 
+pub use alert::{ALERTS_KEPT, Alert, AlertBook, AlertKind, AlertNews, Severity, Situation, Trouble};
 pub use backup::{
     BackedUp, Backup, BackupKind, BackupPart, BackupReason, BackupState, Count, FINAL_BACKUP_DAYS,
     LOCAL_VAULT, disagreements, part_name, spanning,
@@ -34,7 +36,7 @@ pub use change::{Change, ChangeKind, CreateCluster, RestoreBackup, ScheduleWish}
 pub use cluster::{
     ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId, REGION_LOCAL,
 };
-pub use ids::{BackupId, BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
+pub use ids::{AlertId, BackupId, BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
 pub use name::{BadName, ClusterName};
 pub use observed::{
     ClusterHealth, ClusterObserved, ClusterState, Fact, FailoverReadiness, Health, Link, NodeMetrics,
@@ -55,5 +57,5 @@ pub use schedule::{BackupSchedule, BadSchedule, Keep};
 pub use sensitive::{SecretRef, Sensitive};
 pub use service::{Category, ServiceKind};
 pub use topology::{LayoutError, Slot, Topology, layout};
-pub use vault::{BadVault, VaultPlace, VaultSpec};
+pub use vault::{BadVault, VaultFault, VaultPlace, VaultSpec};
 pub use version::{belongs, release_line};
