@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helping functions too")]
 
+mod alerts;
 mod alone;
 mod backups;
 mod bad_days;

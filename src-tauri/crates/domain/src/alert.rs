@@ -197,8 +197,8 @@ impl Trouble {
         })
     }
 
-    /// A scheduled backup waits for a cluster that does something else.
-    pub fn waiting(cluster: (ClusterId, String), vault: &str, busy_with: &str) -> Self {
+    /// A scheduled backup waits for a cluster that does something else, or cannot be asked: `what`.
+    pub fn waiting(cluster: (ClusterId, String), vault: &str, what: &str) -> Self {
         let title = format!("The scheduled backup of {} waits for the cluster", cluster.1);
         Self {
             kind: AlertKind::ScheduleWaiting,
@@ -207,10 +207,11 @@ impl Trouble {
             backup: None,
             title,
             detail: format!(
-                "It has waited longer than the time between two backups, for: {busy_with}. It begins as soon as that has \
-                 ended; the backups made before are as they were."
+                "It has waited longer than the time between two backups: {}. It begins as soon as it can; the backups made \
+                 before are as they were.",
+                what.trim_end_matches('.')
             ),
-            hint: "Look whether that operation gets on; cancel it if it does not.".to_owned(),
+            hint: "Look at what the cluster is doing; cancel what does not get on.".to_owned(),
         }
     }
 

@@ -357,7 +357,7 @@ export const en = {
 	settings: {
 		title: 'Settings', appearance: 'Appearance', theme: 'Theme', themes: { system: 'As the system', light: 'Light', dark: 'Dark' },
 		window: 'Window', tray: 'Close to tray', trayText: 'Closing the window keeps watching the clusters from the tray.',
-		notifications: 'Notifications', notificationsText: 'Tell me when a node fails, recovers, or was replaced.',
+		notifications: 'Notifications', notificationsText: 'Tell me when a node fails, recovers, or was replaced, and when backups need attention.',
 		figures: 'Safety limits', figuresText: 'Every change is checked against these limits before it starts, and says so when one stands in its way.',
 		max_promotion_lag_bytes: 'Largest lag of a replica that may be promoted', max_observation_age_ms: 'A node not seen for longer than this counts as unknown',
 		disk_headroom_percent: 'Free disk kept beyond the size of a copy', memory_reserve_bytes: 'Memory kept free for everything else on this computer',

@@ -1,6 +1,6 @@
 //! Backups whose time is over go by themselves.
 
-use super::{all, forget, update, used_by, vault};
+use super::{all, forget, keep, used_by, vault};
 use crate::{engine::Shared, repository::AuditEntry};
 use clusterdeck_domain::{Backup, BackupReason, BackupSchedule, BackupState, ClusterId};
 
@@ -11,11 +11,7 @@ const FAILED_KEPT: usize = 10;
 pub(crate) async fn expire(shared: &Shared) {
     let now = shared.now();
     let known = all(shared);
-    for backup in known.iter().filter(|backup| backup.leftover) {
-        if let Err(error) = sweep(shared, backup).await {
-            tracing::debug!(backup = %backup.id, %error, "what is left of a failed backup stays for now");
-        }
-    }
+    sweep(shared, |_| true).await;
     let schedules: Vec<(ClusterId, Vec<BackupSchedule>)> = {
         let clusters = shared.lock_clusters();
         clusters.values().map(|live| (live.spec.id.clone(), live.spec.backup_schedules.clone())).collect()
@@ -59,10 +55,17 @@ pub(crate) async fn take_away(shared: &Shared, backup: &Backup) -> crate::facade
     forget(shared, &backup.id).await
 }
 
-/// Takes out of the vault what a backup that failed left there.
-async fn sweep(shared: &Shared, backup: &Backup) -> crate::facade::Result<()> {
-    vault(shared, &backup.vault).await?.remove(&backup.id).await?;
-    update(shared, &backup.id, |backup| backup.leftover = false).await
+/// Takes out of these vaults what backups that failed left there.
+pub(crate) async fn sweep(shared: &Shared, of: impl Fn(&str) -> bool) {
+    for backup in all(shared).iter().filter(|backup| backup.leftover && of(&backup.vault)) {
+        let swept = async {
+            vault(shared, &backup.vault).await?.remove(&backup.id).await?;
+            keep(shared, &Backup { leftover: false, ..backup.clone() }).await
+        };
+        if let Err(error) = swept.await {
+            tracing::debug!(backup = %backup.id, %error, "what is left of a failed backup stays for now");
+        }
+    }
 }
 
 async fn tell(shared: &Shared, backup: &Backup) {

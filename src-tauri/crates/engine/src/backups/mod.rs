@@ -95,11 +95,17 @@ pub(crate) async fn begun(
 /// Keeps what is known of a backup, and tells.
 pub(crate) async fn put(shared: &Shared, backup: &Backup) -> Result<()> {
     alerts::met_in(shared, backup).await;
+    keep(shared, backup).await?;
+    alerts::settle(shared).await;
+    Ok(())
+}
+
+/// The same where nothing was found out about it.
+async fn keep(shared: &Shared, backup: &Backup) -> Result<()> {
     shared.state.put_backup(backup).await?;
     let known = shared.backups.lock();
     known.unwrap_or_else(PoisonError::into_inner).insert(backup.id.clone(), backup.clone());
     tell(shared, backup);
-    alerts::settle(shared).await;
     Ok(())
 }
 

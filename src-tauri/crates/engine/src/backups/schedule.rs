@@ -42,18 +42,20 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
             for vault in due(&shared, spec) {
                 let Err(error) = begin(&shared, spec, &vault).await else { continue };
                 tracing::info!(cluster = %spec.name, %error, "a scheduled backup has to wait");
-                if let EngineError::Busy { title } = error {
-                    let now = shared.now();
-                    let wait = (spec.id.clone(), vault);
-                    let mut since = waits.get(&wait).copied().unwrap_or(now);
-                    if between(spec, &wait.1, since).is_some_and(|time| since + time <= now) {
-                        let cluster = (spec.id.clone(), spec.name.to_string());
-                        alerts::raise(&shared, Trouble::waiting(cluster, &wait.1, &title)).await;
-                        // Met again after as long a time.
-                        since = now;
-                    }
-                    waiting.insert(wait, since);
+                let now = shared.now();
+                let wait = (spec.id.clone(), vault);
+                let mut since = waits.get(&wait).copied().unwrap_or(now);
+                if between(spec, &wait.1, since).is_some_and(|time| since + time <= now) {
+                    let cluster = (spec.id.clone(), spec.name.to_string());
+                    let what = match error {
+                        EngineError::Busy { title } => title,
+                        other => other.to_string(),
+                    };
+                    alerts::raise(&shared, Trouble::waiting(cluster, &wait.1, &what)).await;
+                    // Met again after as long a time.
+                    since = now;
                 }
+                waiting.insert(wait, since);
             }
         }
         waits = waiting;

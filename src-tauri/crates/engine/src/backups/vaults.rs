@@ -158,6 +158,7 @@ pub(crate) async fn check(shared: &Shared, id: &str) -> Result<VaultFacts> {
     let facts = facts(shared, Some(id)).await.ok_or_else(missing)?;
     if facts.problem.is_none() {
         alerts::answered(shared, id).await;
+        super::expire::sweep(shared, |vault| vault == id).await;
     }
     Ok(facts)
 }
