@@ -44,6 +44,7 @@ test('a folder is tried without being made, then added', async ({ page }) => {
 });
 
 test('a Borg repository wants its passphrase, which never comes back', async ({ page }) => {
+	test.slow();
 	const repository = join(home.home, 'repository');
 	await signIn(page, home);
 	await page.goto(`${home.url}/settings`);
@@ -61,7 +62,8 @@ test('a Borg repository wants its passphrase, which never comes back', async ({ 
 	await expect(page.getByTestId('vault-good')).toContainText('It can be made there');
 	expect(existsSync(repository)).toBe(false);
 	await page.getByTestId('vault-submit').click();
-	await expect(page.locator('[data-testid=vault-row][data-id=borg]')).toHaveAttribute('data-usable', 'true');
+	// Borg starts four times for it, which takes its time on a busy computer.
+	await expect(page.locator('[data-testid=vault-row][data-id=borg]')).toHaveAttribute('data-usable', 'true', { timeout: 60_000 });
 	// The dialog forgets it, and another passphrase does not open what is there.
 	await page.getByTestId('vault-add').click();
 	await page.getByTestId('vault-kind-borg').click();
@@ -69,7 +71,7 @@ test('a Borg repository wants its passphrase, which never comes back', async ({ 
 	await page.getByTestId('vault-repository').fill(repository);
 	await page.getByTestId('vault-secret').fill('another one');
 	await page.getByTestId('vault-try').click();
-	await expect(page.getByTestId('error-panel')).toHaveAttribute('data-code', 'vault-refused');
+	await expect(page.getByTestId('error-panel')).toHaveAttribute('data-code', 'vault-refused', { timeout: 60_000 });
 	await accessible(page, 'a vault that refuses');
 	await page.keyboard.press('Escape');
 	await page.locator('[data-testid=vault-row][data-id=borg]').getByTestId('vault-remove').click();
@@ -92,7 +94,7 @@ test('a vault that is away says what to do, is one alert, and is over when it an
 	await row.getByTestId('vault-check').click();
 	await expect(row).toHaveAttribute('data-usable', 'false');
 	await expect(row).toContainText('Cannot be reached');
-	await expect(row).toContainText('Mount the disk');
+	await expect(row).toContainText('mount the disk');
 	// A schedule meets it, by itself.
 	home.cli('backup', 'schedule', 'shop', '--every', '6h', '--keep', '7', '--to', 'nas', '--yes');
 	const badge = page.getByTestId('alerts-badge');

@@ -21,6 +21,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Alerts: open ones first, then by time, the newest first. While a problem lasts there is one row of it. */
+        get: operations["list_alerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/audit": {
         parameters: {
             query?: never;
@@ -566,6 +583,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/vault-trials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks whether a place could be a vault. Nothing is made and nothing kept, also not the secret. */
+        post: operations["try_vault"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/vaults": {
         parameters: {
             query?: never;
@@ -601,10 +635,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/vaults/{id}/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks a vault now whether it can be used. One that answers is no longer told as unreachable. */
+        post: operations["check_vault"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A problem as it is told. While it lasts there is one row of it, however often it is met. */
+        Alert: {
+            backup?: components["schemas"]["BackupId"] | null;
+            /** @description That cluster's name, kept after it is gone. */
+            cluster?: string | null;
+            cluster_id?: components["schemas"]["ClusterId"] | null;
+            /** @description Why, and what it means for the data. */
+            detail: string;
+            /** @description What to do. */
+            hint: string;
+            /** @description Its id. */
+            id: components["schemas"]["AlertId"];
+            /** @description What is wrong. */
+            kind: components["schemas"]["AlertKind"];
+            /**
+             * Format: date-time
+             * @description When it was met last.
+             */
+            last_seen_at: string;
+            /**
+             * Format: date-time
+             * @description When it was met first.
+             */
+            raised_at: string;
+            /**
+             * Format: date-time
+             * @description When it was over; `null` while it lasts.
+             */
+            resolved_at?: string | null;
+            /** @description How bad it is. */
+            severity: components["schemas"]["Severity"];
+            /**
+             * Format: int32
+             * @description How often it was met.
+             */
+            times: number;
+            /** @description What is wrong, in a sentence without a full stop. */
+            title: string;
+            /** @description The vault it is about. */
+            vault?: string | null;
+        };
+        /** @description An alert: a problem that somebody must be told of once. */
+        AlertId: string;
+        /**
+         * @description What is wrong.
+         * @enum {string}
+         */
+        AlertKind: "backup-failed" | "backup-damaged" | "backup-untried" | "vault-unreachable" | "vault-full" | "vault-refused" | "schedule-waiting";
         /** @description One line of the audit trail. */
         AuditEntry: {
             /** @description What: `promote-node`, `reveal-credentials`, `failover-noticed`. */
@@ -703,6 +802,8 @@ export interface components {
             id: components["schemas"]["BackupId"];
             /** @description Which of the four kinds. */
             kind: components["schemas"]["BackupKind"];
+            /** @description It failed, and its vault did not let go of what had got there. That is taken away once the vault can be reached. */
+            leftover?: boolean;
             /** @description That cluster, as it was. */
             of: components["schemas"]["BackedUp"];
             operation?: components["schemas"]["OperationId"] | null;
@@ -1081,7 +1182,7 @@ export interface components {
          * @description What went wrong. The list is closed: scripts may rely on it.
          * @enum {string}
          */
-        Code: "invalid" | "not-found" | "blocked" | "confirmation-missing" | "preview-stale" | "preview-expired" | "busy" | "offline" | "unauthorized" | "forbidden" | "conflict" | "keyring-missing" | "keyring-locked" | "keyring-denied" | "vault-broken" | "store-broken" | "disk-full" | "unsupported" | "failed" | "shutting-down" | "internal";
+        Code: "invalid" | "not-found" | "blocked" | "confirmation-missing" | "preview-stale" | "preview-expired" | "busy" | "offline" | "unauthorized" | "forbidden" | "conflict" | "keyring-missing" | "keyring-locked" | "keyring-denied" | "vault-broken" | "vault-unreachable" | "vault-full" | "vault-refused" | "store-broken" | "disk-full" | "unsupported" | "failed" | "shutting-down" | "internal";
         /** @description Confirms a preview. */
         Confirmation: {
             /** @description Which. */
@@ -1195,7 +1296,7 @@ export interface components {
          * @description What happened.
          * @enum {string}
          */
-        EventKind: "cluster-changed" | "cluster-removed" | "operation-changed" | "node-down" | "node-recovered" | "failover-noticed" | "backup-changed" | "settings-changed";
+        EventKind: "cluster-changed" | "cluster-removed" | "operation-changed" | "node-down" | "node-recovered" | "failover-noticed" | "backup-changed" | "alert-raised" | "alert-changed" | "settings-changed";
         /** @description One thing a server says of itself that only its kind has. */
         Fact: {
             /** @description Stable name: `timeline`. */
@@ -1390,6 +1491,52 @@ export interface components {
          */
         Link: "up" | "syncing" | "down";
         /** @description A page of a list. */
+        List_Alert: {
+            /** @description What is on this page. */
+            items: {
+                backup?: components["schemas"]["BackupId"] | null;
+                /** @description That cluster's name, kept after it is gone. */
+                cluster?: string | null;
+                cluster_id?: components["schemas"]["ClusterId"] | null;
+                /** @description Why, and what it means for the data. */
+                detail: string;
+                /** @description What to do. */
+                hint: string;
+                /** @description Its id. */
+                id: components["schemas"]["AlertId"];
+                /** @description What is wrong. */
+                kind: components["schemas"]["AlertKind"];
+                /**
+                 * Format: date-time
+                 * @description When it was met last.
+                 */
+                last_seen_at: string;
+                /**
+                 * Format: date-time
+                 * @description When it was met first.
+                 */
+                raised_at: string;
+                /**
+                 * Format: date-time
+                 * @description When it was over; `null` while it lasts.
+                 */
+                resolved_at?: string | null;
+                /** @description How bad it is. */
+                severity: components["schemas"]["Severity"];
+                /**
+                 * Format: int32
+                 * @description How often it was met.
+                 */
+                times: number;
+                /** @description What is wrong, in a sentence without a full stop. */
+                title: string;
+                /** @description The vault it is about. */
+                vault?: string | null;
+            }[];
+            /** @description Give this as `cursor` for the next page; `null` on the last. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
         List_AuditEntry: {
             /** @description What is on this page. */
             items: {
@@ -1452,6 +1599,8 @@ export interface components {
                 id: components["schemas"]["BackupId"];
                 /** @description Which of the four kinds. */
                 kind: components["schemas"]["BackupKind"];
+                /** @description It failed, and its vault did not let go of what had got there. That is taken away once the vault can be reached. */
+                leftover?: boolean;
                 /** @description That cluster, as it was. */
                 of: components["schemas"]["BackedUp"];
                 operation?: components["schemas"]["OperationId"] | null;
@@ -1831,9 +1980,17 @@ export interface components {
             items: {
                 /**
                  * Format: int64
+                 * @description How many of them lie in it.
+                 */
+                backups?: number;
+                fault?: components["schemas"]["VaultFault"] | null;
+                /**
+                 * Format: int64
                  * @description Bytes it can still take; `None` where it does not say.
                  */
                 free_bytes?: number | null;
+                /** @description What to do about it. */
+                hint?: string;
                 /** @description Its name. */
                 id: string;
                 /** @description The kind that backups in it are of. */
@@ -1842,6 +1999,11 @@ export interface components {
                 place: string;
                 /** @description Why it cannot be used; `None` when it can. */
                 problem?: string | null;
+                /**
+                 * Format: int64
+                 * @description Bytes that the backups of this home take in it.
+                 */
+                used_bytes?: number;
             }[];
             /** @description Give this as `cursor` for the next page; `null` on the last. */
             next_cursor?: string | null;
@@ -2530,6 +2692,11 @@ export interface components {
              */
             theme: string;
         };
+        /**
+         * @description How bad it is.
+         * @enum {string}
+         */
+        Severity: "warning" | "error";
         /** @description One step as everybody sees it. */
         StepRecord: {
             /**
@@ -2607,9 +2774,17 @@ export interface components {
         VaultFacts: {
             /**
              * Format: int64
+             * @description How many of them lie in it.
+             */
+            backups?: number;
+            fault?: components["schemas"]["VaultFault"] | null;
+            /**
+             * Format: int64
              * @description Bytes it can still take; `None` where it does not say.
              */
             free_bytes?: number | null;
+            /** @description What to do about it. */
+            hint?: string;
             /** @description Its name. */
             id: string;
             /** @description The kind that backups in it are of. */
@@ -2618,7 +2793,17 @@ export interface components {
             place: string;
             /** @description Why it cannot be used; `None` when it can. */
             problem?: string | null;
+            /**
+             * Format: int64
+             * @description Bytes that the backups of this home take in it.
+             */
+            used_bytes?: number;
         };
+        /**
+         * @description What keeps a vault from doing its part. The backups in it are as they were.
+         * @enum {string}
+         */
+        VaultFault: "unreachable" | "full" | "refused";
         /** @description A place that backups go to. */
         VaultPlace: {
             /** @enum {string} */
@@ -2648,6 +2833,16 @@ export interface components {
         VaultSpec: components["schemas"]["VaultPlace"] & {
             /** @description Its name: letters, digits and `-`. */
             id: string;
+        };
+        /** @description What came of trying a vault out. */
+        VaultTrial: {
+            /**
+             * Format: int64
+             * @description Bytes it can take; `null` where it does not say.
+             */
+            free_bytes?: number | null;
+            /** @description It is a vault already; else it is made when it is added. */
+            there: boolean;
         };
         /** @description Votes for an automatic failover. */
         Votes: {
@@ -2698,6 +2893,40 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+        };
+    };
+    list_alerts: {
+        parameters: {
+            query?: {
+                /** @description Name or id */
+                cluster?: string;
+                /** @description Only those that last */
+                open?: boolean;
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Alert"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -3829,6 +4058,45 @@ export interface operations {
             };
         };
     };
+    try_vault: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewVault"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VaultTrial"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_vaults: {
         parameters: {
             query?: never;
@@ -3918,6 +4186,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    check_vault: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VaultFacts"];
                 };
             };
             404: {

@@ -200,7 +200,7 @@ export const en = {
 		},
 		noVault: {
 			local: 'There is no vault on this computer.', snapshot: 'Not set up yet, so no snapshots are taken.',
-			borg: 'No Borg repository is set up yet, so no copy is kept on another computer. `clusterdeck vault add` sets one up.', s3: 'No S3 store is set up yet, so no copy is kept with a storage provider. `clusterdeck vault add` sets one up.'
+			borg: 'No Borg repository is set up yet, so no copy is kept on another computer.', s3: 'No S3 store is set up yet, so no copy is kept with a storage provider.'
 		},
 		none: 'None yet.', vaultProblem: (vault: string, problem: string) => `The vault ${vault} cannot be used: ${problem}`, sum: (n: number, size: string) => `${plural(n, 'backup', 'backups')}, ${size}`,
 		columns: { cluster: 'Cluster', made: 'Made', state: 'State', size: 'Size', kept: 'Kept', vault: 'Vault', menu: 'Acts' },
@@ -245,7 +245,7 @@ export const en = {
 	},
 	vaults: {
 		title: 'Vaults', text: 'Where backups go. The folder of this home is always there; a copy elsewhere outlives this computer.',
-		add: 'Add a vault', check: 'Test', remove: (name: string) => `Remove ${name}`, removeTitle: (name: string) => `Remove the vault ${name}?`,
+		add: 'Add a vault', setUp: 'Set one up', check: 'Test', remove: (name: string) => `Remove ${name}`, removeTitle: (name: string) => `Remove the vault ${name}?`,
 		removeText: 'It is no longer known here. What lies in it stays as it is.', removed: (name: string) => `${name} is no longer known. What lies in it stays.`,
 		usable: 'Can be used', fault: { unreachable: 'Cannot be reached', full: 'Full', refused: 'Does not let us in' }, unusable: 'Cannot be used',
 		holds: (n: number, size: string) => (n === 0 ? 'No backups' : `${plural(n, 'backup', 'backups')}, ${size}`), free: (size: string) => `${size} free`, answered: (name: string) => `${name} answers and can be written to.`,
