@@ -57,7 +57,8 @@ pub(crate) fn words_for(event: &Event, operation: Option<&Operation>) -> Option<
         }
         // Told once, however often the problem is met while it lasts.
         EventKind::AlertRaised => {
-            let about = event.cluster.as_deref().map_or("Backups".to_owned(), |name| format!("Backups of {name}"));
+            let about =
+                event.cluster.as_deref().map_or("Backups".to_owned(), |name| format!("Backups of {name}"));
             said(format!("{about} need attention"), true)
         }
         EventKind::ClusterChanged

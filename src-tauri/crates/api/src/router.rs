@@ -64,8 +64,8 @@ impl utoipa::Modify for Token {
 
 fn described() -> OpenApiRouter<Rooms> {
     use routes::{
-        alerts, audit, backups, catalog, changes, charts, clusters, credentials, events, info, logs, metrics, nodes,
-        operations, prometheus, settings,
+        alerts, audit, backups, catalog, changes, charts, clusters, credentials, events, info, logs, metrics,
+        nodes, operations, prometheus, settings,
     };
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(info::info))

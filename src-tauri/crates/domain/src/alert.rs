@@ -382,7 +382,8 @@ fn over(alert: &Alert, now: &Situation<'_>) -> bool {
                 || alert.kind != AlertKind::VaultFull && in_vault().any(read)
         }
         AlertKind::ScheduleWaiting => {
-            let begun = |b: &Backup| b.reason == BackupReason::Scheduled && b.created_at >= alert.last_seen_at;
+            let begun =
+                |b: &Backup| b.reason == BackupReason::Scheduled && b.created_at >= alert.last_seen_at;
             !scheduled() || mine().any(begun)
         }
     }
@@ -444,8 +445,7 @@ mod tests {
             signs(&news)
         }
         fn settle(&mut self) -> Vec<AlertNews> {
-            let now =
-                Situation { backups: &self.rows, schedules: &self.schedules, vaults: &self.vaults };
+            let now = Situation { backups: &self.rows, schedules: &self.schedules, vaults: &self.vaults };
             self.book.settle(&now, at(self.clock))
         }
     }

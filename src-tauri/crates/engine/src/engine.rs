@@ -9,9 +9,9 @@ use crate::{
     runner, watch,
 };
 use clusterdeck_domain::{
-    AlertBook, Backup, BackupId, BackupSchedule, BackupState, Busy, ClusterId, ClusterObserved, ClusterSpec, Lifecycle,
-    Network, NodeId, NodeKind, OperationId, Plan, PlanId, PreviewId, ProviderId, ServiceKind, Topology,
-    cluster_state, last_of,
+    AlertBook, Backup, BackupId, BackupSchedule, BackupState, Busy, ClusterId, ClusterObserved, ClusterSpec,
+    Lifecycle, Network, NodeId, NodeKind, OperationId, Plan, PlanId, PreviewId, ProviderId, ServiceKind,
+    Topology, cluster_state, last_of,
 };
 use clusterdeck_driver::{ClusterContext, DriverError, Gateway, Provider, ServiceDriver, Vaults};
 use jiff::Timestamp;

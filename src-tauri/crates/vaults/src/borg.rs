@@ -113,9 +113,8 @@ impl Repository {
         let lower = said.to_lowercase();
         let last =
             said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
-        let cannot = |fault, why: String, hint: &str| {
-            DriverError::vault(fault, format!("{what} failed: {why}"), hint)
-        };
+        let cannot =
+            |fault, why: String, hint: &str| DriverError::vault(fault, format!("{what} failed: {why}"), hint);
         if lower.contains("no space left")
             || lower.contains("quota exceeded")
             || lower.contains("insufficient free space")

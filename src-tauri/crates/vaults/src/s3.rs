@@ -70,9 +70,8 @@ impl Bucket {
 
     fn failed(&self, what: &str, error: &Error) -> DriverError {
         let words = chain(error);
-        let cannot = |fault, why: &str, hint: &str| {
-            DriverError::vault(fault, format!("{what} failed: {why}"), hint)
-        };
+        let cannot =
+            |fault, why: &str, hint: &str| DriverError::vault(fault, format!("{what} failed: {why}"), hint);
         if words.contains("QuotaExceeded") || words.contains("InsufficientStorage") || words.contains("507") {
             return cannot(
                 VaultFault::Full,

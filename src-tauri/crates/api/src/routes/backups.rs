@@ -85,10 +85,7 @@ pub(crate) async fn add_vault(
 #[utoipa::path(post, operation_id = "try_vault", path = "/v1/vault-trials", tag = "backups",
     request_body = NewVault,
     responses((status = 200, body = VaultTrial), (status = 400, body = Problem), (status = 502, body = Problem)))]
-pub(crate) async fn try_vault(
-    State(rooms): State<Rooms>,
-    Body(vault): Body<NewVault>,
-) -> Answer<VaultTrial> {
+pub(crate) async fn try_vault(State(rooms): State<Rooms>, Body(vault): Body<NewVault>) -> Answer<VaultTrial> {
     let (spec, secret) = vault.parts();
     Ok(Json(rooms.engine.try_vault(spec, secret).await?.into()))
 }

@@ -20,13 +20,15 @@ pub(super) async fn run(session: &Session, verb: AlertVerb) -> Result<(), Failur
     }
     let alerts: List<Alert> = answer.read()?;
     if alerts.items.is_empty() {
-        let what = if open { "Nothing is wrong that anybody would have to be told of." } else { "No alerts." };
+        let what =
+            if open { "Nothing is wrong that anybody would have to be told of." } else { "No alerts." };
         return session.output.line(what);
     }
     let now = Timestamp::now();
     let mut table = Table::new(&["state", "since", "met", "what is wrong", "why", "what to do"]);
     for alert in &alerts.items {
-        let state = alert.resolved_at.map_or_else(|| word(&alert.severity), |at| format!("over {}", age(at, now)));
+        let state =
+            alert.resolved_at.map_or_else(|| word(&alert.severity), |at| format!("over {}", age(at, now)));
         table.row(vec![
             state,
             age(alert.raised_at, now),

@@ -1,9 +1,7 @@
 //! What is told of backups that nobody watches: one alert for each problem, and its end.
 
 use crate::stories::{Story, back_up, create, set_the_stage};
-use clusterdeck_domain::{
-    Alert, AlertKind, Backup, BackupState, Change, OperationState, Topology,
-};
+use clusterdeck_domain::{Alert, AlertKind, Backup, BackupState, Change, OperationState, Topology};
 use clusterdeck_engine::{Event, EventKind};
 use clusterdeck_testkit::Lab;
 use jiff::SignedDuration;
@@ -83,7 +81,10 @@ async fn a_vault_that_goes_away_in_the_middle_leaves_a_failure_and_later_nothing
     until(&lab, "its data got there", async |lab| !lab.world.kept().is_empty()).await;
     lab.world.plug_the_vault(false);
     let failed = lab.engine.wait(&under_way.id).await.unwrap();
-    assert_eq!((failed.state, failed.error.unwrap().code.as_str()), (OperationState::Failed, "vault-unreachable"));
+    assert_eq!(
+        (failed.state, failed.error.unwrap().code.as_str()),
+        (OperationState::Failed, "vault-unreachable")
+    );
     let row = newest(&lab).await;
     assert_eq!((row.state, row.leftover), (BackupState::Failed, true), "nobody takes it for one");
     assert_eq!(open(&lab).await, [(AlertKind::VaultUnreachable, 1)]);
@@ -123,7 +124,8 @@ async fn a_schedule_tells_once_what_it_waits_for_and_once_why_it_was_refused() {
     let lab = one_node().await;
     lab.world.stall("vault_put");
     let holds = lab.begin(back_up()).await.unwrap();
-    let schedule = serde_json::json!({"kind": "set-backup-schedule", "cluster": "demo", "schedule": {"when": "5m"}});
+    let schedule =
+        serde_json::json!({"kind": "set-backup-schedule", "cluster": "demo", "schedule": {"when": "5m"}});
     lab.run(serde_json::from_value(schedule).unwrap()).await.unwrap();
     let (_, mut events) = lab.engine.events().listen(None);
     // The schedule is looked at every 5 s, from 15 s after the start on.
