@@ -1,7 +1,7 @@
 //! What is said on the desktop, and when: bad news always, good news only to those who look elsewhere.
 
 use clusterdeck_domain::{Operation, OperationId, OperationState};
-use clusterdeck_engine::{Event, EventKind, Level};
+use clusterdeck_engine::{BY_SCHEDULE, Event, EventKind};
 use std::collections::VecDeque;
 use tauri::AppHandle;
 use tauri_plugin_notification::NotificationExt as _;
@@ -42,6 +42,10 @@ pub(crate) fn words_for(event: &Event, operation: Option<&Operation>) -> Option<
         EventKind::NodeRecovered => said(format!("{who} is back"), false),
         EventKind::OperationChanged => {
             let operation = operation.filter(|o| o.state.is_final())?;
+            // Nobody asked for it: its failures are told as an alert, once.
+            if operation.actor == BY_SCHEDULE {
+                return None;
+            }
             let (word, urgent) = match operation.state {
                 OperationState::Succeeded => ("done", false),
                 OperationState::Cancelled => ("cancelled", false),
@@ -51,13 +55,16 @@ pub(crate) fn words_for(event: &Event, operation: Option<&Operation>) -> Option<
                 operation.error.as_ref().map_or_else(|| event.text.clone(), |error| error.title.clone());
             Some(Words { title: format!("{}: {word}", operation.title), body, urgent })
         }
-        // One that ends is told as its operation; here is only one that could not even begin.
-        EventKind::BackupChanged if event.level == Level::Error => {
-            said(format!("{}: no backup was made", event.cluster.as_deref().unwrap_or("A cluster")), true)
+        // Told once, however often the problem is met while it lasts.
+        EventKind::AlertRaised => {
+            let about =
+                event.cluster.as_deref().map_or("Backups".to_owned(), |name| format!("Backups of {name}"));
+            said(format!("{about} need attention"), true)
         }
         EventKind::ClusterChanged
         | EventKind::ClusterRemoved
         | EventKind::BackupChanged
+        | EventKind::AlertChanged
         | EventKind::SettingsChanged => None,
     }
 }
@@ -91,6 +98,7 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clusterdeck_engine::Level;
 
     fn operation(state: &str, error: Option<&str>) -> Operation {
         serde_json::from_value(serde_json::json!({
@@ -123,6 +131,17 @@ mod tests {
             ("Promote demo-2: failed", "demo-2 did not catch up")
         );
         assert!(failed.urgent, "failure is");
+    }
+
+    #[test]
+    fn a_scheduled_backup_that_fails_is_told_by_its_alert_alone() {
+        let alert = Event { cluster: Some("demo".to_owned()), ..notice(EventKind::AlertRaised) };
+        let words = words_for(&alert, None).expect("told");
+        assert_eq!((words.title.as_str(), words.urgent), ("Backups of demo need attention", true));
+        assert_eq!(words_for(&notice(EventKind::AlertChanged), None), None, "nor is it told again");
+        let scheduled =
+            Operation { actor: BY_SCHEDULE.to_owned(), ..operation("failed", Some("the vault is full")) };
+        assert_eq!(words_for(&notice(EventKind::OperationChanged), Some(&scheduled)), None);
     }
 
     #[test]

@@ -5,7 +5,10 @@ use clusterdeck_domain::{
     Topology,
 };
 use clusterdeck_engine::{ClusterReport, Engine};
-use clusterdeck_testkit::containers::{Ground, POSTGRES};
+use clusterdeck_testkit::{
+    ClockAhead,
+    containers::{Ground, POSTGRES},
+};
 use clusterdeck_tests::{
     client::Written,
     proofs::{Proofs, Seen, Subject},
@@ -21,6 +24,8 @@ use std::{
 pub(crate) struct Home {
     pub(crate) engine: Engine,
     pub(crate) dir: tempfile::TempDir,
+    /// What tells the engine the time.
+    pub(crate) clock: Arc<ClockAhead>,
     /// The engine of containers that its machines are on; `None` where they are folders of this computer.
     pub(crate) ground: Option<Ground>,
     /// The release line its clusters are made with; what the service has from the start where none is named.
@@ -34,8 +39,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 impl Home {
     pub(crate) async fn open() -> Self {
         let dir = tempfile::Builder::new().prefix("cd-").tempdir().unwrap();
-        let engine = start(dir.path()).await;
-        Self { engine, dir, ground: None, version: None, proofs: Mutex::default() }
+        let clock = Arc::<ClockAhead>::default();
+        let engine = start(dir.path(), &clock).await;
+        Self { engine, dir, clock, ground: None, version: None, proofs: Mutex::default() }
     }
     /// The same with machines in containers; `None`: outside, and the test is done.
     pub(crate) async fn in_containers() -> Option<Self> {
@@ -65,8 +71,9 @@ impl Home {
     }
     async fn inside(ground: Ground) -> Self {
         let dir = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
-        let engine = start(dir.path()).await;
-        Self { engine, dir, ground: Some(ground), version: None, proofs: Mutex::default() }
+        let clock = Arc::<ClockAhead>::default();
+        let engine = start(dir.path(), &clock).await;
+        Self { engine, dir, clock, ground: Some(ground), version: None, proofs: Mutex::default() }
     }
     /// The same with images that hold PostgreSQL and TimescaleDB, as a person names them in the settings.
     pub(crate) async fn in_containers_with_postgres() -> Option<Self> {
@@ -83,12 +90,12 @@ impl Home {
     /// Lets the engine go and starts another, as closing and opening the app does.
     pub(crate) async fn reopen(&mut self) {
         self.engine.shutdown(Duration::from_secs(1)).await;
-        self.engine = start(self.dir.path()).await;
+        self.engine = start(self.dir.path(), &self.clock).await;
     }
     /// As a kill: nothing is waited for. Starts another, which takes up what was left.
     pub(crate) async fn crash(&mut self) {
         self.engine.shutdown(Duration::ZERO).await;
-        self.engine = start(self.dir.path()).await;
+        self.engine = start(self.dir.path(), &self.clock).await;
     }
     pub(crate) async fn create(
         &self,
@@ -322,7 +329,7 @@ fn command(pid: u32) -> String {
     String::from_utf8_lossy(&line).replace('\0', " ")
 }
 
-async fn start(home: &Path) -> Engine {
+async fn start(home: &Path, clock: &Arc<ClockAhead>) -> Engine {
     let key: PathBuf = home.join("key");
     if !key.exists() {
         std::fs::write(&key, "a key for tests that is long enough, 0123456789abcdef\n").unwrap();
@@ -345,7 +352,7 @@ async fn start(home: &Path) -> Engine {
         ],
         gateway: Arc::new(clusterdeck_services::Haproxy::new()),
         vaults: Arc::new(clusterdeck_vaults::HomeVaults::new(home)),
-        clock: Arc::new(clusterdeck_engine::SystemClock),
+        clock: clock.clone(),
     };
     Engine::start(parts).await.unwrap()
 }

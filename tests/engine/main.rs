@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helping functions too")]
 
 mod access;
+mod alerts;
 mod alone;
 mod backups;
 mod bad_days;

@@ -1,6 +1,6 @@
 // The test ids that tests outside this folder drive (Playwright in a browser, WebDriver in the window). Renaming one breaks them.
 //
-//   nav-<screen>            sidebar links: nav-clusters, nav-activity, nav-backups, nav-audit, nav-settings; nav-search opens the palette
+//   nav-<screen>            sidebar links: nav-clusters, nav-activity, nav-backups, nav-alerts, nav-audit, nav-settings; nav-search opens the palette
 //   connection-switcher     opens the menu of connections; connection-<name> chooses one; connection-add, connection-form-* (name, url, token, fingerprint, submit); in the window only
 //   deploy-first            the button of the empty state; new-cluster in the list's header
 //   clusters-search, clusters-filter-state, clusters-filter-service; cluster-row (with data-name) in the list
@@ -19,6 +19,9 @@
 //   backups-search, backups-filter-cluster, backups-filter-state; deleted-row (with data-name), recover; clusters-recoverable in the empty list of clusters
 //   schedule (with data-when), schedule-next, -change, -off; schedule-form, schedule-mode-<id>, schedule-count, -unit, -cron, -zone, -keep-<id>, -verify; change-verify, change-vault, change-discard
 //   restore-form, restore-name, -topology, -nodes, -provider, -region, -plan; key-banner, key-keep; key-public, key-secret, key-shown (with data-shown), key-show, -download, -bring, -none; key-dialog, key-field, key-submit
+//   alerts-badge, alert-row (with data-kind, data-open, data-times), alerts-none
+//   vault-row (with data-id, data-usable), vault-holds, vault-why, vault-check, vault-remove, vault-remove-confirm; vault-add, vault-dialog, vault-kind-<kind>, vault-name, -path, -endpoint, -bucket,
+//   -region, -prefix, -access-key, -secret, -repository, vault-try, vault-good, vault-submit
 //   metric-chart (with data-metric), range-<id>, metrics-export
 //   access-card (with data-open), access-change, access-entry (with data-cidr), access-you, access-way (with data-enforced); access-form, access-row, access-cidr, -comment, -end, -remove, -add, -add-mine
 //   trial-banner, trial-left, trial-keep, trial-revert

@@ -66,6 +66,12 @@ codes! {
     KeyringDenied = "keyring-denied", 503;
     /// The encrypted vault cannot be opened.
     VaultBroken = "vault-broken", 503;
+    /// A vault of backups does not answer, or is not there. What lies in it is as it was.
+    VaultUnreachable = "vault-unreachable", 502;
+    /// A vault of backups takes no more. What lies in it is as it was.
+    VaultFull = "vault-full", 507;
+    /// A vault of backups does not accept the key, passphrase or rights. What lies in it is as it was.
+    VaultRefused = "vault-refused", 502;
     /// state.db cannot be used.
     StoreBroken = "store-broken", 500;
     /// No space left.

@@ -64,8 +64,8 @@ impl utoipa::Modify for Token {
 
 fn described() -> OpenApiRouter<Rooms> {
     use routes::{
-        audit, backups, catalog, changes, charts, clusters, credentials, events, info, logs, metrics, nodes,
-        operations, prometheus, settings,
+        alerts, audit, backups, catalog, changes, charts, clusters, credentials, events, info, logs, metrics,
+        nodes, operations, prometheus, settings,
     };
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(info::info))
@@ -97,7 +97,10 @@ fn described() -> OpenApiRouter<Rooms> {
         .routes(routes!(backups::download))
         .routes(routes!(backups::vaults, backups::add_vault))
         .routes(routes!(backups::remove_vault))
+        .routes(routes!(backups::check_vault))
+        .routes(routes!(backups::try_vault))
         .routes(routes!(backups::key, backups::import_key))
+        .routes(routes!(alerts::list))
         .routes(routes!(audit::list))
         .routes(routes!(events::stream))
         .routes(routes!(metrics::show))

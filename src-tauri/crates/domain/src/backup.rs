@@ -52,7 +52,7 @@ pub enum BackupState {
     Stored,
     /// A server started on it, answered, and held what was written down.
     Verified,
-    /// It could not be made. Nothing of it is left in the vault.
+    /// It could not be made. Nothing of it is left in the vault, unless `leftover` says so.
     Failed,
     /// What the vault returned is not what was sent, or no server started on it.
     Damaged,
@@ -249,6 +249,9 @@ pub struct Backup {
     pub error: Option<Problem>,
     /// The operation that made it.
     pub operation: Option<OperationId>,
+    /// It failed, and its vault did not let go of what had got there. That is taken away once the vault can be reached.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leftover: bool,
 }
 
 impl Backup {

@@ -86,6 +86,9 @@ id!(
     /// A backup.
     BackupId, "bak", "a backup id");
 id!(
+    /// An alert: a problem that somebody must be told of once.
+    AlertId, "alr", "an alert id");
+id!(
     /// A preview that can still be confirmed.
     PreviewId, "pre", "a preview id");
 

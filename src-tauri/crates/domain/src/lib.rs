@@ -5,6 +5,7 @@
 //!
 //! The types here are also the shapes of the API and of the journal, so a new field is a promise: add, never rename.
 
+mod alert;
 mod allow;
 mod backup;
 mod catalog;
@@ -27,6 +28,7 @@ mod topology;
 mod vault;
 mod version;
 
+pub use alert::{ALERTS_KEPT, Alert, AlertBook, AlertKind, AlertNews, Severity, Situation, Trouble};
 pub use allow::{AllowEntry, AllowTrial, AllowWish, MAX_ALLOW_COMMENT, MAX_ALLOWED, lets_in};
 pub use backup::{
     BackedUp, Backup, BackupKind, BackupPart, BackupReason, BackupState, Count, FINAL_BACKUP_DAYS,
@@ -38,7 +40,7 @@ pub use cidr::{BadCidr, Cidr};
 pub use cluster::{
     ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId, REGION_LOCAL,
 };
-pub use ids::{BackupId, BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
+pub use ids::{AlertId, BackupId, BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
 pub use name::{BadName, ClusterName};
 pub use observed::{
     ClusterHealth, ClusterObserved, ClusterState, Fact, FailoverReadiness, Health, Link, NodeMetrics,
@@ -60,5 +62,5 @@ pub use schedule::{BackupSchedule, BadSchedule, Keep};
 pub use sensitive::{SecretRef, Sensitive};
 pub use service::{Category, ServiceKind};
 pub use topology::{LayoutError, Slot, Topology, layout};
-pub use vault::{BadVault, VaultPlace, VaultSpec};
+pub use vault::{BadVault, VaultFault, VaultPlace, VaultSpec};
 pub use version::{belongs, release_line};

@@ -65,6 +65,37 @@ impl VaultPlace {
     }
 }
 
+/// What keeps a vault from doing its part. The backups in it are as they were.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum VaultFault {
+    /// It does not answer, or is not there: a disk that is not mounted, a computer that is off.
+    Unreachable,
+    /// It takes no more.
+    Full,
+    /// It does not accept our key, passphrase or rights.
+    Refused,
+}
+
+impl VaultFault {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Unreachable, Self::Full, Self::Refused];
+    /// The code of an error that says so.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unreachable => "vault-unreachable",
+            Self::Full => "vault-full",
+            Self::Refused => "vault-refused",
+        }
+    }
+    /// The fault that an error of this code says.
+    pub fn of(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.code() == code)
+    }
+}
+
 /// A vault by its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct VaultSpec {

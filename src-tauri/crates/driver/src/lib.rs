@@ -25,7 +25,7 @@ pub use provider::{
     Image, MachineRequest, Needs, OtherPrograms, Programs, Provider, ProviderCheck, Region, alternatives,
 };
 pub use service::{ClientCommand, HandOver, Progress, ServiceDriver, StartAs, Switch};
-pub use vault::{SealKey, Vault, VaultCheck, Vaults};
+pub use vault::{SealKey, Vault, VaultCheck, VaultTrial, Vaults};
 
 /// What every driver call returns.
 pub type Result<T> = std::result::Result<T, DriverError>;

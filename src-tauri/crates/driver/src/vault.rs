@@ -24,6 +24,15 @@ pub struct VaultCheck {
     pub free_bytes: Option<u64>,
 }
 
+/// What came of trying a vault out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultTrial {
+    /// It is there; else it would be made.
+    pub there: bool,
+    /// Bytes it can take; `None` where it does not say.
+    pub free_bytes: Option<u64>,
+}
+
 /// One place for backups. Names of pieces are those of the parts of a backup: letters, digits and `-`.
 #[async_trait]
 pub trait Vault: Send + Sync {
@@ -40,6 +49,13 @@ pub trait Vault: Send + Sync {
     /// anew by anything else, since an empty one would only seem to be it.
     async fn make(&self) -> Result<()> {
         Ok(())
+    }
+    /// Whether it could be used, without making anything that stays: is it there, or could it be made?
+    ///
+    /// # Errors
+    /// As [`Vault::check`].
+    async fn try_out(&self) -> Result<VaultTrial> {
+        Ok(VaultTrial { there: true, free_bytes: self.check().await?.free_bytes })
     }
     /// Takes all of `input` as a piece of a backup, over one that is there. Until it returns the piece is not there. Gives the
     /// bytes that it takes in the vault.

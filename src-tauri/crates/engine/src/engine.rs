@@ -9,9 +9,9 @@ use crate::{
     runner, watch,
 };
 use clusterdeck_domain::{
-    Backup, BackupId, BackupSchedule, BackupState, Busy, ClusterId, ClusterObserved, ClusterSpec, Lifecycle,
-    Network, NodeId, NodeKind, OperationId, Plan, PlanId, PreviewId, ProviderId, ServiceKind, Topology,
-    cluster_state, last_of,
+    AlertBook, Backup, BackupId, BackupSchedule, BackupState, Busy, ClusterId, ClusterObserved, ClusterSpec,
+    Lifecycle, Network, NodeId, NodeKind, OperationId, Plan, PlanId, PreviewId, ProviderId, ServiceKind,
+    Topology, cluster_state, last_of,
 };
 use clusterdeck_driver::{ClusterContext, DriverError, Gateway, Provider, ServiceDriver, Vaults};
 use jiff::Timestamp;
@@ -94,6 +94,8 @@ pub(crate) struct Shared {
     pub(crate) passwords: Mutex<HashMap<(ClusterId, u32), crate::passwords::Set>>,
     /// Every backup there is, as state.db has it.
     pub(crate) backups: Mutex<BTreeMap<BackupId, Backup>>,
+    /// What is wrong, as state.db has it. Held while it is written, so that rows follow each other.
+    pub(crate) alerts: tokio::sync::Mutex<AlertBook>,
     /// Only one makes the key of the backups.
     pub(crate) making_key: tokio::sync::Mutex<()>,
     /// Networks of machines on which backups are tried.
@@ -122,6 +124,10 @@ impl Engine {
         let settings = match parts.state.setting(SETTINGS).await? {
             Some(kept) => serde_json::from_value(kept).unwrap_or_default(),
             None => Settings::default(),
+        };
+        let alerts = match parts.state.setting(crate::alerts::KEPT).await? {
+            Some(kept) => serde_json::from_value(kept).unwrap_or_default(),
+            None => AlertBook::default(),
         };
         let backups = parts.state.backups().await?.into_iter().map(|b| (b.id.clone(), b)).collect();
         let observed: HashMap<_, _> = parts.cache.observed().await.unwrap_or_default().into_iter().collect();
@@ -152,6 +158,7 @@ impl Engine {
             settings: Mutex::new(settings),
             passwords: Mutex::default(),
             backups: Mutex::new(backups),
+            alerts: tokio::sync::Mutex::new(alerts),
             making_key: tokio::sync::Mutex::default(),
             throw_away: Mutex::default(),
             watched: Mutex::default(),

@@ -79,6 +79,7 @@ impl EngineError {
             Self::Secret(SecretError::Denied) => "keyring-denied",
             Self::Secret(SecretError::Vault(_)) => "vault-broken",
             Self::Secret(SecretError::Failed(_)) => "internal",
+            Self::Driver(DriverError::Vault { fault, .. }) => fault.code(),
             Self::Driver(DriverError::Unsupported { .. }) => "unsupported",
             Self::Driver(_) => "failed",
         }
@@ -142,7 +143,9 @@ impl EngineError {
                     hint: hint.to_owned(),
                 };
             }
-            Self::Driver(DriverError::Rejected { hint, .. }) => ("", hint.as_str()),
+            Self::Driver(DriverError::Rejected { hint, .. } | DriverError::Vault { hint, .. }) => {
+                ("", hint.as_str())
+            }
             Self::Driver(DriverError::Transient { .. }) => ("", "Try again in a moment."),
             Self::Invalid { .. } | Self::Driver(_) => ("", ""),
         };

@@ -21,6 +21,8 @@ pub enum EventKind {
     NodeRecovered,
     FailoverNoticed,
     BackupChanged,
+    AlertRaised,
+    AlertChanged,
     SettingsChanged,
 }
 
@@ -35,6 +37,8 @@ impl EventKind {
             Self::NodeRecovered => "node-recovered",
             Self::FailoverNoticed => "failover-noticed",
             Self::BackupChanged => "backup-changed",
+            Self::AlertRaised => "alert-raised",
+            Self::AlertChanged => "alert-changed",
             Self::SettingsChanged => "settings-changed",
         }
     }

@@ -8,9 +8,9 @@ use crate::{
     repository::{AuditEntry, JournalEntry, OperationRow, Page},
 };
 use clusterdeck_domain::{
-    AllowEntry, AllowTrial, Backup, BackupSchedule, Busy, Capacity, Change, ClusterHealth, ClusterObserved,
-    ClusterSpec, ClusterState, Figures, Metric, NodeId, Operation, OperationId, Plan, Point, Preview,
-    PreviewId, ProviderId, Sensitive, ServiceKind, VaultFacts, VaultSpec, WayIn,
+    Alert, AllowEntry, AllowTrial, Backup, BackupSchedule, Busy, Capacity, Change, ClusterHealth,
+    ClusterObserved, ClusterSpec, ClusterState, Figures, Metric, NodeId, Operation, OperationId, Plan, Point,
+    Preview, PreviewId, ProviderId, Sensitive, ServiceKind, VaultFacts, VaultSpec, WayIn,
 };
 use clusterdeck_driver::{ProviderCheck, Region};
 use jiff::Timestamp;
@@ -378,6 +378,10 @@ impl Engine {
     pub async fn audit(&self, page: &Page) -> Result<(Vec<AuditEntry>, Option<String>)> {
         Ok(self.shared.state.audit(page).await?)
     }
+    /// The alerts: open ones first, then by time, the newest first.
+    pub async fn alerts(&self) -> Vec<Alert> {
+        crate::alerts::all(&self.shared).await
+    }
     /// All backups, the newest first; of one cluster when that is named, also of one that is gone.
     pub async fn backups(&self, cluster: Option<&str>) -> Vec<Backup> {
         let mut found = crate::backups::all(&self.shared);
@@ -425,6 +429,24 @@ impl Engine {
         actor: &str,
     ) -> Result<VaultFacts> {
         crate::backups::add_vault(&self.shared, spec, secret, actor).await
+    }
+    /// Whether a place could be a vault, without keeping or making anything.
+    ///
+    /// # Errors
+    /// `Invalid` with the member that is wrong; the vault's own words when it does not answer.
+    pub async fn try_vault(
+        &self,
+        spec: VaultSpec,
+        secret: Option<Sensitive<String>>,
+    ) -> Result<clusterdeck_driver::VaultTrial> {
+        crate::backups::try_vault(&self.shared, spec, secret).await
+    }
+    /// Asks a vault now. One that answers is no longer told as unreachable.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn check_vault(&self, id: &str) -> Result<VaultFacts> {
+        crate::backups::check_vault(&self.shared, id).await
     }
     /// Forgets a vault that no backup lies in and no schedule leads to. Nothing in it is touched.
     ///

@@ -5,6 +5,7 @@
 //! cluster each 2 s. The engine knows no SQL, no keyring and no concrete driver: those come in as traits.
 
 mod access;
+mod alerts;
 mod backups;
 mod clock;
 mod door;
@@ -24,8 +25,9 @@ mod runner;
 mod step;
 mod watch;
 
+pub use backups::BY_SCHEDULE;
 pub use clock::{Clock, SystemClock};
-pub use clusterdeck_driver::ClientCommand;
+pub use clusterdeck_driver::{ClientCommand, VaultTrial};
 pub use engine::Parts;
 pub use error::EngineError;
 pub use event::{Event, EventHub, EventKind, Level};

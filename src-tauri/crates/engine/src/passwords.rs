@@ -132,19 +132,8 @@ pub(crate) async fn credentials(
         let (password, host, port) = (password.reveal(), &e.host, e.port);
         Sensitive::new(format!("{scheme}://{username}:{password}@{host}:{port}{database}"))
     });
-    shared
-        .audit(AuditEntry {
-            id: 0,
-            at: shared.now(),
-            actor: actor.to_owned(),
-            action: "reveal-credentials".to_owned(),
-            cluster_id: Some(spec.id.clone()),
-            cluster: Some(spec.name.to_string()),
-            node: None,
-            operation: None,
-            result: "succeeded".to_owned(),
-            text: format!("The password of `{username}` was shown"),
-        })
-        .await;
+    let text = format!("The password of `{username}` was shown");
+    let entry = AuditEntry::new(shared.now(), actor, "reveal-credentials", text);
+    shared.audit(entry.about(&spec.id, spec.name.as_str())).await;
     Ok(Credentials { username, password: Some(password), url })
 }

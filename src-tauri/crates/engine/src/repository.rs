@@ -99,19 +99,36 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
-    /// What became of an operation.
-    pub(crate) fn of(operation: &Operation, at: Timestamp, result: &str, text: String) -> Self {
+    /// A line that is about nothing in particular yet, of what somebody did.
+    pub(crate) fn new(at: Timestamp, actor: &str, action: &str, text: impl Into<String>) -> Self {
         Self {
             id: 0,
             at,
-            actor: operation.actor.clone(),
-            action: operation.kind.id().to_owned(),
-            cluster_id: Some(operation.cluster_id.clone()),
-            cluster: Some(operation.cluster.clone()),
+            actor: actor.to_owned(),
+            action: action.to_owned(),
+            cluster_id: None,
+            cluster: None,
+            node: None,
+            operation: None,
+            result: "succeeded".to_owned(),
+            text: text.into(),
+        }
+    }
+    /// The same about a cluster.
+    pub(crate) fn about(self, id: &ClusterId, name: &str) -> Self {
+        Self { cluster_id: Some(id.clone()), cluster: Some(name.to_owned()), ..self }
+    }
+    /// The same with another result.
+    pub(crate) fn result(self, result: &str) -> Self {
+        Self { result: result.to_owned(), ..self }
+    }
+    /// What became of an operation.
+    pub(crate) fn of(operation: &Operation, at: Timestamp, result: &str, text: String) -> Self {
+        let entry = Self::new(at, &operation.actor, operation.kind.id(), text).result(result);
+        Self {
             node: operation.node.clone(),
             operation: Some(operation.id.clone()),
-            result: result.to_owned(),
-            text,
+            ..entry.about(&operation.cluster_id, &operation.cluster)
         }
     }
 }

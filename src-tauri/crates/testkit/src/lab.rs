@@ -1,6 +1,7 @@
 //! An engine over the fake world: started, killed, started again, and asked whether all is in order.
 
 use crate::{
+    clock::ClockAhead,
     driver::FakeService,
     gateway::FakeGateway,
     memory::{Kill, Memory},
@@ -10,7 +11,7 @@ use crate::{
 };
 use clusterdeck_domain::{BackupState, Change, Health, Lifecycle, NodeKind, Operation};
 use clusterdeck_engine::{
-    Engine, EngineError, Parts, SystemClock,
+    Engine, EngineError, Parts,
     repository::{AuditEntry, StateRepository},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -24,6 +25,8 @@ pub struct Lab {
     /// The world.
     pub world: World,
     memory: Arc<Memory>,
+    /// What tells the engine the time.
+    pub clock: Arc<ClockAhead>,
     /// The engine of the moment.
     pub engine: Engine,
 }
@@ -34,9 +37,9 @@ impl Lab {
     /// # Panics
     /// When the engine does not start.
     pub async fn new() -> Self {
-        let (world, memory) = (World::default(), Arc::new(Memory::default()));
-        let engine = start(&world, &memory).await;
-        Self { world, memory, engine }
+        let (world, memory, clock) = (World::default(), Arc::new(Memory::default()), Arc::default());
+        let engine = start(&world, &memory, &clock).await;
+        Self { world, memory, clock, engine }
     }
     /// Previews and confirms a change as a person would, and waits for its end.
     ///
@@ -107,7 +110,7 @@ impl Lab {
     pub async fn restart(&mut self) {
         self.engine.shutdown(Duration::ZERO).await;
         self.memory.kill_at(None);
-        self.engine = start(&self.world, &self.memory).await;
+        self.engine = start(&self.world, &self.memory, &self.clock).await;
     }
     /// Waits until no operation is under way.
     ///
@@ -174,7 +177,7 @@ impl Lab {
     }
 }
 
-async fn start(world: &World, memory: &Arc<Memory>) -> Engine {
+async fn start(world: &World, memory: &Arc<Memory>, clock: &Arc<ClockAhead>) -> Engine {
     let parts = Parts {
         state: memory.clone(),
         cache: memory.clone(),
@@ -183,7 +186,7 @@ async fn start(world: &World, memory: &Arc<Memory>) -> Engine {
         providers: vec![Arc::new(FakeProvider(world.clone()))],
         gateway: Arc::new(FakeGateway(world.clone())),
         vaults: Arc::new(FakeVaults(world.clone())),
-        clock: Arc::new(SystemClock),
+        clock: clock.clone(),
     };
     Engine::start(parts).await.expect("the engine must start")
 }

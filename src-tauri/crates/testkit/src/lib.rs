@@ -3,6 +3,7 @@
 //!
 //! The fakes are for the engine's own rules (order, undo, resume). What servers do is tested on real servers.
 
+mod clock;
 pub mod containers;
 mod driver;
 mod gateway;
@@ -14,6 +15,7 @@ mod provider;
 mod vault;
 mod world;
 
+pub use clock::ClockAhead;
 pub use lab::{Lab, WORN};
 pub use memory::Kill;
 pub use world::{Fault, HeldLook, World};

@@ -35,12 +35,14 @@ impl Vault for FakeVault {
         BackupKind::Local
     }
     async fn check(&self) -> Result<VaultCheck> {
+        self.0.vault_there()?;
         if self.0.refuses("vault_check") {
-            return Err(DriverError::transient("the vault does not answer"));
+            return Err(DriverError::silent_vault("the vault does not answer"));
         }
         Ok(VaultCheck { free_bytes: Some(1 << 40) })
     }
     async fn put(&self, backup: &BackupId, piece: &str, input: &mut Incoming, _: &SealKey) -> Result<u64> {
+        self.0.vault_there()?;
         let mut content = Vec::new();
         let read = input.read_to_end(&mut content).await;
         read.map_err(|e| DriverError::transient(format!("the copy was cut off: {e}")))?;
@@ -49,16 +51,19 @@ impl Vault for FakeVault {
         Ok(length)
     }
     async fn get(&self, backup: &BackupId, piece: &str, output: &mut Outgoing, _: &SealKey) -> Result<()> {
+        self.0.vault_there()?;
         let content = self.0.call("vault_get")?.vault.get(&(backup.clone(), piece.to_owned())).cloned();
         let content = content.ok_or_else(|| DriverError::Gone { what: format!("{backup}/{piece}") })?;
         let passed = output.write_all(&content).await;
         passed.map_err(|e| DriverError::transient(format!("passing on a copy: {e}")))
     }
     async fn put_note(&self, backup: &BackupId, name: &str, content: &[u8]) -> Result<()> {
+        self.0.vault_there()?;
         self.0.call("vault_note")?.vault.insert((backup.clone(), name.to_owned()), content.to_vec());
         Ok(())
     }
     async fn remove(&self, backup: &BackupId) -> Result<()> {
+        self.0.vault_there()?;
         self.0.call("vault_remove")?.vault.retain(|(id, _), _| id != backup);
         Ok(())
     }

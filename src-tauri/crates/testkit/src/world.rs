@@ -1,6 +1,6 @@
 //! The fake world: machines with files and units, and what the fake servers on them believe.
 
-use clusterdeck_domain::{BackupId, MachineId, MachineSpec, NodeId, NodeSpec, Plan, PlanId};
+use clusterdeck_domain::{BackupId, MachineId, MachineSpec, NodeId, NodeSpec, Plan, PlanId, VaultFault};
 use clusterdeck_driver::{DriverError, Result, UnitSpec};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +15,15 @@ pub enum Fault {
     Rejected,
     /// Once; the next call works.
     Transient,
+}
+
+/// How every call of one name fails.
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    ForGood,
+    MustWait,
+    /// The vault takes no more.
+    Full,
 }
 
 /// A fake server: what it is and what it believes.
@@ -56,6 +65,8 @@ pub(crate) struct Inner {
     /// Where the endpoint sends writes; `None` is closed.
     pub(crate) endpoint: Option<BTreeSet<NodeId>>,
     pub(crate) drained: BTreeSet<NodeId>,
+    /// The vault is away: a disk that is not mounted.
+    vault_away: bool,
     /// What the vault holds, by backup and piece.
     pub(crate) vault: BTreeMap<(BackupId, String), Vec<u8>>,
     /// Servers on throw-away machines, and what they hold.
@@ -68,7 +79,7 @@ pub(crate) struct Inner {
     held: Option<HeldLook>,
     calls: u64,
     fail: Option<(u64, Fault)>,
-    refused: Option<(String, Fault)>,
+    refused: Option<(String, Refusal)>,
     /// A server has one password for an account: the next one ends the one before.
     pub(crate) one_password: bool,
     log: Vec<String>,
@@ -126,10 +137,13 @@ impl World {
         let number = inner.calls;
         inner.log.push(what.to_owned());
         match &inner.refused {
-            Some((name, Fault::Rejected)) if name == what => {
+            Some((name, Refusal::ForGood)) if name == what => {
                 return Err(DriverError::rejected(format!("{what} is refused"), "It is a test."));
             }
-            Some((name, Fault::Transient)) if name == what => {
+            Some((name, Refusal::Full)) if name == what => {
+                return Err(DriverError::vault(VaultFault::Full, "the vault is full", "make room"));
+            }
+            Some((name, Refusal::MustWait)) if name == what => {
                 return Err(DriverError::transient(format!("{what} must wait")));
             }
             _ => {}
@@ -158,11 +172,25 @@ impl World {
     }
     /// Every changing call of this name is refused.
     pub fn refuse(&self, what: &str) {
-        self.lock().refused = Some((what.to_owned(), Fault::Rejected));
+        self.lock().refused = Some((what.to_owned(), Refusal::ForGood));
+    }
+    /// From now on the vault takes no more.
+    pub fn fill_the_vault(&self) {
+        self.lock().refused = Some(("vault_put".to_owned(), Refusal::Full));
+    }
+    /// The vault is there, or is not.
+    pub fn plug_the_vault(&self, there: bool) {
+        self.lock().vault_away = !there;
+    }
+    pub(crate) fn vault_there(&self) -> Result<()> {
+        if !self.lock().vault_away {
+            return Ok(());
+        }
+        Err(DriverError::vault(VaultFault::Unreachable, "the vault is not there", "mount it"))
     }
     /// Every changing call of this name has to wait.
     pub fn stall(&self, what: &str) {
-        self.lock().refused = Some((what.to_owned(), Fault::Transient));
+        self.lock().refused = Some((what.to_owned(), Refusal::MustWait));
     }
     /// From now on a server has one password for an account, as PostgreSQL has.
     pub fn keep_one_password(&self) {

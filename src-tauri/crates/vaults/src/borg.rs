@@ -1,10 +1,16 @@
 //! A vault in a Borg repository, on this computer or over ssh, through the `borg` program. It packs and encrypts by itself:
 //! what is alike in two backups lies there once, which what we had sealed never would.
 
+use crate::{folder::nearest, seal::broken};
 use async_trait::async_trait;
-use clusterdeck_domain::{BackupId, BackupKind, Sensitive};
-use clusterdeck_driver::{DriverError, Incoming, Outgoing, Result, SealKey, Vault, VaultCheck};
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use clusterdeck_domain::{BackupId, BackupKind, Sensitive, VaultFault};
+use clusterdeck_driver::{DriverError, Incoming, Outgoing, Result, SealKey, Vault, VaultCheck, VaultTrial};
+use rustix::fs::Access;
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     process::{Child, Command},
@@ -93,7 +99,7 @@ impl Repository {
         command.args(args).stdout(Stdio::piped());
         let child = self.spawn(command)?;
         let ended = timeout(limit, child.wait_with_output()).await;
-        let ended = ended.map_err(|_| DriverError::transient(format!("{} does not answer", self.at)))?;
+        let ended = ended.map_err(|_| DriverError::silent_vault(format!("{} does not answer", self.at)))?;
         let ended = ended.map_err(|e| DriverError::transient(format!("borg: {e}")))?;
         let said = String::from_utf8_lossy(&ended.stderr).into_owned();
         // Status 1 is done, with a warning.
@@ -107,18 +113,21 @@ impl Repository {
         let lower = said.to_lowercase();
         let last =
             said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").trim();
-        let refused = |why: String, hint: &str| DriverError::rejected(format!("{what} failed: {why}"), hint);
+        let cannot =
+            |fault, why: String, hint: &str| DriverError::vault(fault, format!("{what} failed: {why}"), hint);
         if lower.contains("no space left")
             || lower.contains("quota exceeded")
             || lower.contains("insufficient free space")
         {
-            return refused(
+            return cannot(
+                VaultFault::Full,
                 format!("the vault is full ({}); the backups in it are as they were", self.at),
                 "make room where the repository is, then try again",
             );
         }
         if lower.contains("passphrase supplied in") || lower.contains("wrong passphrase") {
-            return refused(
+            return cannot(
+                VaultFault::Refused,
                 format!("the passphrase does not open the repository {}", self.at),
                 "give this vault the passphrase the repository was made with",
             );
@@ -127,8 +136,8 @@ impl Repository {
             return DriverError::Gone { what: what.to_owned() };
         }
         if lower.contains("integrity") || lower.contains("corrupt") || lower.contains("data mismatch") {
-            return refused(
-                format!("what the repository returned is damaged: {last}"),
+            return DriverError::rejected(
+                format!("{what} failed: what the repository returned is damaged: {last}"),
                 "this backup cannot be used; choose another one, and look at the repository with `borg check`",
             );
         }
@@ -137,10 +146,25 @@ impl Repository {
             line.contains("permission denied") || line.contains("host key verification failed")
         };
         if let Some(line) = said.lines().find(telling) {
-            return refused(
+            return cannot(
+                VaultFault::Refused,
                 format!("{} cannot be reached: {}", self.at, line.trim_start_matches("Remote:").trim()),
                 "this user must reach it with an ssh key and without a question, and have the right to write there",
             );
+        }
+        const AWAY: [&str; 7] = [
+            "connection refused",
+            "connection timed out",
+            "connection reset",
+            "connection closed by remote",
+            "could not resolve hostname",
+            "no route to host",
+            "network is unreachable",
+        ];
+        let away = |line: &&str| AWAY.iter().any(|words| line.to_lowercase().contains(words));
+        if let Some(line) = said.lines().find(away) {
+            let line = line.trim_start_matches("Remote:").trim();
+            return DriverError::silent_vault(format!("{what} failed: {} does not answer: {line}", self.at));
         }
         DriverError::transient(format!("{what} failed: {last}"))
     }
@@ -259,10 +283,22 @@ impl Vault for Repository {
             return Ok(VaultCheck { free_bytes: None });
         }
         // Made once, when it was added: an empty one in its place would only seem to hold what is elsewhere.
-        Err(DriverError::rejected(
+        Err(DriverError::vault(
+            VaultFault::Unreachable,
             format!("there is no repository at {}", self.at),
             "bring it back, or mount the disk it is on",
         ))
+    }
+    async fn try_out(&self) -> Result<VaultTrial> {
+        let _one = self.one.lock().await;
+        let there = self.there().await?;
+        if !there && self.at.starts_with('/') {
+            let at = Path::new(&self.at);
+            let writable =
+                nearest(at).and_then(|at| Ok(rustix::fs::access(at, Access::WRITE_OK | Access::EXEC_OK)?));
+            writable.map_err(|e| broken("making the repository", &e))?;
+        }
+        Ok(VaultTrial { there, free_bytes: None })
     }
     async fn make(&self) -> Result<()> {
         let _one = self.one.lock().await;

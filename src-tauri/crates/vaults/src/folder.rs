@@ -2,8 +2,9 @@
 
 use crate::seal::{broken, seal, unseal};
 use async_trait::async_trait;
-use clusterdeck_domain::{BackupId, BackupKind};
-use clusterdeck_driver::{DriverError, Incoming, Outgoing, Result, SealKey, Vault, VaultCheck};
+use clusterdeck_domain::{BackupId, BackupKind, VaultFault};
+use clusterdeck_driver::{DriverError, Incoming, Outgoing, Result, SealKey, Vault, VaultCheck, VaultTrial};
+use rustix::fs::Access;
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io,
@@ -37,7 +38,8 @@ impl Folder {
         if !self.marked || self.at.join(MARK).exists() {
             return Ok(());
         }
-        Err(DriverError::rejected(
+        Err(DriverError::vault(
+            VaultFault::Unreachable,
             format!("{} is not there, or it is not this vault", self.at.display()),
             "mount the disk it is on, then try again",
         ))
@@ -91,6 +93,16 @@ impl Drop for Coming {
     }
 }
 
+/// The nearest folder above, or itself, that is there.
+pub(crate) fn nearest(at: &Path) -> io::Result<&Path> {
+    let stands = at.ancestors().find(|above| above.exists());
+    let stands = stands.ok_or(io::ErrorKind::NotFound)?;
+    if stands.is_dir() {
+        return Ok(stands);
+    }
+    Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is no folder", stands.display())))
+}
+
 async fn off_thread<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -116,6 +128,20 @@ impl Vault for Folder {
             drop((probe, file));
             let stat = rustix::fs::statvfs(&at)?;
             Ok(VaultCheck { free_bytes: Some(stat.f_bavail.saturating_mul(stat.f_frsize)) })
+        })
+        .await
+    }
+    async fn try_out(&self) -> Result<VaultTrial> {
+        let there = self.at.join(MARK).exists();
+        if there {
+            return Ok(VaultTrial { there, free_bytes: self.check().await?.free_bytes });
+        }
+        let at = self.at.clone();
+        off_thread("making the vault", move || {
+            let stands = nearest(&at)?;
+            rustix::fs::access(stands, Access::WRITE_OK | Access::EXEC_OK)?;
+            let stat = rustix::fs::statvfs(stands)?;
+            Ok(VaultTrial { there, free_bytes: Some(stat.f_bavail.saturating_mul(stat.f_frsize)) })
         })
         .await
     }

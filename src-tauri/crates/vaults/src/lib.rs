@@ -12,7 +12,7 @@ pub use folder::Folder;
 pub use s3::Bucket;
 pub use seal::new_key;
 
-use clusterdeck_domain::{LOCAL_VAULT, Sensitive, VaultPlace, VaultSpec};
+use clusterdeck_domain::{LOCAL_VAULT, Sensitive, VaultFault, VaultPlace, VaultSpec};
 use clusterdeck_driver::{DriverError, Result, SealKey, Vault, Vaults};
 use std::{
     path::{Path, PathBuf},
@@ -41,7 +41,8 @@ impl Vaults for HomeVaults {
     fn open(&self, spec: &VaultSpec, secret: Option<&Sensitive<String>>) -> Result<Arc<dyn Vault>> {
         let wanted = || {
             secret.ok_or_else(|| {
-                DriverError::rejected(
+                DriverError::vault(
+                    VaultFault::Refused,
                     format!("the secret of the vault {} is not in the keyring", spec.id),
                     "remove this vault and add it again with its secret; what lies in it stays",
                 )

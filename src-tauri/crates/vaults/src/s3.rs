@@ -6,7 +6,7 @@ use crate::{
     seal::{seal, unseal},
 };
 use async_trait::async_trait;
-use clusterdeck_domain::{BackupId, BackupKind, Sensitive, VaultPlace};
+use clusterdeck_domain::{BackupId, BackupKind, Sensitive, VaultFault, VaultPlace};
 use clusterdeck_driver::{DriverError, Incoming, Outgoing, Result, SealKey, Vault, VaultCheck};
 use futures::StreamExt as _;
 use object_store::{
@@ -70,23 +70,27 @@ impl Bucket {
 
     fn failed(&self, what: &str, error: &Error) -> DriverError {
         let words = chain(error);
-        let refused = |why: &str, hint: &str| DriverError::rejected(format!("{what} failed: {why}"), hint);
+        let cannot =
+            |fault, why: &str, hint: &str| DriverError::vault(fault, format!("{what} failed: {why}"), hint);
         if words.contains("QuotaExceeded") || words.contains("InsufficientStorage") || words.contains("507") {
-            return refused(
+            return cannot(
+                VaultFault::Full,
                 &format!("the vault is full ({}); the backups in it are as they were", self.place),
                 "make room in the bucket, or raise its quota, then try again",
             );
         }
         match error {
             Error::NotFound { .. } if words.contains("NoSuchBucket") => {
-                refused(&format!("there is no such bucket ({})", self.place), "make the bucket first")
+                let why = format!("there is no such bucket ({})", self.place);
+                cannot(VaultFault::Unreachable, &why, "make the bucket first")
             }
             Error::NotFound { .. } => DriverError::Gone { what: what.to_owned() },
-            Error::Unauthenticated { .. } | Error::PermissionDenied { .. } => refused(
+            Error::Unauthenticated { .. } | Error::PermissionDenied { .. } => cannot(
+                VaultFault::Refused,
                 &format!("the store at {} does not accept the access key for that", self.place),
                 "look at the key and its rights: it must read, write, list and delete in this bucket",
             ),
-            _ => DriverError::transient(format!(
+            _ => DriverError::silent_vault(format!(
                 "{what} failed: {} does not answer as it should ({words})",
                 self.place
             )),
@@ -145,7 +149,7 @@ impl Vault for Bucket {
         match tokio::time::timeout(limit, tried).await {
             Ok(tried) => tried.map_err(|e| self.failed(what, &e))?,
             Err(_) => {
-                return Err(DriverError::transient(format!(
+                return Err(DriverError::silent_vault(format!(
                     "{} does not answer within {} s",
                     self.place,
                     limit.as_secs()
@@ -182,7 +186,8 @@ impl Vault for Bucket {
         let (to, from) = receiving();
         let fetch = async move {
             while let Some(some) = stream.next().await {
-                let some = some.map(|bytes| bytes.to_vec()).map_err(|e| io::Error::other(chain(&e)));
+                let cut = |e| io::Error::new(io::ErrorKind::ConnectionAborted, chain(&e));
+                let some = some.map(|bytes| bytes.to_vec()).map_err(cut);
                 let failed = some.is_err();
                 if to.send(some).await.is_err() || failed {
                     return;

@@ -6,11 +6,12 @@ use age::{
     secrecy::ExposeSecret as _,
     x25519::{Identity, Recipient},
 };
-use clusterdeck_domain::Sensitive;
+use clusterdeck_domain::{Sensitive, VaultFault};
 use clusterdeck_driver::{DriverError, Incoming, Outgoing, Result, SealKey};
 use std::{
     io::{self, Read, Write},
     str::FromStr as _,
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -47,15 +48,32 @@ pub(crate) fn read_key(text: &Sensitive<String>) -> std::result::Result<SealKey,
 /// Why our end of it failed.
 pub(crate) fn broken(what: &str, error: &io::Error) -> DriverError {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DriverError::rejected(
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => DriverError::vault(
+            VaultFault::Full,
             format!("the vault is full: {what} failed; the backups in it are as they were"),
             "make room in the vault (delete old backups, or free disk space), then try again",
         ),
         io::ErrorKind::NotFound => DriverError::Gone { what: what.to_owned() },
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => DriverError::rejected(
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => DriverError::vault(
+            VaultFault::Refused,
             format!("{what} failed: {error}"),
             "give this user the right to write there, then try again",
         ),
+        io::ErrorKind::NotADirectory => DriverError::vault(
+            VaultFault::Unreachable,
+            format!("{what} failed: {error}"),
+            "name a folder, or one that can be made",
+        ),
+        // A share whose server is away.
+        io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::NotConnected
+        | io::ErrorKind::TimedOut
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::StaleNetworkFileHandle => {
+            DriverError::silent_vault(format!("{what} failed: {error}"))
+        }
         _ => DriverError::transient(format!("{what} failed: {error}")),
     }
 }
@@ -111,6 +129,23 @@ pub(crate) async fn seal<W: Write + Send + 'static>(input: &mut Incoming, key: &
     sealed.map_err(|e| broken("writing the copy", &e))?.ok_or_else(lost)
 }
 
+/// A reader that remembers how it failed: whoever reads through a cipher cannot tell that from data that is wrong.
+struct Watched<R> {
+    from: R,
+    cut: Arc<Mutex<Option<io::Error>>>,
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.from.read(buf).inspect_err(|e| {
+            if e.kind() != io::ErrorKind::Interrupted {
+                let told = io::Error::new(e.kind(), e.to_string());
+                *self.cut.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+            }
+        })
+    }
+}
+
 /// Opens what was sealed. Nothing that was changed is passed on beyond the place of the change.
 pub(crate) async fn unseal<R: Read + Send + 'static>(
     from: R,
@@ -122,6 +157,13 @@ pub(crate) async fn unseal<R: Read + Send + 'static>(
     let public = key.public.clone();
     let (give, mut take) = mpsc::channel::<Vec<u8>>(UNDER_WAY);
     let opening = spawn_blocking(move || -> Result<()> {
+        let cut = Arc::new(Mutex::new(None));
+        let from = Watched { from, cut: cut.clone() };
+        // A vault that stops in the middle says nothing about what lies in it.
+        let damaged = |e: &dyn std::fmt::Display| {
+            let cut = cut.lock().unwrap_or_else(PoisonError::into_inner).take();
+            cut.map_or_else(|| damaged(e), |cut| broken("reading the copy", &cut))
+        };
         let opened = Decryptor::new(io::BufReader::with_capacity(PIECE, from)).and_then(|sealed| {
             let one: [&dyn age::Identity; 1] = [&identity];
             sealed.decrypt(one.into_iter())
@@ -165,4 +207,34 @@ fn damaged(error: &dyn std::fmt::Display) -> DriverError {
         format!("what the vault returned is damaged: {error}"),
         "this backup cannot be used; choose another one",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives what it has, then fails as a share does whose server went away.
+    struct Cut(io::Cursor<Vec<u8>>);
+
+    impl Read for Cut {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buf)? {
+                0 => Err(io::Error::new(io::ErrorKind::TimedOut, "the share does not answer")),
+                n => Ok(n),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_vault_that_stops_in_the_middle_is_away_and_what_it_holds_is_not_called_damaged() {
+        let (key, data) = (new_key(), vec![7_u8; 3 << 20]);
+        let mut input = data.as_slice();
+        let sealed = seal(&mut input, &key, Vec::new()).await.unwrap();
+        for kept in [0, 100, sealed.len() / 2, sealed.len() - 1] {
+            let from = Cut(io::Cursor::new(sealed[..kept].to_vec()));
+            let told = unseal(from, &mut tokio::io::sink(), &key).await.unwrap_err();
+            let away = matches!(told, DriverError::Vault { fault: VaultFault::Unreachable, .. });
+            assert!(away, "after {kept} of {} bytes: {told:?}", sealed.len());
+        }
+    }
 }

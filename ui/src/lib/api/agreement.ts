@@ -16,6 +16,7 @@ type Fits<From, To> = [From] extends [To] ? true : { doesNotFit: From; into: To 
 
 type Agreement = {
 	access: Fits<Answered<Api['Access']>, page.Access>;
+	alert: Fits<Answered<Api['Alert']>, page.Alert>;
 	audit: Fits<Answered<Api['AuditEntry']>, page.AuditEntry>;
 	backup: Fits<Answered<Api['Backup']>, page.Backup>;
 	backupKey: Fits<Answered<Api['BackupKey']>, page.BackupKey>;
@@ -36,6 +37,8 @@ type Agreement = {
 	sample: Fits<Answered<Api['MetricSample']>, page.Sample>;
 	service: Fits<Answered<Api['Service']>, page.Service>;
 	vault: Fits<Answered<Api['VaultFacts']>, page.Vault>;
+	vaultSent: Fits<page.NewVault, Api['NewVault']>;
+	vaultTrial: Fits<Answered<Api['VaultTrial']>, page.VaultTrial>;
 	// The API says of the theme only that it is text.
 	settings: Fits<Answered<Omit<Api['Settings'], 'theme'>>, Omit<page.Settings, 'theme'>>;
 	changeKinds: Fits<Api['ChangeKind'], page.ChangeKind>;
@@ -46,6 +49,7 @@ type Agreement = {
 // One line each, so that the compiler names the one that does not agree.
 export const agreement: Agreement = {
 	access: true,
+	alert: true,
 	audit: true,
 	backup: true,
 	backupKey: true,
@@ -66,6 +70,8 @@ export const agreement: Agreement = {
 	sample: true,
 	service: true,
 	vault: true,
+	vaultSent: true,
+	vaultTrial: true,
 	settings: true,
 	changeKinds: true,
 	change: true,

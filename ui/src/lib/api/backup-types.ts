@@ -63,6 +63,8 @@ export interface Backup {
 	expires_at: string | null;
 	error: OperationProblem | null;
 	operation: string | null;
+	/** It failed, and what got to its vault is still to be taken away. */
+	leftover?: boolean;
 }
 
 /** Which backups of a schedule stay. */
@@ -102,15 +104,6 @@ export interface RestoreBackup {
 	plan?: string | null;
 }
 
-export interface Vault {
-	id: string;
-	kind: BackupKind;
-	/** Where it is, in a word or two; older servers do not say. */
-	place: string;
-	free_bytes: number | null;
-	/** Why it cannot be used. */
-	problem: string | null;
-}
 export interface BackupKey {
 	/** Null where no backup was ever made. */
 	public: string | null;

@@ -4,8 +4,7 @@ import { Fault, faultOf, isAbort, toFault } from './problem';
 import { transport, type Answer, type Request } from './transport';
 import type { components } from './schema';
 import type {
-	Access, AuditEntry, Backup, BackupKey, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, Operation, Parameter, Page, Plan,
-	Preview, Provider, Region, Service, Settings, Vault
+	Access, Alert, AuditEntry, Backup, BackupKey, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, NewVault, Operation, Page, Parameter, Plan, Preview, Provider, Region, Service, Settings, Vault, VaultTrial
 } from './types';
 
 /** A list is read to its end, but no further than this: 20 pages of 500. */
@@ -98,6 +97,9 @@ export const api = {
 	keep: (id: string) => call<Operation>('POST', `/v1/operations/${part(id)}/keep`),
 	/** Takes up an operation that failed where there is no way back, at the step that failed. */
 	retry: (id: string) => call<Operation>('POST', `/v1/operations/${part(id)}/retry`),
+	/** Open ones first. */
+	alerts: (filter: { cluster?: string; open?: boolean; cursor?: string | null; limit?: number }, signal?: AbortSignal) =>
+		get<Page<Alert>>(`/v1/alerts${query(filter)}`, signal),
 	audit: (filter: { cluster?: string; cursor?: string | null; limit?: number }, signal?: AbortSignal) =>
 		get<Page<AuditEntry>>(`/v1/audit${query(filter)}`, signal),
 
@@ -112,6 +114,12 @@ export const api = {
 	backupsOf: (cluster: string, signal?: AbortSignal) => all<Backup>(`/v1/clusters/${part(cluster)}/backups`, signal),
 	backup: (id: string, signal?: AbortSignal) => get<Backup>(`/v1/backups/${part(id)}`, signal),
 	vaults: (signal?: AbortSignal) => all<Vault>('/v1/vaults', signal),
+	/** Nothing is made and nothing kept. */
+	tryVault: (vault: NewVault) => call<VaultTrial>('POST', '/v1/vault-trials', vault),
+	addVault: (vault: NewVault) => call<Vault>('POST', '/v1/vaults', vault),
+	checkVault: (id: string) => call<Vault>('POST', `/v1/vaults/${part(id)}/check`),
+	/** What lies in it stays. */
+	removeVault: (id: string) => call<void>('DELETE', `/v1/vaults/${part(id)}`),
 	backupKey: (reveal: boolean, signal?: AbortSignal) => get<BackupKey>(`/v1/backup-key${query({ reveal: reveal || null })}`, signal),
 	/** The key in force stays; what was sealed for this one can be read again. */
 	bringKeyBack: (secret: string) => call<BackupKey>('POST', '/v1/backup-key', { secret }),

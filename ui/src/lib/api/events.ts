@@ -94,6 +94,13 @@ export function followEvents({ client, onNotice }: FeedOptions): () => void {
 				gathering ??= setTimeout(flush, GATHER_MS);
 				if (event.level !== 'info') onNotice(event);
 				return;
+			case 'alert-raised':
+			case 'alert-changed':
+				void client.invalidateQueries({ queryKey: keys.alertsAll });
+				// What is wrong is often a vault's.
+				void client.invalidateQueries({ queryKey: keys.vaults });
+				if (event.kind === 'alert-raised') onNotice(event);
+				return;
 			case 'settings-changed':
 				return void client.invalidateQueries({ queryKey: keys.settings });
 			default:

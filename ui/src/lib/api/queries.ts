@@ -21,6 +21,9 @@ export const keys = {
 	unfinished: ['operations', 'unfinished'] as const,
 	operation: (id: string) => ['operation', id] as const,
 	journal: (id: string) => ['journal', id] as const,
+	alertsAll: ['alerts'] as const,
+	alerts: ['alerts', 'list'] as const,
+	openAlerts: ['alerts', 'open'] as const,
 	auditAll: ['audit'] as const,
 	audit: (cluster: string | null) => ['audit', cluster] as const,
 	backupsAll: ['backups'] as const,
@@ -78,6 +81,9 @@ export const queries = {
 	backups: () => queryOptions({ queryKey: keys.backups, queryFn: ({ signal }) => api.backups(signal), refetchInterval: PATIENT }),
 	backupsOf: (cluster: string) => queryOptions({ queryKey: keys.backupsOf(cluster), queryFn: ({ signal }) => api.backupsOf(cluster, signal), refetchInterval: PATIENT }),
 	backup: (id: string) => queryOptions({ queryKey: keys.backup(id), queryFn: ({ signal }) => api.backup(id, signal), enabled: id !== '' }),
+	/** The first hundred that last: a badge says so much and no more. */
+	openAlerts: () =>
+		queryOptions({ queryKey: keys.openAlerts, queryFn: async ({ signal }) => (await api.alerts({ open: true, limit: 100 }, signal)).items, refetchInterval: PATIENT }),
 	vaults: () => queryOptions({ queryKey: keys.vaults, queryFn: ({ signal }) => api.vaults(signal), staleTime: MINUTE }),
 	/** Without the half that opens. */
 	backupKey: () => queryOptions({ queryKey: keys.backupKey, queryFn: ({ signal }) => api.backupKey(false, signal), retry: false }),

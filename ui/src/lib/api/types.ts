@@ -4,6 +4,7 @@
 import type { RestoreBackup, Scheduled, ScheduleWish } from './backup-types';
 import type { components } from './schema';
 
+export type * from './alert-types';
 export type * from './backup-types';
 
 export type ServiceKind = components['schemas']['ServiceKind'];
@@ -480,7 +481,7 @@ export interface Connection {
 
 export type EventKind =
 	| 'cluster-changed' | 'cluster-removed' | 'operation-changed' | 'node-down' | 'node-recovered'
-	| 'failover-noticed' | 'backup-changed' | 'settings-changed';
+	| 'failover-noticed' | 'backup-changed' | 'alert-raised' | 'alert-changed' | 'settings-changed';
 export interface Event {
 	id: number;
 	at: string;
@@ -496,6 +497,7 @@ export interface Event {
 export type ProblemCode =
 	| 'invalid' | 'not-found' | 'blocked' | 'confirmation-missing' | 'preview-stale' | 'preview-expired' | 'busy' | 'offline'
 	| 'unauthorized' | 'forbidden' | 'conflict' | 'keyring-missing' | 'keyring-locked' | 'keyring-denied' | 'vault-broken'
+	| 'vault-unreachable' | 'vault-full' | 'vault-refused'
 	| 'store-broken' | 'disk-full' | 'unsupported' | 'failed' | 'shutting-down' | 'internal';
 export interface ProblemBody {
 	type?: string;

@@ -1,5 +1,5 @@
 // From a state to its colour. Colour never stands alone: the word is always beside it.
-import type { BackupState, ClusterState, Health, NodeState, OperationState, StepState } from '$lib/api/types';
+import type { BackupState, ClusterState, Health, NodeState, OperationState, Severity, StepState } from '$lib/api/types';
 
 export type Tone = 'ok' | 'busy' | 'warn' | 'bad' | 'idle';
 
@@ -21,6 +21,7 @@ export const nodeTone = (state: NodeState, health: Health): Tone => (state === '
 export const operationTone = (state: OperationState): Tone => OPERATION[state];
 export const stepTone = (state: StepState): Tone => STEP[state];
 export const backupTone = (state: BackupState): Tone => BACKUP[state];
+export const severityTone = (severity: Severity): Tone => (severity === 'error' ? 'bad' : 'warn');
 export const auditTone = (result: string): Tone => AUDIT[result] ?? 'idle';
 
 export const FILL: Record<Tone, string> = { ok: 'bg-ok-fill', busy: 'bg-accent', warn: 'bg-warn-fill', bad: 'bg-bad-fill', idle: 'bg-idle-fill' };

@@ -9,6 +9,7 @@ export const en = {
 		clusters: 'Clusters',
 		activity: 'Activity',
 		backups: 'Backups',
+		alerts: 'Alerts',
 		audit: 'Audit trail',
 		settings: 'Settings',
 		search: 'Search',
@@ -210,7 +211,7 @@ export const en = {
 		},
 		noVault: {
 			local: 'There is no vault on this computer.', snapshot: 'Not set up yet, so no snapshots are taken.',
-			borg: 'No Borg repository is set up yet, so no copy is kept on another computer. `clusterdeck vault add` sets one up.', s3: 'No S3 store is set up yet, so no copy is kept with a storage provider. `clusterdeck vault add` sets one up.'
+			borg: 'No Borg repository is set up yet, so no copy is kept on another computer.', s3: 'No S3 store is set up yet, so no copy is kept with a storage provider.'
 		},
 		none: 'None yet.', vaultProblem: (vault: string, problem: string) => `The vault ${vault} cannot be used: ${problem}`, sum: (n: number, size: string) => `${plural(n, 'backup', 'backups')}, ${size}`,
 		columns: { cluster: 'Cluster', made: 'Made', state: 'State', size: 'Size', kept: 'Kept', vault: 'Vault', menu: 'Acts' },
@@ -246,6 +247,30 @@ export const en = {
 		dayText: (time: string) => `Every day at ${time}`, weekText: (days: string, time: string) => `Every ${days} at ${time}`, monthText: (day: number, time: string) => `On day ${day} of every month at ${time}`, hourText: (minute: string) => `Every hour at ${minute} past`, cronText: (fields: string) => `At ${fields}`,
 		weekdays: ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'], range: (from: string, to: string) => `day from ${from} to ${to}`, and: 'and',
 		keepLast: (n: number) => (n === 1 ? 'the last one' : `the last ${n}`), keepEach: (n: number, unit: 'day' | 'week' | 'month') => `one for each of ${plural(n, unit, `${unit}s`)}`, keepNothing: 'nothing'
+	},
+	alerts: {
+		title: 'Alerts', emptyTitle: 'Nothing is wrong', emptyText: 'When a scheduled backup fails, turns out damaged, or a vault cannot be used, it is told here once, and is over by itself when it works again.',
+		openTitle: 'To be looked at', overTitle: 'Over', none: 'Nothing is wrong now.', open: (n: number) => plural(n, 'open alert', 'open alerts'),
+		severity: { warning: 'Warning', error: 'Error' }, over: 'Over', overAt: 'over', since: 'since', times: (n: number) => `met ${n} times`, last: 'last',
+		backup: 'The backup', vault: (name: string) => `Vault ${name}`
+	},
+	vaults: {
+		title: 'Vaults', text: 'Where backups go. The folder of this home is always there; a copy elsewhere outlives this computer.',
+		add: 'Add a vault', setUp: 'Set one up', check: 'Test', remove: (name: string) => `Remove ${name}`, removeTitle: (name: string) => `Remove the vault ${name}?`,
+		removeText: 'It is no longer known here. What lies in it stays as it is.', removed: (name: string) => `${name} is no longer known. What lies in it stays.`,
+		usable: 'Can be used', fault: { unreachable: 'Cannot be reached', full: 'Full', refused: 'Does not let us in' }, unusable: 'Cannot be used',
+		holds: (n: number, size: string) => (n === 0 ? 'No backups' : `${plural(n, 'backup', 'backups')}, ${size}`), free: (size: string) => `${size} free`, answered: (name: string) => `${name} answers and can be written to.`,
+		addTitle: 'Add a vault', addText: 'It is asked before it is kept.', kind: 'Kind', kinds: { local: 'Folder', s3: 'S3', borg: 'Borg' },
+		about: {
+			local: 'Another disk of this computer, or a share. Backups are encrypted before they get there.',
+			s3: 'A bucket of an S3-compatible store. Backups are encrypted before they get there.',
+			borg: 'A Borg repository, on this computer or another one through ssh. What is alike in two backups lies there once.'
+		},
+		name: 'Name', nameHint: 'a–z, 0–9 and -. It cannot be changed later.', path: 'Folder', pathHint: 'From the root on. It is made when it is not there.',
+		endpoint: 'Address of the store', bucket: 'Bucket', bucketHint: 'It must be there already.', prefix: 'Folder in the bucket (optional)', region: 'Region', regionHint: 'Many stores take any.',
+		accessKey: 'Access key', secretKey: 'Secret key', repository: 'Repository', repositoryHint: 'A path from the root on, or ssh://user@host/path. It is made when it is not there.',
+		passphrase: 'Passphrase', passphraseHint: 'Keep it elsewhere too: without it nobody reads this repository.', secretHint: 'It goes to the keyring and is not shown again.',
+		test: 'Test', good: 'It answers.', goodNew: 'It can be made there.', added: (name: string) => `${name} can be used for backups now.`
 	},
 	backupKey: {
 		title: 'Backup key', text: 'Backups are encrypted with this key. Whoever has it and a vault can read them; without it nobody can.',
@@ -343,7 +368,7 @@ export const en = {
 	settings: {
 		title: 'Settings', appearance: 'Appearance', theme: 'Theme', themes: { system: 'As the system', light: 'Light', dark: 'Dark' },
 		window: 'Window', tray: 'Close to tray', trayText: 'Closing the window keeps watching the clusters from the tray.',
-		notifications: 'Notifications', notificationsText: 'Tell me when a node fails, recovers, or was replaced.',
+		notifications: 'Notifications', notificationsText: 'Tell me when a node fails, recovers, or was replaced, and when backups need attention.',
 		figures: 'Safety limits', figuresText: 'Every change is checked against these limits before it starts, and says so when one stands in its way.',
 		max_promotion_lag_bytes: 'Largest lag of a replica that may be promoted', max_observation_age_ms: 'A node not seen for longer than this counts as unknown',
 		disk_headroom_percent: 'Free disk kept beyond the size of a copy', memory_reserve_bytes: 'Memory kept free for everything else on this computer',

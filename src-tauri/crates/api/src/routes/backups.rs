@@ -5,7 +5,7 @@ use crate::{
     extract::{Actor, Body, Params},
     problem::Problem,
     router::Rooms,
-    wire::{BackupKey, ImportedKey, List, NewVault},
+    wire::{BackupKey, ImportedKey, List, NewVault, VaultTrial},
 };
 use axum::{
     Json,
@@ -79,6 +79,23 @@ pub(crate) async fn add_vault(
 ) -> Result<(StatusCode, Json<VaultFacts>), Problem> {
     let (spec, secret) = vault.parts();
     Ok((StatusCode::CREATED, Json(rooms.engine.add_vault(spec, secret, &actor).await?)))
+}
+
+/// Asks whether a place could be a vault. Nothing is made and nothing kept, also not the secret.
+#[utoipa::path(post, operation_id = "try_vault", path = "/v1/vault-trials", tag = "backups",
+    request_body = NewVault,
+    responses((status = 200, body = VaultTrial), (status = 400, body = Problem), (status = 502, body = Problem)))]
+pub(crate) async fn try_vault(State(rooms): State<Rooms>, Body(vault): Body<NewVault>) -> Answer<VaultTrial> {
+    let (spec, secret) = vault.parts();
+    Ok(Json(rooms.engine.try_vault(spec, secret).await?.into()))
+}
+
+/// Asks a vault now whether it can be used. One that answers is no longer told as unreachable.
+#[utoipa::path(post, operation_id = "check_vault", path = "/v1/vaults/{id}/check", tag = "backups",
+    params(("id" = String, Path)),
+    responses((status = 200, body = VaultFacts), (status = 404, body = Problem)))]
+pub(crate) async fn check_vault(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<VaultFacts> {
+    Ok(Json(rooms.engine.check_vault(&id).await?))
 }
 
 /// Forgets a vault that nothing uses. What lies in it stays.

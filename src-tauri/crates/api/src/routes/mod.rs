@@ -1,5 +1,6 @@
 //! The handlers, one file per noun. Each is glue: take the request apart, ask the engine, turn the answer into a shape.
 
+pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod backups;
 pub(crate) mod catalog;

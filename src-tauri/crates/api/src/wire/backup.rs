@@ -46,6 +46,21 @@ impl NewVault {
     }
 }
 
+/// What came of trying a vault out.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct VaultTrial {
+    /// It is a vault already; else it is made when it is added.
+    pub there: bool,
+    /// Bytes it can take; `null` where it does not say.
+    pub free_bytes: Option<u64>,
+}
+
+impl From<clusterdeck_engine::VaultTrial> for VaultTrial {
+    fn from(trial: clusterdeck_engine::VaultTrial) -> Self {
+        Self { there: trial.there, free_bytes: trial.free_bytes }
+    }
+}
+
 /// A key that comes back.
 #[derive(Clone, Deserialize, utoipa::ToSchema)]
 pub struct ImportedKey {

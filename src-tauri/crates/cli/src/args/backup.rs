@@ -173,6 +173,11 @@ pub(crate) enum VaultVerb {
         #[arg(long, value_name = "FILE")]
         secret_file: Option<PathBuf>,
     },
+    /// Ask a vault now whether it can be used
+    Check {
+        /// Its name
+        name: String,
+    },
     /// Forget a vault that nothing uses; what lies in it stays
     Remove {
         /// Its name

@@ -10,7 +10,7 @@ pub(crate) use backup::{BackupVerb, Restore, VaultVerb};
 pub(crate) use cluster::{Allow, ClusterVerb, Create, OptionSwitches, Switch};
 pub(crate) use node::NodeVerb;
 pub(crate) use program::{ConnectionVerb, PlanVerb, ProviderVerb, Serve, ServiceVerb};
-pub(crate) use work::{AuditVerb, Confirming, OperationVerb, Paged};
+pub(crate) use work::{AlertVerb, AuditVerb, Confirming, OperationVerb, Paged};
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
@@ -69,6 +69,9 @@ pub(crate) enum Noun {
     /// Changes under way and done
     #[command(subcommand)]
     Operation(OperationVerb),
+    /// What is wrong, and was
+    #[command(subcommand)]
+    Alert(AlertVerb),
     /// Who did what
     #[command(subcommand)]
     Audit(AuditVerb),

@@ -1,4 +1,4 @@
-//! `clusterdeck operation …`, `clusterdeck audit …`, and what lists and changes take.
+//! `clusterdeck operation …`, `clusterdeck alert …`, `clusterdeck audit …`, and what lists and changes take.
 
 use clap::Subcommand;
 
@@ -65,6 +65,21 @@ pub(crate) enum OperationVerb {
         /// Do not wait until it has ended
         #[arg(long)]
         detach: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertVerb {
+    /// Alerts: open ones first, then those that are over
+    List {
+        /// Only of this cluster
+        #[arg(long)]
+        cluster: Option<String>,
+        /// Only those that last
+        #[arg(long)]
+        open: bool,
+        #[command(flatten)]
+        paged: Paged,
     },
 }
 

@@ -253,6 +253,15 @@ pub(super) async fn vault(session: &Session, verb: VaultVerb) -> Result<(), Fail
             session.send(Method::DELETE, &format!("/v1/vaults/{}", piece(&name)), None).await?;
             session.output.line(&format!("{name} is no longer known. What lies in it stays."))
         }
+        VaultVerb::Check { name } => {
+            let path = format!("/v1/vaults/{}/check", piece(&name));
+            let answer = session.send(Method::POST, &path, None).await?;
+            if session.output.json() {
+                return session.output.body(&answer.body);
+            }
+            let vault: VaultFacts = answer.read()?;
+            session.output.line(&format!("{} ({}): usable: {}", vault.id, vault.place, usable(&vault)))
+        }
         add @ VaultVerb::Add { .. } => add_vault(session, add).await,
         VaultVerb::Key { import: Some(file), .. } => import(session, &file).await,
         VaultVerb::Key { export, .. } => key(session, export).await,
@@ -297,19 +306,30 @@ async fn add_vault(session: &Session, add: VaultVerb) -> Result<(), Failure> {
         .line(&format!("{} can be used: `clusterdeck backup now CLUSTER --to {}`.", added.place, added.id))
 }
 
+/// Whether it can be used, else why not and what to do.
+fn usable(vault: &VaultFacts) -> String {
+    match (&vault.problem, vault.hint.as_str()) {
+        (None, _) => "yes".to_owned(),
+        (Some(problem), "") => format!("no: {problem}"),
+        (Some(problem), hint) => format!("no: {problem}; {hint}"),
+    }
+}
+
 async fn vaults(session: &Session) -> Result<(), Failure> {
     let answer = session.get("/v1/vaults").await?;
     if session.output.json() {
         return session.output.body(&answer.body);
     }
     let vaults: List<VaultFacts> = answer.read()?;
-    let mut table = Table::new(&["vault", "kind", "where", "usable", "free"]);
+    let mut table = Table::new(&["vault", "kind", "where", "usable", "backups", "size", "free"]);
     for vault in &vaults.items {
         table.row(vec![
             vault.id.clone(),
             word(&vault.kind),
             vault.place.clone(),
-            vault.problem.clone().map_or_else(|| "yes".to_owned(), |problem| format!("no: {problem}")),
+            usable(vault),
+            vault.backups.to_string(),
+            bytes(vault.used_bytes as f64),
             or_unknown(vault.free_bytes, |free| bytes(free as f64)),
         ]);
     }

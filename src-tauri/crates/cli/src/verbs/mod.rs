@@ -1,6 +1,7 @@
 //! What each verb does: ask, then print. One file per noun.
 
 mod access;
+mod alert;
 mod audit;
 mod backup;
 mod catalog;
@@ -25,6 +26,7 @@ pub(crate) async fn run(noun: Noun, session: &Session) -> Result<(), Failure> {
         Noun::Backup(verb) => backup::run(session, verb).await,
         Noun::Vault(verb) => backup::vault(session, verb).await,
         Noun::Operation(verb) => operation::run(session, verb).await,
+        Noun::Alert(verb) => alert::run(session, verb).await,
         Noun::Audit(verb) => audit::run(session, verb).await,
         Noun::Connection(verb) => connection::run(session, verb).await,
         Noun::HostUntilIdle => serve::until_idle(session).await,

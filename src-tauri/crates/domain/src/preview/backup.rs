@@ -4,7 +4,7 @@ use super::rules::{self, fresh, leaders_well, words};
 use super::{Facts, Finding, Preview, Subject, create};
 use crate::{
     Backup, BackupReason, BackupSchedule, BackupState, Change, ClusterName, ClusterObserved, ClusterSpec,
-    CreateCluster, OptionWish, RestoreBackup, ScheduleWish, Topology, version,
+    CreateCluster, OptionWish, RestoreBackup, ScheduleWish, Topology, VaultFacts, VaultFault, version,
 };
 use jiff::Timestamp;
 
@@ -112,12 +112,7 @@ pub(super) fn copy(spec: &ClusterSpec, seen: &ClusterObserved, facts: &Facts<'_>
         preview.block(Finding::new("vault-unknown", "There is no such vault.").at("/vault"));
         return;
     };
-    if let Some(problem) = &vault.problem {
-        preview.block(
-            Finding::new("vault-unreachable", format!("The vault {} cannot be used: {problem}.", vault.id))
-                .at("/vault"),
-        );
-    }
+    preview.block(unusable(vault).map(|finding| finding.at("/vault")));
     if let (Some(bytes), Some(free)) = (bytes, vault.free_bytes)
         && free < bytes
     {
@@ -138,6 +133,14 @@ pub(super) fn copy(spec: &ClusterSpec, seen: &ClusterObserved, facts: &Facts<'_>
     ));
 }
 
+/// Why a vault can neither be written to nor read.
+fn unusable(vault: &VaultFacts) -> Option<Finding> {
+    let problem = vault.problem.as_ref()?;
+    let code = vault.fault.unwrap_or(VaultFault::Unreachable).code();
+    let finding = Finding::new(code, format!("The vault {} cannot be used: {problem}.", vault.id));
+    Some(if vault.hint.is_empty() { finding } else { finding.hint(words::sentence(&vault.hint)) })
+}
+
 /// `the backup of demo from 3 h ago`.
 pub(super) fn named(backup: &Backup, facts: &Facts<'_>) -> String {
     format!("the backup of {} from {} ago", backup.cluster, words::age(facts.now, backup.created_at))
@@ -154,13 +157,7 @@ pub(super) fn unreadable(backup: &Backup, facts: &Facts<'_>) -> Option<Finding> 
             "backup-failed",
             format!("{name} could not be made: there is nothing in the vault."),
         )),
-        BackupState::Stored | BackupState::Verified | BackupState::Damaged => facts.vault.and_then(|vault| {
-            let problem = vault.problem.as_ref()?;
-            Some(Finding::new(
-                "vault-unreachable",
-                format!("The vault {} cannot be used: {problem}.", vault.id),
-            ))
-        }),
+        BackupState::Stored | BackupState::Verified | BackupState::Damaged => facts.vault.and_then(unusable),
     }
 }
 

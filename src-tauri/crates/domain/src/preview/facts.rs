@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::{
     Backup, BackupKind, ChangeKind, ClusterObserved, ClusterSpec, NodeSpec, Parameter, Plan, ProviderId,
-    ServiceKind,
+    ServiceKind, VaultFault,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -149,8 +149,20 @@ pub struct VaultFacts {
     pub place: String,
     /// Why it cannot be used; `None` when it can.
     pub problem: Option<String>,
+    /// Which kind of problem that is, where it is one of the vault's own.
+    #[serde(default)]
+    pub fault: Option<VaultFault>,
+    /// What to do about it.
+    #[serde(default)]
+    pub hint: String,
     /// Bytes it can still take; `None` where it does not say.
     pub free_bytes: Option<u64>,
+    /// Bytes that the backups of this home take in it.
+    #[serde(default)]
+    pub used_bytes: u64,
+    /// How many of them lie in it.
+    #[serde(default)]
+    pub backups: u64,
 }
 
 /// The address from which whoever asks for a change reaches the endpoints of its cluster.

@@ -170,7 +170,11 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
             kind: BackupKind::Local,
             place: "this home".to_owned(),
             problem: None,
+            fault: None,
+            hint: String::new(),
             free_bytes: Some(50 << 30),
+            used_bytes: 0,
+            backups: 0,
         }),
         comes_from: ComesFrom::Nobody,
         sources_hidden: false,
@@ -278,6 +282,7 @@ impl Scene {
             expires_at: None,
             error: None,
             operation: None,
+            leftover: false,
         };
         edit(&mut backup);
         self.set(|s| (s.backups, s.backup) = (vec![backup.clone()], Some(backup)))

@@ -131,19 +131,7 @@ fn readme(backup: &Backup, format: CopyFormat) -> String {
 }
 
 fn entry(shared: &Shared, backup: &Backup, actor: &str) -> AuditEntry {
-    AuditEntry {
-        id: 0,
-        at: shared.now(),
-        actor: actor.to_owned(),
-        action: "download-backup".to_owned(),
-        cluster_id: Some(backup.of.id.clone()),
-        cluster: Some(backup.cluster.clone()),
-        node: None,
-        operation: None,
-        result: "succeeded".to_owned(),
-        text: format!(
-            "The backup of {} from {} was handed out, not encrypted",
-            backup.cluster, backup.created_at
-        ),
-    }
+    let text =
+        format!("The backup of {} from {} was handed out, not encrypted", backup.cluster, backup.created_at);
+    AuditEntry::new(shared.now(), actor, "download-backup", text).about(&backup.of.id, &backup.cluster)
 }

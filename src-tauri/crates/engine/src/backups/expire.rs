@@ -1,6 +1,6 @@
 //! Backups whose time is over go by themselves.
 
-use super::{all, forget, used_by, vault};
+use super::{all, forget, keep, used_by, vault};
 use crate::{engine::Shared, repository::AuditEntry};
 use clusterdeck_domain::{Backup, BackupReason, BackupSchedule, BackupState, ClusterId};
 
@@ -11,6 +11,7 @@ const FAILED_KEPT: usize = 10;
 pub(crate) async fn expire(shared: &Shared) {
     let now = shared.now();
     let known = all(shared);
+    sweep(shared, |_| true).await;
     let schedules: Vec<(ClusterId, Vec<BackupSchedule>)> = {
         let clusters = shared.lock_clusters();
         clusters.values().map(|live| (live.spec.id.clone(), live.spec.backup_schedules.clone())).collect()
@@ -54,24 +55,28 @@ pub(crate) async fn take_away(shared: &Shared, backup: &Backup) -> crate::facade
     forget(shared, &backup.id).await
 }
 
+/// Takes out of these vaults what backups that failed left there.
+pub(crate) async fn sweep(shared: &Shared, of: impl Fn(&str) -> bool) {
+    for backup in all(shared).iter().filter(|backup| backup.leftover && of(&backup.vault)) {
+        let swept = async {
+            vault(shared, &backup.vault).await?.remove(&backup.id).await?;
+            keep(shared, &Backup { leftover: false, ..backup.clone() }).await
+        };
+        if let Err(error) = swept.await {
+            tracing::debug!(backup = %backup.id, %error, "what is left of a failed backup stays for now");
+        }
+    }
+}
+
 async fn tell(shared: &Shared, backup: &Backup) {
     if backup.state == BackupState::Failed {
         return;
     }
-    let entry = AuditEntry {
-        id: 0,
-        at: shared.now(),
-        actor: "clusterdeck".to_owned(),
-        action: "expire-backup".to_owned(),
-        cluster_id: Some(backup.of.id.clone()),
-        cluster: Some(backup.cluster.clone()),
-        node: None,
-        operation: None,
-        result: "succeeded".to_owned(),
-        text: format!(
-            "The backup of {} from {} was kept as long as it was meant to be",
-            backup.cluster, backup.created_at
-        ),
-    };
+    let text = format!(
+        "The backup of {} from {} was kept as long as it was meant to be",
+        backup.cluster, backup.created_at
+    );
+    let entry = AuditEntry::new(shared.now(), "clusterdeck", "expire-backup", text)
+        .about(&backup.of.id, &backup.cluster);
     shared.audit(entry).await;
 }

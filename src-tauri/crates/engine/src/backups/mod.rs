@@ -14,12 +14,15 @@ pub(crate) use download::begin as download;
 pub(crate) use expire::{expire, take_away};
 pub(crate) use key::{ensure as ensure_key, import as import_key, report as report_key};
 pub(crate) use moving::{copy, counted, lay, read_back};
-pub(crate) use schedule::{BY_SCHEDULE, follow};
+pub use schedule::BY_SCHEDULE;
+pub(crate) use schedule::follow;
 pub(crate) use vaults::{
-    add as add_vault, all as vaults, facts as vault_facts, open as vault, remove as remove_vault,
+    add as add_vault, added as added_vaults, all as vaults, check as check_vault, facts as vault_facts,
+    open as vault, remove as remove_vault, try_out as try_vault,
 };
 
 use crate::{
+    alerts,
     door::unique,
     engine::Shared,
     error::EngineError,
@@ -70,7 +73,7 @@ pub(crate) async fn begun(
         id: BackupId::new(unique()),
         cluster: spec.name.to_string(),
         of: BackedUp::from(spec),
-        kind: vaults::open(shared, vault).await?.kind(),
+        kind: vaults::kind(shared, vault).await?,
         reason,
         state: BackupState::Making,
         vault: vault.to_owned(),
@@ -85,11 +88,20 @@ pub(crate) async fn begun(
             .then(|| now + kept),
         error: None,
         operation: None,
+        leftover: false,
     })
 }
 
 /// Keeps what is known of a backup, and tells.
 pub(crate) async fn put(shared: &Shared, backup: &Backup) -> Result<()> {
+    alerts::met_in(shared, backup).await;
+    keep(shared, backup).await?;
+    alerts::settle(shared).await;
+    Ok(())
+}
+
+/// The same where nothing was found out about it.
+async fn keep(shared: &Shared, backup: &Backup) -> Result<()> {
     shared.state.put_backup(backup).await?;
     let known = shared.backups.lock();
     known.unwrap_or_else(PoisonError::into_inner).insert(backup.id.clone(), backup.clone());
@@ -110,6 +122,7 @@ pub(crate) async fn forget(shared: &Shared, id: &BackupId) -> Result<()> {
     let gone = shared.backups.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     if let Some(backup) = gone {
         tell(shared, &backup);
+        alerts::settle(shared).await;
     }
     Ok(())
 }
@@ -153,17 +166,5 @@ pub(crate) fn used_by(shared: &Shared, id: &BackupId) -> Option<Busy> {
 
 /// Puts on record what was done with the key or with a vault, which belong to no cluster.
 async fn audit(shared: &Shared, actor: &str, action: &str, text: &str) {
-    let entry = AuditEntry {
-        id: 0,
-        at: shared.now(),
-        actor: actor.to_owned(),
-        action: action.to_owned(),
-        cluster_id: None,
-        cluster: None,
-        node: None,
-        operation: None,
-        result: "succeeded".to_owned(),
-        text: text.to_owned(),
-    };
-    shared.audit(entry).await;
+    shared.audit(AuditEntry::new(shared.now(), actor, action, text)).await;
 }

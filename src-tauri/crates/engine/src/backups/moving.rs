@@ -63,6 +63,7 @@ fn both<A, B>((one, other): (Result2<A>, Result2<B>)) -> Result2<(A, B)> {
         (Ok(one), Ok(other)) => Ok((one, other)),
         (Err(cause), Ok(_)) => Err(cause),
         (Ok(_), Err(cause)) => Err(cause),
+        (Err(_), Err(vault @ DriverError::Vault { .. })) => Err(vault),
         (Err(one), Err(other)) => Err(if other.is_transient() { one } else { other }),
     }
 }

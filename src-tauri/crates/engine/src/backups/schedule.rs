@@ -2,22 +2,22 @@
 //! while nobody was there is made up for once.
 
 use crate::{
-    door,
+    alerts, door,
     engine::Shared,
     error::EngineError,
-    event::{Event, EventKind, Level},
     facade::{Asker, Result},
     repository::AuditEntry,
 };
 use clusterdeck_domain::{
-    Backup, BackupReason, BackupSchedule, BackupState, Change, ClusterId, ClusterSpec, Lifecycle, last_of,
+    Backup, BackupReason, BackupSchedule, BackupState, Change, ClusterId, ClusterSpec, Finding, Lifecycle,
+    Problem, Trouble, VaultFault, last_of,
 };
-use jiff::SignedDuration;
-use std::{sync::Arc, time::Duration};
+use jiff::{SignedDuration, Timestamp};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// Who asks for them, in the audit trail.
-pub(crate) const BY_SCHEDULE: &str = "schedule";
+pub const BY_SCHEDULE: &str = "schedule";
 /// How often what is due is looked for.
 const LOOK: Duration = Duration::from_secs(5);
 /// Whoever hosts the engine only for the length of a command does not begin what others will have to wait for.
@@ -33,6 +33,7 @@ const SPREAD_SHARE: i64 = 20;
 pub(crate) async fn follow(shared: Arc<Shared>) {
     let mut ticks = interval_at(Instant::now() + SETTLES, LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut waits = Waits::default();
     loop {
         tokio::select! {
             () = shared.stopped.cancelled() => return,
@@ -42,14 +43,39 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
             continue;
         }
         let all: Vec<ClusterSpec> = shared.lock_clusters().values().map(|live| live.spec.clone()).collect();
+        let mut waiting = Waits::default();
         for spec in all.iter().filter(|spec| spec.lifecycle == Lifecycle::Active) {
             for vault in due(&shared, spec) {
-                if let Err(error) = begin(&shared, spec, &vault).await {
-                    tracing::info!(cluster = %spec.name, %error, "a scheduled backup has to wait");
+                let Err(error) = begin(&shared, spec, &vault).await else { continue };
+                tracing::info!(cluster = %spec.name, %error, "a scheduled backup has to wait");
+                let now = shared.now();
+                let wait = (spec.id.clone(), vault);
+                let mut since = waits.get(&wait).copied().unwrap_or(now);
+                if between(spec, &wait.1, since).is_some_and(|time| since + time <= now) {
+                    let cluster = (spec.id.clone(), spec.name.to_string());
+                    let what = match error {
+                        EngineError::Busy { title } => title,
+                        other => other.to_string(),
+                    };
+                    alerts::raise(&shared, Trouble::waiting(cluster, &wait.1, &what)).await;
+                    // Met again after as long a time.
+                    since = now;
                 }
+                waiting.insert(wait, since);
             }
         }
+        waits = waiting;
     }
+}
+
+/// Since when the backup of a cluster into a vault waits for the cluster.
+type Waits = HashMap<(ClusterId, String), Timestamp>;
+
+/// The time between two backups of a schedule, the next of which is after `at`.
+fn between(spec: &ClusterSpec, vault: &str, at: Timestamp) -> Option<SignedDuration> {
+    let schedule = spec.backup_schedules.iter().find(|schedule| schedule.vault == vault)?;
+    let next = schedule.due(Some(at))?;
+    Some(schedule.due(Some(next))?.duration_since(next))
 }
 
 /// The vaults for which a backup of this cluster is due.
@@ -89,34 +115,35 @@ async fn begin(shared: &Arc<Shared>, spec: &ClusterSpec, vault: &str) -> Result<
     match begun.await {
         // A cluster that is down or a vault that cannot be reached is an attempt that failed: it is told once, and the next
         // one is made when it is due.
-        Err(error @ EngineError::Blocked { .. }) => refused(shared, spec, vault, &error).await,
+        Err(EngineError::Blocked { blockers }) => refused(shared, spec, vault, &blockers).await,
         begun => begun.map(drop),
     }
 }
 
-async fn refused(shared: &Shared, spec: &ClusterSpec, vault: &str, error: &EngineError) -> Result<()> {
+/// A backup that could not even begin. The vault or the cluster says why; the alert of it is told once.
+async fn refused(shared: &Shared, spec: &ClusterSpec, vault: &str, blockers: &[Finding]) -> Result<()> {
     let begun = super::begun(shared, spec, vault, BackupReason::Scheduled).await?;
-    let problem = error.problem();
-    let text = format!("A scheduled backup of {} could not be made: {}", spec.name, problem.title);
+    let problem = why(blockers);
+    let text = format!("The scheduled backup of {} could not be made: {}", spec.name, problem.title);
     let failed =
         Backup { state: BackupState::Failed, ended_at: Some(shared.now()), error: Some(problem), ..begun };
     super::put(shared, &failed).await?;
-    let mut event = Event::new(EventKind::BackupChanged, Level::Error, text.clone());
-    event.cluster_id = Some(spec.id.clone());
-    event.cluster = Some(spec.name.to_string());
-    shared.events.send(event, shared.now());
-    let entry = AuditEntry {
-        id: 0,
-        at: shared.now(),
-        actor: BY_SCHEDULE.to_owned(),
-        action: "back-up".to_owned(),
-        cluster_id: Some(spec.id.clone()),
-        cluster: Some(spec.name.to_string()),
-        node: None,
-        operation: None,
-        result: "refused".to_owned(),
-        text,
-    };
-    shared.audit(entry).await;
+    let entry = AuditEntry::new(shared.now(), BY_SCHEDULE, "back-up", text).result("refused");
+    shared.audit(entry.about(&spec.id, spec.name.as_str())).await;
     Ok(())
+}
+
+/// What kept it from being made. Trouble of a vault is told as that.
+fn why(blockers: &[Finding]) -> Problem {
+    let of_vault = blockers.iter().find_map(|b| VaultFault::of(&b.code));
+    let mut texts = blockers.iter().map(|b| b.text.trim_end_matches('.'));
+    let title = texts.next().unwrap_or("It was refused").to_owned();
+    let others: Vec<String> = texts.map(|text| format!("{text}.")).collect();
+    let hints: Vec<&str> = blockers.iter().filter_map(|b| b.hint.as_deref()).collect();
+    Problem {
+        code: of_vault.map_or("blocked", VaultFault::code).to_owned(),
+        title,
+        detail: others.join(" "),
+        hint: hints.join(" "),
+    }
 }

@@ -59,7 +59,7 @@ pub(crate) enum Verdict {
     /// It cannot be relied on, because.
     Bad(String),
     /// It could not be tried, because.
-    Untried(String),
+    Untried(EngineError),
 }
 
 /// Decides on a single node like those of the cluster that the backup is of.
@@ -140,7 +140,7 @@ async fn test_part(
     part: (&Backup, &BackupPart),
     progress: &Progress,
 ) -> Verdict {
-    let untried = |error: EngineError| Verdict::Untried(error.to_string());
+    let untried = Verdict::Untried;
     let made = make(shared, plan, progress).await;
     let (driver, context) = match made {
         Ok(made) => made,

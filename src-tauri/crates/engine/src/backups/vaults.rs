@@ -2,9 +2,9 @@
 //! keyring.
 
 use super::audit;
-use crate::{engine::Shared, error::EngineError, facade::Result};
-use clusterdeck_domain::{LOCAL_VAULT, SecretRef, Sensitive, VaultFacts, VaultSpec};
-use clusterdeck_driver::Vault;
+use crate::{alerts, engine::Shared, error::EngineError, facade::Result};
+use clusterdeck_domain::{BackupKind, BackupState, LOCAL_VAULT, SecretRef, Sensitive, VaultFacts, VaultSpec};
+use clusterdeck_driver::{DriverError, Vault, VaultTrial};
 use std::sync::Arc;
 
 /// The key in state.db.
@@ -29,6 +29,16 @@ pub(crate) async fn open(shared: &Shared, id: &str) -> Result<Arc<dyn Vault>> {
     let missing = || EngineError::NotFound { what: format!("vault `{id}`") };
     let spec = added(shared).await?.into_iter().find(|spec| spec.id == id).ok_or_else(missing)?;
     open_spec(shared, &spec).await
+}
+
+/// The kind of the vault of that name, also where its secret is not to be had.
+pub(crate) async fn kind(shared: &Shared, id: &str) -> Result<BackupKind> {
+    if id == LOCAL_VAULT {
+        return Ok(shared.vaults.own().kind());
+    }
+    let missing = || EngineError::NotFound { what: format!("vault `{id}`") };
+    let spec = added(shared).await?.into_iter().find(|spec| spec.id == id).ok_or_else(missing)?;
+    Ok(spec.place.kind())
 }
 
 async fn open_spec(shared: &Shared, spec: &VaultSpec) -> Result<Arc<dyn Vault>> {
@@ -61,14 +71,25 @@ async fn facts_of(shared: &Shared, spec: Option<&VaultSpec>) -> VaultFacts {
     };
     let (problem, free_bytes) = match checked {
         Ok(check) => (None, check.free_bytes),
-        Err(error) => (Some(error.to_string()), None),
+        Err(error) => (Some(error), None),
     };
+    let fault = match &problem {
+        Some(EngineError::Driver(DriverError::Vault { fault, .. })) => Some(*fault),
+        _ => None,
+    };
+    let id = spec.map_or_else(|| own.id().to_owned(), |spec| spec.id.clone());
+    let mut held = super::all(shared);
+    held.retain(|backup| backup.vault == id && backup.state != BackupState::Failed);
     VaultFacts {
-        id: spec.map_or_else(|| own.id().to_owned(), |spec| spec.id.clone()),
+        id,
         kind: spec.map_or(own.kind(), |spec| spec.place.kind()),
         place: spec.map_or_else(|| "this home".to_owned(), |spec| spec.place.place()),
-        problem,
+        hint: problem.as_ref().map_or_else(String::new, |error| error.problem().hint),
+        problem: problem.map(|error| error.to_string()),
+        fault,
         free_bytes,
+        used_bytes: held.iter().map(|backup| backup.size_bytes).sum(),
+        backups: held.len() as u64,
     }
 }
 
@@ -79,6 +100,19 @@ pub(crate) async fn all(shared: &Shared) -> Result<Vec<VaultFacts>> {
     Ok(futures::future::join_all(asked).await)
 }
 
+fn invalid(pointer: &str, what: &str) -> EngineError {
+    EngineError::Invalid { what: what.to_owned(), pointer: pointer.to_owned() }
+}
+
+/// Whether it can be meant.
+fn checked(spec: &VaultSpec, secret: Option<&Sensitive<String>>) -> Result<()> {
+    spec.check().map_err(|bad| invalid(bad.pointer, &bad.text))?;
+    if spec.place.wants_secret() && secret.is_none_or(|secret| secret.reveal().trim().is_empty()) {
+        return Err(invalid("/secret", "this kind of vault wants a secret"));
+    }
+    Ok(())
+}
+
 /// See [`crate::Engine::add_vault`].
 pub(crate) async fn add(
     shared: &Shared,
@@ -86,17 +120,10 @@ pub(crate) async fn add(
     secret: Option<Sensitive<String>>,
     actor: &str,
 ) -> Result<VaultFacts> {
-    let invalid = |pointer: &str, what: &str| EngineError::Invalid {
-        what: what.to_owned(),
-        pointer: pointer.to_owned(),
-    };
-    spec.check().map_err(|bad| invalid(bad.pointer, &bad.text))?;
+    checked(&spec, secret.as_ref())?;
     let mut specs = added(shared).await?;
     if spec.id == LOCAL_VAULT || specs.iter().any(|known| known.id == spec.id) {
         return Err(invalid("/id", "there is a vault of that name already"));
-    }
-    if spec.place.wants_secret() && secret.as_ref().is_none_or(|secret| secret.reveal().trim().is_empty()) {
-        return Err(invalid("/secret", "this kind of vault wants a secret"));
     }
     // Asked before it is kept: one that does not answer now would only be found out by its first backup.
     let vault = shared.vaults.open(&spec, secret.as_ref())?;
@@ -111,6 +138,29 @@ pub(crate) async fn add(
     let text = format!("The vault {} was added: {}", spec.id, spec.place.place());
     audit(shared, actor, "add-vault", &text).await;
     Ok(facts_of(shared, Some(&spec)).await)
+}
+
+/// See [`crate::Engine::try_vault`].
+pub(crate) async fn try_out(
+    shared: &Shared,
+    spec: VaultSpec,
+    secret: Option<Sensitive<String>>,
+) -> Result<VaultTrial> {
+    // What it will be called is no business of the place.
+    let spec = VaultSpec { id: "trial".to_owned(), ..spec };
+    checked(&spec, secret.as_ref())?;
+    Ok(shared.vaults.open(&spec, secret.as_ref())?.try_out().await?)
+}
+
+/// See [`crate::Engine::check_vault`].
+pub(crate) async fn check(shared: &Shared, id: &str) -> Result<VaultFacts> {
+    let missing = || EngineError::NotFound { what: format!("vault `{id}`") };
+    let facts = facts(shared, Some(id)).await.ok_or_else(missing)?;
+    if facts.problem.is_none() {
+        alerts::answered(shared, id).await;
+        super::expire::sweep(shared, |vault| vault == id).await;
+    }
+    Ok(facts)
 }
 
 /// See [`crate::Engine::remove_vault`].
@@ -132,6 +182,7 @@ pub(crate) async fn remove(shared: &Shared, id: &str, actor: &str) -> Result<()>
     }
     keep(shared, &specs).await?;
     shared.secrets.remove(&SecretRef::of_vault(id)).await?;
+    alerts::settle(shared).await;
     audit(
         shared,
         actor,

@@ -58,12 +58,13 @@ pub(crate) fn test_steps(backup: &Backup, plan: &throw_away::Plan) -> [Step; 2] 
 }
 
 async fn note(cx: StepContext, backup: Backup) -> Result<()> {
-    if backups::find(&cx.shared, backup.id.as_str()).is_ok() {
-        return Ok(());
+    if backups::find(&cx.shared, backup.id.as_str()).is_err() {
+        let operation = Some(cx.record.edit(|operation| operation.id.clone()));
+        backups::put(&cx.shared, &Backup { operation, ..backup.clone() }).await?;
     }
+    // After it: a keyring that is locked is why this one failed, and is told as that.
     let key = backups::ensure_key(&cx.shared).await?;
-    let operation = Some(cx.record.edit(|operation| operation.id.clone()));
-    backups::put(&cx.shared, &Backup { operation, sealed_for: key.public, ..backup }).await
+    backups::update(&cx.shared, &backup.id, |backup| backup.sealed_for = key.public).await
 }
 
 /// One that is whole stays. Of the others nothing does, but why, unless somebody wanted it so.
@@ -72,14 +73,21 @@ async fn give_up(cx: StepContext, backup: Backup) -> Result<()> {
     if now.state != BackupState::Making {
         return Ok(());
     }
-    backups::vault(&cx.shared, &now.vault).await?.remove(&now.id).await?;
+    // A vault that is away keeps nobody from saying that this is no backup.
+    let removed = async { Ok(backups::vault(&cx.shared, &now.vault).await?.remove(&now.id).await?) };
+    let removed: Result<()> = removed.await;
+    let leftover = match removed {
+        Err(EngineError::Driver(again)) if again.is_transient() => return Err(again.into()),
+        removed => removed.is_err(),
+    };
     let (error, cancelled) = cx.record.edit(|o| (o.error.clone(), o.cancel_requested));
-    if cancelled && error.is_none() {
+    if cancelled && error.is_none() && !leftover {
         return backups::forget(&cx.shared, &now.id).await;
     }
     let ended_at = Some(cx.shared.now());
     backups::update(&cx.shared, &now.id, |backup| {
         (backup.state, backup.error, backup.ended_at) = (BackupState::Failed, error, ended_at);
+        backup.leftover = leftover;
         backup.parts.clear();
     })
     .await
@@ -137,7 +145,14 @@ async fn test(cx: StepContext, backup: Backup, plan: throw_away::Plan) -> Result
         }
         throw_away::Verdict::Untried(why) => {
             cx.report(|outcome| outcome.notes.push(format!("It could not be restored to try it: {why}")));
-            Ok(())
+            let problem = why.problem();
+            backups::update(&cx.shared, &now.id, |backup| {
+                // One that was good is no worse for it.
+                if backup.state == BackupState::Stored {
+                    backup.error = Some(problem);
+                }
+            })
+            .await
         }
         throw_away::Verdict::Bad(why) => {
             let error = EngineError::Driver(DriverError::rejected(

@@ -87,6 +87,17 @@ pub(crate) fn launch(shared: &Arc<Shared>, row: OperationRow) {
     });
 }
 
+/// What might have worked in a moment, and did not in time. What is wrong with a vault stays what it is.
+fn in_the_end(error: DriverError) -> DriverError {
+    match error {
+        DriverError::Transient { what } => {
+            DriverError::rejected(what, "It did not get better in time. Look at the logs of its nodes.")
+        }
+        DriverError::Vault { fault, what, hint, .. } => DriverError::vault(fault, what, hint),
+        other => other,
+    }
+}
+
 struct Run {
     shared: Arc<Shared>,
     record: Record,
@@ -204,7 +215,7 @@ impl Run {
     ) -> Result<()> {
         self.record.touch();
         let mut pause = BACK_OFF.0;
-        let mut waiting_for: Option<String> = None;
+        let mut waiting_for: Option<DriverError> = None;
         loop {
             let cx = StepContext {
                 shared: self.shared.clone(),
@@ -223,24 +234,19 @@ impl Run {
                     // Progress made meanwhile has moved the deadline.
                     () = sleep_until(end) => if self.record.last_progress() + deadline <= Instant::now() {
                         let stuck = || format!("`{}` made no progress for {} s", step.title, deadline.as_secs());
-                        break Err(DriverError::rejected(
-                            waiting_for.take().unwrap_or_else(stuck),
-                            "It did not get better in time. Look at the logs of its nodes.",
-                        ).into());
+                        let waited = waiting_for.take();
+                        break Err(in_the_end(waited.unwrap_or_else(|| DriverError::transient(stuck()))).into());
                     }
                 }
             };
             match result {
-                Err(EngineError::Driver(DriverError::Transient { what })) => {
+                Err(EngineError::Driver(passing)) if passing.is_transient() => {
+                    let what = passing.to_string();
                     if self.record.last_progress() + deadline <= Instant::now() {
-                        return Err(DriverError::rejected(
-                            what,
-                            "It did not get better in time. Look at the logs of its nodes.",
-                        )
-                        .into());
+                        return Err(in_the_end(passing).into());
                     }
                     self.record.progress(&self.shared, index, &format!("Waiting: {what}"), None);
-                    waiting_for = Some(what);
+                    waiting_for = Some(passing);
                     sleep(pause).await;
                     pause = (pause * 2).min(BACK_OFF.1);
                 }

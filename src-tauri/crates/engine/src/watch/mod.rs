@@ -216,6 +216,7 @@ pub(crate) async fn tidy(shared: Arc<Shared>) {
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|_, p| p.prepared.expires_at > now);
         crate::backups::expire(&shared).await;
+        crate::alerts::settle(&shared).await;
         if let Err(error) = shared.cache.tidy(now.as_millisecond()).await {
             tracing::warn!(%error, "old samples could not be tidied");
         }

@@ -50,19 +50,9 @@ pub(super) async fn changes(
             level = Level::Error;
         }
         send(shared, spec, EventKind::FailoverNoticed, level, Some(name), text.clone());
-        let entry = AuditEntry {
-            id: 0,
-            at: seen.at,
-            actor: "cluster".to_owned(),
-            action: NOTICED.to_owned(),
-            cluster_id: Some(spec.id.clone()),
-            cluster: Some(spec.name.to_string()),
-            node: Some(name.to_owned()),
-            operation: None,
-            result: "noticed".to_owned(),
-            text,
-        };
-        shared.audit(entry).await;
+        let entry = AuditEntry::new(seen.at, "cluster", NOTICED, text).result("noticed");
+        let entry = AuditEntry { node: Some(name.to_owned()), ..entry };
+        shared.audit(entry.about(&spec.id, spec.name.as_str())).await;
     }
 }
 

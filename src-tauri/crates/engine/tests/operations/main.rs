@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helping functions too")]
 
+mod alerting;
 mod allowing;
 mod backing_up;
 mod door;

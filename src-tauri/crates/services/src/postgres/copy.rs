@@ -105,8 +105,7 @@ async fn copy(
     let note = format!("{} writes to disk what changed", node.name);
     told(progress, &note, Some(WRITTEN_WITHIN), checkpoint(cx, node, WRITTEN_WITHIN)).await?;
     progress.note(&format!("copying {}", node.name));
-    machine.write(PASS, pass(cx)?.reveal().as_bytes(), 0o600).await?;
-    let copied = machine.output_of(&base_backup(machine, &software), output).await;
+    let copied = give(cx, machine, &software, output).await;
     machine.remove(PASS).await?;
     let words = copied.map_err(|e| refused(node, e))?;
     let place = Place::told(&words)
@@ -119,6 +118,29 @@ async fn copy(
     }
     Ok(place.to_string())
 }
+
+/// Runs the program that copies. As everywhere the newest password is tried first: while passwords are changed some servers know
+/// it already, the others still the one before. One that is refused has given nothing yet.
+async fn give(
+    cx: &ClusterContext,
+    machine: &dyn Machine,
+    software: &Software,
+    output: &mut Outgoing,
+) -> Result<String> {
+    let (newest, current) = (cx.secrets.newest(config::REPLICA)?, cx.secrets.get(config::REPLICA)?);
+    let program = base_backup(machine, software);
+    machine.write(PASS, pass(newest).reveal().as_bytes(), 0o600).await?;
+    match machine.output_of(&program, output).await {
+        Err(DriverError::Rejected { what, .. }) if newest != current && what.contains(WRONG_PASSWORD) => {
+            machine.write(PASS, pass(current).reveal().as_bytes(), 0o600).await?;
+            machine.output_of(&program, output).await
+        }
+        copied => copied,
+    }
+}
+
+/// As a server says it.
+const WRONG_PASSWORD: &str = "password authentication failed";
 
 /// Data outside of the data folder would need files of their own.
 async fn stands_alone(session: &Session, node: &NodeSpec) -> Result<()> {
@@ -187,12 +209,23 @@ async fn has_everything(
     })
 }
 
+/// `$1` is the file with the password, which goes with the copy however that ends: also when nobody who would take it away is
+/// left, since a program that nobody reads any more ends.
+const GIVE: &str = r#"
+pass=$1; shift
+PGPASSFILE=$pass "$@"
+status=$?
+rm -f "$pass"
+exit $status
+"#;
+
 fn base_backup(machine: &dyn Machine, software: &Software) -> Filter {
     let text = |path: &str| machine.path(path).display().to_string();
     let own = [
+        text(PASS),
+        "/usr/bin/env".to_owned(),
         // Its words are read.
         "LC_ALL=C".to_owned(),
-        format!("PGPASSFILE={}", text(PASS)),
         "PGSSLMODE=verify-full".to_owned(),
         format!("PGSSLROOTCERT={}", text(tls::CA_FILE)),
         software.folder.join("pg_basebackup").display().to_string(),
@@ -212,13 +245,13 @@ fn base_backup(machine: &dyn Machine, software: &Software) -> Filter {
         "--checkpoint=fast",
         "--verbose",
     ];
-    Filter::new("/usr/bin/env", own.into_iter().chain(how.map(str::to_owned)))
+    Filter::script(GIVE, own.into_iter().chain(how.map(str::to_owned)))
 }
 
 /// A line of a password file.
-fn pass(cx: &ClusterContext) -> Result<Sensitive<String>> {
-    let password = cx.secrets.newest(config::REPLICA)?.reveal().replace('\\', "\\\\").replace(':', "\\:");
-    Ok(Sensitive::new(format!("*:*:*:{}:{password}\n", config::REPLICA)))
+fn pass(password: &Sensitive<String>) -> Sensitive<String> {
+    let password = password.reveal().replace('\\', "\\\\").replace(':', "\\:");
+    Sensitive::new(format!("*:*:*:{}:{password}\n", config::REPLICA))
 }
 
 /// Why a server gave no copy. One that was stopped, or promoted, in the middle gives one in a moment.

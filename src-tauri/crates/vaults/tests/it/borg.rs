@@ -1,7 +1,7 @@
 //! A vault in a real Borg repository, on this computer and over ssh.
 
 use crate::{Failing, data, stream};
-use clusterdeck_domain::{BackupId, Sensitive};
+use clusterdeck_domain::{BackupId, Sensitive, VaultFault};
 use clusterdeck_driver::{DriverError, Vault as _};
 use clusterdeck_vaults::{Repository, new_key};
 use std::{
@@ -57,7 +57,8 @@ async fn a_repository_keeps_what_is_alike_once_and_says_what_is_wrong() {
     keeps_what_it_is_given(&repository(&at, "a passphrase", dir.path())).await;
 
     let wrong = repository(&at, "another passphrase", dir.path()).check().await.unwrap_err();
-    assert!(wrong.to_string().contains("passphrase"), "{wrong}");
+    let refused = matches!(wrong, DriverError::Vault { fault: VaultFault::Refused, .. });
+    assert!(refused && wrong.to_string().contains("passphrase"), "{wrong:?}");
     // A byte that flips in a segment is noticed when it is read.
     let (vault, key) = (repository(&at, "a passphrase", dir.path()), new_key());
     let mut segments: Vec<_> = walk(Path::new(&at).join("data").as_path());

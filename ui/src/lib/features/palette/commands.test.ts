@@ -10,7 +10,7 @@ const cluster = (name: string): Cluster =>
 const commands = commandsOf([cluster('demo'), cluster('shop')]);
 
 test('every screen, cluster and change can be reached', () => {
-	expect(commands.filter((c) => c.group === 'screens')).toHaveLength(6);
+	expect(commands.filter((c) => c.group === 'screens')).toHaveLength(7);
 	expect(found(commands, 'backups').some((c) => c.href === '/backups')).toBe(true);
 	expect(found(commands, 'back up shop')[0]?.change).toEqual({ kind: 'back-up', cluster: 'shop' });
 	expect(found(commands, 'promote demo').map((c) => c.change)).toContainEqual({ kind: 'promote-node', node: 'demo-2' });

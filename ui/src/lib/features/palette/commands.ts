@@ -24,6 +24,7 @@ export function commandsOf(clusters: Cluster[], services: Pick<Service, 'id' | '
 		{ id: 'deploy', group: 'screens', label: m.clusters.create, href: '/deploy' },
 		{ id: 'activity', group: 'screens', label: m.nav.activity, href: '/activity' },
 		{ id: 'backups', group: 'screens', label: m.nav.backups, href: '/backups' },
+		{ id: 'alerts', group: 'screens', label: m.nav.alerts, href: '/alerts' },
 		{ id: 'audit', group: 'screens', label: m.nav.audit, href: '/audit' },
 		{ id: 'settings', group: 'screens', label: m.nav.settings, href: '/settings' }
 	];

@@ -46,13 +46,40 @@ pub(in crate::preview) fn wait_until(now: Timestamp, then: Timestamp) -> String 
     wait(u64::try_from(ms).unwrap_or(0).max(1_000))
 }
 
-/// `every 6h`, `at 0 3 * * * (Europe/Berlin)`.
+/// As people say it: `every 6 hours`, `every day at 03:00 (Europe/Berlin)`. What is no everyday rhythm stays as it is written.
 pub(in crate::preview) fn rhythm(when: &str, zone: &str) -> String {
-    if when.contains(' ') && when.split_whitespace().count() == 5 {
-        format!("at {when} ({zone})")
-    } else {
-        format!("every {when}")
+    let fields: Vec<&str> = when.split_whitespace().collect();
+    let two = |text: &str| text.parse::<u32>().ok().filter(|_| text.len() <= 2).map(|n| format!("{n:02}"));
+    match fields[..] {
+        [minute, hour, date, "*", weekday] => {
+            let said = match (two(minute), two(hour), date, weekday) {
+                (Some(minute), Some(hour), "*", "*") => Some(format!("every day at {hour}:{minute}")),
+                (Some(minute), Some(hour), date, "*") if two(date).is_some() => {
+                    Some(format!("on day {date} of every month at {hour}:{minute}"))
+                }
+                (Some(minute), None, "*", "*") if hour == "*" => Some(format!("every hour at {minute} past")),
+                _ => None,
+            };
+            said.map_or_else(|| format!("at `{when}` ({zone})"), |said| format!("{said} ({zone})"))
+        }
+        [_, _, _, _, _] => format!("at `{when}` ({zone})"),
+        _ => every(&when.replace(' ', "")).unwrap_or_else(|| format!("every {when}")),
     }
+}
+
+/// `6h` as `every 6 hours`, `1d` as `every day`.
+fn every(when: &str) -> Option<String> {
+    let digits = when.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &when[digits.len()..] {
+        "m" | "min" => "minute",
+        "h" => "hour",
+        "d" => "day",
+        _ => return None,
+    };
+    Some(match digits.parse::<usize>().ok()? {
+        1 => format!("every {unit}"),
+        n => format!("every {}", count(n, unit)),
+    })
 }
 
 /// Which backups stay, in a sentence.
@@ -89,6 +116,17 @@ pub(in crate::preview) fn sentence(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rhythm_is_said_as_people_say_it() {
+        let said = |when: &str| rhythm(when, "UTC");
+        assert_eq!((said("1d").as_str(), said("6h").as_str()), ("every day", "every 6 hours"));
+        assert_eq!((said("30 min").as_str(), said("1h").as_str()), ("every 30 minutes", "every hour"));
+        assert_eq!(said("0 3 * * *"), "every day at 03:00 (UTC)");
+        assert_eq!(said("5 * * * *"), "every hour at 05 past (UTC)");
+        assert_eq!(said("30 22 1 * *"), "on day 1 of every month at 22:30 (UTC)");
+        assert_eq!(said("*/15 * * * MON-FRI"), "at `*/15 * * * MON-FRI` (UTC)");
+    }
 
     #[test]
     fn sizes_have_a_unit_and_only_the_decimal_they_need() {
