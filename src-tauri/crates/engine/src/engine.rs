@@ -94,6 +94,8 @@ pub(crate) struct Shared {
     pub(crate) passwords: Mutex<HashMap<(ClusterId, u32), crate::passwords::Set>>,
     /// Every backup there is, as state.db has it.
     pub(crate) backups: Mutex<BTreeMap<BackupId, Backup>>,
+    /// The archive of each cluster's log.
+    pub(crate) logs: Mutex<crate::backups::log::Archives>,
     /// Only one makes the key of the backups.
     pub(crate) making_key: tokio::sync::Mutex<()>,
     /// Networks of machines on which backups are tried.
@@ -124,6 +126,7 @@ impl Engine {
             None => Settings::default(),
         };
         let backups = parts.state.backups().await?.into_iter().map(|b| (b.id.clone(), b)).collect();
+        let logs = crate::backups::log::read(parts.state.as_ref()).await?;
         let observed: HashMap<_, _> = parts.cache.observed().await.unwrap_or_default().into_iter().collect();
         let clusters = parts.state.clusters().await?.into_iter().map(|spec| {
             let observed = observed.get(&spec.id).cloned();
@@ -152,6 +155,7 @@ impl Engine {
             settings: Mutex::new(settings),
             passwords: Mutex::default(),
             backups: Mutex::new(backups),
+            logs: Mutex::new(logs),
             making_key: tokio::sync::Mutex::default(),
             throw_away: Mutex::default(),
             watched: Mutex::default(),
@@ -174,6 +178,7 @@ impl Engine {
         shared.tasks.spawn(watch::tidy(shared.clone()));
         shared.tasks.spawn(crate::backups::follow(shared.clone()));
         shared.tasks.spawn(crate::access::follow(shared.clone()));
+        shared.tasks.spawn(crate::backups::log::follow(shared.clone()));
         Ok(Self { shared })
     }
 }

@@ -4,7 +4,7 @@ import { Fault, faultOf, isAbort, toFault } from './problem';
 import { transport, type Answer, type Request } from './transport';
 import type { components } from './schema';
 import type {
-	Access, AuditEntry, Backup, BackupKey, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, Operation, Parameter, Page, Plan,
+	Access, AuditEntry, Backup, BackupKey, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, Operation, Parameter, Page, Plan, PointInTime,
 	Preview, Provider, Region, Service, Settings, Vault
 } from './types';
 
@@ -110,6 +110,7 @@ export const api = {
 	backups: (signal?: AbortSignal) => all<Backup>('/v1/backups', signal),
 	/** Those of a cluster that is there. */
 	backupsOf: (cluster: string, signal?: AbortSignal) => all<Backup>(`/v1/clusters/${part(cluster)}/backups`, signal),
+	rangeOfBackup: (id: string, signal?: AbortSignal) => get<PointInTime>(`/v1/backups/${part(id)}/range`, signal),
 	backup: (id: string, signal?: AbortSignal) => get<Backup>(`/v1/backups/${part(id)}`, signal),
 	vaults: (signal?: AbortSignal) => all<Vault>('/v1/vaults', signal),
 	backupKey: (reveal: boolean, signal?: AbortSignal) => get<BackupKey>(`/v1/backup-key${query({ reveal: reveal || null })}`, signal),

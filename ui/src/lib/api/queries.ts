@@ -27,6 +27,7 @@ export const keys = {
 	backups: ['backups', 'list'] as const,
 	backupsOf: (cluster: string) => ['backups', 'of', cluster] as const,
 	backup: (id: string) => ['backups', 'one', id] as const,
+	rangeOfBackup: (id: string) => ['backups', 'range', id] as const,
 	vaults: ['vaults'] as const,
 	backupKey: ['backup-key'] as const,
 	settings: ['settings'] as const,
@@ -80,6 +81,7 @@ export const queries = {
 	backup: (id: string) => queryOptions({ queryKey: keys.backup(id), queryFn: ({ signal }) => api.backup(id, signal), enabled: id !== '' }),
 	vaults: () => queryOptions({ queryKey: keys.vaults, queryFn: ({ signal }) => api.vaults(signal), staleTime: MINUTE }),
 	/** Without the half that opens. */
+	rangeOfBackup: (id: string) => queryOptions({ queryKey: keys.rangeOfBackup(id), queryFn: ({ signal }) => api.rangeOfBackup(id, signal), enabled: id !== '' }),
 	backupKey: () => queryOptions({ queryKey: keys.backupKey, queryFn: ({ signal }) => api.backupKey(false, signal), retry: false }),
 	settings: () => queryOptions({ queryKey: keys.settings, queryFn: ({ signal }) => api.settings(signal), staleTime: MINUTE }),
 	connections: () => queryOptions({ queryKey: keys.connections, queryFn: ({ signal }) => api.connections(signal), refetchInterval: 30_000 })
