@@ -25,6 +25,7 @@ fn in_place(backup: &Backup) -> Change {
 fn restore(backup: &Backup) -> Change {
     Change::RestoreBackup(RestoreBackup {
         backup: backup.id.to_string(),
+        at: None,
         name: Some("demo".to_owned()),
         nodes: None,
         topology: None,

@@ -37,6 +37,20 @@ pub trait Numbers: Send {
     /// # Errors
     /// In the server's words.
     fn lacks(&mut self, numbers: &[u64]) -> Result<Vec<u64>>;
+    /// All that are there.
+    ///
+    /// # Errors
+    /// In the server's words; where there is no SQL.
+    fn all(&mut self) -> Result<Vec<u64>> {
+        Err("it has no list of them".to_owned())
+    }
+    /// Says something to the server for which it gives no answer but that it is done.
+    ///
+    /// # Errors
+    /// In the server's words; where there is no SQL.
+    fn say(&mut self, _sql: &str) -> Result<()> {
+        Err("it speaks no SQL".to_owned())
+    }
 }
 
 /// Connects; with a client that knows shards where the cluster is sharded.

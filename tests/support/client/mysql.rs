@@ -75,6 +75,14 @@ impl Drop for Mysql {
 }
 
 impl Numbers for Mysql {
+    fn all(&mut self) -> Result<Vec<u64>> {
+        let (runtime, open) = self.open()?;
+        runtime.block_on(within(10 * ANSWER, open.query("SELECT n FROM w ORDER BY n")))
+    }
+    fn say(&mut self, sql: &str) -> Result<()> {
+        let (runtime, open) = self.open()?;
+        runtime.block_on(within(30 * ANSWER, open.query_drop(sql)))
+    }
     fn put(&mut self, number: u64) -> Result<()> {
         let (runtime, open) = self.open()?;
         let put = open.query_drop(format!("INSERT IGNORE INTO w VALUES ({number})"));

@@ -38,6 +38,19 @@ impl Postgres {
 }
 
 impl Numbers for Postgres {
+    fn all(&mut self) -> Result<Vec<u64>> {
+        self.runtime.block_on(async {
+            let asked = timeout(10 * ANSWER, self.client.query("SELECT n FROM w ORDER BY n", &[])).await;
+            let rows = asked.map_err(|_| "silent".to_owned())?.map_err(|e| said(&e))?;
+            Ok(rows.iter().filter_map(|row| u64::try_from(row.get::<_, i64>(0)).ok()).collect())
+        })
+    }
+    fn say(&mut self, sql: &str) -> Result<()> {
+        self.runtime.block_on(async {
+            let done = timeout(30 * ANSWER, self.client.batch_execute(sql)).await;
+            done.map_err(|_| "silent".to_owned())?.map_err(|e| said(&e))
+        })
+    }
     fn put(&mut self, number: u64) -> Result<()> {
         let number = i64::try_from(number).map_err(|e| e.to_string())?;
         self.runtime.block_on(async {

@@ -94,6 +94,8 @@ fn described() -> OpenApiRouter<Rooms> {
         .routes(routes!(backups::list))
         .routes(routes!(backups::of_cluster))
         .routes(routes!(backups::show))
+        .routes(routes!(backups::range_of_cluster))
+        .routes(routes!(backups::range))
         .routes(routes!(backups::download))
         .routes(routes!(backups::vaults, backups::add_vault))
         .routes(routes!(backups::remove_vault))

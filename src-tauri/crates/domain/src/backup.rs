@@ -144,6 +144,10 @@ pub struct BackupPart {
     pub position: String,
     /// What the server held.
     pub counts: Vec<Count>,
+    /// When it was copied: from then on its cluster's log can be replayed on it. `null`: when the backup was complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub copied_at: Option<Timestamp>,
 }
 
 /// The cluster a backup is of, as far as it takes to make one like it.

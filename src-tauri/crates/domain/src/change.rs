@@ -58,6 +58,10 @@ pub struct ScheduleWish {
     /// Restore each on a throw-away machine; done unless it says `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<bool>,
+    /// Archive the log beside them, so that the cluster can be brought back as it was at any second; not done unless it says
+    /// `true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point_in_time: Option<bool>,
 }
 
 impl ScheduleWish {
@@ -69,6 +73,7 @@ impl ScheduleWish {
             time_zone: self.time_zone.clone().unwrap_or_else(|| "UTC".to_owned()),
             keep: self.keep.unwrap_or(Keep::USUAL),
             verify: self.verify.unwrap_or(true),
+            point_in_time: self.point_in_time.unwrap_or(false),
             since: Some(now),
         }
     }
@@ -79,6 +84,11 @@ impl ScheduleWish {
 pub struct RestoreBackup {
     /// Which, by its id.
     pub backup: String,
+    /// The moment, where the log is archived: what was committed by then is there, and nothing after it. It begins on the newest
+    /// backup of the same cluster before that moment, whichever was named. What that one holds when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub at: Option<Timestamp>,
     /// The new cluster's name; that of the old one when left out, and where that one is still there, `-restored` behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,

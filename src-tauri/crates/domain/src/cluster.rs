@@ -154,6 +154,10 @@ pub struct ClusterSpec {
 }
 
 impl ClusterSpec {
+    /// The schedule beside whose backups its log is archived.
+    pub fn log_schedule(&self) -> Option<&BackupSchedule> {
+        self.backup_schedules.iter().find(|schedule| schedule.point_in_time)
+    }
     /// The nodes that hold data.
     pub fn data_nodes(&self) -> impl Iterator<Item = &NodeSpec> {
         self.nodes.iter().filter(|n| n.kind == NodeKind::Data)

@@ -13,6 +13,7 @@ mod change;
 mod cidr;
 mod cluster;
 mod ids;
+mod log;
 mod name;
 mod observed;
 mod operation;
@@ -41,6 +42,10 @@ pub use cluster::{
     ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId, REGION_LOCAL,
 };
 pub use ids::{AlertId, BackupId, BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
+pub use log::{
+    Fork, LogBase, LogMark, LogPiece, LogPlace, LogRange, LogSpan, PointInTime, RangeBase, Replay, Way,
+    ranges, replay, way,
+};
 pub use name::{BadName, ClusterName};
 pub use observed::{
     ClusterHealth, ClusterObserved, ClusterState, Fact, FailoverReadiness, Health, Link, NodeMetrics,
@@ -51,9 +56,9 @@ pub use options::{ClusterOption, ClusterOptions, OptionEntry, OptionWish};
 pub use parameters::{Parameter, ParameterKind, Parameters};
 pub use plan::{BadPlan, DEFAULT_PLAN, PLANS, Plan, PlanId, SIDE_PLAN, plan, side_plan};
 pub use preview::{
-    Busy, Capacity, Carrier, ComesFrom, Facts, Figures, Finding, Instead, MissingSoftware, Preview,
-    ResolvedCreate, Subject, VaultFacts, WayIn, WayOut, chosen_allowlist, chosen_parameters, copy_source,
-    dead_primary_of, default_version, last_of, nodes_per_shard, pieces, plan_holds, preview,
+    Busy, Capacity, Carrier, ComesFrom, Facts, Figures, Finding, Instead, MissingSoftware, MomentFacts,
+    Preview, ResolvedCreate, Subject, VaultFacts, WayIn, WayOut, chosen_allowlist, chosen_parameters,
+    copy_source, dead_primary_of, default_version, last_of, nodes_per_shard, pieces, plan_holds, preview,
     promotion_candidate, replica_needed_for_writes, resize_order, resolve_create, restored_cluster,
     resync_order, upgrade_order, upgrade_target, voters, ways_in,
 };

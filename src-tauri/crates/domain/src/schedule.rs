@@ -43,6 +43,9 @@ pub struct BackupSchedule {
     /// Each is restored on a throw-away machine.
     #[serde(default = "yes")]
     pub verify: bool,
+    /// The log is archived beside them, so that the cluster can be brought back as it was at any second.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub point_in_time: bool,
     /// From when on: a missed time before that is none. Set when the schedule is.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -194,6 +197,7 @@ mod tests {
             time_zone: time_zone.to_owned(),
             keep: Keep::USUAL,
             verify: true,
+            point_in_time: false,
             since: Some(at("2026-11-29T08:00:00Z")),
         }
     }

@@ -10,6 +10,7 @@ mod copy;
 mod error;
 mod extension;
 mod gateway;
+mod log;
 mod machine;
 mod provider;
 mod service;
@@ -20,6 +21,7 @@ pub use copy::{CopyFormat, CopyFrom, Filter, Incoming, Outgoing};
 pub use error::DriverError;
 pub use extension::{Carried, Extension};
 pub use gateway::{Backend, CheckLine, Gateway, GatewayStatus, Listener, Traffic};
+pub use log::{LogReady, LogTaken, LogTarget, LogWaiting};
 pub use machine::{Machine, Software, UnitSpec, UnitState, UnitUsage};
 pub use provider::{
     Image, MachineRequest, Needs, OtherPrograms, Programs, Provider, ProviderCheck, Region, alternatives,

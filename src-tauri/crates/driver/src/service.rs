@@ -1,13 +1,13 @@
 //! A family of services: how its servers are configured, formed into a cluster, watched and changed.
 
 use crate::{
-    ClusterContext, CopyFormat, CopyFrom, DriverError, Extension, Incoming, Listener, OtherPrograms,
-    Outgoing, Result,
+    ClusterContext, CopyFormat, CopyFrom, DriverError, Extension, Incoming, Listener, LogReady, LogTaken,
+    LogTarget, LogWaiting, OtherPrograms, Outgoing, Result,
 };
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, ClusterSpec, Count, Finding, NodeId, NodeSpec, Parameter, Plan, Progress as Measured,
-    Sensitive, ServiceKind, Unit,
+    ClusterObserved, ClusterSpec, Count, Finding, LogPlace, LogSpan, NodeId, NodeSpec, Parameter, Plan,
+    Progress as Measured, Sensitive, ServiceKind, Unit,
 };
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
@@ -280,6 +280,61 @@ pub trait ServiceDriver: Send + Sync {
     /// Counts what a running server holds: what is cheap to count always, the rest for at most `within`; what was not finished
     /// by then is left out. At most some hundred counts.
     async fn count(&self, cx: &ClusterContext, node: &NodeSpec, within: Duration) -> Result<Vec<Count>>;
+
+    // --- its log ---
+    /// Why the log of such a cluster cannot be archived, in words; `None` when it can. Pure.
+    fn no_log(&self, _spec: &ClusterSpec) -> Option<String> {
+        Some("its servers keep no log that could be replayed".to_owned())
+    }
+    /// Whether moments are more exact than whole seconds.
+    fn log_is_exact(&self) -> bool {
+        true
+    }
+    /// Where in the log a copy ends, from what [`ServiceDriver::copy_out`] said of it. Pure.
+    fn log_place(&self, _position: &str) -> Option<LogPlace> {
+        None
+    }
+    /// Makes running servers put their log aside or no longer, as the spec says. Servers that start do so by themselves.
+    async fn keep_log(&self, _cx: &ClusterContext) -> Result<()> {
+        Ok(())
+    }
+    /// What there is to archive. A node that does not answer is left out.
+    async fn log_ready(&self, _cx: &ClusterContext) -> Result<LogReady> {
+        Ok(LogReady::default())
+    }
+    /// Writes a piece to `output` and says what it holds. It goes on waiting.
+    async fn log_out(
+        &self,
+        _cx: &ClusterContext,
+        piece: &LogWaiting,
+        _output: &mut Outgoing,
+    ) -> Result<LogSpan> {
+        Err(DriverError::Gone { what: piece.name.clone() })
+    }
+    /// Takes pieces that are in a vault away from every node that answers. Gives the names of those that lie there with another
+    /// content; they stay.
+    async fn log_taken(&self, _cx: &ClusterContext, _taken: &[LogTaken]) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+    /// Takes pieces away from every node that answers, whatever they are, and forgets those that were given up.
+    async fn log_drop(&self, _cx: &ClusterContext, _names: &[String]) -> Result<()> {
+        Ok(())
+    }
+    /// Lays a piece of the log, `bytes` long, beside the place of a copy, over one of the same name.
+    async fn log_in(
+        &self,
+        _cx: &ClusterContext,
+        _node: &NodeSpec,
+        name: &str,
+        _input: &mut Incoming,
+        _bytes: u64,
+    ) -> Result<()> {
+        Err(DriverError::Unsupported { what: format!("replaying {name}") })
+    }
+    /// Says up to where the copy that is laid next ([`ServiceDriver::copy_in`]) shall be replayed with the pieces beside it.
+    async fn log_until(&self, _cx: &ClusterContext, _node: &NodeSpec, _target: &LogTarget) -> Result<()> {
+        Err(DriverError::Unsupported { what: "replaying a log".to_owned() })
+    }
 
     // --- watching ---
     /// Looks at every node. Never fails: what does not answer within a second is unknown or down, and says why.

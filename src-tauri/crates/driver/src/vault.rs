@@ -3,7 +3,7 @@
 //! A vault takes streams and gives the same bytes back. Whatever leaves this process on the way is compressed and encrypted;
 //! which of the two the vault's own program does is its business.
 
-use crate::{Incoming, Outgoing, Result};
+use crate::{DriverError, Incoming, Outgoing, Result};
 use async_trait::async_trait;
 use clusterdeck_domain::{BackupId, BackupKind, Sensitive, VaultSpec};
 use std::sync::Arc;
@@ -70,6 +70,13 @@ pub trait Vault: Send + Sync {
     async fn get(&self, backup: &BackupId, piece: &str, output: &mut Outgoing, key: &SealKey) -> Result<()>;
     /// Keeps a note beside the pieces, readable by anybody who can read the vault: `manifest.json`.
     async fn put_note(&self, backup: &BackupId, name: &str, content: &[u8]) -> Result<()>;
+    /// Takes one piece away; nothing happens when it is not there.
+    ///
+    /// # Errors
+    /// `Unsupported` where pieces go only together.
+    async fn remove_piece(&self, _backup: &BackupId, piece: &str) -> Result<()> {
+        Err(DriverError::Unsupported { what: format!("taking {piece} away alone") })
+    }
     /// Takes a backup away with all its pieces; nothing happens when it is not there.
     async fn remove(&self, backup: &BackupId) -> Result<()>;
     /// The backups in it, whole or not.

@@ -13,9 +13,9 @@ use crate::{
 };
 use clusterdeck_domain::{
     Backup, Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, ComesFrom, CreateCluster,
-    Facts, Finding, Operation, OperationId, OperationState, Parameter, PlanId, Preview, PreviewId,
-    ServiceKind, Subject, VaultFacts, chosen_parameters, default_version, preview as domain_preview,
-    restored_cluster, service as service_entry,
+    Facts, Finding, MomentFacts, Operation, OperationId, OperationState, Parameter, PlanId, Preview,
+    PreviewId, ServiceKind, Subject, VaultFacts, chosen_parameters, default_version,
+    preview as domain_preview, restored_cluster, service as service_entry,
 };
 use clusterdeck_driver::{Needs, Provider};
 use jiff::SignedDuration;
@@ -61,6 +61,8 @@ pub(crate) struct Collected {
     vault: Option<VaultFacts>,
     comes_from: ComesFrom,
     sources_hidden: bool,
+    moment: Option<MomentFacts>,
+    no_log: Option<String>,
 }
 
 impl Collected {
@@ -92,6 +94,8 @@ impl Collected {
             vault: self.vault.as_ref(),
             comes_from: self.comes_from,
             sources_hidden: self.sources_hidden,
+            moment: self.moment.as_ref(),
+            no_log: self.no_log.as_deref(),
         }
     }
 }
@@ -124,6 +128,14 @@ async fn collect(shared: &Arc<Shared>, change: &Change, asker: Asker) -> Result<
         _ => (None, Vec::new()),
     };
     let backup = change.backup().and_then(|id| backups::find(shared, id).ok());
+    // A moment is replayed on the newest backup before it, whichever was named.
+    let (moment, backup) = match (change, backup) {
+        (Change::RestoreBackup(wish), Some(named)) => match backups::log::moment(shared, wish, &named) {
+            Some((facts, base)) => (Some(facts), base.or(Some(named))),
+            None => (None, Some(named)),
+        },
+        (_, backup) => (None, backup),
+    };
     let of = backup.as_ref().map(|b| &b.of.id).or(subject.as_ref().map(|(live, _)| &live.spec.id));
     let backups = of.map(|id| backups::of(shared, id)).unwrap_or_default();
     let vault = match (change, &backup) {
@@ -161,6 +173,11 @@ async fn collect(shared: &Arc<Shared>, change: &Change, asker: Asker) -> Result<
         restored,
         backups,
         vault,
+        moment,
+        no_log: match (change, spec) {
+            (Change::SetBackupSchedule { .. }, Some(spec)) => shared.driver(spec.service)?.no_log(spec),
+            _ => None,
+        },
         parameters,
         parameter_findings,
         growth_findings: match (change, &subject) {

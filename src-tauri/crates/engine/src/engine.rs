@@ -96,6 +96,8 @@ pub(crate) struct Shared {
     pub(crate) backups: Mutex<BTreeMap<BackupId, Backup>>,
     /// What is wrong, as state.db has it. Held while it is written, so that rows follow each other.
     pub(crate) alerts: tokio::sync::Mutex<AlertBook>,
+    /// The archive of each cluster's log.
+    pub(crate) logs: Mutex<crate::backups::log::Archives>,
     /// Only one makes the key of the backups.
     pub(crate) making_key: tokio::sync::Mutex<()>,
     /// Networks of machines on which backups are tried.
@@ -130,6 +132,7 @@ impl Engine {
             None => AlertBook::default(),
         };
         let backups = parts.state.backups().await?.into_iter().map(|b| (b.id.clone(), b)).collect();
+        let logs = crate::backups::log::read(parts.state.as_ref()).await?;
         let observed: HashMap<_, _> = parts.cache.observed().await.unwrap_or_default().into_iter().collect();
         let clusters = parts.state.clusters().await?.into_iter().map(|spec| {
             let observed = observed.get(&spec.id).cloned();
@@ -159,6 +162,7 @@ impl Engine {
             passwords: Mutex::default(),
             backups: Mutex::new(backups),
             alerts: tokio::sync::Mutex::new(alerts),
+            logs: Mutex::new(logs),
             making_key: tokio::sync::Mutex::default(),
             throw_away: Mutex::default(),
             watched: Mutex::default(),
@@ -181,6 +185,7 @@ impl Engine {
         shared.tasks.spawn(watch::tidy(shared.clone()));
         shared.tasks.spawn(crate::backups::follow(shared.clone()));
         shared.tasks.spawn(crate::access::follow(shared.clone()));
+        shared.tasks.spawn(crate::backups::log::follow(shared.clone()));
         Ok(Self { shared })
     }
 }

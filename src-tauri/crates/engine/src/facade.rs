@@ -8,8 +8,7 @@ use crate::{
     repository::{AuditEntry, JournalEntry, OperationRow, Page},
 };
 use clusterdeck_domain::{
-    Alert, AllowEntry, AllowTrial, Backup, BackupSchedule, Busy, Capacity, Change, ClusterHealth,
-    ClusterObserved, ClusterSpec, ClusterState, Figures, Metric, NodeId, Operation, OperationId, Plan, Point,
+    Alert, AllowEntry, AllowTrial, Backup, BackupSchedule, Busy, Capacity, Change, ClusterHealth, ClusterObserved, ClusterSpec, ClusterState, Figures, Metric, NodeId, Operation, OperationId, Plan, Point, PointInTime,
     Preview, PreviewId, ProviderId, Sensitive, ServiceKind, VaultFacts, VaultSpec, WayIn,
 };
 use clusterdeck_driver::{ProviderCheck, Region};
@@ -397,6 +396,17 @@ impl Engine {
     /// `NotFound`.
     pub async fn backup(&self, id: &str) -> Result<Backup> {
         crate::backups::find(&self.shared, id)
+    }
+    /// Which moments a cluster can be brought back to: one that is there, by name or id, or the one that a backup is of.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn point_in_time(&self, cluster_or_backup: &str) -> Result<PointInTime> {
+        let cluster = match crate::backups::find(&self.shared, cluster_or_backup) {
+            Ok(backup) => backup.of.id,
+            Err(_) => self.shared.find(cluster_or_backup)?.spec.id,
+        };
+        Ok(crate::backups::log::report(&self.shared, &cluster))
     }
     /// A backup as one file for people: its name, and its content, which fails where the backup cannot be read to its end. It is
     /// not encrypted, and written to the audit trail.

@@ -25,12 +25,13 @@ use clusterdeck_domain::{
     side_plan,
 };
 use clusterdeck_driver::MachineRequest;
+use jiff::Timestamp;
 use std::sync::Arc;
 
 /// Decides everything the steps of this change will need. The preview has found no blocker.
 pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Collected) -> Result<Planned> {
     match change {
-        Change::CreateCluster(wish) => return create(shared, wish, collected, None).await,
+        Change::CreateCluster(wish) => return create(shared, wish, collected, None, None).await,
         Change::RestoreBackup(_) | Change::VerifyBackup { .. } | Change::DeleteBackup { .. } => {
             return of_backup(shared, change, collected).await;
         }
@@ -134,11 +135,11 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
             };
             let leads = |n: &&clusterdeck_domain::NodeObserved| n.role.is_some_and(Role::takes_writes);
             let seen = live.observed.iter().flat_map(|seen| &seen.nodes);
-            Plan::RestoreInPlace(restore_in_place::Plan {
+            Plan::RestoreInPlace(Box::new(restore_in_place::Plan {
                 backup: collected.backup.clone().ok_or(EngineError::PreviewStale)?,
                 safety,
                 led: seen.filter(leads).map(|n| n.node.clone()).collect(),
-            })
+            }))
         }
         Change::DeleteCluster { discard_backups, .. } => {
             let last = !discard_backups && live.spec.lifecycle == Lifecycle::Active;
@@ -171,9 +172,9 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
 async fn of_backup(shared: &Arc<Shared>, change: &Change, collected: &Collected) -> Result<Planned> {
     let backup = collected.backup.clone().ok_or(EngineError::PreviewStale)?;
     let plan = match change {
-        Change::RestoreBackup(_) => {
+        Change::RestoreBackup(asked) => {
             let wish = collected.restored.clone().ok_or(EngineError::PreviewStale)?;
-            return create(shared, &wish, collected, Some(backup)).await;
+            return create(shared, &wish, collected, Some(backup), asked.at).await;
         }
         Change::VerifyBackup { .. } => {
             let test = throw_away::plan(shared, &backup.of).await?;
@@ -202,6 +203,7 @@ async fn create(
     wish: &CreateCluster,
     collected: &Collected,
     from: Option<Backup>,
+    at: Option<Timestamp>,
 ) -> Result<Planned> {
     let facts = collected.facts(shared);
     let wish = resolve_create(wish, &facts).map_err(|blockers| EngineError::Blocked { blockers })?;
@@ -264,7 +266,7 @@ async fn create(
         cluster_name: spec.name.to_string(),
         node: None,
         new_cluster: Some(spec.clone()),
-        plan: Plan::CreateCluster(create_cluster::Plan { spec, machines, from }),
+        plan: Plan::CreateCluster(create_cluster::Plan { spec, machines, from, at }),
     })
 }
 

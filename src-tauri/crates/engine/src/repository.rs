@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    Backup, BackupId, Change, ClusterId, ClusterObserved, ClusterSpec, Metric, NodeId, Operation,
+    Backup, BackupId, Change, ClusterId, ClusterObserved, ClusterSpec, LogPiece, Metric, NodeId, Operation,
     OperationId, OperationState, Point, SecretRef, Sensitive, StepState,
 };
 use jiff::Timestamp;
@@ -188,6 +188,13 @@ pub trait StateRepository: Send + Sync {
     async fn put_backup(&self, backup: &Backup) -> Result<()>;
     /// Forgets a backup; nothing happens when it is not there.
     async fn forget_backup(&self, id: &BackupId) -> Result<()>;
+
+    /// All pieces of logs that are archived.
+    async fn log_pieces(&self) -> Result<Vec<LogPiece>>;
+    /// Adds a piece, or replaces what is known of it.
+    async fn put_log_piece(&self, piece: &LogPiece) -> Result<()>;
+    /// Forgets pieces; nothing happens for those that are not there.
+    async fn forget_log_pieces(&self, pieces: &[LogPiece]) -> Result<()>;
 
     /// A setting's JSON.
     async fn setting(&self, key: &str) -> Result<Option<serde_json::Value>>;

@@ -6,6 +6,18 @@ use clusterdeck_domain::NodeSpec;
 use clusterdeck_driver::{DriverError, Machine, Result};
 use std::time::Duration;
 
+/// Lays a piece of a log: `$1` bytes of input, `$2` the file. Emptiness at its end takes no room.
+pub(crate) const LAY_PIECE: &str = r#"
+umask 077
+mkdir -p "${2%/*}" || exit 1
+if dd --version > /dev/null 2>&1; then
+  head -c "$1" | dd of="$2.new" bs=64k iflag=fullblock conv=sparse 2> /dev/null || exit 1
+else
+  head -c "$1" > "$2.new" || exit 1
+fi
+mv "$2.new" "$2"
+"#;
+
 /// What an attempt that was cut short still runs ends when its folder goes.
 const CLEARED_WITHIN: Duration = Duration::from_secs(10);
 

@@ -5,10 +5,10 @@ use crate::{
     file::{self, Kind},
     keep, migrate,
     owner::Owner,
-    table::{self, audit, backups, clusters, journal, operations, settings},
+    table::{self, audit, backups, clusters, journal, log, operations, settings},
 };
 use async_trait::async_trait;
-use clusterdeck_domain::{Backup, BackupId, ClusterId, ClusterSpec, Operation, OperationId};
+use clusterdeck_domain::{Backup, BackupId, ClusterId, ClusterSpec, LogPiece, Operation, OperationId};
 use clusterdeck_engine::repository::{
     AuditEntry, JournalEntry, OperationRow, Page, RepositoryError, Result, StateRepository,
 };
@@ -224,6 +224,21 @@ impl StateRepository for State {
     async fn forget_backup(&self, id: &BackupId) -> Result<()> {
         let id = id.clone();
         self.write(move |transaction| backups::remove(transaction, &id)).await
+    }
+
+    async fn log_pieces(&self) -> Result<Vec<LogPiece>> {
+        self.owner.call(|connection| log::all(connection)).await
+    }
+
+    async fn put_log_piece(&self, piece: &LogPiece) -> Result<()> {
+        let piece = piece.clone();
+        self.write(move |transaction| log::put(transaction, &piece)).await
+    }
+
+    async fn forget_log_pieces(&self, pieces: &[LogPiece]) -> Result<()> {
+        let pieces = pieces.to_vec();
+        self.write(move |transaction| pieces.iter().try_for_each(|piece| log::remove(transaction, piece)))
+            .await
     }
 
     async fn setting(&self, key: &str) -> Result<Option<Value>> {

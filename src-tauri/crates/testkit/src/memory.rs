@@ -3,8 +3,8 @@
 
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    Backup, BackupId, ClusterId, ClusterObserved, ClusterSpec, Metric, NodeId, Operation, OperationId, Point,
-    SecretRef, Sensitive,
+    Backup, BackupId, ClusterId, ClusterObserved, ClusterSpec, LogPiece, Metric, NodeId, Operation,
+    OperationId, Point, SecretRef, Sensitive,
 };
 use clusterdeck_engine::repository::{
     AuditEntry, CacheRepository, JournalEntry, OperationRow, Page, RepositoryError, Result, SampleRow,
@@ -32,6 +32,7 @@ struct Tables {
     audit: Vec<AuditEntry>,
     settings: BTreeMap<String, serde_json::Value>,
     backups: BTreeMap<BackupId, Backup>,
+    log: Vec<LogPiece>,
     secrets: BTreeMap<SecretRef, Sensitive<String>>,
     kill: Option<Kill>,
     recorded: usize,
@@ -148,6 +149,19 @@ impl StateRepository for Memory {
     }
     async fn forget_backup(&self, id: &BackupId) -> Result<()> {
         self.lock().backups.remove(id);
+        Ok(())
+    }
+    async fn log_pieces(&self) -> Result<Vec<LogPiece>> {
+        Ok(self.lock().log.clone())
+    }
+    async fn put_log_piece(&self, piece: &LogPiece) -> Result<()> {
+        let log = &mut self.lock().log;
+        log.retain(|known| (&known.cluster, known.key()) != (&piece.cluster, piece.key()));
+        log.push(piece.clone());
+        Ok(())
+    }
+    async fn forget_log_pieces(&self, pieces: &[LogPiece]) -> Result<()> {
+        self.lock().log.retain(|known| !pieces.contains(known));
         Ok(())
     }
     async fn setting(&self, key: &str) -> Result<Option<serde_json::Value>> {

@@ -62,6 +62,10 @@ impl Vault for FakeVault {
         self.0.call("vault_note")?.vault.insert((backup.clone(), name.to_owned()), content.to_vec());
         Ok(())
     }
+    async fn remove_piece(&self, backup: &BackupId, piece: &str) -> Result<()> {
+        self.0.call("vault_remove")?.vault.remove(&(backup.clone(), piece.to_owned()));
+        Ok(())
+    }
     async fn remove(&self, backup: &BackupId) -> Result<()> {
         self.0.vault_there()?;
         self.0.call("vault_remove")?.vault.retain(|(id, _), _| id != backup);

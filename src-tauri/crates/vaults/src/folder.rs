@@ -185,6 +185,15 @@ impl Vault for Folder {
         })
         .await
     }
+    async fn remove_piece(&self, backup: &BackupId, piece: &str) -> Result<()> {
+        self.there()?;
+        let file = self.of(backup).join(named(piece, ".zst.age")?);
+        off_thread("removing from the vault", move || match fs::remove_file(file) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        })
+        .await
+    }
     async fn remove(&self, backup: &BackupId) -> Result<()> {
         self.there()?;
         let folder = self.of(backup);

@@ -201,6 +201,12 @@ impl Vault for Bucket {
         let put = self.store.put(&self.at(backup, name), PutPayload::from(content.to_vec())).await;
         put.map(drop).map_err(|e| self.failed("writing to the vault", &e))
     }
+    async fn remove_piece(&self, backup: &BackupId, piece: &str) -> Result<()> {
+        match self.store.delete(&self.at(backup, &format!("{piece}.zst.age"))).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(self.failed("removing from the vault", &e)),
+        }
+    }
     async fn remove(&self, backup: &BackupId) -> Result<()> {
         let folder = self.below(backup.as_str());
         let mut found = self.store.list(Some(&folder));

@@ -31,6 +31,7 @@ type Agreement = {
 	node: Fits<Answered<Api['Node']>, page.Node>;
 	operation: Fits<Answered<Omit<Api['Operation'], 'outcome'>>, Omit<page.Operation, 'outcome'>>;
 	parameter: Fits<Answered<Api['Parameter']>, page.Parameter>;
+	pointInTime: Fits<Answered<Api['PointInTime']>, page.PointInTime>;
 	plan: Fits<Answered<Api['Plan']>, page.Plan>;
 	problem: Fits<Api['Code'], page.ProblemCode>;
 	provider: Fits<Answered<Api['Provider']>, page.Provider>;
@@ -64,6 +65,7 @@ export const agreement: Agreement = {
 	node: true,
 	operation: true,
 	parameter: true,
+	pointInTime: true,
 	plan: true,
 	problem: true,
 	provider: true,

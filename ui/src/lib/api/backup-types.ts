@@ -81,6 +81,8 @@ export interface BackupSchedule {
 	time_zone: string;
 	keep: Keep;
 	verify: boolean;
+	/** The log is archived beside them; left out where it is not. */
+	point_in_time?: boolean;
 	since: string | null;
 }
 export interface Scheduled extends BackupSchedule {
@@ -92,10 +94,13 @@ export interface ScheduleWish {
 	time_zone?: string | null;
 	keep?: Keep | null;
 	verify?: boolean | null;
+	point_in_time?: boolean | null;
 }
 /** What is left out is as it was in the cluster that the backup is of. */
 export interface RestoreBackup {
 	backup: string;
+	/** A moment that the archived log leads to. */
+	at?: string | null;
 	name?: string | null;
 	nodes?: number | null;
 	topology?: Topology | null;
@@ -104,6 +109,27 @@ export interface RestoreBackup {
 	plan?: string | null;
 }
 
+/** Moments that can be brought back, from the first to the last, without a hole. */
+export interface LogRange {
+	from: string;
+	to: string;
+}
+/** Which moments a cluster can be brought back to. */
+export interface PointInTime {
+	/** Its log is archived now. */
+	on: boolean;
+	vault: string | null;
+	/** The oldest first; between two is a hole. */
+	ranges: LogRange[];
+	/** Backups that the log is replayed on, the oldest first. */
+	bases: { backup: string; at: string; verified: boolean }[];
+	/** Null where that is not known or nothing is archived. */
+	behind_ms: number | null;
+	waiting_bytes: number;
+	waiting_most_bytes: number;
+	stored_bytes: number;
+	problem: string | null;
+}
 export interface BackupKey {
 	/** Null where no backup was ever made. */
 	public: string | null;

@@ -4,7 +4,7 @@ import { Fault, faultOf, isAbort, toFault } from './problem';
 import { transport, type Answer, type Request } from './transport';
 import type { components } from './schema';
 import type {
-	Access, Alert, AuditEntry, Backup, BackupKey, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, NewVault, Operation, Page, Parameter, Plan, Preview, Provider, Region, Service, Settings, Vault, VaultTrial
+	Access, Alert, AuditEntry, Backup, BackupKey, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, NewVault, Operation, Page, Parameter, Plan, PointInTime, Preview, Provider, Region, Service, Settings, Vault, VaultTrial
 } from './types';
 
 /** A list is read to its end, but no further than this: 20 pages of 500. */
@@ -112,6 +112,7 @@ export const api = {
 	backups: (signal?: AbortSignal) => all<Backup>('/v1/backups', signal),
 	/** Those of a cluster that is there. */
 	backupsOf: (cluster: string, signal?: AbortSignal) => all<Backup>(`/v1/clusters/${part(cluster)}/backups`, signal),
+	rangeOfBackup: (id: string, signal?: AbortSignal) => get<PointInTime>(`/v1/backups/${part(id)}/range`, signal),
 	backup: (id: string, signal?: AbortSignal) => get<Backup>(`/v1/backups/${part(id)}`, signal),
 	vaults: (signal?: AbortSignal) => all<Vault>('/v1/vaults', signal),
 	/** Nothing is made and nothing kept. */

@@ -30,6 +30,7 @@ export const keys = {
 	backups: ['backups', 'list'] as const,
 	backupsOf: (cluster: string) => ['backups', 'of', cluster] as const,
 	backup: (id: string) => ['backups', 'one', id] as const,
+	rangeOfBackup: (id: string) => ['backups', 'range', id] as const,
 	vaults: ['vaults'] as const,
 	backupKey: ['backup-key'] as const,
 	settings: ['settings'] as const,
@@ -86,6 +87,7 @@ export const queries = {
 		queryOptions({ queryKey: keys.openAlerts, queryFn: async ({ signal }) => (await api.alerts({ open: true, limit: 100 }, signal)).items, refetchInterval: PATIENT }),
 	vaults: () => queryOptions({ queryKey: keys.vaults, queryFn: ({ signal }) => api.vaults(signal), staleTime: MINUTE }),
 	/** Without the half that opens. */
+	rangeOfBackup: (id: string) => queryOptions({ queryKey: keys.rangeOfBackup(id), queryFn: ({ signal }) => api.rangeOfBackup(id, signal), enabled: id !== '' }),
 	backupKey: () => queryOptions({ queryKey: keys.backupKey, queryFn: ({ signal }) => api.backupKey(false, signal), retry: false }),
 	settings: () => queryOptions({ queryKey: keys.settings, queryFn: ({ signal }) => api.settings(signal), staleTime: MINUTE }),
 	connections: () => queryOptions({ queryKey: keys.connections, queryFn: ({ signal }) => api.connections(signal), refetchInterval: 30_000 })

@@ -127,6 +127,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/backups/{id}/range": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which moments the cluster that a backup is of can be brought back to, whether it is there or not. */
+        get: operations["show_backup_range"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/clusters": {
         parameters: {
             query?: never;
@@ -275,6 +292,23 @@ export interface paths {
         };
         /** What can be set in the servers, and what is in force on the primary. */
         get: operations["list_parameters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/range": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which moments a cluster that is there can be brought back to. */
+        get: operations["show_cluster_range"];
         put?: never;
         post?: never;
         delete?: never;
@@ -850,6 +884,11 @@ export interface components {
         BackupKind: "local" | "snapshot" | "borg" | "s3";
         /** @description A piece that is copied as a whole: all of a cluster, or one shard of it. */
         BackupPart: {
+            /**
+             * Format: date-time
+             * @description When it was copied: from then on its cluster's log can be replayed on it. `null`: when the backup was complete.
+             */
+            copied_at?: string | null;
             /** @description What the server held. */
             counts: components["schemas"]["Count"][];
             /**
@@ -880,6 +919,8 @@ export interface components {
         BackupSchedule: {
             /** @description Which of them stay. */
             keep?: components["schemas"]["Keep"];
+            /** @description The log is archived beside them, so that the cluster can be brought back as it was at any second. */
+            point_in_time?: boolean;
             /**
              * Format: date-time
              * @description From when on: a missed time before that is none. Set when the schedule is.
@@ -2022,6 +2063,19 @@ export interface components {
             /** @description All units of the node. */
             units: string[];
         };
+        /** @description Moments that a cluster can be brought back to, from the first to the last, without a hole. */
+        LogRange: {
+            /**
+             * Format: date-time
+             * @description The first.
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description The last.
+             */
+            to: string;
+        };
         /**
          * @description What is measured of a node. The order is the column order of the stored samples: append, never reorder.
          * @enum {string}
@@ -2453,6 +2507,39 @@ export interface components {
              */
             value?: number | null;
         };
+        /** @description Which moments a cluster can be brought back to. */
+        PointInTime: {
+            /** @description Backups of it, the oldest first. */
+            bases: components["schemas"]["RangeBase"][];
+            /**
+             * Format: int64
+             * @description How far the archive is behind what is acknowledged; `null` where that is not known or nothing is archived.
+             */
+            behind_ms?: number | null;
+            /** @description Its log is archived now. */
+            on: boolean;
+            /** @description What keeps it from being complete, in words. */
+            problem?: string | null;
+            /** @description The moments, without the holes between them, the oldest first. */
+            ranges: components["schemas"]["LogRange"][];
+            /**
+             * Format: int64
+             * @description Bytes of log in the vault.
+             */
+            stored_bytes: number;
+            /** @description Into which vault. */
+            vault?: string | null;
+            /**
+             * Format: int64
+             * @description Bytes of log that wait on the nodes: the most of any node.
+             */
+            waiting_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes that they may take there.
+             */
+            waiting_most_bytes: number;
+        };
         /** @description A port a service listens on. */
         Port: {
             /** @description What for. */
@@ -2546,6 +2633,18 @@ export interface components {
         };
         /** @description The id of a provider: `local`, `container`, `hetzner`. */
         ProviderId: string;
+        /** @description A backup on the time line. */
+        RangeBase: {
+            /**
+             * Format: date-time
+             * @description From which moment on it is replayed from.
+             */
+            at: string;
+            /** @description Which. */
+            backup: components["schemas"]["BackupId"];
+            /** @description A server was started on it and found good. */
+            verified: boolean;
+        };
         /** @description A place inside a provider. */
         Region: {
             /** @description Its id. */
@@ -2555,6 +2654,12 @@ export interface components {
         };
         /** @description A new cluster with the data of a backup. What is left out is as it was in the cluster that the backup is of. */
         RestoreBackup: {
+            /**
+             * Format: date-time
+             * @description The moment, where the log is archived: what was committed by then is there, and nothing after it. It begins on the newest
+             *     backup of the same cluster before that moment, whichever was named. What that one holds when left out.
+             */
+            at?: string | null;
             /** @description Which, by its id. */
             backup: string;
             /** @description The new cluster's name; that of the old one when left out, and where that one is still there, `-restored` behind it. */
@@ -2578,6 +2683,11 @@ export interface components {
         /** @description When backups are made by themselves. */
         ScheduleWish: {
             keep?: components["schemas"]["Keep"] | null;
+            /**
+             * @description Archive the log beside them, so that the cluster can be brought back as it was at any second; not done unless it says
+             *     `true`.
+             */
+            point_in_time?: boolean | null;
             /** @description `Europe/Berlin`; UTC when left out. */
             time_zone?: string | null;
             /** @description Restore each on a throw-away machine; done unless it says `false`. */
@@ -3135,6 +3245,35 @@ export interface operations {
             };
         };
     };
+    show_backup_range: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PointInTime"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_clusters: {
         parameters: {
             query?: {
@@ -3448,6 +3587,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_Parameter"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_cluster_range: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name or id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PointInTime"];
                 };
             };
             404: {

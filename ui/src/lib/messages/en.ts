@@ -234,15 +234,17 @@ export const en = {
 		keyNever: 'The backup key is kept nowhere else.', keyWhy: 'Without this key nobody can open the backups once this computer is lost.', keepKey: 'Keep the key'
 	},
 	restore: {
-		name: 'Name of the new cluster', topology: 'Topology', nodes: 'Data nodes', provider: 'Provider', region: 'Region', plan: 'Plan of every node', asItWas: 'as it was', notUsable: 'cannot be used now'
+		name: 'Name of the new cluster', topology: 'Topology', nodes: 'Data nodes', provider: 'Provider', region: 'Region', plan: 'Plan of every node', asItWas: 'as it was', notUsable: 'cannot be used now',
+		moment: 'As it was at a moment', momentText: 'The log that is archived beside the backups is replayed up to it. Off: what this backup holds.', line: 'Moment', exactly: 'Exactly', exactlyHint: 'Year-month-day hours:minutes:seconds.', unread: 'A moment reads 2026-11-29 12:00:00.', zone: 'Time zone',
+		legend: (ranges: number) => (ranges === 1 ? 'Any second of the coloured part can be brought back. A mark is a backup.' : 'Any second of the coloured parts can be brought back; between them the log has a hole. A mark is a backup.'), inHole: 'The log has a hole here: this moment cannot be brought back.', baseAt: (at: string) => `Backup from ${at}`
 	},
 	schedules: {
 		title: 'Schedule', create: 'Schedule backups', createAnother: 'Another schedule', change: 'Change', off: 'Turn off',
-		rhythm: 'How often', next: 'Next', zone: 'Time zone', keep: 'Kept', tried: 'Tried', triedYes: 'Each, on a throw-away machine', triedNo: 'None: nobody sees whether they can be restored', into: 'Into the vault',
+		rhythm: 'How often', next: 'Next', zone: 'Time zone', keep: 'Kept', tried: 'Tried', triedYes: 'Each, on a throw-away machine', triedNo: 'None: nobody sees whether they can be restored', between: 'In between', betweenYes: 'Any second', into: 'Into the vault',
 		mode: 'When', every: 'Every so often', cron: 'At fixed times', count: 'Every', unit: 'Unit', units: { m: 'minutes', h: 'hours', d: 'days' }, fields: 'Times (cron)',
 		fieldsHint: 'Minute, hour, day of the month, month, day of the week.', unread: 'Five fields, for example 0 3 * * * for every day at 03:00.',
 		zoneHint: 'For the times and for where a day begins.', keepTitle: 'Which ones stay', keepText: 'The newest of each. The newest proven one always stays.', last: 'The last', daily: 'Days', weekly: 'Weeks', monthly: 'Months',
-		verify: 'Try each of them', verifyText: 'On a throw-away machine. What is not tried is not proven.',
+		verify: 'Try each of them', verifyText: 'On a throw-away machine. What is not tried is not proven.', pointInTime: 'Any second in between', pointInTimeText: 'Archives the log beside them, at most a minute behind, so that any second can be brought back.',
 		everyText: (n: number, unit: 'm' | 'h' | 'd') => (n === 1 ? `Every ${{ m: 'minute', h: 'hour', d: 'day' }[unit]}` : `Every ${n} ${{ m: 'minutes', h: 'hours', d: 'days' }[unit]}`),
 		dayText: (time: string) => `Every day at ${time}`, weekText: (days: string, time: string) => `Every ${days} at ${time}`, monthText: (day: number, time: string) => `On day ${day} of every month at ${time}`, hourText: (minute: string) => `Every hour at ${minute} past`, cronText: (fields: string) => `At ${fields}`,
 		weekdays: ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'], range: (from: string, to: string) => `day from ${from} to ${to}`, and: 'and',

@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderName, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use clusterdeck_domain::{Backup, VaultFacts};
+use clusterdeck_domain::{Backup, PointInTime, VaultFacts};
 use tokio_util::io::ReaderStream;
 
 /// All backups, the newest first, also those of clusters that are gone.
@@ -39,6 +39,26 @@ pub(crate) async fn of_cluster(State(rooms): State<Rooms>, Path(id): Path<String
     responses((status = 200, body = Backup), (status = 404, body = Problem)))]
 pub(crate) async fn show(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<Backup> {
     Ok(Json(rooms.engine.backup(&id).await?))
+}
+
+/// Which moments a cluster that is there can be brought back to.
+#[utoipa::path(get, operation_id = "show_cluster_range", path = "/v1/clusters/{id}/range", tag = "backups",
+    params(("id" = String, Path, description = "Name or id")),
+    responses((status = 200, body = PointInTime), (status = 404, body = Problem)))]
+pub(crate) async fn range_of_cluster(
+    State(rooms): State<Rooms>,
+    Path(id): Path<String>,
+) -> Answer<PointInTime> {
+    Ok(Json(rooms.engine.point_in_time(&id).await?))
+}
+
+/// Which moments the cluster that a backup is of can be brought back to, whether it is there or not.
+#[utoipa::path(get, operation_id = "show_backup_range", path = "/v1/backups/{id}/range", tag = "backups",
+    params(("id" = String, Path)),
+    responses((status = 200, body = PointInTime), (status = 404, body = Problem)))]
+pub(crate) async fn range(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<PointInTime> {
+    let backup = rooms.engine.backup(&id).await?;
+    Ok(Json(rooms.engine.point_in_time(backup.id.as_str()).await?))
 }
 
 /// A backup as one tar: the plain data as the service's own tools take it, what is known of it, and how a server is started on

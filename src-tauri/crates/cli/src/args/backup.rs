@@ -13,11 +13,14 @@ pub(crate) struct Restore {
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Into the cluster that it is of, in the place of what that holds
-    #[arg(long, conflicts_with_all = ["name", "topology", "nodes", "provider", "region", "plan"])]
+    #[arg(long, conflicts_with_all = ["name", "at", "topology", "nodes", "provider", "region", "plan"])]
     pub(crate) in_place: bool,
     /// Take no backup of what the cluster holds now
     #[arg(long, requires = "in_place")]
     pub(crate) discard_present: bool,
+    /// As the cluster was at this moment, on the newest backup before it: 2026-11-29T12:00:00Z, or with an offset (+01:00)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
     /// single, primary-replica or multi-master
     #[arg(long)]
     pub(crate) topology: Option<String>,
@@ -57,6 +60,11 @@ pub(crate) enum BackupVerb {
         /// Name or id of the cluster
         cluster: Option<String>,
     },
+    /// Which moments a cluster can be brought back to
+    Range {
+        /// Name or id of the cluster, or of a backup of one that is gone
+        cluster: String,
+    },
     /// One backup
     Show {
         /// The backup's id
@@ -95,6 +103,9 @@ pub(crate) enum BackupVerb {
         /// Do not restore them on a throw-away machine
         #[arg(long)]
         no_verify: bool,
+        /// Archive the log beside them, so that any second can be brought back
+        #[arg(long)]
+        point_in_time: bool,
         /// No longer
         #[arg(long)]
         off: bool,
@@ -128,7 +139,7 @@ impl BackupVerb {
     /// How it is confirmed, when it is a change.
     pub(crate) fn confirming(&self) -> Option<&Confirming> {
         match self {
-            Self::List { .. } | Self::Show { .. } | Self::Download { .. } => None,
+            Self::List { .. } | Self::Range { .. } | Self::Show { .. } | Self::Download { .. } => None,
             Self::Restore(restore) => Some(&restore.confirming),
             Self::Schedule { confirming, every, cron, off, .. } => {
                 (every.is_some() || cron.is_some() || *off).then_some(confirming)

@@ -12,7 +12,7 @@ use crate::{
 use axum::http::Method;
 use clusterdeck_api::wire::{BackupKey, Cluster, List};
 use clusterdeck_api::{Code, Problem};
-use clusterdeck_domain::{Backup, BackupReason, VaultFacts};
+use clusterdeck_domain::{Backup, BackupReason, PointInTime, VaultFacts};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use serde_json::json;
@@ -24,6 +24,7 @@ use std::{
 pub(super) async fn run(session: &Session, verb: BackupVerb) -> Result<(), Failure> {
     let (change, confirming) = match verb {
         BackupVerb::List { cluster } => return list(session, cluster.as_deref()).await,
+        BackupVerb::Range { cluster } => return range(session, &cluster).await,
         BackupVerb::Show { id } => return show(session, &id).await,
         BackupVerb::Download { id, file } => return download(session, &id, &file).await,
         BackupVerb::Now { cluster, to, no_verify, confirming } => {
@@ -43,6 +44,7 @@ pub(super) async fn run(session: &Session, verb: BackupVerb) -> Result<(), Failu
             keep_monthly,
             to,
             no_verify,
+            point_in_time,
             off,
             confirming,
         } => {
@@ -53,7 +55,10 @@ pub(super) async fn run(session: &Session, verb: BackupVerb) -> Result<(), Failu
                 json!({"last": last, "daily": daily, "weekly": weekly, "monthly": monthly})
             });
             let schedule = (!off).then(|| {
-                json!({"when": every.or(cron), "time_zone": time_zone, "keep": keep, "verify": !no_verify})
+                json!({
+                    "when": every.or(cron), "time_zone": time_zone, "keep": keep, "verify": !no_verify,
+                    "point_in_time": point_in_time,
+                })
             });
             (
                 json!({"kind": "set-backup-schedule", "cluster": cluster, "vault": to, "schedule": schedule}),
@@ -82,9 +87,14 @@ async fn make_from(session: &Session, restore: &Restore) -> Result<(), Failure> 
         });
         return change::make(session, change, &restore.confirming).await;
     }
+    let at = restore.at.as_deref().map(str::parse::<Timestamp>).transpose().map_err(|_| {
+        Problem::new(Code::Invalid, format!("`{}` is no moment", restore.at.as_deref().unwrap_or_default()))
+            .hint("Say the time with its zone: 2026-11-29T12:00:00Z, 2026-11-29T13:00:00+01:00.")
+    })?;
     let change = json!({
         "kind": "restore-backup",
         "backup": restore.id,
+        "at": at,
         "name": restore.name,
         "topology": restore.topology,
         "nodes": restore.nodes,
@@ -134,7 +144,55 @@ async fn list(session: &Session, cluster: Option<&str>) -> Result<(), Failure> {
             word(&backup.reason),
         ]);
     }
-    session.output.table(&table)
+    session.output.table(&table)?;
+    let Some(name) = cluster else { return Ok(()) };
+    let of_gone = || backups.items.first().map(|backup| format!("/v1/backups/{}/range", backup.id));
+    let answer = match session.get(&format!("/v1/clusters/{}/range", piece(name))).await {
+        Ok(answer) => answer,
+        Err(_) => match of_gone() {
+            Some(route) => session.get(&route).await?,
+            None => return Ok(()),
+        },
+    };
+    let range: PointInTime = answer.read()?;
+    match range.ranges.is_empty() {
+        true => Ok(()),
+        false => session.output.line(&format!("\nAny second can be brought back: {}", spans(&range))),
+    }
+}
+
+/// `2026-11-29T12:00:00Z to 2026-11-29T13:00:00Z, then …`.
+fn spans(range: &PointInTime) -> String {
+    let each = range.ranges.iter().map(|range| format!("{} to {}", range.from, range.to));
+    each.collect::<Vec<_>>().join(", then ")
+}
+
+async fn range(session: &Session, of: &str) -> Result<(), Failure> {
+    let whose = if of.starts_with("bak_") { "backups" } else { "clusters" };
+    let answer = session.get(&format!("/v1/{whose}/{}/range", piece(of))).await?;
+    if session.output.json() {
+        return session.output.body(&answer.body);
+    }
+    let range: PointInTime = answer.read()?;
+    let archived = match (&range.vault, range.on) {
+        (Some(vault), true) => format!("into the vault {vault}"),
+        _ => "no: `clusterdeck backup schedule CLUSTER --every 6h --point-in-time` begins that".to_owned(),
+    };
+    let moments = match range.ranges.is_empty() {
+        true => "none: the log leads on from a backup, and there is none yet".to_owned(),
+        false => spans(&range),
+    };
+    let waits =
+        format!("{} of {}", bytes(range.waiting_bytes as f64), bytes(range.waiting_most_bytes as f64));
+    session.output.line(&facts(&[
+        ("Log archived", archived),
+        ("Any second of", moments),
+        ("Behind", or_unknown(range.behind_ms, |ms| format!("{} s", ms.div_ceil(1000)))),
+        ("Backups", range.bases.len().to_string()),
+        ("In the vault", bytes(range.stored_bytes as f64)),
+        ("Waits on a node", waits),
+        ("Problem", range.problem.unwrap_or_default()),
+    ]))
 }
 
 /// As it comes, into a file that has its name only when it is whole.

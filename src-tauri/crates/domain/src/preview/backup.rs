@@ -1,7 +1,7 @@
 //! Back up, verify, restore, and take a backup away. None of them changes the cluster that the backup is of.
 
 use super::rules::{self, fresh, leaders_well, words};
-use super::{Facts, Finding, Preview, Subject, create};
+use super::{Facts, Finding, Preview, Subject, create, moment};
 use crate::{
     Backup, BackupReason, BackupSchedule, BackupState, Change, ClusterName, ClusterObserved, ClusterSpec,
     CreateCluster, OptionWish, RestoreBackup, ScheduleWish, Topology, VaultFacts, VaultFault, version,
@@ -242,6 +242,14 @@ pub(super) fn restore(wish: &RestoreBackup, backup: &Backup, facts: &Facts<'_>) 
     let create = restored_cluster(wish, backup, facts.clusters, found);
     let mut preview = create::preview(&create, facts);
     preview.title = format!("Restore {} from {}", create.name.trim(), named(backup, facts));
+    if let Some(at) = wish.at {
+        preview.title =
+            format!("Restore {} as {} was at {}", create.name.trim(), backup.cluster, moment::utc(at));
+        if let Some(out_of_reach) = moment::out_of_reach(at, backup, facts) {
+            preview.block(out_of_reach);
+            return preview;
+        }
+    }
     preview.block(unreadable(backup, facts));
     preview.block(damaged(backup));
     preview.warn(never_restored(backup));
@@ -256,6 +264,10 @@ pub(super) fn restore(wish: &RestoreBackup, backup: &Backup, facts: &Facts<'_>) 
         preview.block(Finding::new("topology-differs", text).at("/topology"));
     }
     preview.block(room(backup, facts));
+    if let (Some(at), Some(found)) = (wish.at, facts.moment) {
+        moment::replayed(at, backup, found, &mut preview);
+        return preview;
+    }
     let what = super::in_place::held(backup.reason);
     preview.effect(format!(
         "It gets the data of {}, {}, {what}; passwords are new ones.",
@@ -284,9 +296,10 @@ pub(super) fn never_restored(backup: &Backup) -> Option<Finding> {
     })
 }
 
-/// The data of the largest piece must fit on the disk of a node.
+/// The data of the largest piece must fit on the disk of a node, with the log that is replayed on it.
 fn room(backup: &Backup, facts: &Facts<'_>) -> Option<Finding> {
-    let largest = backup.parts.iter().map(|part| part.data_bytes).max()?;
+    let log = facts.moment.map_or(0, |moment| moment.log_bytes);
+    let largest = backup.parts.iter().map(|part| part.data_bytes).max()?.saturating_add(log);
     let plan = facts.capacity?.plan.as_ref()?;
     let needed = largest.saturating_add(largest / 100 * facts.figures.disk_headroom_percent);
     (plan.disk_bytes < needed).then(|| {
@@ -330,6 +343,14 @@ pub(super) fn schedule(subject: &Subject<'_>, wish: Option<&ScheduleWish>, facts
         let text = format!("{}.", words::sentence(&wrong.text));
         preview.block(Finding::new("schedule-invalid", text).at(&format!("/schedule{}", wrong.pointer)));
         return preview;
+    }
+    if schedule.point_in_time {
+        moment::archived(subject, vault, before, facts, &mut preview);
+    } else if before.is_some_and(|before| before.point_in_time) {
+        preview.warn(Finding::new(
+            "log-ends",
+            "Its log is archived no longer: from now on it can be brought back only to its backups.",
+        ));
     }
     let last = last_of(facts.backups, &schedule);
     if let Some(due) = schedule.due(last).map(|due| due.max(facts.now)) {

@@ -177,6 +177,21 @@ pub enum ComesFrom {
     Address(IpAddr),
 }
 
+/// Where a moment that somebody wants back leads.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MomentFacts {
+    /// All that can be brought back, the oldest first.
+    pub ranges: Vec<crate::LogRange>,
+    /// The moment is one of these; the backup that the change is about is then the one that the log is replayed on.
+    pub reached: bool,
+    /// Its log knows whole seconds only, by the time at which a statement began.
+    pub whole_seconds: bool,
+    /// Pieces of the log that are replayed.
+    pub pieces: usize,
+    /// Bytes of them, on the node that replays them.
+    pub log_bytes: u64,
+}
+
 /// Everything a preview may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
@@ -210,4 +225,8 @@ pub struct Facts<'a> {
     pub comes_from: ComesFrom,
     /// The endpoint does not see where clients come from: they reach it through a port that is published on this computer.
     pub sources_hidden: bool,
+    /// The moment that is wanted back; `None` where none is.
+    pub moment: Option<&'a MomentFacts>,
+    /// Why the log of the cluster cannot be archived; `None` when it can.
+    pub no_log: Option<&'a str>,
 }

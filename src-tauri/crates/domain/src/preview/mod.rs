@@ -12,6 +12,7 @@ mod drain;
 mod facts;
 mod failover;
 mod in_place;
+mod moment;
 mod options;
 mod parameters;
 mod promote;
@@ -31,7 +32,8 @@ mod upgrade;
 pub use allow::{WayIn, allow_trial_ms, chosen_allowlist, ways_in};
 pub use backup::{copy_source, last_of, pieces, restored_cluster};
 pub use facts::{
-    Busy, Capacity, Carrier, ComesFrom, Facts, Figures, Instead, MissingSoftware, Subject, VaultFacts,
+    Busy, Capacity, Carrier, ComesFrom, Facts, Figures, Instead, MissingSoftware, MomentFacts, Subject,
+    VaultFacts,
 };
 pub use parameters::chosen_parameters;
 pub use promote::dead_primary_of;

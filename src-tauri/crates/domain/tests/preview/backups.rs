@@ -20,7 +20,7 @@ pub(crate) fn delete() -> Change {
 }
 fn wish() -> RestoreBackup {
     let (name, nodes, topology, provider, region, plan) = (None, None, None, None, None, None);
-    RestoreBackup { backup: id(), name, nodes, topology, provider, region, plan }
+    RestoreBackup { backup: id(), at: None, name, nodes, topology, provider, region, plan }
 }
 pub(crate) fn restore() -> Change {
     Change::RestoreBackup(wish())

@@ -4,9 +4,9 @@ use clusterdeck_domain::{
     BackedUp, Backup, BackupId, BackupKind, BackupPart, BackupReason, BackupState, Busy, Capacity, Change,
     ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOption, ClusterOptions, ClusterSpec,
     ComesFrom, Facts, FailoverReadiness, Figures, Finding, Health, Lifecycle, Link, MachineId, MachineSpec,
-    Network, NodeId, NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish, Parameter, PlanId, Preview,
-    ProviderId, REGION_LOCAL, Role, ServiceKind, Subject, Topology, VaultFacts, Votes, layout, plan, preview,
-    service, voters,
+    MomentFacts, Network, NodeId, NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish, Parameter, PlanId,
+    Preview, ProviderId, REGION_LOCAL, Role, ServiceKind, Subject, Topology, VaultFacts, Votes, layout, plan,
+    preview, service, voters,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -37,6 +37,8 @@ pub(crate) struct Scene {
     pub(crate) vault: Option<VaultFacts>,
     pub(crate) comes_from: ComesFrom,
     pub(crate) sources_hidden: bool,
+    pub(crate) moment: Option<MomentFacts>,
+    pub(crate) no_log: Option<&'static str>,
 }
 
 /// A computer with room for a dozen small nodes and Redis on it.
@@ -178,6 +180,8 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
         }),
         comes_from: ComesFrom::Nobody,
         sources_hidden: false,
+        moment: None,
+        no_log: None,
     }
 }
 
@@ -273,6 +277,7 @@ impl Scene {
                 sha256: String::new(),
                 position: "offset 1 of a".to_owned(),
                 counts: Vec::new(),
+                copied_at: None,
             }],
             size_bytes: 200 << 20,
             data_bytes: 700 << 20,
@@ -320,6 +325,8 @@ impl Scene {
                 vault: self.vault.as_ref(),
                 comes_from: self.comes_from,
                 sources_hidden: self.sources_hidden,
+                moment: self.moment.as_ref(),
+                no_log: self.no_log,
             },
         )
     }

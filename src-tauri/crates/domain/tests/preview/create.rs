@@ -35,6 +35,8 @@ fn with<T>(capacity: Option<&Capacity>, look: impl FnOnce(&Facts<'_>) -> T) -> T
         vault: None,
         comes_from: ComesFrom::Nobody,
         sources_hidden: false,
+        moment: None,
+        no_log: None,
     })
 }
 

@@ -74,6 +74,8 @@ fn create(capacity: &Capacity, edit: impl FnOnce(&mut CreateCluster)) -> Preview
         vault: None,
         comes_from: ComesFrom::Nobody,
         sources_hidden: false,
+        moment: None,
+        no_log: None,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

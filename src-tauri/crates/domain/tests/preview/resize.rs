@@ -170,6 +170,8 @@ fn created(scene: &Scene, wish: clusterdeck_domain::CreateCluster) -> clusterdec
         vault: None,
         comes_from: ComesFrom::Nobody,
         sources_hidden: false,
+        moment: None,
+        no_log: None,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

@@ -146,6 +146,8 @@ fn what_is_not_there_is_not_found() {
         vault: None,
         comes_from: ComesFrom::Nobody,
         sources_hidden: false,
+        moment: None,
+        no_log: None,
     };
     for change in changes() {
         blocked(&preview(&change, &facts), &["not-found"]);

@@ -34,6 +34,7 @@ pub(crate) async fn expire(shared: &Shared) {
             }
         }
     }
+    super::log::expire(shared).await;
 }
 
 /// A scheduled backup that its schedule no longer keeps. Those of a schedule or a cluster that is gone stay.

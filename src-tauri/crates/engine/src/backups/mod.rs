@@ -4,6 +4,7 @@
 mod download;
 mod expire;
 mod key;
+pub(crate) mod log;
 mod moving;
 mod schedule;
 mod stream;
@@ -157,7 +158,9 @@ pub(crate) fn used_by(shared: &Shared, id: &BackupId) -> Option<Busy> {
         if row.operation.state.is_final() || row.operation.kind == ChangeKind::DeleteBackup {
             return None;
         }
-        let reads = row.change.backup() == Some(id.as_str());
+        // A moment is replayed on another backup than the one that was named, as its plan says.
+        let begins_on = row.frame["from"]["id"].as_str() == Some(id.as_str());
+        let reads = begins_on || row.change.backup() == Some(id.as_str());
         let makes =
             || find(shared, id.as_str()).is_ok_and(|b| b.operation.as_ref() == Some(&row.operation.id));
         (reads || makes()).then(|| Busy { kind: row.operation.kind, title: row.operation.title.clone() })

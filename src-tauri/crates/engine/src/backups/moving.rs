@@ -54,11 +54,12 @@ pub(crate) async fn copy(
         sha256: sum.sha256,
         position,
         counts: spanning(&before, &after),
+        copied_at: None,
     })
 }
 
 /// Both ends of a pipe. When one fails the other does too, because of that: the cause is the one that is told.
-fn both<A, B>((one, other): (Result2<A>, Result2<B>)) -> Result2<(A, B)> {
+pub(crate) fn both<A, B>((one, other): (Result2<A>, Result2<B>)) -> Result2<(A, B)> {
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
         (Err(cause), Ok(_)) => Err(cause),

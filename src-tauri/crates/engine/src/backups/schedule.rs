@@ -87,7 +87,8 @@ fn due(shared: &Shared, spec: &ClusterSpec) -> Vec<String> {
     let due = |schedule: &&BackupSchedule| {
         let last = last_of(&made, schedule);
         let at = schedule.due(last);
-        at.is_some_and(|at| at + spread(&spec.id, last.map(|last| at.duration_since(last))) <= now)
+        let hole = schedule.point_in_time && super::log::wants_base(shared, spec);
+        hole || at.is_some_and(|at| at + spread(&spec.id, last.map(|last| at.duration_since(last))) <= now)
     };
     spec.backup_schedules.iter().filter(due).map(|schedule| schedule.vault.clone()).collect()
 }

@@ -175,6 +175,11 @@ pub(crate) async fn remove(shared: &Shared, id: &str, actor: &str) -> Result<()>
     if let Some(backup) = super::all(shared).iter().find(|b| b.vault == id) {
         return Err(used(format!("a backup of {} lies in it: delete its backups first", backup.cluster)));
     }
+    if super::log::lies_in(shared, id) {
+        return Err(used(
+            "the log of a cluster lies in it: delete the backups of that cluster first".to_owned(),
+        ));
+    }
     let scheduled = |live: &crate::engine::Live| live.spec.backup_schedules.iter().any(|s| s.vault == id);
     let found = shared.lock_clusters().values().find(|live| scheduled(live)).map(|l| l.spec.name.clone());
     if let Some(cluster) = found {

@@ -9,7 +9,7 @@ use crate::{
     step::{Step, StepContext, step},
     watch,
 };
-use clusterdeck_domain::{Backup, BackupState, copy_source, pieces};
+use clusterdeck_domain::{Backup, BackupPart, BackupState, copy_source, pieces};
 use clusterdeck_driver::{CopyFrom, DriverError};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -108,7 +108,8 @@ async fn copy(cx: StepContext, backup: Backup) -> Result<()> {
             .ok_or_else(|| DriverError::transient("no node is well enough to copy from"))?;
         let from = CopyFrom { shard, node: node.id.clone() };
         let (into, progress) = ((vault.as_ref(), &key), cx.progress());
-        parts.push(backups::copy(&context, driver.as_ref(), &from, into, &backup, &progress).await?);
+        let part = backups::copy(&context, driver.as_ref(), &from, into, &backup, &progress).await?;
+        parts.push(BackupPart { copied_at: Some(cx.shared.now()), ..part });
     }
     backups::update(&cx.shared, &backup.id, |backup| {
         backup.size_bytes = parts.iter().map(|part| part.stored_bytes).sum();

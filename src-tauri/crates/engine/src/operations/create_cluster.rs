@@ -12,6 +12,7 @@ use clusterdeck_domain::{
 };
 use clusterdeck_driver::{DriverError, MachineRequest, StartAs};
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ pub(crate) struct Plan {
     /// The backup whose data it gets; `None`: it begins empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<Backup>,
+    /// The moment that its data is brought to by the log that follows that backup; `None`: the backup is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<Timestamp>,
 }
 
 pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
@@ -37,8 +41,10 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
             .undo(remove_machines),
     ];
     if let Some(from) = plan.from.clone() {
+        let at = plan.at;
         steps.push(
-            step("bring-back", "Bring back the data", move |cx| bring_back(cx, from.clone())).within(STALLS),
+            step("bring-back", "Bring back the data", move |cx| bring_back(cx, from.clone(), at))
+                .within(STALLS),
         );
     }
     steps.extend([
@@ -49,7 +55,8 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
         steps.push(step("failover", "Start the voters", |cx| async move { cx.arm_failover().await }));
     }
     steps.push(step("endpoint", "Open the endpoints", |cx| async move { cx.apply_endpoints().await }));
-    if let Some(from) = plan.from.clone() {
+    // What was counted is what the backup held, and says nothing of a later moment.
+    if let Some(from) = plan.from.clone().filter(|_| plan.at.is_none()) {
         steps.push(
             step("compare", "See that it holds what it should", move |cx| compare(cx, from.clone()))
                 .within(STALLS),
@@ -67,12 +74,16 @@ fn first_of(spec: &ClusterSpec, shard: Option<u16>) -> Result<&NodeSpec> {
 }
 
 /// Servers that were never started find what lies there when they are.
-pub(super) async fn bring_back(cx: StepContext, from: Backup) -> Result<()> {
+pub(super) async fn bring_back(cx: StepContext, from: Backup, at: Option<Timestamp>) -> Result<()> {
     let context = cx.context().await?;
     let driver = cx.driver()?;
     for shard in pieces(&context.spec) {
         let node = first_of(&context.spec, shard)?;
         let part = from.part(shard).ok_or_else(|| DriverError::broken("the backup lacks a piece"))?;
+        if let Some(at) = at {
+            backups::log::lay(&cx.shared, &context, driver.as_ref(), node, (&from, at), &cx.progress())
+                .await?;
+        }
         backups::lay(&cx.shared, &context, driver.as_ref(), node, (&from, part), &cx.progress()).await?;
     }
     Ok(())

@@ -52,7 +52,7 @@ pub(crate) enum Plan {
     BackUp(back_up::Plan),
     SetBackupSchedule(set_backup_schedule::Plan),
     VerifyBackup(verify_backup::Plan),
-    RestoreInPlace(restore_in_place::Plan),
+    RestoreInPlace(Box<restore_in_place::Plan>),
     DeleteBackup(delete_backup::Plan),
     DeleteCluster(delete_cluster::Plan),
 }

@@ -3,11 +3,12 @@
 //! begin as those of a new cluster do, all of them at once, so that one history is left; nobody is served meanwhile anyway.
 
 use crate::{
+    backups,
     facade::Result,
     operations::{back_up, create_cluster as create, delete_cluster},
     step::{Step, StepContext, step},
 };
-use clusterdeck_domain::{Backup, Lifecycle, NodeId, Topology, voters};
+use clusterdeck_domain::{Backup, Lifecycle, NodeId, OperationId, Topology, voters};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, StartAs};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
             .within(STALLS)
             .undo(move |cx| start_again(cx, led.clone())),
         step("aside", "Set aside what they hold", put_aside).undo(put_back),
-        step("bring-back", "Bring back the data", move |cx| create::bring_back(cx, laid.clone()))
+        step("bring-back", "Bring back the data", move |cx| create::bring_back(cx, laid.clone(), None))
             .within(create::STALLS),
         step("start", "Start the servers", create::start_servers),
         step("form", "Bring the nodes together", create::form).within(Duration::from_secs(60)),
@@ -114,10 +115,15 @@ async fn start_again(cx: StepContext, led: Vec<NodeId>) -> Result<()> {
     create::expect_healthy(&cx).await
 }
 
+fn operation(cx: &StepContext) -> OperationId {
+    cx.record.edit(|operation| operation.id.clone())
+}
+
 /// Everything of a node lies in its driver's folders. One that was not there is there empty, so that what comes into its place
 /// goes on the way back.
 async fn put_aside(cx: StepContext) -> Result<()> {
     cx.update_spec(|spec| spec.lifecycle = Lifecycle::Restoring).await?;
+    backups::log::begin_era(&cx.shared, &cx.cluster, &operation(&cx)).await?;
     let (context, driver) = (cx.context().await?, cx.driver()?);
     for machine in machines(&context)? {
         machine.create_dir(ASIDE).await?;
@@ -149,6 +155,7 @@ async fn put_back(cx: StepContext) -> Result<()> {
         }
         machine.remove(ASIDE).await?;
     }
+    backups::log::end_era(&cx.shared, &cx.cluster, &operation(&cx)).await?;
     cx.update_spec(|spec| spec.lifecycle = Lifecycle::Active).await.map(drop)
 }
 

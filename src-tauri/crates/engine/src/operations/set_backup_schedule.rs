@@ -1,6 +1,10 @@
-//! Let backups be made by themselves, or no longer. It is a row: who follows it is `backups/schedule.rs`.
+//! Let backups be made by themselves, or no longer. It is a row: who follows it is `backups/schedule.rs`. Where the log is archived
+//! beside them the servers have to put it aside; who fetches it is `backups/log/follow.rs`.
 
-use crate::step::{Step, step};
+use crate::{
+    facade::Result,
+    step::{Step, StepContext, step},
+};
 use clusterdeck_domain::BackupSchedule;
 use serde::{Deserialize, Serialize};
 
@@ -12,22 +16,24 @@ pub(crate) struct Plan {
 }
 
 pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
-    let (vault, other) = (plan.vault.clone(), plan.vault.clone());
-    let (to, from) = (plan.to.clone(), plan.from.clone());
-    let set = |vault: String, schedule: Option<BackupSchedule>| {
-        move |spec: &mut clusterdeck_domain::ClusterSpec| {
-            spec.backup_schedules.retain(|s| s.vault != vault);
-            spec.backup_schedules.extend(schedule.clone());
-        }
-    };
+    let (there, back) = (plan.clone(), plan.clone());
     vec![
-        step("note", "Note it", move |cx| {
-            let edit = set(vault.clone(), to.clone());
-            async move { cx.update_spec(edit).await.map(drop) }
-        })
-        .undo(move |cx| {
-            let edit = set(other.clone(), from.clone());
-            async move { cx.update_spec(edit).await.map(drop) }
-        }),
+        step("note", "Note it", move |cx| set(cx, there.clone(), |plan| &plan.to))
+            .undo(move |cx| set(cx, back.clone(), |plan| &plan.from)),
     ]
+}
+
+async fn set(cx: StepContext, plan: Plan, which: fn(&Plan) -> &Option<BackupSchedule>) -> Result<()> {
+    let archives = |schedule: &Option<BackupSchedule>| schedule.as_ref().is_some_and(|s| s.point_in_time);
+    let turns = archives(&plan.to) != archives(&plan.from);
+    cx.update_spec(move |spec| {
+        spec.backup_schedules.retain(|s| s.vault != plan.vault);
+        spec.backup_schedules.extend(which(&plan).clone());
+    })
+    .await?;
+    if turns {
+        let context = cx.context().await?;
+        cx.driver()?.keep_log(&context).await?;
+    }
+    Ok(())
 }

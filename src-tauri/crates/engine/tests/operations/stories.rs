@@ -64,6 +64,7 @@ fn newest() -> String {
 pub(crate) fn restore() -> Change {
     Change::RestoreBackup(RestoreBackup {
         backup: newest(),
+        at: None,
         name: None,
         nodes: None,
         topology: None,

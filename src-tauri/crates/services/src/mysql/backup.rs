@@ -6,7 +6,7 @@
 //! begins a history of its own; the others copy from it instead of making a folder of their own.
 
 use super::{
-    accounts, config, copy, flavour, galera,
+    accounts, archive, config, copy, flavour, galera,
     sql::{ANSWER, As, Session},
     survey,
     unit::UNIT,
@@ -153,8 +153,17 @@ pub(crate) async fn copy_in(
         bash(IN, [what.to_owned(), laying.path(), server, with])
     };
     let calls = [call("lay", bytes.to_string()), call("prepare", redo)];
-    laying.end(&accounts(cx)?, calls, (input, bytes), progress).await
+    if machine.exists(archive::UNTIL).await? {
+        laying.may_replay(cx).await?;
+    }
+    let laid = laying.end(&accounts(cx)?, calls, (input, bytes), progress).await;
+    // What was replayed is in the data by now.
+    clear(machine, &[archive::UNTIL, archive::LAID]).await?;
+    laid
 }
+
+/// Who replays a log, through the socket and while nobody else can come in. Gone before the server starts for others.
+const REPLAYS: &str = "clusterdeck_replay";
 
 /// What a copy is given: the accounts of this cluster, as after a change of passwords; those that people made stay. Whom a
 /// replica followed is forgotten, so that a history of its own begins.
@@ -194,6 +203,25 @@ impl<'a> Laying<'a> {
         let folder = format!("{LAYING}/{}", jiff::Timestamp::now().as_nanosecond());
         machine.create_dir(&folder).await?;
         Ok(Self { node, machine, folder })
+    }
+    /// Lets the call that prepares sign in to replay a log.
+    async fn may_replay(&self, cx: &ClusterContext) -> Result<()> {
+        let password = cx.secrets.newest(accounts::OPERATOR)?.reveal();
+        let files = [
+            ("replay.cnf", format!("[client]\nuser={REPLAYS}\npassword={password}\nsocket=replay.sock\n")),
+            (
+                "replay.sql",
+                format!(
+                    "FLUSH PRIVILEGES;\nCREATE OR REPLACE USER {REPLAYS}@localhost IDENTIFIED BY '{password}';\n\
+                     GRANT ALL PRIVILEGES ON *.* TO {REPLAYS}@localhost WITH GRANT OPTION;\n"
+                ),
+            ),
+            ("replayed.sql", format!("FLUSH PRIVILEGES;\nDROP USER {REPLAYS}@localhost;\n")),
+        ];
+        for (name, text) in files {
+            self.machine.write(&format!("{}/{name}", self.folder), text.as_bytes(), 0o600).await?;
+        }
+        Ok(())
     }
     /// The absolute path of its folder.
     pub(crate) fn path(&self) -> String {

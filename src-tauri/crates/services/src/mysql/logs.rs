@@ -3,6 +3,7 @@
 //! drained and silent ones included, until the disk is nearly full: then the node copies everything when it is back.
 
 use super::{
+    archive::Seen,
     config,
     gtid::Gtids,
     sql::{As, GLANCE, Session, number, text},
@@ -21,7 +22,7 @@ const SHARE: u64 = 10;
 const NEARLY_FULL: u64 = 90;
 
 /// Takes away what a cluster's logs have beyond their bound.
-pub(crate) async fn tidy(cx: &ClusterContext) -> Result<()> {
+pub(crate) async fn tidy(cx: &ClusterContext, seen: &Seen) -> Result<()> {
     // Members of Galera keep no such log; what they send again is a file of a fixed size.
     if cx.spec.topology == Topology::MultiMaster {
         return Ok(());
@@ -31,7 +32,8 @@ pub(crate) async fn tidy(cx: &ClusterContext) -> Result<()> {
         // The last transaction that everybody else has; of one that does not answer nothing is known.
         let has = |a: &survey::Answer<'_>| a.place.as_ref().map_or(0, survey::Place::sequence);
         let others = answers.iter().filter(|a| a.node.id != answer.node.id);
-        let everybody = others.map(has).min().unwrap_or(u64::MAX);
+        // And what is archived, where it is.
+        let everybody = others.map(has).chain([seen.archived(cx)]).min().unwrap_or(u64::MAX);
         tidy_node(cx, answer.node, everybody)
     });
     join_all(done).await.into_iter().collect::<Result<Vec<()>>>().map(drop)
@@ -52,7 +54,7 @@ async fn tidy_node(cx: &ClusterContext, node: &NodeSpec, everybody: u64) -> Resu
 }
 
 /// The last transaction before a file.
-async fn begins_after(session: &mut Session, file: &str) -> Result<u64> {
+pub(crate) async fn begins_after(session: &mut Session, file: &str) -> Result<u64> {
     let before = session.word(&format!("SELECT BINLOG_GTID_POS('{file}', 4)")).await?;
     Ok(Gtids::parse(&before).sequence())
 }

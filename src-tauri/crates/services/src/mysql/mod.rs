@@ -3,6 +3,7 @@
 //! Oracle's MySQL on Group Replication, in a folder of its own (`group`); which of the two a call is for is decided here.
 
 mod accounts;
+mod archive;
 mod backup;
 mod change;
 mod config;
@@ -28,11 +29,13 @@ use self::flavour::Flavour::{self, MariaDb, MySql};
 use crate::{measure::Readings, tls};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, ClusterSpec, Count, Finding, NodeId, NodeSpec, Sensitive, ServiceKind,
+    ClusterObserved, ClusterSpec, Count, Finding, LogPlace, LogSpan, NodeId, NodeSpec, Sensitive,
+    ServiceKind, Topology,
 };
 use clusterdeck_driver::{
-    ClientCommand, ClusterContext, CopyFormat, CopyFrom, DriverError, HandOver, Incoming, Listener,
-    OtherPrograms, Outgoing, Progress, Result, ServiceDriver, StartAs, Switch,
+    ClientCommand, ClusterContext, CopyFormat, CopyFrom, DriverError, HandOver, Incoming, Listener, LogReady,
+    LogTaken, LogTarget, LogWaiting, OtherPrograms, Outgoing, Progress, Result, ServiceDriver, StartAs,
+    Switch,
 };
 use std::{net::IpAddr, time::Duration};
 
@@ -40,6 +43,7 @@ use std::{net::IpAddr, time::Duration};
 #[derive(Debug, Default)]
 pub struct Mysql {
     readings: Readings,
+    logs: archive::Seen,
 }
 
 impl Mysql {
@@ -257,6 +261,54 @@ impl ServiceDriver for Mysql {
         count::count(cx, node, within).await
     }
 
+    fn no_log(&self, spec: &ClusterSpec) -> Option<String> {
+        match Flavour::of(&spec.version) {
+            MySql => Some("of Oracle's MySQL it is not done yet: members of a group number their transactions in blocks of their own".to_owned()),
+            MariaDb if spec.topology == Topology::MultiMaster => {
+                Some("members of Galera keep no log of their own that could be archived".to_owned())
+            }
+            MariaDb => None,
+        }
+    }
+    fn log_is_exact(&self) -> bool {
+        false
+    }
+    fn log_place(&self, position: &str) -> Option<LogPlace> {
+        archive::place(position)
+    }
+    async fn keep_log(&self, cx: &ClusterContext) -> Result<()> {
+        self.logs.forget(cx);
+        Ok(())
+    }
+    async fn log_ready(&self, cx: &ClusterContext) -> Result<LogReady> {
+        archive::ready(cx, &self.logs).await
+    }
+    async fn log_out(
+        &self,
+        cx: &ClusterContext,
+        piece: &LogWaiting,
+        output: &mut Outgoing,
+    ) -> Result<LogSpan> {
+        archive::out(cx, piece, output).await
+    }
+    async fn log_taken(&self, cx: &ClusterContext, taken: &[LogTaken]) -> Result<Vec<String>> {
+        archive::taken(cx, &self.logs, taken);
+        Ok(Vec::new())
+    }
+    async fn log_in(
+        &self,
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        name: &str,
+        input: &mut Incoming,
+        bytes: u64,
+    ) -> Result<()> {
+        archive::lay(cx, node, name, input, bytes).await
+    }
+    async fn log_until(&self, cx: &ClusterContext, node: &NodeSpec, target: &LogTarget) -> Result<()> {
+        archive::until(cx, node, target).await
+    }
+
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {
         match of(cx) {
             MariaDb => observe::observe(cx, &self.readings).await,
@@ -287,7 +339,7 @@ impl ServiceDriver for Mysql {
     }
     async fn tidy(&self, cx: &ClusterContext) -> Result<()> {
         match of(cx) {
-            MariaDb => logs::tidy(cx).await,
+            MariaDb => logs::tidy(cx, &self.logs).await,
             MySql => group::tidy(cx).await,
         }
     }

@@ -1,12 +1,11 @@
 //! What PostgreSQL is told: parameters from the plan, who may come in and how.
 
-use super::{flavour, parameters};
+use super::{archive, flavour, parameters};
 use clusterdeck_domain::{Cidr, ClusterSpec, Plan};
 use clusterdeck_driver::{ClusterContext, Machine};
 use serde_json::{Value, json};
 
 pub(crate) const PORT: u16 = 5432;
-pub(crate) const FOLDER: &str = "pg";
 /// Sockets lie outside of it: a copy of the folder would else copy their locks.
 pub(crate) const DATA: &str = "pg/data";
 
@@ -85,6 +84,10 @@ pub(crate) fn local_parameters(cx: &ClusterContext, machine: &dyn Machine) -> Va
         "tcp_keepalives_idle": 30,
         "tcp_keepalives_interval": 10,
         "tcp_keepalives_count": 3,
+        // From the first start on, since it takes a restart: what is done with a piece of the log can be changed at any time.
+        "archive_mode": "always",
+        "archive_command": archive::command(cx, machine),
+        "archive_timeout": archive::timeout_s(cx),
         "log_line_prefix": "%m [%p] %q%u@%d ",
         "log_checkpoints": "on",
         "log_lock_waits": "on",

@@ -8,6 +8,7 @@
 //! moment, and put a folder with which it fails aside and go on with an empty one.
 
 use super::{
+    archive,
     change::{WRITTEN_WITHIN, checkpoint, told},
     config,
     flavour::{self, Software},
@@ -315,7 +316,10 @@ pub(crate) async fn lay(
         machine.feed(&Filter::script(LAY, [bytes.to_string(), folder]), input, bytes).await?;
         settled::settle(cx, node, machine, progress).await
     };
-    match laid.await {
+    let laid = laid.await;
+    // What was replayed is in the data by now.
+    clear(machine, &[archive::UNTIL, archive::LAID]).await?;
+    match laid {
         Ok(()) => machine.rename(LAYING, LAID).await,
         Err(e) => {
             clear(machine, &LAID_IN).await?;

@@ -3,6 +3,7 @@
 
 mod access;
 mod additions;
+mod archive;
 mod change;
 mod config;
 mod copy;
@@ -25,11 +26,13 @@ mod sql;
 use crate::{measure::Readings, tls};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, ClusterSpec, Count, Finding, NodeId, NodeSpec, Parameter, Plan, Sensitive, ServiceKind,
+    ClusterObserved, ClusterSpec, Count, Finding, LogPlace, LogSpan, NodeId, NodeSpec, Parameter, Plan,
+    Sensitive, ServiceKind,
 };
 use clusterdeck_driver::{
     ClientCommand, ClusterContext, CopyFormat, CopyFrom, DriverError, Extension, HandOver, Incoming,
-    Listener, Outgoing, Progress, Result, ServiceDriver, StartAs, Switch,
+    Listener, LogReady, LogTaken, LogTarget, LogWaiting, Outgoing, Progress, Result, ServiceDriver, StartAs,
+    Switch,
 };
 use std::{net::IpAddr, time::Duration};
 
@@ -207,6 +210,47 @@ impl ServiceDriver for Postgres {
     }
     async fn count(&self, cx: &ClusterContext, node: &NodeSpec, within: Duration) -> Result<Vec<Count>> {
         count::count(cx, node, within).await
+    }
+
+    fn no_log(&self, _spec: &ClusterSpec) -> Option<String> {
+        None
+    }
+    fn log_place(&self, position: &str) -> Option<LogPlace> {
+        archive::place(position)
+    }
+    async fn keep_log(&self, cx: &ClusterContext) -> Result<()> {
+        archive::keep(cx).await
+    }
+    async fn log_ready(&self, cx: &ClusterContext) -> Result<LogReady> {
+        archive::ready(cx).await
+    }
+    async fn log_out(
+        &self,
+        cx: &ClusterContext,
+        piece: &LogWaiting,
+        output: &mut Outgoing,
+    ) -> Result<LogSpan> {
+        archive::out(cx, piece, output).await
+    }
+    async fn log_taken(&self, cx: &ClusterContext, taken: &[LogTaken]) -> Result<Vec<String>> {
+        archive::taken(cx, taken).await
+    }
+    async fn log_drop(&self, cx: &ClusterContext, names: &[String]) -> Result<()> {
+        archive::drop_pieces(cx, names).await;
+        Ok(())
+    }
+    async fn log_in(
+        &self,
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        name: &str,
+        input: &mut Incoming,
+        bytes: u64,
+    ) -> Result<()> {
+        archive::lay(cx, node, name, input, bytes).await
+    }
+    async fn log_until(&self, cx: &ClusterContext, node: &NodeSpec, target: &LogTarget) -> Result<()> {
+        archive::until(cx, node, target).await
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {

@@ -52,7 +52,7 @@ const FIXED: &[(&str, &[&str])] = &[
     ),
     (
         "backups depend on it",
-        &["archive_cleanup_command", "archive_command", "archive_library", "archive_mode"],
+        &["archive_cleanup_command", "archive_command", "archive_library", "archive_mode", "archive_timeout"],
     ),
     (
         "without it a crash may damage or lose data",

@@ -1,7 +1,7 @@
 //! Patroni: its configuration, what it says of the members, what it is asked to do. It decides who leads; nobody here does.
 
 use super::{
-    config, etcd,
+    archive, config, etcd,
     flavour::{self, Software},
     http, tls,
 };
@@ -226,7 +226,8 @@ pub(crate) async fn write(cx: &ClusterContext, node: &NodeSpec, part: Part) -> R
     let machine = cx.machine(node)?.as_ref();
     let software = flavour::software(cx, machine).await?;
     tls::ensure(cx, &node.name, machine).await?;
-    machine.create_dir(config::FOLDER).await?;
+    machine.create_dir(archive::WAITING).await?;
+    machine.write(archive::SCRIPT, archive::SCRIPT_TEXT.as_bytes(), 0o600).await?;
     machine.write(GUARD, GUARD_TEXT.as_bytes(), 0o600).await?;
     machine.write(LAUNCH, LAUNCH_TEXT.as_bytes(), 0o600).await?;
     let conf = conf(cx, node, machine, &software, part)?.to_string();

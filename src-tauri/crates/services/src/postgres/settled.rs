@@ -3,6 +3,7 @@
 //! errors are told, and no password of the cluster it comes from opens the new one for a moment.
 
 use super::{
+    archive,
     change::told,
     config, copy,
     flavour::{self, Software},
@@ -18,12 +19,10 @@ const ROLES: &str = "pg/laid.sql";
 /// For checking the files and replaying the log: some hundred gigabytes.
 const WITHIN: Duration = Duration::from_secs(3600);
 
-/// `$1` the folder, `$2` that of the programs, `$3` settings, `$4` what to say to the server.
+/// `$1` the folder, `$2` that of the programs, `$5` `replay` where more of the log is replayed than the copy has.
 ///
 /// What the old node was told is not for this one: paths of its machine, settings of its size, who may come in, what its
-/// Patroni remembers of its cluster. `postgresql.base.conf` is what `initdb` wrote, and stays. The server says nothing but why it
-/// fails, and never with the statement, which may hold a password. It takes the place of the shell, so that it ends with
-/// whoever waits for it.
+/// Patroni remembers of its cluster. `postgresql.base.conf` is what `initdb` wrote, and stays.
 const SETTLE: &str = r#"
 export LC_ALL=C
 umask 077
@@ -33,8 +32,21 @@ if [ -x "$2/pg_verifybackup" ] && [ -x "$2/pg_waldump" ]; then
 fi
 for file in postgresql.conf postgresql.auto.conf pg_hba.conf pg_ident.conf; do : > "$file" || exit 1; done
 rm -f ./*.conf.backup patroni.dynamic.json standby.signal recovery.signal postmaster.opts backup_manifest || exit 1
+[ "$5" != replay ] || : > recovery.signal
+"#;
+
+/// `$1` the folder, `$2` that of the programs, `$3` settings, `$4` what to say to the server. It takes the place of the shell, so
+/// that it ends with whoever waits for it. It says nothing but why it fails, and never with the statement, which may hold a password.
+const SAY: &str = r#"
+export LC_ALL=C
 exec "$2/postgres" --single -D "$1" -c config_file="$3" -c exit_on_error=on -c log_min_messages=fatal \
   -c log_error_verbosity=terse -c log_min_error_statement=panic -c log_min_duration_statement=-1 postgres < "$4"
+"#;
+
+/// The same for a server that replays and is told nothing.
+const REPLAY: &str = r#"
+export LC_ALL=C
+exec "$2/postgres" --single -D "$1" -c config_file="$3" -c exit_on_error=on -c log_min_messages=log postgres < /dev/null
 "#;
 
 /// Settles a copy where it is being laid.
@@ -49,11 +61,20 @@ pub(crate) async fn settle(
     machine.write(ROLES, roles(cx)?.reveal().as_bytes(), 0o600).await?;
     let text = |path: &str| machine.path(path).display().to_string();
     let folder = software.folder.display().to_string();
-    let script = Filter::script(SETTLE, [text(copy::LAYING), folder, text(CONF), text(ROLES)]);
-    let mut nowhere = tokio::io::sink();
+    let target = target(machine).await?;
+    let what = if target.is_some() { "replay" } else { "" };
+    let args = [text(copy::LAYING), folder, text(CONF), text(ROLES), what.to_owned()];
+    let run = |script: &str| Filter::script(script, args.clone());
     let settling = async {
-        let limited = tokio::time::timeout(WITHIN, machine.output_of(&script, &mut nowhere));
-        limited
+        let settling = async {
+            machine.output_of(&run(SETTLE), &mut tokio::io::sink()).await?;
+            if let Some(target) = &target {
+                replay(cx, machine, target, &run(REPLAY)).await?;
+            }
+            machine.write(CONF, settings(cx, machine).as_bytes(), 0o600).await?;
+            machine.output_of(&run(SAY), &mut tokio::io::sink()).await
+        };
+        tokio::time::timeout(WITHIN, settling)
             .await
             .unwrap_or_else(|_| Err(DriverError::transient("the server replays the log for too long")))
     };
@@ -63,6 +84,33 @@ pub(crate) async fn settle(
         machine.remove(path).await?;
     }
     settled.map(drop)
+}
+
+/// Up to where more of the log is replayed than the copy has; `None`: the copy is all.
+async fn target(machine: &dyn Machine) -> Result<Option<String>> {
+    match machine.read(archive::UNTIL).await {
+        Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+        Err(DriverError::Gone { .. }) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// What a server says of a log that ends before the moment it shall stop at (from version 13 on; older ones just stop there).
+const ENDED_EARLY: &str = "recovery ended before configured recovery target was reached";
+
+/// Replays the pieces that were laid. Where nothing in them lies behind the moment, the server takes that for a failure; it is
+/// none, since who chose them knows that they lead there. All of them are replayed then.
+async fn replay(cx: &ClusterContext, machine: &dyn Machine, target: &str, run: &Filter) -> Result<()> {
+    let conf = settings(cx, machine);
+    let until = [target.to_owned(), archive::without_moment(target)];
+    for (attempt, target) in until.iter().enumerate() {
+        machine.write(CONF, format!("{conf}{target}").as_bytes(), 0o600).await?;
+        match machine.output_of(run, &mut tokio::io::sink()).await {
+            Err(DriverError::Rejected { what, .. }) if attempt == 0 && what.contains(ENDED_EARLY) => {}
+            replayed => return replayed.map(|said| tracing::debug!(%said, "the log was replayed")),
+        }
+    }
+    Ok(())
 }
 
 /// The programs that read what was laid.

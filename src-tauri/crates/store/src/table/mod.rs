@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod backups;
 pub(crate) mod clusters;
 pub(crate) mod journal;
+pub(crate) mod log;
 pub(crate) mod operations;
 pub(crate) mod settings;
 
@@ -12,8 +13,15 @@ use clusterdeck_engine::repository::RepositoryError;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// All shapes of `state.db`, oldest first.
-pub(crate) const MIGRATIONS: [Migration; 6] =
-    [clusters::CREATE, operations::CREATE, journal::CREATE, audit::CREATE, settings::CREATE, backups::CREATE];
+pub(crate) const MIGRATIONS: [Migration; 7] = [
+    clusters::CREATE,
+    operations::CREATE,
+    journal::CREATE,
+    audit::CREATE,
+    settings::CREATE,
+    backups::CREATE,
+    log::CREATE,
+];
 
 /// The longest page of a list.
 const PAGE_MAX: u32 = 500;

@@ -11,7 +11,7 @@ const RECORD: &str = "CREATE TABLE migrations (
   version INTEGER PRIMARY KEY, name TEXT NOT NULL, at TEXT NOT NULL, program TEXT NOT NULL) STRICT;";
 
 /// What each shape added to the one before, and a row that was written in it.
-const SHAPES: [(&str, &str); 5] = [
+const SHAPES: [(&str, &str); 6] = [
     (
         "clusters",
         "CREATE TABLE clusters (
@@ -46,6 +46,7 @@ const SHAPES: [(&str, &str); 5] = [
         "settings",
         "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL, sum INTEGER NOT NULL) STRICT;",
     ),
+    ("backups", "CREATE TABLE backups (id TEXT PRIMARY KEY, body TEXT NOT NULL, sum INTEGER NOT NULL) STRICT;"),
 ];
 
 /// Writes a file of that shape, with a row in each of its tables.
@@ -131,9 +132,10 @@ async fn a_file_of_every_earlier_shape_is_brought_up_with_its_rows_and_a_copy_is
         assert_eq!(trail.len(), usize::from(shape >= 4), "the audit trail of shape {shape}");
         let setting = state.setting("old").await.expect("reads");
         assert_eq!(setting, (shape >= 5).then(|| serde_json::json!(7)), "the setting of shape {shape}");
-        assert!(state.backups().await.expect("reads").is_empty(), "what is new can be used");
+        assert!(state.backups().await.expect("reads").is_empty());
+        assert!(state.log_pieces().await.expect("reads").is_empty(), "what is new can be used");
 
-        let kept = home.path().join("state.db.before-6");
+        let kept = home.path().join("state.db.before-7");
         assert_eq!(kept.exists(), shape > 0, "a copy of shape {shape}; a file without a shape holds nothing");
         drop(state);
         let file = Connection::open(&path).expect("the file");
@@ -147,7 +149,7 @@ async fn a_file_of_every_earlier_shape_is_brought_up_with_its_rows_and_a_copy_is
         let names: Vec<&str> = record.iter().map(|(_, name)| name.as_str()).collect();
         assert_eq!(
             names,
-            ["clusters", "operations", "journal", "audit", "settings", "backups"],
+            ["clusters", "operations", "journal", "audit", "settings", "backups", "log"],
             "all are on record, once"
         );
         if shape > 0 {
@@ -195,7 +197,7 @@ fn a_file_of_a_newer_program_is_refused_and_left_alone() {
         panic!("must be refused")
     };
     assert!(file.ends_with("state.db"), "it names the file: {file}");
-    for word in ["newer Clusterdeck", "shape 9", "up to 6", "not changed", "state.db.before-9"] {
+    for word in ["newer Clusterdeck", "shape 9", "up to 7", "not changed", "state.db.before-9"] {
         assert!(what.contains(word), "`{word}` is missing from: {what}");
     }
     assert_eq!(std::fs::read(&path).expect("reads"), before, "not a byte was changed");

@@ -61,6 +61,13 @@ async fn what_is_put_is_given_back_and_lies_there_small_and_closed() {
     assert_eq!(ground.vault.backups().await.unwrap(), std::slice::from_ref(&ground.backup));
     assert!(ground.vault.check().await.unwrap().free_bytes.unwrap() > 0);
 
+    ground.vault.put(&ground.backup, "e1.0000", &mut stream(b"one"), &key).await.unwrap();
+    for _ in 0..2 {
+        ground.vault.remove_piece(&ground.backup, "e1.0000").await.unwrap();
+    }
+    let alone = ground.vault.get(&ground.backup, "e1.0000", &mut Vec::new(), &key).await.unwrap_err();
+    assert!(matches!(alone, DriverError::Gone { .. }), "{alone}");
+    assert!(ground.file().exists(), "the other piece stays");
     ground.vault.remove(&ground.backup).await.unwrap();
     ground.vault.remove(&ground.backup).await.unwrap();
     assert!(ground.vault.backups().await.unwrap().is_empty());

@@ -6,8 +6,8 @@ import { USUAL, USUAL_EVERY } from './rhythm';
 export const hereZone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
 
 export function setSchedule(cluster: Pick<Cluster, 'name'>, now: BackupSchedule): Change {
-	const { vault, when, time_zone, keep, verify } = now;
-	return { kind: 'set-backup-schedule', cluster: cluster.name, vault, schedule: { when, time_zone, keep, verify } };
+	const { vault, when, time_zone, keep, verify, point_in_time } = now;
+	return { kind: 'set-backup-schedule', cluster: cluster.name, vault, schedule: { when, time_zone, keep, verify, point_in_time: point_in_time ?? false } };
 }
 /** One into a vault that has none yet; the home's own where nobody names one. */
 export const newSchedule = (cluster: Pick<Cluster, 'name'>, vault: string | null): Change => ({

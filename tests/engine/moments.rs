@@ -1,0 +1,251 @@
+//! A cluster brought back to a second: with what was acknowledged by then, through a failover and a closed app, without what
+//! came after; and a log with a hole says so.
+
+use crate::home::{Home, processes_of};
+use clusterdeck_domain::{Backup, Change, Operation, PointInTime, RestoreBackup, ServiceKind, Topology};
+use clusterdeck_tests::client::{Numbers, Writer, Written, connect};
+use jiff::{SignedDuration, Timestamp};
+use std::{
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// What was promised of how far the archive is behind, and the looks that see it.
+const BEHIND: Duration = Duration::from_secs(70);
+
+fn restore(backup: &Backup, at: Timestamp, name: &str) -> Change {
+    Change::RestoreBackup(RestoreBackup {
+        backup: backup.id.to_string(),
+        at: Some(at),
+        name: Some(name.to_owned()),
+        nodes: Some(1),
+        topology: Some(Topology::Single),
+        provider: None,
+        region: None,
+        plan: None,
+    })
+}
+
+impl Home {
+    async fn archives_its_log(&self) {
+        let schedule = serde_json::json!({
+            "kind": "set-backup-schedule", "cluster": "demo",
+            "schedule": {"when": "6h", "verify": false, "point_in_time": true}
+        });
+        self.done(serde_json::from_value(schedule).unwrap()).await;
+    }
+    async fn backed_up(&self) -> Backup {
+        let change = Change::BackUp { cluster: "demo".to_owned(), vault: None, verify: Some(false) };
+        let operation: Operation = self.done(change).await;
+        let id = operation.outcome.backup.expect("a backup");
+        self.engine.backup(id.as_str()).await.unwrap()
+    }
+    async fn range(&self) -> PointInTime {
+        self.engine.point_in_time("demo").await.unwrap()
+    }
+    /// Waits until the archive is as wanted.
+    async fn until_range(
+        &self,
+        what: &str,
+        limit: Duration,
+        fits: impl Fn(&PointInTime) -> bool,
+    ) -> PointInTime {
+        let begun = Instant::now();
+        loop {
+            let range = self.range().await;
+            if fits(&range) {
+                return range;
+            }
+            assert!(begun.elapsed() < limit, "{what}: {range:#?}\n{:?}", Timestamp::now());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+    async fn open_as(&self, cluster: &str) -> Box<dyn Numbers> {
+        let credentials = self.engine.credentials(cluster, true, "test").await.unwrap();
+        let url = credentials.url.unwrap().reveal().clone();
+        tokio::task::block_in_place(|| connect(&url, false)).unwrap()
+    }
+    async fn say(&self, sql: &str) {
+        let mut open = self.open_as("demo").await;
+        tokio::task::block_in_place(|| open.say(sql).unwrap());
+        tokio::task::block_in_place(|| drop(open));
+    }
+    async fn writes_for(&self, time: Duration) -> Written {
+        let writer = Writer::start(self.url().await, false);
+        tokio::time::sleep(time).await;
+        tokio::task::block_in_place(|| writer.stop())
+    }
+    /// Brings a moment back as another cluster; the numbers in it. That cluster goes again.
+    async fn brought_back(&self, backup: &Backup, at: Timestamp) -> Vec<u64> {
+        let begun = Instant::now();
+        let operation = self.done(restore(backup, at, "back")).await;
+        println!("a moment was brought back in {:?}: {}", begun.elapsed(), operation.title);
+        let mut open = self.open_as("back").await;
+        let found = tokio::task::block_in_place(|| {
+            let found = open.all().unwrap();
+            drop(open);
+            found
+        });
+        self.done(Change::DeleteCluster { cluster: "back".to_owned(), discard_backups: true }).await;
+        found
+    }
+    async fn refused(&self, backup: &Backup, at: Timestamp) {
+        let preview = self.engine.preview(restore(backup, at, "back")).await.unwrap().preview;
+        let codes: Vec<&str> = preview.blockers.iter().map(|b| b.code.as_str()).collect();
+        assert_eq!(codes, ["moment-out-of-range"], "{at}: {preview:#?}");
+    }
+}
+
+fn soon() -> Duration {
+    Duration::from_millis(100)
+}
+
+/// All of these, in this order, each in what is there, and nothing else.
+#[track_caller]
+fn exactly(found: &[u64], written: &[&Written], when: &str) {
+    let meant: Vec<u64> = written.iter().flat_map(|w| w.acknowledged.iter().copied()).collect();
+    let lost: Vec<_> = meant.iter().filter(|n| !found.contains(n)).collect();
+    assert_eq!(lost, Vec::<&u64>::new(), "{when}: acknowledged before and not there");
+    // A write whose answer never came may be there.
+    let unsure: u64 = written.iter().map(|w| w.errors).sum();
+    let more = found.iter().filter(|n| !meant.contains(n)).count();
+    assert!(more as u64 <= unsure, "{when}: {more} that came after, {unsure} were not answered");
+}
+
+/// Much log, which does not pack well: two or three pieces of PostgreSQL's.
+const MUCH: &str = "DROP TABLE IF EXISTS much; CREATE TABLE much AS SELECT n, (SELECT string_agg(md5(random()::text || g || n), '') \
+                    FROM generate_series(1, 55) g) AS t FROM generate_series(1, 20000) n";
+/// Fails while nobody has taken over since the beginning.
+const TAKEN_OVER: &str = "DO $$BEGIN IF pg_walfile_name(pg_current_wal_lsn()) LIKE '00000001%' THEN \
+                          RAISE 'still the first timeline'; END IF; END$$";
+
+impl Home {
+    /// Kills all that runs of a node.
+    async fn kill_node(&self, node: &str) {
+        let machine = self.cluster().await.spec.find_node(node).unwrap().machine.id.to_string();
+        for pid in processes_of(self.dir.path()) {
+            let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+            if cwd.to_string_lossy().contains(&machine) {
+                drop(Command::new("kill").args(["-9", &pid.to_string()]).output());
+            }
+        }
+    }
+    /// Pieces that wait on each node.
+    fn waiting(&self) -> Vec<PathBuf> {
+        let machines = std::fs::read_dir(self.dir.path().join("machines")).unwrap().flatten();
+        let folders = machines.filter_map(|m| std::fs::read_dir(m.path().join("pg/log")).ok());
+        let files = folders.flat_map(|folder| folder.flatten().map(|file| file.path()));
+        files.filter(|file| file.extension().is_none()).collect()
+    }
+}
+
+/// The engine is gone while `work` goes on, and comes back.
+async fn closed_for(home: &mut Home, work: impl FnOnce(&Home, &mut dyn Numbers)) {
+    let mut open = home.open_as("demo").await;
+    home.engine.shutdown(Duration::ZERO).await;
+    tokio::task::block_in_place(|| {
+        work(home, open.as_mut());
+        drop(open);
+    });
+    home.crash().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_is_brought_back_to_just_before_a_table_was_dropped() {
+    let mut home = Home::open().await;
+    home.create(ServiceKind::Postgresql, Topology::PrimaryReplica, 3, 0).await;
+    home.until_healthy().await;
+    let before = Timestamp::now();
+    home.archives_its_log().await;
+    let backup = home.backed_up().await;
+
+    // Writes, a failover in the middle of them, and the app closed for a while.
+    let writer = Writer::start(home.url().await, false);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let old = home.primary().await;
+    home.kill_node(&old).await;
+    home.until("somebody must take over", |c| c.observed.as_ref().is_some_and(|o| o.primary().is_none()))
+        .await;
+    home.until_healthy().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let through = tokio::task::block_in_place(|| writer.stop());
+    assert!(through.acknowledged.len() > 100, "{through:?}");
+    home.say(TAKEN_OVER).await;
+    closed_for(&mut home, |_, open| open.say(MUCH).unwrap()).await;
+
+    tokio::time::sleep(soon()).await;
+    let good = Timestamp::now();
+    tokio::time::sleep(soon()).await;
+    home.say("DROP TABLE w").await;
+    let after = home.writes_for(Duration::from_secs(1)).await;
+    let end = Timestamp::now();
+    let begun = Instant::now();
+    let range =
+        home.until_range("the archive must follow", BEHIND, |r| r.ranges.iter().any(|r| r.holds(end))).await;
+    println!("{:?} until the end was archived, {} bytes", begun.elapsed(), range.stored_bytes);
+    assert_eq!((range.ranges.len(), range.problem.as_deref()), (1, None), "no hole: {range:#?}");
+
+    let found = home.brought_back(&backup, good).await;
+    exactly(&found, &[&through], "before the table was dropped");
+    assert!(!after.acknowledged.is_empty());
+    home.refused(&backup, before).await;
+    home.refused(&backup, Timestamp::now() + SignedDuration::from_hours(1)).await;
+
+    // A piece that nobody has any more.
+    closed_for(&mut home, |home, open| {
+        open.say(MUCH).unwrap();
+        let begun = Instant::now();
+        while home.waiting().len() < 4 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", home.waiting());
+            std::thread::sleep(soon());
+        }
+        let first = home.waiting().iter().map(|file| file.file_name().unwrap().to_owned()).min().unwrap();
+        for file in home.waiting().iter().filter(|file| file.file_name() == Some(&first)) {
+            std::fs::remove_file(file).unwrap();
+        }
+    })
+    .await;
+    let told = |range: &PointInTime| range.problem.as_ref().is_some_and(|problem| problem.contains("hole"));
+    let range = home.until_range("a hole must be told", BEHIND, told).await;
+    assert!(range.ranges.last().unwrap().to < Timestamp::now() - SignedDuration::from_secs(1), "{range:#?}");
+    home.refused(&backup, Timestamp::now()).await;
+    home.backed_up().await;
+    let range = home.until_range("a backup ends it", BEHIND, |r| r.ranges.len() == 2).await;
+    assert_eq!(range.problem, None, "{range:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_is_brought_back_to_just_before_a_table_was_dropped() {
+    let home = Home::open().await;
+    home.create(ServiceKind::Mysql, Topology::PrimaryReplica, 2, 0).await;
+    home.until_healthy().await;
+    home.archives_its_log().await;
+    let backup = home.backed_up().await;
+    let first = home.writes_for(Duration::from_secs(1)).await;
+    home.done(Change::PromoteNode { node: "demo-2".to_owned() }).await;
+    let writer = Writer::start(home.url().await, false);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let second = tokio::task::block_in_place(|| writer.stop());
+    // Its log knows whole seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let good = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
+    tokio::time::sleep(soon()).await;
+    home.say("DROP TABLE w").await;
+    let after = home.writes_for(Duration::from_millis(500)).await;
+    assert!(!after.acknowledged.is_empty());
+    let end = Timestamp::now();
+    let begun = Instant::now();
+    let range =
+        home.until_range("the archive must follow", BEHIND, |r| r.ranges.iter().any(|r| r.holds(end))).await;
+    println!("{:?} until the end was archived, {} bytes", begun.elapsed(), range.stored_bytes);
+    assert_eq!((range.ranges.len(), range.problem.as_deref()), (1, None), "no hole: {range:#?}");
+    let mut all = first;
+    all.acknowledged.extend(second.acknowledged);
+    all.acknowledged.sort_unstable();
+    all.acknowledged.dedup();
+    all.errors += second.errors;
+    let found = home.brought_back(&backup, good).await;
+    exactly(&found, &[&all], "before the table was dropped");
+    home.refused(&backup, Timestamp::from_second(end.as_second() + 3600).unwrap()).await;
+}
