@@ -77,6 +77,9 @@ fn show(output: &Output, answer: &PreviewAnswer) {
     for effect in &preview.effects {
         output.note(&format!("  - {effect}"));
     }
+    for check in &preview.checks {
+        output.note(&format!("  {}: {}", check.title, check.text));
+    }
     let findings = |name: &str, findings: &[Finding]| {
         for finding in findings {
             output.note(&format!("  {name}: {}", finding.text));

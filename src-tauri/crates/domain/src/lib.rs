@@ -10,6 +10,7 @@ mod catalog;
 mod change;
 mod cluster;
 mod ids;
+mod migrate;
 mod name;
 mod observed;
 mod operation;
@@ -35,6 +36,9 @@ pub use cluster::{
     ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId, REGION_LOCAL,
 };
 pub use ids::{BackupId, BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
+pub use migrate::{
+    BadSource, Check, CheckState, Compared, Following, MigrateIn, Migrated, Scheme, SourceReport, SourceTls, SourceUrl,
+};
 pub use name::{BadName, ClusterName};
 pub use observed::{
     ClusterHealth, ClusterObserved, ClusterState, Fact, FailoverReadiness, Health, Link, NodeMetrics,

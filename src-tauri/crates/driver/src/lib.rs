@@ -11,6 +11,7 @@ mod error;
 mod extension;
 mod gateway;
 mod machine;
+mod migrate;
 mod provider;
 mod service;
 mod vault;
@@ -21,6 +22,7 @@ pub use error::DriverError;
 pub use extension::{Carried, Extension};
 pub use gateway::{Backend, CheckLine, Gateway, GatewayStatus, Listener, Traffic};
 pub use machine::{Machine, Software, UnitSpec, UnitState, UnitUsage};
+pub use migrate::{Migration, Passage};
 pub use provider::{
     Image, MachineRequest, Needs, OtherPrograms, Programs, Provider, ProviderCheck, Region, alternatives,
 };

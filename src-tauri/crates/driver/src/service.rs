@@ -1,13 +1,13 @@
 //! A family of services: how its servers are configured, formed into a cluster, watched and changed.
 
 use crate::{
-    ClusterContext, CopyFormat, CopyFrom, DriverError, Extension, Incoming, Listener, OtherPrograms,
-    Outgoing, Result,
+    ClusterContext, CopyFormat, CopyFrom, DriverError, Extension, Incoming, Listener, Migration,
+    OtherPrograms, Outgoing, Passage, Result,
 };
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, ClusterSpec, Count, Finding, NodeId, NodeSpec, Parameter, Plan, Progress as Measured,
-    Sensitive, ServiceKind, Unit,
+    ClusterObserved, ClusterSpec, Count, Finding, Migrated, NodeId, NodeSpec, Parameter, Plan,
+    Progress as Measured, Sensitive, ServiceKind, SourceReport, Unit,
 };
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
@@ -274,6 +274,34 @@ pub trait ServiceDriver: Send + Sync {
     /// Counts what a running server holds: what is cheap to count always, the rest for at most `within`; what was not finished
     /// by then is left out. At most some hundred counts.
     async fn count(&self, cx: &ClusterContext, node: &NodeSpec, within: Duration) -> Result<Vec<Count>>;
+
+    // --- bringing data in ---
+    /// Looks at a server elsewhere and at the cluster, and changes neither: what of the source comes along, and what stands against
+    /// it. That it does not answer or lets nobody in is a check that failed, not an error.
+    async fn look_at_source(&self, _cx: &ClusterContext, _migration: &Migration) -> Result<SourceReport> {
+        Err(DriverError::Unsupported { what: "bringing data into this service".to_owned() })
+    }
+    /// Copies all data of the source, follows what is written to it meanwhile where that can be done, and compares both sides.
+    /// It ends when the cluster has everything, or where it shall follow, when the passage says so. A call after one that was cut
+    /// short begins anew and leaves nothing twice.
+    async fn bring_in(
+        &self,
+        _cx: &ClusterContext,
+        _migration: &Migration,
+        _passage: &Passage,
+        _progress: &Progress,
+    ) -> Result<Migrated> {
+        Err(DriverError::Unsupported { what: "bringing data into this service".to_owned() })
+    }
+    /// Takes away what came in. Returns a note when something of it stays.
+    async fn take_out(
+        &self,
+        _cx: &ClusterContext,
+        _migration: &Migration,
+        _progress: &Progress,
+    ) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     // --- watching ---
     /// Looks at every node. Never fails: what does not answer within a second is unknown or down, and says why.

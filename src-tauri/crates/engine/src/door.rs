@@ -13,11 +13,11 @@ use crate::{
 };
 use clusterdeck_domain::{
     Backup, Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, CreateCluster, Facts, Finding,
-    Operation, OperationId, OperationState, Parameter, PlanId, Preview, PreviewId, ServiceKind, Subject,
-    VaultFacts, chosen_parameters, default_version, preview as domain_preview, restored_cluster,
+    Following, MigrateIn, Operation, OperationId, OperationState, Parameter, PlanId, Preview, PreviewId,
+    SecretRef, ServiceKind, SourceReport, Subject, VaultFacts, chosen_parameters, default_version, preview as domain_preview, restored_cluster,
     service as service_entry,
 };
-use clusterdeck_driver::{Needs, Provider};
+use clusterdeck_driver::{Migration, Needs, Provider};
 use jiff::SignedDuration;
 use std::{
     collections::HashMap,
@@ -31,6 +31,9 @@ const VALID: SignedDuration = SignedDuration::from_mins(5);
 const KEPT: usize = 256;
 /// An observation older than this is made anew before a preview.
 const FRESH: Duration = Duration::from_millis(1_500);
+
+/// How long a source is looked at before a preview.
+const LOOKS_AT_SOURCE: Duration = Duration::from_secs(30);
 
 /// How often a create chooses another network because somebody else took the one it chose.
 const NETWORK_TRIES: u32 = 16;
@@ -59,6 +62,9 @@ pub(crate) struct Collected {
     backups: Vec<Backup>,
     backup_used_by: Option<Busy>,
     vault: Option<VaultFacts>,
+    /// What was found out about the source of a migration.
+    pub(crate) source: Option<SourceReport>,
+    following: Option<Following>,
 }
 
 impl Collected {
@@ -88,6 +94,8 @@ impl Collected {
             backups: &self.backups,
             backup_used_by: self.backup_used_by.as_ref(),
             vault: self.vault.as_ref(),
+            source: self.source.as_ref(),
+            following: self.following.as_ref(),
         }
     }
 }
@@ -142,7 +150,17 @@ async fn collect(shared: &Arc<Shared>, change: &Change) -> Result<Collected> {
         }
         _ => (capacity(shared, change, spec).await, None),
     };
+    let source = match (change, &subject) {
+        (Change::Migrate(wish), Some((live, _))) if live.busy.is_none() => source(shared, live, wish).await,
+        _ => None,
+    };
+    let following = subject.as_ref().and_then(|(live, _)| {
+        let all = shared.migrations.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(all.get(&live.spec.id)?.following())
+    });
     Ok(Collected {
+        source,
+        following,
         by_schedule: false,
         backup_used_by: backup.as_ref().and_then(|backup| backups::used_by(shared, &backup.id)),
         backup,
@@ -176,6 +194,28 @@ async fn growth(shared: &Arc<Shared>, live: &Live) -> Vec<Finding> {
         );
         vec![Finding::new("data-unknown", text).hint("Bring its server back first, then try again.")]
     })
+}
+
+/// What a source says of itself; `None` when nobody could ask, which blocks.
+async fn source(shared: &Arc<Shared>, live: &Live, wish: &MigrateIn) -> Option<SourceReport> {
+    let migration = Migration {
+        from: wish.source(),
+        replace: wish.replace,
+        fresh: false,
+        follow: wish.follow,
+    };
+    let asked = async {
+        let context = shared.context(&live.spec.id).await?;
+        Result::Ok(shared.driver(live.spec.service)?.look_at_source(&context, &migration).await?)
+    };
+    match tokio::time::timeout(LOOKS_AT_SOURCE, asked).await {
+        Ok(Ok(report)) => Some(report),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "what a source holds is not known");
+            None
+        }
+        Err(_) => None,
+    }
 }
 
 const fn needs_a_look(kind: ChangeKind) -> bool {
@@ -213,6 +253,10 @@ async fn capacity(shared: &Arc<Shared>, change: &Change, spec: Option<&ClusterSp
         (Change::UpgradeCluster { .. }, Some(spec)) => {
             let provider = shared.provider_of(&spec.provider).ok()?;
             (spec.service, provider, None, Some(spec.region.as_str()), None)
+        }
+        (Change::Migrate(_), Some(spec)) => {
+            let provider = shared.provider_of(&spec.provider).ok()?;
+            (spec.service, provider, None, Some(spec.region.as_str()), Some(spec.version.as_str()))
         }
         (Change::AddShard { .. }, Some(spec)) => (
             spec.service,
@@ -394,7 +438,13 @@ async fn begin(
         created_at: now,
         ended_at: None,
     };
-    let written = write(shared, change, &operation, &planned, key).await;
+    // Held before it is written down: after a kill in between the row is not there, and the next migration or the end of the
+    // cluster takes the secret away.
+    let kept = keep_secret(shared, &change, &planned).await;
+    let written = match kept {
+        Ok(()) => write(shared, change, &operation, &planned, key).await,
+        Err(error) => Err(error),
+    };
     match written {
         Ok(row) => {
             runner::launch(shared, row);
@@ -408,6 +458,17 @@ async fn begin(
             Err(error)
         }
     }
+}
+
+/// The way into the source of a migration goes to the keyring, and nowhere else.
+async fn keep_secret(shared: &Shared, change: &Change, planned: &Planned) -> Result<()> {
+    let Change::Migrate(wish) = change else { return Ok(()) };
+    let place = SecretRef::of_migration(&planned.cluster);
+    match wish.source().password {
+        Some(password) => shared.secrets.put(&place, &password).await?,
+        None => shared.secrets.remove(&place).await?,
+    }
+    Ok(())
 }
 
 /// Marks the cluster as held, in one look: nobody else can hold it in between.

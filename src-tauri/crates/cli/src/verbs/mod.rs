@@ -5,6 +5,7 @@ mod backup;
 mod catalog;
 mod cluster;
 mod connection;
+mod migrate;
 pub(crate) mod doctor;
 pub(crate) mod node;
 mod operation;
@@ -23,6 +24,7 @@ pub(crate) async fn run(noun: Noun, session: &Session) -> Result<(), Failure> {
         Noun::Node(verb) => node::run(session, verb).await,
         Noun::Backup(verb) => backup::run(session, verb).await,
         Noun::Vault(verb) => backup::vault(session, verb).await,
+        Noun::Migrate(wish) => migrate::run(session, *wish).await,
         Noun::Operation(verb) => operation::run(session, verb).await,
         Noun::Audit(verb) => audit::run(session, verb).await,
         Noun::Connection(verb) => connection::run(session, verb).await,

@@ -2,8 +2,8 @@
 
 use super::Finding;
 use crate::{
-    Backup, BackupKind, ChangeKind, ClusterObserved, ClusterSpec, NodeSpec, Parameter, Plan, ProviderId,
-    ServiceKind,
+    Backup, BackupKind, ChangeKind, ClusterObserved, ClusterSpec, Following, NodeSpec, Parameter, Plan,
+    ProviderId, ServiceKind, SourceReport,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -178,4 +178,8 @@ pub struct Facts<'a> {
     pub backup_used_by: Option<&'a Busy>,
     /// The vault it lies in, or where one would go; `None` when there is no such vault.
     pub vault: Option<&'a VaultFacts>,
+    /// What was found out about the source of a migration; `None` when nobody could ask or the change is about none.
+    pub source: Option<&'a SourceReport>,
+    /// The migration that follows its source into this cluster.
+    pub following: Option<&'a Following>,
 }

@@ -3,9 +3,9 @@
 use clusterdeck_domain::{
     BackedUp, Backup, BackupId, BackupKind, BackupPart, BackupReason, BackupState, Busy, Capacity, Change,
     ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOption, ClusterOptions, ClusterSpec, Facts,
-    FailoverReadiness, Figures, Finding, Health, Lifecycle, Link, MachineId, MachineSpec, Network, NodeId,
+    FailoverReadiness, Figures, Finding, Following, Health, Lifecycle, Link, MachineId, MachineSpec, Network, NodeId,
     NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish, Parameter, PlanId, Preview, ProviderId,
-    REGION_LOCAL, Role, ServiceKind, Subject, Topology, VaultFacts, Votes, layout, plan, preview, service,
+    REGION_LOCAL, Role, ServiceKind, SourceReport, Subject, Topology, VaultFacts, Votes, layout, plan, preview, service,
     voters,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -35,6 +35,8 @@ pub(crate) struct Scene {
     pub(crate) backup_used_by: Option<Busy>,
     pub(crate) backing_up: Option<Busy>,
     pub(crate) vault: Option<VaultFacts>,
+    pub(crate) source: Option<SourceReport>,
+    pub(crate) following: Option<Following>,
 }
 
 /// A computer with room for a dozen small nodes and Redis on it.
@@ -168,6 +170,8 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
             problem: None,
             free_bytes: Some(50 << 30),
         }),
+        source: None,
+        following: None,
     }
 }
 
@@ -307,6 +311,8 @@ impl Scene {
                 backups: &self.backups,
                 backup_used_by: self.backup_used_by.as_ref(),
                 vault: self.vault.as_ref(),
+                source: self.source.as_ref(),
+                following: self.following.as_ref(),
             },
         )
     }

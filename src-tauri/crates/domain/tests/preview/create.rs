@@ -33,6 +33,8 @@ fn with<T>(capacity: Option<&Capacity>, look: impl FnOnce(&Facts<'_>) -> T) -> T
         backups: &[],
         backup_used_by: None,
         vault: None,
+        source: None,
+        following: None,
     })
 }
 

@@ -168,6 +168,8 @@ fn created(scene: &Scene, wish: clusterdeck_domain::CreateCluster) -> clusterdec
         backups: &[],
         backup_used_by: None,
         vault: None,
+        source: None,
+        following: None,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

@@ -143,6 +143,8 @@ fn what_is_not_there_is_not_found() {
         backups: &[],
         backup_used_by: None,
         vault: None,
+        source: None,
+        following: None,
     };
     for change in changes() {
         blocked(&preview(&change, &facts), &["not-found"]);
