@@ -9,6 +9,7 @@ mod bad_days;
 mod containers;
 mod home;
 mod life;
+mod migrating;
 mod postgres;
 mod rotation;
 mod sharded;

@@ -20,6 +20,7 @@
 //   schedule (with data-when), schedule-next, -change, -off; schedule-form, schedule-mode-<id>, schedule-count, -unit, -cron, -zone, -keep-<id>, -verify; change-verify, change-vault, change-discard
 //   restore-form, restore-name, -topology, -nodes, -provider, -region, -plan; key-banner, key-keep; key-public, key-secret, key-shown (with data-shown), key-show, -download, -bring, -none; key-dialog, key-field, key-submit
 //   metric-chart (with data-metric), range-<id>, metrics-export
+//   migration-card, migrate, cut-over, migration-logs; migration-wizard (with data-step), migration-from, -password, -follow, -replace, -validate, -begin; migration-check (with data-check, data-state), migration-compared
 //   audit-row; settings-theme-<id>, settings-tray, settings-notifications, settings-save; settings-image-mirror, settings-own-images, settings-images-save
 //   palette-input, palette-item; offline-banner; signin-token, signin-submit; error-panel (with data-code); toast
 

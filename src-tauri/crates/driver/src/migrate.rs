@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::watch;
 
 /// Lines of its log that wait to be written down.
-const LINES: usize = 64;
+const LINES: usize = 512;
 
 /// What is brought in.
 #[derive(Debug, Clone)]

@@ -19,6 +19,13 @@ export const keys = {
 	operations: (cluster: string | null) => ['operations', 'list', cluster] as const,
 	unfinished: ['operations', 'unfinished'] as const,
 	operation: (id: string) => ['operation', id] as const,
+	/** The last migration into a cluster; null where there was none. */
+	lastMigration: (cluster: string) =>
+		queryOptions({
+			queryKey: [...keys.operations(cluster), 'migration'],
+			queryFn: async ({ signal }) => (await api.operations({ cluster, limit: 100 }, signal)).items.find((o) => o.kind === 'migrate') ?? null,
+			refetchInterval: PATIENT
+		}),
 	journal: (id: string) => ['journal', id] as const,
 	auditAll: ['audit'] as const,
 	audit: (cluster: string | null) => ['audit', cluster] as const,

@@ -5,6 +5,7 @@
 
 mod backing_up;
 mod door;
+mod migrating;
 mod noticing;
 mod resizing;
 mod rotating;

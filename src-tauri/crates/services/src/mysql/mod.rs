@@ -16,6 +16,7 @@ mod gtid;
 mod hand_over;
 mod listeners;
 mod logs;
+mod migrate;
 mod note;
 mod observe;
 mod readiness;
@@ -28,11 +29,12 @@ use self::flavour::Flavour::{self, MariaDb, MySql};
 use crate::{measure::Readings, tls};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, ClusterSpec, Count, Finding, NodeId, NodeSpec, Sensitive, ServiceKind,
+    ClusterObserved, ClusterSpec, Count, Finding, Migrated, NodeId, NodeSpec, Sensitive, ServiceKind,
+    SourceReport,
 };
 use clusterdeck_driver::{
     ClientCommand, ClusterContext, CopyFormat, CopyFrom, DriverError, HandOver, Incoming, Listener,
-    OtherPrograms, Outgoing, Progress, Result, ServiceDriver, StartAs, Switch,
+    Migration, OtherPrograms, Outgoing, Passage, Progress, Result, ServiceDriver, StartAs, Switch,
 };
 use std::{net::IpAddr, time::Duration};
 
@@ -255,6 +257,27 @@ impl ServiceDriver for Mysql {
     }
     async fn count(&self, cx: &ClusterContext, node: &NodeSpec, within: Duration) -> Result<Vec<Count>> {
         count::count(cx, node, within).await
+    }
+
+    async fn look_at_source(&self, cx: &ClusterContext, migration: &Migration) -> Result<SourceReport> {
+        migrate::look(cx, migration).await
+    }
+    async fn bring_in(
+        &self,
+        cx: &ClusterContext,
+        migration: &Migration,
+        passage: &Passage,
+        progress: &Progress,
+    ) -> Result<Migrated> {
+        migrate::bring_in(cx, migration, passage, progress).await
+    }
+    async fn take_out(
+        &self,
+        cx: &ClusterContext,
+        migration: &Migration,
+        _progress: &Progress,
+    ) -> Result<Option<String>> {
+        migrate::take_out(cx, migration).await
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {

@@ -12,6 +12,7 @@ mod flavour;
 mod form;
 mod http;
 mod listeners;
+mod migrate;
 mod observe;
 mod parameters;
 mod patroni;
@@ -24,11 +25,12 @@ mod sql;
 use crate::{measure::Readings, tls};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, ClusterSpec, Count, Finding, NodeId, NodeSpec, Parameter, Plan, Sensitive, ServiceKind,
+    ClusterObserved, ClusterSpec, Count, Finding, Migrated, NodeId, NodeSpec, Parameter, Plan, Sensitive,
+    ServiceKind, SourceReport,
 };
 use clusterdeck_driver::{
     ClientCommand, ClusterContext, CopyFormat, CopyFrom, DriverError, Extension, HandOver, Incoming,
-    Listener, Outgoing, Progress, Result, ServiceDriver, StartAs, Switch,
+    Listener, Migration, Outgoing, Passage, Progress, Result, ServiceDriver, StartAs, Switch,
 };
 use std::{net::IpAddr, time::Duration};
 
@@ -203,6 +205,27 @@ impl ServiceDriver for Postgres {
     }
     async fn count(&self, cx: &ClusterContext, node: &NodeSpec, within: Duration) -> Result<Vec<Count>> {
         count::count(cx, node, within).await
+    }
+
+    async fn look_at_source(&self, cx: &ClusterContext, migration: &Migration) -> Result<SourceReport> {
+        migrate::look(cx, migration).await
+    }
+    async fn bring_in(
+        &self,
+        cx: &ClusterContext,
+        migration: &Migration,
+        passage: &Passage,
+        progress: &Progress,
+    ) -> Result<Migrated> {
+        migrate::bring_in(cx, migration, passage, progress).await
+    }
+    async fn take_out(
+        &self,
+        cx: &ClusterContext,
+        migration: &Migration,
+        _progress: &Progress,
+    ) -> Result<Option<String>> {
+        migrate::take_out(cx, migration).await
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {
