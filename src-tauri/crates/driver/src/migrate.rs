@@ -5,6 +5,7 @@ use clusterdeck_domain::SourceUrl;
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
@@ -29,7 +30,7 @@ pub struct Migration {
 pub struct Passage {
     cut_over: watch::Sender<bool>,
     behind: Mutex<Option<u64>>,
-    lines: Mutex<VecDeque<String>>,
+    lines: Mutex<VecDeque<(Instant, String)>>,
 }
 
 impl Default for Passage {
@@ -66,10 +67,11 @@ impl Passage {
         if lines.len() >= LINES {
             lines.pop_front();
         }
-        lines.push_back(line.into());
+        lines.push_back((Instant::now(), line.into()));
     }
-    /// Takes the lines that nobody has written down yet.
-    pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+    /// Takes the lines that nobody has written down yet, each with how long ago it was said.
+    pub fn lines(&self) -> Vec<(Duration, String)> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.drain(..).map(|(said, line)| (said.elapsed(), line)).collect()
     }
 }

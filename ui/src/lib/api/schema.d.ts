@@ -958,6 +958,14 @@ export interface components {
             backup: string;
             /** @enum {string} */
             kind: "delete-backup";
+        } | (components["schemas"]["MigrateIn"] & {
+            /** @enum {string} */
+            kind: "migrate";
+        }) | {
+            /** @description Into which cluster it goes. */
+            cluster: string;
+            /** @enum {string} */
+            kind: "cut-over";
         } | {
             /** @description Which. */
             cluster: string;
@@ -970,7 +978,25 @@ export interface components {
          * @description The kind of a change, without what it is about.
          * @enum {string}
          */
-        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "delete-backup" | "delete-cluster";
+        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "delete-backup" | "migrate" | "cut-over" | "delete-cluster";
+        /** @description One thing that was looked at before a migration. */
+        Check: {
+            /** @description What to do about it. */
+            hint?: string | null;
+            /** @description Stable name: `reachable`, `credentials`, `rights`, `version`, `extensions`, `character-sets`, `size`, `names`… */
+            id: string;
+            /** @description What became of it. */
+            state: components["schemas"]["CheckState"];
+            /** @description What was found, in a sentence. */
+            text: string;
+            /** @description In words: *The source answers*. */
+            title: string;
+        };
+        /**
+         * @description What became of a check.
+         * @enum {string}
+         */
+        CheckState: "passed" | "warning" | "failed" | "skipped";
         /** @description A service's own client program, told where to go. */
         ClientCommand: {
             /** @description Its arguments, without a password: anybody can read them. */
@@ -1073,6 +1099,25 @@ export interface components {
          * @enum {string}
          */
         Code: "invalid" | "not-found" | "blocked" | "confirmation-missing" | "preview-stale" | "preview-expired" | "busy" | "offline" | "unauthorized" | "forbidden" | "conflict" | "keyring-missing" | "keyring-locked" | "keyring-denied" | "vault-broken" | "store-broken" | "disk-full" | "unsupported" | "failed" | "shutting-down" | "internal";
+        /** @description Both sides of one part: a table, a range of slots. */
+        Compared: {
+            /** @description Which: `shop.orders`, `slots 0 to 1023`. */
+            of: string;
+            /**
+             * Format: int64
+             * @description Things there, at the source.
+             */
+            source: number;
+            /** @description Their checksum at the source; empty where none was made. */
+            source_sum?: string;
+            /**
+             * Format: int64
+             * @description Things there, in the cluster.
+             */
+            target: number;
+            /** @description Their checksum in the cluster. */
+            target_sum?: string;
+        };
         /** @description Confirms a preview. */
         Confirmation: {
             /** @description Which. */
@@ -1886,6 +1931,62 @@ export interface components {
              */
             to: number;
         };
+        /** @description Bring the data of a server elsewhere in. */
+        MigrateIn: {
+            /** @description Into which cluster. */
+            cluster: string;
+            /** @description Go on following the source until somebody says *cut over*; else that happens as soon as the cluster has everything. */
+            follow?: boolean;
+            /**
+             * @description From where: `redis://…`, `postgres://…/database`, `mysql://…/database`; `?tls=encrypt` or `?tls=verify` behind it. A password in
+             *     it is kept in the keyring while the migration lasts, and nowhere else.
+             */
+            from: string;
+            /** @description What the cluster has under the same names is replaced. */
+            replace?: boolean;
+        };
+        /** @description What came of a migration. */
+        Migrated: {
+            /**
+             * Format: int64
+             * @description Bytes of them, as they travelled.
+             * @default 0
+             */
+            bytes: number;
+            /**
+             * @description Both sides, part by part; at most some hundred.
+             * @default []
+             */
+            compared: components["schemas"]["Compared"][];
+            /**
+             * @description What differs, in sentences; empty when both sides are the same.
+             * @default []
+             */
+            differences: string[];
+            /**
+             * Format: double
+             * @description From the moment up to which everything written to the source is in the cluster, until the cluster could be used.
+             * @default null
+             */
+            gap_ms: number | null;
+            /**
+             * Format: int64
+             * @description Things that were brought in: keys, rows.
+             * @default 0
+             */
+            items: number;
+            /**
+             * @description What else is worth knowing.
+             * @default []
+             */
+            notes: string[];
+            /**
+             * Format: date-time
+             * @description That moment.
+             * @default null
+             */
+            up_to: string | null;
+        };
         /** @description Software that a machine would need and does not have. */
         MissingSoftware: {
             /** @description Where else it can be had, in sentences. */
@@ -2157,6 +2258,8 @@ export interface components {
         Outcome: {
             /** @default null */
             backup: components["schemas"]["BackupId"] | null;
+            /** @default null */
+            migration: components["schemas"]["Migrated"] | null;
             /**
              * @description Names of the nodes that were made.
              * @default []
@@ -2296,6 +2399,8 @@ export interface components {
         Preview: {
             /** @description What refuses it. */
             blockers: components["schemas"]["Finding"][];
+            /** @description What was looked at first, each with its result, where a change begins with that. */
+            checks?: components["schemas"]["Check"][];
             /** @description What must be typed to confirm; `null` when a click is enough. */
             confirm?: string | null;
             /** @description It takes something away that cannot be brought back. */

@@ -288,7 +288,7 @@ export const en = {
 		replace: 'Replace what has the same name', replaceText: 'Otherwise a name that is there already refuses the migration.',
 		validate: 'Validate', refused: 'What failed must be put right first.',
 		state: { passed: 'Passed', warning: 'Warning', failed: 'Failed', skipped: 'Not looked at' },
-		compared: 'Both sides', part: 'Part', source: 'Source', target: 'Cluster', sums: 'Checksums', same: 'the same', differs: 'differ',
+		gap: 'From the last write that came along until the cluster had it', compared: 'Both sides', part: 'Part', source: 'Source', target: 'Cluster', sums: 'Checksums', same: 'the same', differs: 'differ',
 		cameIn: (n: number, size: string) => `${n} rows or keys, ${size}`, upTo: (at: string, gap: string) => `Everything written up to ${at}; the cluster had it ${gap} later.`
 	},
 

@@ -9,6 +9,7 @@ mod cluster_changes;
 mod create;
 mod golden;
 mod grow;
+mod migrate;
 mod node_changes;
 mod promote;
 mod remove;

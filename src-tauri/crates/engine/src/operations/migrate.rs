@@ -127,11 +127,11 @@ async fn copy(cx: StepContext, plan: Plan) -> Result<()> {
 
 /// The log is the journal of the operation: it stays with it.
 async fn write_down(cx: &StepContext, passage: &Passage) -> Result<()> {
-    for line in passage.lines() {
+    for (ago, line) in passage.lines() {
         let row = cx.record.snapshot();
         let entry = JournalEntry {
             operation: row.operation.id.clone(),
-            at: cx.shared.now(),
+            at: cx.shared.now().checked_sub(ago).unwrap_or(cx.shared.now()),
             step: row.operation.steps.get(cx.index).map(|step| step.name.clone()),
             step_state: None,
             state: row.operation.state,
