@@ -106,7 +106,16 @@ impl Outside {
     fn redis() -> Self {
         let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
         let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "yes"])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--enable-debug-command",
+                "yes",
+            ])
             .args(["--requirepass", PASSWORD, "--dir"])
             .arg(dir.path())
             .stdout(Stdio::null())
@@ -134,7 +143,14 @@ impl Outside {
         let child = as_nobody(&mut Command::new(bin.join("postgres")))
             .arg("-D")
             .arg(&data)
-            .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
+            .args([
+                "-p",
+                &port.to_string(),
+                "-c",
+                "listen_addresses=127.0.0.1",
+                "-c",
+                "unix_socket_directories=",
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -148,7 +164,18 @@ impl Outside {
     fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let ended = Command::new("psql")
             .env("PGPASSWORD", PASSWORD)
-            .args(["-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .args([
+                "-X",
+                "-q",
+                "-t",
+                "-A",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &self.port.to_string(),
+            ])
             .args(["-U", "owner", "-d", database, "-c", sql])
             .output()
             .expect("psql");
@@ -163,16 +190,28 @@ impl Outside {
         let data = dir.path().join("data");
         let tmp = dir.path().to_owned();
         as_nobody(&mut Command::new("mariadb-install-db"))
-            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"])
+            .args([
+                "--no-defaults",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                "--skip-name-resolve",
+            ])
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--tmpdir={}", tmp.display()))
             .run();
         let init = dir.path().join("init.sql");
-        let account = format!("CREATE USER IF NOT EXISTS owner@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO owner@'%' WITH GRANT OPTION;\n");
+        let account = format!(
+            "CREATE USER IF NOT EXISTS owner@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO owner@'%' WITH GRANT OPTION;\n"
+        );
         std::fs::write(&init, account).unwrap();
         chown(&init, Some(NOBODY), Some(NOBODY)).unwrap();
         let child = as_nobody(&mut Command::new("mariadbd"))
-            .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--innodb-buffer-pool-size=64M"])
+            .args([
+                "--no-defaults",
+                "--bind-address=127.0.0.1",
+                "--skip-name-resolve",
+                "--innodb-buffer-pool-size=64M",
+            ])
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--tmpdir={}", tmp.display()))
             .arg(format!("--socket={}", dir.path().join("s").display()))
@@ -190,7 +229,19 @@ impl Outside {
     fn mysql(&self, sql: &str) -> Result<String, String> {
         let ended = Command::new("mariadb")
             .env("MYSQL_PWD", PASSWORD)
-            .args(["--no-defaults", "-N", "-B", "-h", "127.0.0.1", "-P", &self.port.to_string(), "-u", "owner", "-e", sql])
+            .args([
+                "--no-defaults",
+                "-N",
+                "-B",
+                "-h",
+                "127.0.0.1",
+                "-P",
+                &self.port.to_string(),
+                "-u",
+                "owner",
+                "-e",
+                sql,
+            ])
             .output()
             .expect("mariadb");
         match ended.status.success() {
@@ -335,7 +386,10 @@ impl Home {
         let report = ended.outcome.migration.clone().expect("a report");
         assert_eq!(report.differences, Vec::<String>::new());
         assert!(report.compared.iter().all(|part| part.equal()), "{report:#?}");
-        println!("{}: {} things, {} bytes, gap {:?} ms", ended.title, report.items, report.bytes, report.gap_ms);
+        println!(
+            "{}: {} things, {} bytes, gap {:?} ms",
+            ended.title, report.items, report.bytes, report.gap_ms
+        );
         ended
     }
     /// The password of a source lies nowhere any more.
@@ -387,7 +441,8 @@ async fn redis_comes_in_under_writes_also_when_the_app_is_killed_and_equals_its_
     let begun = Instant::now();
     loop {
         let now = home.engine.operation(&operation.id).await.unwrap();
-        let copied = now.steps.iter().find(|s| s.name == "copy").and_then(|s| s.progress).map_or(0, |p| p.done);
+        let copied =
+            now.steps.iter().find(|s| s.name == "copy").and_then(|s| s.progress).map_or(0, |p| p.done);
         if copied > u64::from(KEYS / 5) {
             break;
         }
@@ -413,11 +468,17 @@ async fn redis_comes_in_under_writes_also_when_the_app_is_killed_and_equals_its_
     let here = tokio::task::block_in_place(|| content(&mut target.get_connection().unwrap()));
     assert!(there.len() > 50_000);
     assert_eq!(there.len(), here.len());
-    let differ: Vec<&String> = there.iter().filter(|(key, value)| here.get(*key) != Some(value)).map(|(key, _)| key).take(5).collect();
+    let differ: Vec<&String> = there
+        .iter()
+        .filter(|(key, value)| here.get(*key) != Some(value))
+        .map(|(key, _)| key)
+        .take(5)
+        .collect();
     assert!(there == here, "every value and every end is the same: {differ:?}");
     home.holds_no_password();
     let log = home.engine.journal(&operation.id).await.unwrap();
-    let said = |what: &str| log.iter().any(|line| line.text.as_deref().is_some_and(|text| text.contains(what)));
+    let said =
+        |what: &str| log.iter().any(|line| line.text.as_deref().is_some_and(|text| text.contains(what)));
     assert!(said("Copying") && said("Cut over") && said("both sides are the same"), "{log:#?}");
 
     // The same names again: refused, unless it is said that they are replaced; a cancel leaves what was there before.
@@ -426,8 +487,16 @@ async fn redis_comes_in_under_writes_also_when_the_app_is_killed_and_equals_its_
     let replacing = home.migration_preview(&MigrateIn { replace: true, ..wish(&url) }).await;
     assert!(replacing.blockers.is_empty() && replacing.confirm.as_deref() == Some("demo"), "{replacing:#?}");
     // Too much for its nodes.
-    redis::cmd("DEBUG").arg("POPULATE").arg(250).arg("large").arg(1 << 20).exec(&mut source.connection()).unwrap();
-    redis::cmd("EVAL").arg("for i = 0, 249 do redis.call('SETRANGE', 'big:' .. i, 1048575, 'x') end").arg(0)
+    redis::cmd("DEBUG")
+        .arg("POPULATE")
+        .arg(250)
+        .arg("large")
+        .arg(1 << 20)
+        .exec(&mut source.connection())
+        .unwrap();
+    redis::cmd("EVAL")
+        .arg("for i = 0, 249 do redis.call('SETRANGE', 'big:' .. i, 1048575, 'x') end")
+        .arg(0)
         .exec(&mut source.connection())
         .unwrap();
     let large = home.migration_preview(&MigrateIn { replace: true, ..wish(&url) }).await;
@@ -459,13 +528,22 @@ async fn redis_comes_into_a_sharded_cluster_and_a_cancelled_migration_is_taken_a
     let password = home.url().await;
     let nodes = home.cluster().await.spec;
     for node in nodes.data_nodes() {
-        let mut at: redis::ConnectionInfo = redis::IntoConnectionInfo::into_connection_info(password.as_str()).unwrap();
-        at = at.set_addr(redis::ConnectionAddr::Tcp(node.machine.address.to_string(), 6379 + node.machine.port_offset));
+        let mut at: redis::ConnectionInfo =
+            redis::IntoConnectionInfo::into_connection_info(password.as_str()).unwrap();
+        at = at.set_addr(redis::ConnectionAddr::Tcp(
+            node.machine.address.to_string(),
+            6379 + node.machine.port_offset,
+        ));
         let client = redis::Client::open(at).unwrap();
         here.extend(tokio::task::block_in_place(|| content(&mut client.get_connection().unwrap())));
     }
     assert_eq!(there.len(), here.len());
-    let differ: Vec<&String> = there.iter().filter(|(key, value)| here.get(*key) != Some(value)).map(|(key, _)| key).take(5).collect();
+    let differ: Vec<&String> = there
+        .iter()
+        .filter(|(key, value)| here.get(*key) != Some(value))
+        .map(|(key, _)| key)
+        .take(5)
+        .collect();
     assert!(there == here, "every value and every end is the same: {differ:?}");
     home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
 }
@@ -493,7 +571,9 @@ async fn a_postgresql_database_comes_in_also_when_the_app_is_killed_and_equals_i
     let mut home = Home::open().await;
     home.create(ServiceKind::Postgresql, Topology::Single, 1, 0).await;
     home.until_healthy().await;
-    let url = |password: &str, database: &str| format!("postgres://owner:{password}@127.0.0.1:{}/{database}", source.port);
+    let url = |password: &str, database: &str| {
+        format!("postgres://owner:{password}@127.0.0.1:{}/{database}", source.port)
+    };
     let wrong = home.migration_preview(&wish(&url("nothing", "shop"))).await;
     assert_eq!(failed(&wrong), ["credentials"], "{wrong:#?}");
     let none = home.migration_preview(&wish(&url(PASSWORD, "none"))).await;
@@ -515,7 +595,12 @@ async fn a_postgresql_database_comes_in_also_when_the_app_is_killed_and_equals_i
         .arg("INSERT INTO orders (who, price) VALUES ('me', 7); SELECT count(*), max(id), twice(21), (SELECT count(*) > 0 FROM dear) FROM orders")
         .output()
         .unwrap();
-    assert_eq!(String::from_utf8_lossy(&asked.stdout).trim(), "150001|150001|42|t", "{}", String::from_utf8_lossy(&asked.stderr));
+    assert_eq!(
+        String::from_utf8_lossy(&asked.stdout).trim(),
+        "150001|150001|42|t",
+        "{}",
+        String::from_utf8_lossy(&asked.stderr)
+    );
     home.holds_no_password();
     let again = home.migration_preview(&good).await;
     assert_eq!(failed(&again), ["names"], "{again:#?}");
@@ -549,8 +634,10 @@ async fn mariadb_databases_come_in_also_when_the_app_is_killed_and_equal_their_s
     let mut conn = pool.get_conn().await.unwrap();
     use mysql_async::prelude::Queryable as _;
     conn.query_drop("INSERT INTO store.orders (who, price) VALUES ('me', 7)").await.unwrap();
-    let rows: Option<(u64, u64)> =
-        conn.query_first("SELECT COUNT(*), (SELECT COUNT(*) > 0 FROM store.dear) FROM store.orders").await.unwrap();
+    let rows: Option<(u64, u64)> = conn
+        .query_first("SELECT COUNT(*), (SELECT COUNT(*) > 0 FROM store.dear) FROM store.orders")
+        .await
+        .unwrap();
     assert_eq!(rows, Some((100_001, 1)));
     drop(conn);
     home.holds_no_password();

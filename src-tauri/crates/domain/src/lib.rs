@@ -37,7 +37,8 @@ pub use cluster::{
 };
 pub use ids::{BackupId, BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
 pub use migrate::{
-    BadSource, Check, CheckState, Compared, Following, MigrateIn, Migrated, Scheme, SourceReport, SourceTls, SourceUrl,
+    BadSource, Check, CheckState, Compared, Following, MigrateIn, Migrated, Scheme, SourceReport, SourceTls,
+    SourceUrl,
 };
 pub use name::{BadName, ClusterName};
 pub use observed::{

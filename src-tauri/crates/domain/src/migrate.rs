@@ -116,8 +116,10 @@ impl SourceUrl {
     /// # Errors
     /// What is wrong with it, without its words.
     pub fn parse(text: &str) -> Result<Self, BadSource> {
-        let (scheme, rest) =
-            text.trim().split_once("://").ok_or(BadSource("an address begins with redis://, postgres:// or mysql://"))?;
+        let (scheme, rest) = text
+            .trim()
+            .split_once("://")
+            .ok_or(BadSource("an address begins with redis://, postgres:// or mysql://"))?;
         let (scheme, mut tls) = match scheme.to_ascii_lowercase().as_str() {
             "redis" | "valkey" | "keydb" => (Scheme::Redis, SourceTls::Off),
             "rediss" | "valkeys" => (Scheme::Redis, SourceTls::Verify),
@@ -129,12 +131,21 @@ impl SourceUrl {
         for option in options.split('&').filter(|o| !o.is_empty()) {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
             tls = match (name, value.to_ascii_lowercase().replace('_', "-").as_str()) {
-                ("tls" | "sslmode" | "ssl-mode" | "ssl", "off" | "disable" | "disabled" | "false") => SourceTls::Off,
-                ("tls" | "sslmode" | "ssl-mode" | "ssl", "encrypt" | "require" | "required" | "true") => SourceTls::Encrypt,
-                ("tls" | "sslmode" | "ssl-mode", "verify" | "verify-full" | "verify-ca" | "verify-identity") => {
-                    SourceTls::Verify
+                ("tls" | "sslmode" | "ssl-mode" | "ssl", "off" | "disable" | "disabled" | "false") => {
+                    SourceTls::Off
                 }
-                _ => return Err(BadSource("of options an address has `tls=off`, `tls=encrypt` or `tls=verify`")),
+                ("tls" | "sslmode" | "ssl-mode" | "ssl", "encrypt" | "require" | "required" | "true") => {
+                    SourceTls::Encrypt
+                }
+                (
+                    "tls" | "sslmode" | "ssl-mode",
+                    "verify" | "verify-full" | "verify-ca" | "verify-identity",
+                ) => SourceTls::Verify,
+                _ => {
+                    return Err(BadSource(
+                        "of options an address has `tls=off`, `tls=encrypt` or `tls=verify`",
+                    ));
+                }
             };
         }
         let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -154,7 +165,8 @@ impl SourceUrl {
             return Err(BadSource("an address names a host"));
         }
         let number = |text: &str| text.parse::<u16>().ok().filter(|n| *n > 0);
-        let port = port.map(|p| number(p).ok_or(BadSource("a port is a number from 1 to 65535"))).transpose()?;
+        let port =
+            port.map(|p| number(p).ok_or(BadSource("a port is a number from 1 to 65535"))).transpose()?;
         let database = decoded(path)?;
         if database.contains(|c: char| c.is_control() || c == '/') {
             return Err(BadSource("a database's name has no such character"));
@@ -391,7 +403,14 @@ mod tests {
         let written = serde_json::to_string(&url).unwrap() + &format!("{url:?}");
         assert!(!written.contains(":x@"), "{written}");
         assert_eq!(SourceUrl::parse("redis://:secret@h").unwrap().user, None);
-        for bad in ["h:6379", "ftp://h", "redis://", "redis://u:hunter2@h:0", "redis://u:hunter2@h?x=1", "redis://u:hunter2@-h"] {
+        for bad in [
+            "h:6379",
+            "ftp://h",
+            "redis://",
+            "redis://u:hunter2@h:0",
+            "redis://u:hunter2@h?x=1",
+            "redis://u:hunter2@-h",
+        ] {
             let error = SourceUrl::parse(bad).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
         }
@@ -399,11 +418,15 @@ mod tests {
 
     #[test]
     fn what_is_written_of_a_change_holds_no_password() {
-        let change = serde_json::json!({"cluster": "demo", "from": "redis://:hunter2@h", "password": "hunter3"});
+        let change =
+            serde_json::json!({"cluster": "demo", "from": "redis://:hunter2@h", "password": "hunter3"});
         let wish: MigrateIn = serde_json::from_value(change).unwrap();
         assert_eq!(wish.source().password.as_ref().map(|p| p.reveal().as_str()), Some("hunter3"));
         let written = serde_json::to_string(&wish).unwrap() + &format!("{wish:?}");
         assert!(!written.contains("hunter"), "{written}");
-        assert_eq!(serde_json::from_str::<MigrateIn>(&serde_json::to_string(&wish).unwrap()).unwrap().from.host, "h");
+        assert_eq!(
+            serde_json::from_str::<MigrateIn>(&serde_json::to_string(&wish).unwrap()).unwrap().from.host,
+            "h"
+        );
     }
 }

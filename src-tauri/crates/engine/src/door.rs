@@ -14,8 +14,8 @@ use crate::{
 use clusterdeck_domain::{
     Backup, Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, CreateCluster, Facts, Finding,
     Following, MigrateIn, Operation, OperationId, OperationState, Parameter, PlanId, Preview, PreviewId,
-    SecretRef, ServiceKind, SourceReport, Subject, VaultFacts, chosen_parameters, default_version, preview as domain_preview, restored_cluster,
-    service as service_entry,
+    SecretRef, ServiceKind, SourceReport, Subject, VaultFacts, chosen_parameters, default_version,
+    preview as domain_preview, restored_cluster, service as service_entry,
 };
 use clusterdeck_driver::{Migration, Needs, Provider};
 use jiff::SignedDuration;
@@ -198,12 +198,8 @@ async fn growth(shared: &Arc<Shared>, live: &Live) -> Vec<Finding> {
 
 /// What a source says of itself; `None` when nobody could ask, which blocks.
 async fn source(shared: &Arc<Shared>, live: &Live, wish: &MigrateIn) -> Option<SourceReport> {
-    let migration = Migration {
-        from: wish.source(),
-        replace: wish.replace,
-        fresh: false,
-        follow: wish.follow,
-    };
+    let migration =
+        Migration { from: wish.source(), replace: wish.replace, fresh: false, follow: wish.follow };
     let asked = async {
         let context = shared.context(&live.spec.id).await?;
         Result::Ok(shared.driver(live.spec.service)?.look_at_source(&context, &migration).await?)

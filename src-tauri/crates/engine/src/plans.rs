@@ -8,10 +8,10 @@ use crate::{
     facade::Result,
     inventory,
     operations::{
-        Plan, Planned, add_node, add_shard, back_up, create_cluster, delete_backup, delete_cluster,
-        drain_node, migrate, promote_node, reboot_node, remove_node, remove_shard, resize_cluster, restore_in_place,
-        resync_cluster, rotate_credentials, set_backup_schedule, set_parameters, switches, undrain_node,
-        upgrade_cluster, verify_backup,
+        Plan, Planned, add_node, add_shard, back_up, create_cluster, cut_over, delete_backup, delete_cluster,
+        drain_node, migrate, promote_node, reboot_node, remove_node, remove_shard, resize_cluster,
+        restore_in_place, resync_cluster, rotate_credentials, set_backup_schedule, set_parameters, switches,
+        undrain_node, upgrade_cluster, verify_backup,
     },
 };
 use clusterdeck_domain::{
@@ -123,11 +123,11 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
             };
             let leads = |n: &&clusterdeck_domain::NodeObserved| n.role.is_some_and(Role::takes_writes);
             let seen = live.observed.iter().flat_map(|seen| &seen.nodes);
-            Plan::RestoreInPlace(restore_in_place::Plan {
+            Plan::RestoreInPlace(Box::new(restore_in_place::Plan {
                 backup: collected.backup.clone().ok_or(EngineError::PreviewStale)?,
                 safety,
                 led: seen.filter(leads).map(|n| n.node.clone()).collect(),
-            })
+            }))
         }
         Change::Migrate(wish) => Plan::Migrate(migrate::Plan {
             from: wish.from.clone(),
@@ -139,7 +139,7 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
         Change::CutOver { .. } => {
             let all = shared.migrations.lock().unwrap_or_else(PoisonError::into_inner);
             let found = all.get(&live.spec.id).ok_or(EngineError::PreviewStale)?;
-            Plan::CutOver(migrate::cut_over::Plan { migration: found.operation.clone() })
+            Plan::CutOver(cut_over::Plan { migration: found.operation.clone() })
         }
         Change::DeleteCluster { discard_backups, .. } => {
             let last = !discard_backups && live.spec.lifecycle == Lifecycle::Active;

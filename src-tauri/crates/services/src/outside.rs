@@ -1,13 +1,31 @@
 //! TLS towards servers outside of our clusters: what this computer trusts, or nobody's word at all when a person says so.
 
-use clusterdeck_driver::{DriverError, Result};
+use clusterdeck_domain::SourceUrl;
+use clusterdeck_driver::{ClusterContext, DriverError, Result};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
+
+/// Whether an address leads to the cluster itself, to a node or to its endpoint: what is brought in from there would be replaced by
+/// itself.
+pub(crate) async fn is_ours(cx: &ClusterContext, url: &SourceUrl) -> bool {
+    let Ok(found) = tokio::net::lookup_host((url.host.as_str(), url.port())).await else { return false };
+    let standard = url.scheme.port();
+    let ours: Vec<SocketAddr> = cx
+        .machines
+        .values()
+        .flat_map(|machine| {
+            [standard, standard + 1]
+                .map(|port| [SocketAddr::new(machine.address(), machine.port(port)), machine.reach(port)])
+        })
+        .flatten()
+        .collect();
+    found.into_iter().any(|at| ours.contains(&at))
+}
 
 /// How such a server is spoken to; `verify`: its certificate must be one that this computer trusts.
 pub(crate) fn tls(verify: bool) -> Result<ClientConfig> {

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 /// Bring the data of a server elsewhere into a cluster.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "The password may stand in the address. So that it does not show among the arguments of this program, leave it out \
-                        there and give it as CLUSTERDECK_SOURCE_PASSWORD, or with --password-file.")]
+#[command(
+    after_help = "The password may stand in the address. So that it does not show among the arguments of this program, leave it out \
+                        there and give it as CLUSTERDECK_SOURCE_PASSWORD, or with --password-file."
+)]
 pub(crate) struct Migrate {
     /// Name or id of the cluster
     pub(crate) cluster: String,

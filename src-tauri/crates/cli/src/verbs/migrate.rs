@@ -73,7 +73,8 @@ async fn check(session: &Session, change: &Value) -> Result<(), Failure> {
     }
     let Some(first) = preview_body.blockers.first() else { return Ok(()) };
     let code = if first.code == "not-found" { Code::NotFound } else { Code::Blocked };
-    let problem = Problem::new(code, first.text.trim_end_matches('.').to_owned()).detail("Nothing was changed.");
+    let problem =
+        Problem::new(code, first.text.trim_end_matches('.').to_owned()).detail("Nothing was changed.");
     Err(problem.hint(first.hint.clone().unwrap_or_default()).into())
 }
 
@@ -106,7 +107,14 @@ async fn logs(session: &Session, cluster: &str) -> Result<(), Failure> {
 
 fn compared(session: &Session, migrated: &Migrated) -> Result<(), Failure> {
     session.output.line("")?;
-    let mut table = Table::new(&["part", "source", "cluster", "checksum of the source", "checksum of the cluster", "same"]);
+    let mut table = Table::new(&[
+        "part",
+        "source",
+        "cluster",
+        "checksum of the source",
+        "checksum of the cluster",
+        "same",
+    ]);
     for part in &migrated.compared {
         table.row(vec![
             part.of.clone(),

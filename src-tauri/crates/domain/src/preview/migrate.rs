@@ -24,7 +24,8 @@ pub(super) fn preview(subject: &Subject<'_>, wish: &MigrateIn, facts: &Facts<'_>
         preview.checks.push(size);
     }
     for check in preview.checks.clone() {
-        let finding = Finding { hint: check.hint.clone(), ..Finding::new(&check.id, check.text.clone()).at("/from") };
+        let finding =
+            Finding { hint: check.hint.clone(), ..Finding::new(&check.id, check.text.clone()).at("/from") };
         match check.state {
             CheckState::Failed => preview.block(finding),
             CheckState::Warning => preview.warn(finding),
@@ -49,7 +50,12 @@ fn size(
     const TITLE: &str = "There is room for it";
     let failed = |text: String| Some(Check::new("size", TITLE, CheckState::Failed, text));
     if source.checks.iter().any(|c| c.state == CheckState::Failed && c.id != "names") {
-        return Some(Check::new("size", TITLE, CheckState::Skipped, "Not looked at: something else must be put right first."));
+        return Some(Check::new(
+            "size",
+            TITLE,
+            CheckState::Skipped,
+            "Not looked at: something else must be put right first.",
+        ));
     }
     let Some(bytes) = source.bytes else {
         return failed("How much the source holds could not be found out.".to_owned());
@@ -100,7 +106,11 @@ fn size(
 fn effects(spec: &ClusterSpec, wish: &MigrateIn, source: &SourceReport, preview: &mut Preview) {
     let what = source.server.clone().unwrap_or_else(|| "the source".to_owned());
     let much = source.bytes.map_or_else(String::new, |n| format!(", about {}", words::bytes(n)));
-    preview.effect(format!("The data of {what} at {}{much}, is copied into {}.", wish.from.place(), spec.name));
+    preview.effect(format!(
+        "The data of {what} at {}{much}, is copied into {}.",
+        wish.from.place(),
+        spec.name
+    ));
     for how in &source.how {
         preview.effect(how.clone());
     }
@@ -135,6 +145,8 @@ pub(super) fn cut_over(subject: &Subject<'_>, facts: &Facts<'_>) -> Preview {
         "writers-must-stop",
         format!("Whatever is written to {} from now on does not come along.", following.from),
     ));
-    preview.effect(format!("{name} takes what is missing, and the migration ends. Writers may use {name} then."));
+    preview.effect(format!(
+        "{name} takes what is missing, and the migration ends. Writers may use {name} then."
+    ));
     preview
 }

@@ -3,10 +3,10 @@
 use clusterdeck_domain::{
     BackedUp, Backup, BackupId, BackupKind, BackupPart, BackupReason, BackupState, Busy, Capacity, Change,
     ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOption, ClusterOptions, ClusterSpec, Facts,
-    FailoverReadiness, Figures, Finding, Following, Health, Lifecycle, Link, MachineId, MachineSpec, Network, NodeId,
-    NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish, Parameter, PlanId, Preview, ProviderId,
-    REGION_LOCAL, Role, ServiceKind, SourceReport, Subject, Topology, VaultFacts, Votes, layout, plan, preview, service,
-    voters,
+    FailoverReadiness, Figures, Finding, Following, Health, Lifecycle, Link, MachineId, MachineSpec, Network,
+    NodeId, NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish, Parameter, PlanId, Preview, ProviderId,
+    REGION_LOCAL, Role, ServiceKind, SourceReport, Subject, Topology, VaultFacts, Votes, layout, plan,
+    preview, service, voters,
 };
 use jiff::{SignedDuration, Timestamp};
 

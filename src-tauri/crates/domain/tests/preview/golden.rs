@@ -72,6 +72,8 @@ fn create(capacity: &Capacity, edit: impl FnOnce(&mut CreateCluster)) -> Preview
         backups: &[],
         backup_used_by: None,
         vault: None,
+        source: None,
+        following: None,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

@@ -7,7 +7,13 @@ use clusterdeck_domain::{
 
 pub(crate) fn migrate() -> Change {
     let from = SourceUrl::parse("redis://anna:secret@db.example.com").unwrap();
-    Change::Migrate(MigrateIn { cluster: "demo".to_owned(), from, password: None, replace: false, follow: false })
+    Change::Migrate(MigrateIn {
+        cluster: "demo".to_owned(),
+        from,
+        password: None,
+        replace: false,
+        follow: false,
+    })
 }
 fn cut_over() -> Change {
     Change::CutOver { cluster: "demo".to_owned() }

@@ -4,15 +4,11 @@
 
 use crate::{
     engine::Shared,
-    error::EngineError,
     facade::Result,
     repository::JournalEntry,
-    runner,
     step::{Step, StepContext, step},
 };
-use clusterdeck_domain::{
-    CheckState, ClusterId, Following, Migrated, OperationId, OperationState, SecretRef, SourceUrl,
-};
+use clusterdeck_domain::{CheckState, ClusterId, Following, Migrated, OperationId, SecretRef, SourceUrl};
 use clusterdeck_driver::{DriverError, Migration, Passage};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -23,7 +19,7 @@ use std::{
 /// A server may say nothing for a while: it makes an index, a link in the network stalls.
 const STALLS: Duration = Duration::from_secs(180);
 /// Somebody may take long to cut over.
-const PATIENT: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(super) const PATIENT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How often the log is written down.
 const WRITES: Duration = Duration::from_secs(1);
 
@@ -194,58 +190,6 @@ async fn judge(cx: StepContext) -> Result<()> {
                 "All of it came in and stays. Look at what differs, and migrate again with what is there replaced.",
             )
             .into())
-        }
-    }
-}
-
-/// Cutting over is telling the migration that follows to end.
-pub(crate) mod cut_over {
-    use super::*;
-
-    #[derive(Debug, Clone, Serialize, Deserialize)]
-    pub(crate) struct Plan {
-        pub(crate) migration: OperationId,
-    }
-
-    pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
-        let migration = plan.migration.clone();
-        vec![
-            step("cut-over", "Let the migration end", move |cx| tell(cx, migration.clone()))
-                .within(PATIENT)
-                .no_cancel(),
-        ]
-    }
-
-    /// Also after a kill: the migration copies anew then, and ends when it has everything.
-    async fn tell(cx: StepContext, migration: OperationId) -> Result<()> {
-        loop {
-            let row = match runner::under_way(&cx.shared, &migration) {
-                Some(row) => Some(row),
-                None => cx.shared.state.operation(&migration).await?,
-            };
-            let row = row.ok_or_else(|| EngineError::NotFound { what: format!("operation {migration}") })?;
-            let gap = row.operation.outcome.write_gap_ms;
-            match row.operation.state {
-                OperationState::Succeeded => {
-                    cx.report(|outcome| outcome.write_gap_ms = gap);
-                    return Ok(());
-                }
-                OperationState::Failed | OperationState::Cancelled => {
-                    let why = row.operation.error.map_or_else(|| "it was cancelled".to_owned(), |e| e.title);
-                    return Err(DriverError::rejected(
-                        format!("the migration did not succeed: {why}"),
-                        "Its own log says more.",
-                    )
-                    .into());
-                }
-                _ => {}
-            }
-            if let Some(found) =
-                cx.shared.migrations.lock().unwrap_or_else(PoisonError::into_inner).get(&cx.cluster)
-            {
-                found.passage.cut_over();
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod add_node;
 pub(crate) mod add_shard;
 pub(crate) mod back_up;
 pub(crate) mod create_cluster;
+pub(crate) mod cut_over;
 pub(crate) mod delete_backup;
 pub(crate) mod delete_cluster;
 pub(crate) mod drain_node;
@@ -51,10 +52,10 @@ pub(crate) enum Plan {
     BackUp(back_up::Plan),
     SetBackupSchedule(set_backup_schedule::Plan),
     VerifyBackup(verify_backup::Plan),
-    RestoreInPlace(restore_in_place::Plan),
+    RestoreInPlace(Box<restore_in_place::Plan>),
     DeleteBackup(delete_backup::Plan),
     Migrate(migrate::Plan),
-    CutOver(migrate::cut_over::Plan),
+    CutOver(cut_over::Plan),
     DeleteCluster(delete_cluster::Plan),
 }
 
@@ -83,7 +84,7 @@ impl Plan {
             Self::RestoreInPlace(plan) => restore_in_place::steps(plan),
             Self::DeleteBackup(plan) => delete_backup::steps(plan),
             Self::Migrate(plan) => migrate::steps(plan),
-            Self::CutOver(plan) => migrate::cut_over::steps(plan),
+            Self::CutOver(plan) => cut_over::steps(plan),
             Self::DeleteCluster(plan) => delete_cluster::steps(plan),
         }
     }

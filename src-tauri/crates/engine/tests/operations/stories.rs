@@ -1,8 +1,8 @@
 //! The changes under test: each with the cluster it starts from.
 
 use clusterdeck_domain::{
-    Change, ClusterOption, CreateCluster, MigrateIn, OptionWish, PlanId, RestoreBackup, ServiceKind, SourceUrl,
-    Topology,
+    Change, ClusterOption, CreateCluster, MigrateIn, OptionWish, PlanId, RestoreBackup, ServiceKind,
+    SourceUrl, Topology,
 };
 use clusterdeck_testkit::Lab;
 

@@ -36,7 +36,11 @@ fn check(id: &str, state: CheckState, text: impl Into<String>) -> Check {
 fn skip_the_rest(mut report: SourceReport) -> SourceReport {
     for (id, _) in TITLES {
         if !report.checks.iter().any(|c| c.id == id) {
-            report.checks.push(check(id, Skipped, "Not looked at: something before it must be put right first."));
+            report.checks.push(check(
+                id,
+                Skipped,
+                "Not looked at: something before it must be put right first.",
+            ));
         }
     }
     report
@@ -48,12 +52,21 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
     let url = &migration.from;
     if url.scheme != Scheme::Mysql {
         let text = format!("A {} server cannot be brought into this cluster.", url.scheme.id());
-        report.checks.push(check("reachable", Failed, text).hint("Give an address that begins with mysql://."));
+        report
+            .checks
+            .push(check("reachable", Failed, text).hint("Give an address that begins with mysql://."));
         return Ok(skip_the_rest(report));
     }
     if Flavour::of(&cx.spec.version) == Flavour::MySql {
         let text = "Bringing data into a group of Oracle's MySQL is not done yet.";
-        report.checks.push(check("version", Failed, text).hint("Load a dump into its endpoint: `mysqldump … | mysql …`."));
+        report.checks.push(
+            check("version", Failed, text).hint("Load a dump into its endpoint: `mysqldump … | mysql …`."),
+        );
+        return Ok(skip_the_rest(report));
+    }
+    if crate::outside::is_ours(cx, url).await {
+        let text = "That address leads to the cluster itself.";
+        report.checks.push(check("reachable", Failed, text).hint("Give the address of another server."));
         return Ok(skip_the_rest(report));
     }
     let mut source = match Source::open(url).await {
@@ -61,18 +74,25 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
         Err(refused) => {
             let answers = check("reachable", Passed, format!("{} answers.", url.place()));
             match refused {
-                Refused::Unreachable(what) => report.checks.push(
-                    check("reachable", Failed, format!("{what}."))
-                        .hint("Look at its address and port, at firewalls, and whether it wants TLS (?tls=encrypt)."),
-                ),
+                Refused::Unreachable(what) => report
+                    .checks
+                    .push(check("reachable", Failed, format!("{what}.")).hint(
+                    "Look at its address and port, at firewalls, and whether it wants TLS (?tls=encrypt).",
+                )),
                 Refused::Credentials(what) => {
                     report.checks.push(answers);
                     let failed = check("credentials", Failed, format!("{what}."));
-                    report.checks.push(failed.hint("Give the user and the password that it knows, and let that user come from here."));
+                    report.checks.push(failed.hint(
+                        "Give the user and the password that it knows, and let that user come from here.",
+                    ));
                 }
                 Refused::Database(what) => {
                     report.checks.push(answers);
-                    report.checks.push(check("credentials", Passed, "The user and the password are accepted."));
+                    report.checks.push(check(
+                        "credentials",
+                        Passed,
+                        "The user and the password are accepted.",
+                    ));
                     report.checks.push(check("database", Failed, format!("{what}.")));
                 }
                 Refused::Other(what) => report.checks.push(check("reachable", Failed, format!("{what}."))),
@@ -94,18 +114,28 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
     let lead = survey::writer(&answers)?;
     let mut target = Session::open(cx, lead, As::Operator, ANSWER).await?;
     let listed = super::list(&names);
+    // By whatever way it is reached.
+    let which = "SELECT CONCAT_WS(' ', @@hostname, @@datadir, @@server_id, @@port)";
+    if source.word(which).await? == target.word(which).await? {
+        let text = "What answers there is the cluster itself.";
+        report.checks.push(check("names", Failed, text).hint("Give the address of another server."));
+        return Ok(skip_the_rest(report));
+    }
     report.checks.push(engines(&mut source, &mut target, &listed).await?);
     report.checks.push(characters(&mut source, &mut target, &listed).await?);
     report.checks.push(
         check("changes", Warning, "What is written to it after the copy began does not come along.")
             .hint("Let nobody write to it until the migration has ended."),
     );
-    let size = format!("SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({listed})");
+    let size = format!(
+        "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({listed})"
+    );
     report.bytes = Some(source.number(&size).await?);
     let there = target
         .rows(&format!(
-            "SELECT TABLE_SCHEMA, COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({listed}) \
-             AND TABLE_NAME <> 'clusterdeck_probe' GROUP BY 1"
+            "SELECT d, COUNT(*) FROM (SELECT TABLE_SCHEMA AS d FROM information_schema.TABLES WHERE TABLE_NAME <> 'clusterdeck_probe' \
+             UNION ALL SELECT ROUTINE_SCHEMA FROM information_schema.ROUTINES \
+             UNION ALL SELECT EVENT_SCHEMA FROM information_schema.EVENTS) o WHERE d IN ({listed}) GROUP BY d"
         ))
         .await?;
     names_clash(&there, migration, &mut report);
@@ -122,14 +152,18 @@ fn names_clash(there: &[mysql_async::Row], migration: &Migration, report: &mut S
     report.clashes = !there.is_empty();
     let told: Vec<String> = there
         .iter()
-        .filter_map(|row| Some(format!("{} with {} tables", text(row, 0)?, number(row, 1)?)))
+        .filter_map(|row| Some(format!("{} with {} tables and routines", text(row, 0)?, number(row, 1)?)))
         .collect();
     let told = told.join(", ");
     report.checks.push(match (there.is_empty(), migration.replace) {
-        (true, _) => check("names", Passed, "The cluster has no table in databases of these names."),
-        (false, true) => check("names", Warning, format!("What the cluster has is dropped and replaced: {told}.")),
-        (false, false) => check("names", Failed, format!("The cluster has databases of the same name: {told}."))
-            .hint("Choose another cluster, or have them replaced (`--replace`)."),
+        (true, _) => check("names", Passed, "The cluster has nothing in databases of these names."),
+        (false, true) => {
+            check("names", Warning, format!("What the cluster has is dropped and replaced: {told}."))
+        }
+        (false, false) => {
+            check("names", Failed, format!("The cluster has databases of the same name: {told}."))
+                .hint("Choose another cluster, or have them replaced (`--replace`).")
+        }
     });
 }
 
@@ -144,10 +178,21 @@ async fn version(cx: &ClusterContext, source: &mut Source, told: &mut Option<Str
     };
     Ok(match (mariadb, pair(&short) <= pair(&cx.spec.version)) {
         (true, true) => check("version", Passed, format!("From MariaDB {short} to {}.", cx.spec.version)),
-        (true, false) => check("version", Failed, format!("The source is MariaDB {short}, newer than the cluster's {}.", cx.spec.version))
-            .hint("Make a cluster of a version that is at least as new as the source."),
-        (false, _) => check("version", Warning, format!("From MySQL {short} to MariaDB {}: what only the one knows makes it fail.", cx.spec.version))
-            .hint("It is told by name, and nothing stays behind."),
+        (true, false) => check(
+            "version",
+            Failed,
+            format!("The source is MariaDB {short}, newer than the cluster's {}.", cx.spec.version),
+        )
+        .hint("Make a cluster of a version that is at least as new as the source."),
+        (false, _) => check(
+            "version",
+            Warning,
+            format!(
+                "From MySQL {short} to MariaDB {}: what only the one knows makes it fail.",
+                cx.spec.version
+            ),
+        )
+        .hint("It is told by name, and nothing stays behind."),
     })
 }
 
@@ -156,7 +201,8 @@ async fn tools(cx: &ClusterContext) -> Result<Check> {
     let machine = cx.machine(survey::writer(&answers)?)?;
     Ok(match super::programs(machine.as_ref()).await {
         Ok(_) => check("tools", Passed, "mariadb-dump and mariadb are there."),
-        Err(e) => check("tools", Failed, format!("{e}.")).hint("Install the client programs of MariaDB (package mariadb-client)."),
+        Err(e) => check("tools", Failed, format!("{e}."))
+            .hint("Install the client programs of MariaDB (package mariadb-client)."),
     })
 }
 
@@ -164,15 +210,21 @@ async fn engines(source: &mut Source, target: &mut Session, listed: &str) -> Res
     let used = source
         .rows(&format!("SELECT DISTINCT ENGINE FROM information_schema.TABLES WHERE ENGINE IS NOT NULL AND TABLE_SCHEMA IN ({listed})"))
         .await?;
-    let known = target.rows("SELECT ENGINE FROM information_schema.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')").await?;
+    let known = target
+        .rows("SELECT ENGINE FROM information_schema.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')")
+        .await?;
     let lower = |row: &mysql_async::Row| text(row, 0).unwrap_or_default().to_lowercase();
     let known: Vec<String> = known.iter().map(lower).collect();
     let missing: Vec<String> = used.iter().map(lower).filter(|name| !known.contains(name)).collect();
     let kept = used.iter().map(lower).any(|name| name != "innodb");
     Ok(match (missing.as_slice(), kept) {
         ([], false) => check("extensions", Passed, "All its tables are of InnoDB."),
-        ([], true) => check("extensions", Warning, "Some of its tables are not of InnoDB: they are not copied at one moment with the others.")
-            .hint("Let nobody write to those meanwhile."),
+        ([], true) => check(
+            "extensions",
+            Warning,
+            "Some of its tables are not of InnoDB: they are not copied at one moment with the others.",
+        )
+        .hint("Let nobody write to those meanwhile."),
         (some, _) => check("extensions", Failed, format!("The cluster does not have {}.", some.join(", ")))
             .hint("Change those tables to InnoDB at the source first."),
     })

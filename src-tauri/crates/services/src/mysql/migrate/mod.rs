@@ -13,7 +13,9 @@ use super::{
 };
 use crate::tls;
 use clusterdeck_domain::{Compared, Migrated, SourceTls, SourceUrl};
-use clusterdeck_driver::{ClusterContext, DriverError, Filter, Machine, Migration, Passage, Progress, Result};
+use clusterdeck_driver::{
+    ClusterContext, DriverError, Filter, Machine, Migration, Passage, Progress, Result,
+};
 use source::Source;
 use std::{
     path::PathBuf,
@@ -23,6 +25,8 @@ use std::{
 /// How the programs sign in, on the machine of the one that takes the writes.
 const THEIRS: &str = "mysql/migration.source.cnf";
 const OURS: &str = "mysql/migration.cnf";
+/// Says that what the cluster had is gone.
+const EMPTIED: &str = "mysql/migration.emptied";
 /// What a copy leaves on the machine while it runs.
 const LEFT: [&str; 6] = [
     THEIRS,
@@ -58,7 +62,10 @@ async fn databases(source: &mut Source, url: &SourceUrl) -> Result<Vec<String>> 
         return Ok(vec![database.clone()]);
     }
     let rows = source
-        .rows(&format!("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN ({}) ORDER BY 1", super::count::SYSTEM))
+        .rows(&format!(
+            "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN ({}) ORDER BY 1",
+            super::count::SYSTEM
+        ))
         .await?;
     Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
 }
@@ -68,7 +75,10 @@ async fn programs(machine: &dyn Machine) -> Result<(PathBuf, PathBuf)> {
     let find = async |name: &str| {
         let found = machine.software(name).await?.into_iter().next();
         found.map(|software| software.path).ok_or_else(|| {
-            DriverError::rejected(format!("{name} is not installed on the machine at {}", machine.address()), "install it, then try again")
+            DriverError::rejected(
+                format!("{name} is not installed on the machine at {}", machine.address()),
+                "install it, then try again",
+            )
         })
     };
     Ok((find("mariadb-dump").await?, find("mariadb").await?))
@@ -88,8 +98,12 @@ pub(crate) async fn bring_in(
     let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
     let mut source = Source::open(url).await?;
     let names = databases(&mut source, url).await?;
-    emptied(&mut session, &names, true).await?;
-    let size = format!("SELECT COALESCE(SUM(DATA_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({})", list(&names));
+    machine.write(EMPTIED, b"", 0o600).await?;
+    emptied(&mut session, &names).await?;
+    let size = format!(
+        "SELECT COALESCE(SUM(DATA_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({})",
+        list(&names)
+    );
     let total = source.number(&size).await?;
     machine.write(THEIRS, theirs(url).as_bytes(), 0o600).await?;
     machine.write(OURS, ours(cx, machine.as_ref())?.as_bytes(), 0o600).await?;
@@ -102,7 +116,9 @@ pub(crate) async fn bring_in(
     }
     let bytes = copied?;
     for name in &names {
-        session.run(format!("GRANT ALL PRIVILEGES ON {}.* TO `{}`@`%`", pattern(name), accounts::PEOPLE)).await?;
+        session
+            .run(format!("GRANT ALL PRIVILEGES ON {}.* TO `{}`@`%`", pattern(name), accounts::PEOPLE))
+            .await?;
     }
     let gap = begun.elapsed();
     passage.log(format!("Copied in {:.1} s", gap.as_secs_f64()));
@@ -121,6 +137,7 @@ pub(crate) async fn bring_in(
     passage.log(line.clone());
     report.notes.push(line);
     report.compared = compared;
+    machine.remove(EMPTIED).await?;
     if quiet || differ.is_empty() {
         report.differences = differ;
     } else {
@@ -136,7 +153,9 @@ pub(crate) async fn bring_in(
 fn differs(part: &Compared) -> String {
     match part.source == part.target {
         true => format!("{} holds other values", part.of),
-        false => format!("{} has {} rows at the source and {} in the cluster", part.of, part.source, part.target),
+        false => {
+            format!("{} has {} rows at the source and {} in the cluster", part.of, part.source, part.target)
+        }
     }
 }
 
@@ -146,7 +165,7 @@ fn pattern(name: &str) -> String {
 }
 
 /// Takes databases away, and sessions of a call that was killed with them.
-async fn emptied(session: &mut Session, names: &[String], of_people: bool) -> Result<()> {
+async fn emptied(session: &mut Session, names: &[String]) -> Result<()> {
     let loading = session
         .rows(&format!(
             "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{}' AND DB IN ({}) AND ID <> CONNECTION_ID()",
@@ -160,7 +179,7 @@ async fn emptied(session: &mut Session, names: &[String], of_people: bool) -> Re
     }
     for name in names {
         session.run(format!("DROP DATABASE IF EXISTS {}", quoted(name))).await?;
-        if of_people && name == accounts::PEOPLE {
+        if name == accounts::PEOPLE {
             session.run(format!("CREATE DATABASE {}", quoted(name))).await?;
         }
     }
@@ -174,13 +193,18 @@ fn option(text: &str) -> String {
 
 fn theirs(url: &SourceUrl) -> String {
     let user = option(url.user.as_deref().unwrap_or("root"));
-    let password = url.password.as_ref().map_or_else(String::new, |p| format!("password={}\n", option(p.reveal())));
+    let password =
+        url.password.as_ref().map_or_else(String::new, |p| format!("password={}\n", option(p.reveal())));
     let tls = match url.tls {
         SourceTls::Off => "skip-ssl\n",
         SourceTls::Encrypt => "ssl\nskip-ssl-verify-server-cert\n",
         SourceTls::Verify => "ssl\nssl-verify-server-cert\n",
     };
-    format!("[client]\nprotocol=tcp\nhost={}\nport={}\nuser={user}\n{password}{tls}", option(&url.host), url.port())
+    format!(
+        "[client]\nprotocol=tcp\nhost={}\nport={}\nuser={user}\n{password}{tls}",
+        option(&url.host),
+        url.port()
+    )
 }
 
 fn ours(cx: &ClusterContext, machine: &dyn Machine) -> Result<String> {
@@ -215,16 +239,21 @@ exit 1
 async fn copy(machine: &dyn Machine, names: &[String]) -> Result<()> {
     let (dump, load) = programs(machine).await?;
     let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
-    let mut args = vec![path(&dump), path(&load), path(&machine.path("mysql/migration")), accounts::PEOPLE.to_owned()];
+    let mut args =
+        vec![path(&dump), path(&load), path(&machine.path("mysql/migration")), accounts::PEOPLE.to_owned()];
     args.extend(names.iter().cloned());
     match machine.output_of(&Filter::script(COPY, args), &mut tokio::io::sink()).await {
         Ok(_) => Ok(()),
         Err(DriverError::Rejected { what, .. }) => {
-            let passes = ["Lost connection", "gone away", "Can't connect", "was killed", "Connection was killed"];
+            let passes =
+                ["Lost connection", "gone away", "Can't connect", "was killed", "Connection was killed"];
             if passes.iter().any(|words| what.contains(words)) {
                 return Err(DriverError::transient(format!("copying was interrupted: {what}")));
             }
-            Err(DriverError::rejected(format!("the data could not be copied: {what}"), "The log of the migration says more."))
+            Err(DriverError::rejected(
+                format!("the data could not be copied: {what}"),
+                "The log of the migration says more.",
+            ))
         }
         Err(other) => Err(other),
     }
@@ -238,7 +267,8 @@ async fn watched(
     (passage, progress): (&Passage, &Progress),
 ) -> Result<u64> {
     const RECEIVED: &str = "SHOW GLOBAL STATUS LIKE 'Bytes_received'";
-    let received = |rows: Vec<mysql_async::Row>| rows.first().and_then(|row| number(row, 1)).unwrap_or_default();
+    let received =
+        |rows: Vec<mysql_async::Row>| rows.first().and_then(|row| number(row, 1)).unwrap_or_default();
     let before = received(session.rows(RECEIVED).await?);
     let (begun, mut logged, mut bytes) = (Instant::now(), Instant::now(), 0);
     tokio::pin!(copying);
@@ -316,7 +346,8 @@ async fn compare(
         let (theirs, ours) = alive(progress, &format!("Comparing {database}.{name}"), both).await;
         let side = |rows: Vec<mysql_async::Row>| {
             let row = rows.into_iter().next();
-            row.map(|row| (number(&row, 0).unwrap_or_default(), text(&row, 1).unwrap_or_default())).unwrap_or_default()
+            row.map(|row| (number(&row, 0).unwrap_or_default(), text(&row, 1).unwrap_or_default()))
+                .unwrap_or_default()
         };
         // A table that is not there is one without a row.
         let (theirs, ours) = (side(theirs?), ours.map(side).unwrap_or_default());
@@ -353,18 +384,31 @@ pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Resu
     for left in LEFT {
         machine.remove(left).await?;
     }
+    if !migration.fresh && !machine.exists(EMPTIED).await? {
+        // It did not come so far, or another node leads by now.
+        return Ok(Some("The databases of the cluster were left as they are".to_owned()));
+    }
     let names = match (&url.database, Source::open(url).await) {
         (Some(database), _) => vec![database.clone()],
         (None, Ok(mut source)) => databases(&mut source, url).await?,
         (None, Err(_)) => {
-            return Ok(Some("What was brought in stays in the cluster: which databases those are could not be found out".to_owned()));
+            return Ok(Some(
+                "What was brought in stays in the cluster: which databases those are could not be found out"
+                    .to_owned(),
+            ));
         }
     };
     let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
-    emptied(&mut session, &names, true).await?;
+    emptied(&mut session, &names).await?;
     for name in names.iter().filter(|name| *name != accounts::PEOPLE) {
         // Nothing was granted yet where it failed before.
-        drop(session.run(format!("REVOKE ALL PRIVILEGES ON {}.* FROM `{}`@`%`", pattern(name), accounts::PEOPLE)).await);
+        drop(
+            session
+                .run(format!("REVOKE ALL PRIVILEGES ON {}.* FROM `{}`@`%`", pattern(name), accounts::PEOPLE))
+                .await,
+        );
     }
-    Ok((!migration.fresh).then(|| "Databases that the cluster had before were replaced and are gone".to_owned()))
+    machine.remove(EMPTIED).await?;
+    Ok((!migration.fresh)
+        .then(|| "Databases that the cluster had before were replaced and are gone".to_owned()))
 }

@@ -76,7 +76,11 @@ impl Source {
         match timeout(CONNECT, Conn::new(opts)).await {
             Ok(Ok(conn)) => Ok(Self { conn, at: url.place() }),
             Ok(Err(e)) => Err(refused(url, &e)),
-            Err(_) => Err(Refused::Unreachable(format!("{} does not answer within {} s", url.place(), CONNECT.as_secs()))),
+            Err(_) => Err(Refused::Unreachable(format!(
+                "{} does not answer within {} s",
+                url.place(),
+                CONNECT.as_secs()
+            ))),
         }
     }
     pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>> {

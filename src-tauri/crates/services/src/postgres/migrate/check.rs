@@ -33,7 +33,11 @@ fn check(id: &str, state: CheckState, text: impl Into<String>) -> Check {
 fn skip_the_rest(mut report: SourceReport) -> SourceReport {
     for (id, _) in TITLES {
         if !report.checks.iter().any(|c| c.id == id) {
-            report.checks.push(check(id, Skipped, "Not looked at: something before it must be put right first."));
+            report.checks.push(check(
+                id,
+                Skipped,
+                "Not looked at: something before it must be put right first.",
+            ));
         }
     }
     report
@@ -45,24 +49,35 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
     let url = &migration.from;
     if url.scheme != Scheme::Postgres {
         let text = format!("A {} server cannot be brought into this cluster.", url.scheme.id());
-        report.checks.push(check("reachable", Failed, text).hint("Give an address that begins with postgres://."));
+        report
+            .checks
+            .push(check("reachable", Failed, text).hint("Give an address that begins with postgres://."));
         return Ok(skip_the_rest(report));
     }
     let Some(database) = &url.database else {
         let text = "The address names no database.";
-        report.checks.push(check("database", Failed, text).hint("Give it behind the host: postgres://user@host/database."));
+        report.checks.push(
+            check("database", Failed, text).hint("Give it behind the host: postgres://user@host/database."),
+        );
         return Ok(skip_the_rest(report));
     };
-    let passed = |report: &mut SourceReport, id: &str, text: String| report.checks.push(check(id, Passed, text));
+    if crate::outside::is_ours(cx, url).await {
+        let text = "That address leads to the cluster itself.";
+        report.checks.push(check("reachable", Failed, text).hint("Give the address of another server."));
+        return Ok(skip_the_rest(report));
+    }
+    let passed =
+        |report: &mut SourceReport, id: &str, text: String| report.checks.push(check(id, Passed, text));
     let source = match Source::open(url, &super::name(cx)).await {
         Ok(source) => source,
         Err(refused) => {
             let answers = format!("{} answers.", url.place());
             match refused {
-                Refused::Unreachable(what) => report.checks.push(
-                    check("reachable", Failed, format!("{what}."))
-                        .hint("Look at its address and port, at firewalls, and whether it wants TLS (?tls=encrypt)."),
-                ),
+                Refused::Unreachable(what) => report
+                    .checks
+                    .push(check("reachable", Failed, format!("{what}.")).hint(
+                    "Look at its address and port, at firewalls, and whether it wants TLS (?tls=encrypt).",
+                )),
                 Refused::Credentials(what) => {
                     passed(&mut report, "reachable", answers);
                     let failed = check("credentials", Failed, format!("{what}."));
@@ -86,6 +101,13 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
     report.checks.push(tools(cx).await?);
     let lead = form::leader(cx).await?;
     let target = Session::open(cx, lead, As::Operator, ANSWER).await?;
+    // By whatever way it is reached.
+    let which = "SELECT system_identifier FROM pg_control_system()";
+    if source.row(which).await?.get::<_, i64>(0) == target.row(which, &[]).await?.get::<_, i64>(0) {
+        let text = "What answers there is the cluster itself, or a copy of its data folder.";
+        report.checks.push(check("names", Failed, text).hint("Give the address of another server."));
+        return Ok(skip_the_rest(report));
+    }
     report.checks.push(extensions(&source, &target).await?);
     report.checks.push(characters(&source, &target).await?);
     report.checks.push(
@@ -121,7 +143,9 @@ async fn rights(source: &Source) -> Result<Check> {
 }
 
 async fn version(cx: &ClusterContext, source: &Source, report: &mut SourceReport) -> Result<()> {
-    let row = source.row("SELECT current_setting('server_version_num')::int, current_setting('server_version')").await?;
+    let row = source
+        .row("SELECT current_setting('server_version_num')::int, current_setting('server_version')")
+        .await?;
     let (number, text): (i32, String) = (row.get(0), row.get(1));
     let short = text.split(' ').next().unwrap_or_default().to_owned();
     report.server = Some(format!("PostgreSQL {short}"));
@@ -146,20 +170,25 @@ async fn tools(cx: &ClusterContext) -> Result<Check> {
         let asked = machine.output_of(&Filter::new(&path, ["--version"]), &mut tokio::io::sink()).await;
         if asked.is_err() {
             let text = format!("{} cannot be run.", path.display());
-            return Ok(check("tools", Failed, text).hint("Install the client programs of this version of PostgreSQL."));
+            return Ok(check("tools", Failed, text)
+                .hint("Install the client programs of this version of PostgreSQL."));
         }
     }
     Ok(check("tools", Passed, "pg_dump and pg_restore of the cluster's version are there."))
 }
 
 async fn extensions(source: &Source, target: &Session) -> Result<Check> {
-    let rows = source.rows("SELECT extname::text FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1", &[]).await?;
+    let rows = source
+        .rows("SELECT extname::text FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1", &[])
+        .await?;
     let theirs: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     if theirs.iter().any(|name| name == "timescaledb") {
         let text = "Its database has TimescaleDB, whose tables cannot be copied like this.";
         return Ok(check("extensions", Failed, text).hint("Follow TimescaleDB's own guide of a migration."));
     }
-    let rows = target.rows("SELECT name::text FROM pg_available_extensions WHERE name = ANY($1)", &[&theirs]).await?;
+    let rows = target
+        .rows("SELECT name::text FROM pg_available_extensions WHERE name = ANY($1)", &[&theirs])
+        .await?;
     let ours: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     let missing: Vec<&str> = theirs.iter().filter(|name| !ours.contains(name)).map(String::as_str).collect();
     Ok(match (missing.as_slice(), theirs.as_slice()) {
@@ -180,11 +209,23 @@ async fn characters(source: &Source, target: &Session) -> Result<Check> {
         check(
             "character-sets",
             Warning,
-            format!("The machines of the cluster do not know the order {}: texts are sorted by their bytes.", place.collate),
+            format!(
+                "The machines of the cluster do not know the order {}: texts are sorted by their bytes.",
+                place.collate
+            ),
         )
         .hint("Install that locale on the machines first, if the order matters.")
     })
 }
+
+/// Tables, views, sequences, functions and types of people's.
+const HOLDS: &str = "SELECT count(*) FROM (\
+    SELECT 'pg_class'::regclass AS of, oid, relnamespace AS lies FROM pg_class WHERE relpersistence <> 't' UNION ALL \
+    SELECT 'pg_proc'::regclass, oid, pronamespace FROM pg_proc UNION ALL \
+    SELECT 'pg_type'::regclass, oid, typnamespace FROM pg_type WHERE typtype IN ('e', 'd')) o \
+    JOIN pg_namespace n ON n.oid = o.lies WHERE n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' \
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.deptype = 'e' \
+        AND (d.classid, d.objid) IN ((o.of, o.oid), ('pg_namespace'::regclass, n.oid)))";
 
 async fn names(
     cx: &ClusterContext,
@@ -195,22 +236,25 @@ async fn names(
 ) -> Result<()> {
     if ["postgres", "template0", "template1"].contains(&database) {
         let text = format!("The database {database} belongs to the cluster itself.");
-        report.checks.push(check("names", Failed, text).hint("Rename it at the source, or copy it to one of another name there."));
+        report.checks.push(
+            check("names", Failed, text)
+                .hint("Rename it at the source, or copy it to one of another name there."),
+        );
         return Ok(());
     }
     let there = !target.rows("SELECT 1 FROM pg_database WHERE datname = $1", &[&database]).await?.is_empty();
-    let mut holds = 0;
+    let mut holds = 0_i64;
     if there {
         let lead = form::leader(cx).await?;
         let inside = Session::read(cx, lead, database, ANSWER).await?;
-        holds = inside.rows(&crate::postgres::count::tables(100), &[]).await?.len();
+        holds = inside.row(HOLDS, &[]).await?.get(0);
     }
     report.target_is_empty = holds == 0;
     report.clashes = holds > 0;
     report.checks.push(match (holds, migration.replace) {
-        (0, _) => check("names", Passed, format!("The cluster has no table in {database}.")),
-        (n, true) => check("names", Warning, format!("The database {database} of the cluster, with {n} tables, is dropped and replaced.")),
-        (n, false) => check("names", Failed, format!("The cluster has a database {database} already, with {n} tables in it."))
+        (0, _) => check("names", Passed, format!("The cluster has nothing in {database}.")),
+        (n, true) => check("names", Warning, format!("The database {database} of the cluster, with {n} tables and other objects, is dropped and replaced.")),
+        (n, false) => check("names", Failed, format!("The cluster has a database {database} already, with {n} tables and other objects in it."))
             .hint("Choose another cluster, or have it replaced (`--replace`)."),
     });
     Ok(())

@@ -12,7 +12,9 @@ use super::{
     sql::{ANSWER, As, Session},
 };
 use clusterdeck_domain::{Compared, Migrated, SourceTls, SourceUrl};
-use clusterdeck_driver::{ClusterContext, DriverError, Filter, Machine, Migration, Passage, Progress, Result};
+use clusterdeck_driver::{
+    ClusterContext, DriverError, Filter, Machine, Migration, Passage, Progress, Result,
+};
 use source::{SAME_WORDS, Source};
 use std::time::{Duration, Instant};
 use tell::Lines;
@@ -20,6 +22,8 @@ use tell::Lines;
 /// Where the dump lies until it is restored, and how its programs sign in. On the machine of the one that leads.
 const DUMP: &str = "pg/migration";
 const PASS: &str = "pg/migration.pass";
+/// Says that what the cluster had is gone.
+const EMPTIED: &str = "pg/migration.emptied";
 /// Tables that are compared; of more only the rows of these are.
 const TABLES: usize = 500;
 /// For one answer of the cluster: a sum over a large table, a database that is dropped.
@@ -71,7 +75,12 @@ impl Words {
 }
 
 /// Takes the database away and makes it anew, empty. Sessions of a call that was killed end with it.
-async fn emptied(cx: &ClusterContext, session: &Session, database: &str, words: Option<&Words>) -> Result<()> {
+async fn emptied(
+    cx: &ClusterContext,
+    session: &Session,
+    database: &str,
+    words: Option<&Words>,
+) -> Result<()> {
     session.run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(database))).await?;
     let how = match words {
         None => String::new(),
@@ -103,7 +112,8 @@ pub(crate) async fn bring_in(
     progress: &Progress,
 ) -> Result<Migrated> {
     let url = &migration.from;
-    let database = url.database.clone().ok_or_else(|| DriverError::broken("a migration without a database"))?;
+    let database =
+        url.database.clone().ok_or_else(|| DriverError::broken("a migration without a database"))?;
     let lead = form::leader(cx).await?;
     let machine = cx.machine(lead)?;
     let session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
@@ -114,6 +124,7 @@ pub(crate) async fn bring_in(
     source.rows(ours, &[&name(cx)]).await?;
     session.rows(ours, &[&name(cx)]).await?;
     machine.remove(DUMP).await?;
+    machine.write(EMPTIED, b"", 0o600).await?;
     emptied(cx, &session, &database, Some(&Words::of(&source).await?)).await?;
     extensions(cx, &source, &database, passage).await?;
 
@@ -154,17 +165,23 @@ pub(crate) async fn bring_in(
     };
     report.differences = ours.iter().filter(|part| !part.equal()).map(differs).collect();
     let verdict = if report.differences.is_empty() { "both sides are the same" } else { "they differ" };
-    let line = format!("{} tables were compared by count and checksum, as they were at {up_to}: {verdict}", ours.len());
+    let line = format!(
+        "{} tables were compared by count and checksum, as they were at {up_to}: {verdict}",
+        ours.len()
+    );
     passage.log(line.clone());
     report.notes.push(line);
     report.compared = ours;
+    machine.remove(EMPTIED).await?;
     Ok(report)
 }
 
 fn differs(part: &Compared) -> String {
     match part.source == part.target {
         true => format!("{} holds other values", part.of),
-        false => format!("{} has {} rows at the source and {} in the cluster", part.of, part.source, part.target),
+        false => {
+            format!("{} has {} rows at the source and {} in the cluster", part.of, part.source, part.target)
+        }
     }
 }
 
@@ -181,10 +198,20 @@ async fn extensions(cx: &ClusterContext, source: &Source, database: &str, passag
     for row in rows {
         let (name, schema): (String, String) = (row.get(0), row.get(1));
         if schema != "pg_catalog" {
-            inside.run(&format!("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}", quoted(&schema), config::PEOPLE)).await?;
+            inside
+                .run(&format!(
+                    "CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}",
+                    quoted(&schema),
+                    config::PEOPLE
+                ))
+                .await?;
         }
         inside
-            .run(&format!("CREATE EXTENSION IF NOT EXISTS {} SCHEMA {} CASCADE", quoted(&name), quoted(&schema)))
+            .run(&format!(
+                "CREATE EXTENSION IF NOT EXISTS {} SCHEMA {} CASCADE",
+                quoted(&name),
+                quoted(&schema)
+            ))
             .await?;
         passage.log(format!("The extension {name} is there"));
     }
@@ -205,7 +232,13 @@ fn passwords(cx: &ClusterContext, machine: &dyn Machine, url: &SourceUrl) -> Res
     if let Some(password) = &url.password {
         let user = url.user.as_deref().unwrap_or("postgres");
         // First: a user of ours may have the same name there.
-        text = format!("{}:{}:*:{}:{}\n{text}", plain(&url.host), url.port(), plain(user), plain(password.reveal()));
+        text = format!(
+            "{}:{}:*:{}:{}\n{text}",
+            plain(&url.host),
+            url.port(),
+            plain(user),
+            plain(password.reveal())
+        );
     }
     Ok(text)
 }
@@ -276,11 +309,19 @@ async fn copy(
         Err(DriverError::Rejected { .. }) => {
             let why = told.error.unwrap_or_else(|| "it does not say why".to_owned());
             // The other side may have gone for a moment: it is begun anew.
-            let passes = ["could not connect", "server closed the connection", "terminating connection", "Connection refused"];
+            let passes = [
+                "could not connect",
+                "server closed the connection",
+                "terminating connection",
+                "Connection refused",
+            ];
             if passes.iter().any(|words| why.contains(words)) {
                 return Err(DriverError::transient(format!("copying was interrupted: {why}")));
             }
-            Err(DriverError::rejected(format!("the data could not be copied: {why}"), "The log of the migration says more."))
+            Err(DriverError::rejected(
+                format!("the data could not be copied: {why}"),
+                "The log of the migration says more.",
+            ))
         }
         Err(other) => Err(other),
     }
@@ -289,7 +330,13 @@ async fn copy(
 enum Never {}
 
 /// Says how far it is, by what lies there.
-async fn watch(machine: &dyn Machine, session: &Session, database: &str, total: u64, progress: &Progress) -> Never {
+async fn watch(
+    machine: &dyn Machine,
+    session: &Session,
+    database: &str,
+    total: u64,
+    progress: &Progress,
+) -> Never {
     let (begun, mut most) = (Instant::now(), 0_u64);
     loop {
         tokio::time::sleep(LOOK).await;
@@ -367,14 +414,19 @@ pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Resu
     let Some(database) = &migration.from.database else { return Ok(None) };
     let lead = form::leader(cx).await?;
     let machine = cx.machine(lead)?;
+    if !migration.fresh && !machine.exists(EMPTIED).await? {
+        // It did not come so far, or another node leads by now.
+        return Ok(Some(format!("The database {database} of the cluster was left as it is")));
+    }
     let session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
     if database == config::PEOPLE {
         emptied(cx, &session, database, None).await?;
     } else {
         session.run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(database))).await?;
     }
-    for left in [DUMP, "pg/migration.all", "pg/migration.list", PASS] {
+    for left in [DUMP, "pg/migration.all", "pg/migration.list", PASS, EMPTIED] {
         machine.remove(left).await?;
     }
-    Ok((!migration.fresh).then(|| format!("The database {database} that the cluster had before was replaced and is gone")))
+    Ok((!migration.fresh)
+        .then(|| format!("The database {database} that the cluster had before was replaced and is gone")))
 }

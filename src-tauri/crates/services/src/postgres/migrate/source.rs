@@ -88,7 +88,9 @@ impl Source {
         }
         let tls = outside::tls(url.tls == SourceTls::Verify).map_err(|e| Refused::Other(e.to_string()))?;
         let opened = timeout(CONNECT, config.connect(MakeRustlsConnect::new(tls))).await;
-        let silent = || Refused::Unreachable(format!("{} does not answer within {} s", url.place(), CONNECT.as_secs()));
+        let silent = || {
+            Refused::Unreachable(format!("{} does not answer within {} s", url.place(), CONNECT.as_secs()))
+        };
         let (client, connection) = opened.map_err(|_| silent())?.map_err(|e| refused(url, &e))?;
         let connection = tokio::spawn(async move { drop(connection.await) });
         Ok(Self { client, connection, at: url.place() })

@@ -16,7 +16,8 @@ use redis::Value;
 /// Keys of the source of which we look whether the cluster has them too.
 const COMPARED: usize = 20_000;
 /// What a user must be able to do. Each is tried on nothing.
-const RIGHTS: [&str; 4] = ["SCAN 0 COUNT 1", "DUMP clusterdeck:none", "PTTL clusterdeck:none", "EXISTS clusterdeck:none"];
+const RIGHTS: [&str; 4] =
+    ["SCAN 0 COUNT 1", "DUMP clusterdeck:none", "PTTL clusterdeck:none", "EXISTS clusterdeck:none"];
 
 const TITLES: [(&str, &str); 8] = [
     ("reachable", "The source answers"),
@@ -38,7 +39,11 @@ pub(super) fn check(id: &str, state: clusterdeck_domain::CheckState, text: impl 
 fn skip_the_rest(report: &mut SourceReport) {
     for (id, _) in TITLES {
         if !report.checks.iter().any(|c| c.id == id) {
-            report.checks.push(check(id, Skipped, "Not looked at: something before it must be put right first."));
+            report.checks.push(check(
+                id,
+                Skipped,
+                "Not looked at: something before it must be put right first.",
+            ));
         }
     }
 }
@@ -49,7 +54,15 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
     let url = &migration.from;
     if url.scheme != Scheme::Redis {
         let text = format!("A {} server cannot be brought into this cluster.", url.scheme.id());
-        report.checks.push(check("reachable", Failed, text).hint("Give an address that begins with redis:// or rediss://."));
+        report.checks.push(
+            check("reachable", Failed, text).hint("Give an address that begins with redis:// or rediss://."),
+        );
+        skip_the_rest(&mut report);
+        return Ok(report);
+    }
+    if crate::outside::is_ours(cx, url).await {
+        let text = "That address leads to the cluster itself.";
+        report.checks.push(check("reachable", Failed, text).hint("Give the address of another server."));
         skip_the_rest(&mut report);
         return Ok(report);
     }
@@ -58,11 +71,13 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
         Ok(server) => server,
         Err(refused) => {
             let failed = match refused {
-                Refused::Unreachable(what) => check("reachable", Failed, format!("{what}."))
-                    .hint("Look at its address and port, at firewalls, and whether it wants TLS (rediss://)."),
+                Refused::Unreachable(what) => check("reachable", Failed, format!("{what}.")).hint(
+                    "Look at its address and port, at firewalls, and whether it wants TLS (rediss://).",
+                ),
                 Refused::Credentials(what) => {
                     report.checks.push(check("reachable", Passed, format!("{} answers.", url.place())));
-                    check("credentials", Failed, format!("{what}.")).hint("Give the user and the password that it knows.")
+                    check("credentials", Failed, format!("{what}."))
+                        .hint("Give the user and the password that it knows.")
                 }
                 Refused::Other(what) => check("reachable", Failed, format!("{what}.")),
             };
@@ -77,13 +92,23 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
         if let Err(why) = server.try_out(&command(words)).await? {
             let verb = words.split(' ').next().unwrap_or_default();
             let text = format!("{verb} is not allowed: {why}.");
-            report.checks.push(check("rights", Failed, text).hint("Use a user with `+@read ~*`, or an administrator."));
+            report.checks.push(
+                check("rights", Failed, text).hint("Use a user with `+@read ~*`, or an administrator."),
+            );
             skip_the_rest(&mut report);
             return Ok(report);
         }
     }
     report.checks.push(check("rights", Passed, "All keys can be read."));
     let mut target = Target::open(cx).await?;
+    // By whatever way it is reached.
+    let ours: Vec<String> = target.ask_each(&command("INFO server")).await?;
+    if ours.iter().any(|text| Info::parse(text).text("run_id") == server.info.text("run_id")) {
+        let text = "What answers there is the cluster itself.";
+        report.checks.push(check("version", Failed, text).hint("Give the address of another server."));
+        skip_the_rest(&mut report);
+        return Ok(report);
+    }
     described(&server.info, &mut report);
     report.checks.push(versions(cx, &server.info));
     report.checks.push(modules(&mut server, &mut target).await?);
@@ -159,7 +184,9 @@ async fn modules(server: &mut Server, target: &mut Target) -> Result<Check> {
         let Value::Array(all) = value else { return Vec::new() };
         let name = |one: &Value| match one {
             Value::Array(parts) => parts.windows(2).find_map(|two| match (&two[0], &two[1]) {
-                (Value::BulkString(key), Value::BulkString(name)) if key == b"name" => String::from_utf8(name.clone()).ok(),
+                (Value::BulkString(key), Value::BulkString(name)) if key == b"name" => {
+                    String::from_utf8(name.clone()).ok()
+                }
                 _ => None,
             }),
             _ => None,
@@ -168,15 +195,18 @@ async fn modules(server: &mut Server, target: &mut Target) -> Result<Check> {
     };
     let Ok(theirs) = server.try_out(&command("MODULE LIST")).await? else {
         let text = "Which modules the source has could not be found out: it does not let us ask.";
-        return Ok(check("extensions", Warning, text).hint("Values of a module that the cluster lacks make it fail."));
+        return Ok(check("extensions", Warning, text)
+            .hint("Values of a module that the cluster lacks make it fail."));
     };
     let ours: Vec<Value> = target.ask_each(&command("MODULE LIST")).await?;
     let ours = ours.first().map(loaded).unwrap_or_default();
     let missing: Vec<String> = loaded(&theirs).into_iter().filter(|name| !ours.contains(name)).collect();
     Ok(match missing.as_slice() {
         [] => check("extensions", Passed, "It has no module that the cluster lacks."),
-        some => check("extensions", Warning, format!("The cluster does not have its module {}.", some.join(", ")))
-            .hint("Values of a module's own type make it fail; others come along."),
+        some => {
+            check("extensions", Warning, format!("The cluster does not have its module {}.", some.join(", ")))
+                .hint("Values of a module's own type make it fail; others come along.")
+        }
     })
 }
 
@@ -211,14 +241,26 @@ async fn names(
     report.target_is_empty = own == 0;
     let beyond = databases.iter().any(|n| *n > 0);
     report.checks.push(if beyond && cx.spec.topology == Topology::Sharded {
-        check("databases", Failed, "The source has keys in databases beyond 0; a sharded cluster has only that one.")
-            .hint("Choose a cluster that is not sharded.")
+        check(
+            "databases",
+            Failed,
+            "The source has keys in databases beyond 0; a sharded cluster has only that one.",
+        )
+        .hint("Choose a cluster that is not sharded.")
     } else if databases.len() > 1 && own > 0 {
-        check("databases", Failed, "The source has keys in several databases, and the cluster has keys of its own.")
-            .hint("Choose a cluster that is empty.")
+        check(
+            "databases",
+            Failed,
+            "The source has keys in several databases, and the cluster has keys of its own.",
+        )
+        .hint("Choose a cluster that is empty.")
     } else {
         let all: Vec<String> = databases.iter().map(u32::to_string).collect();
-        let text = if all.is_empty() { "It is empty.".to_owned() } else { format!("It has keys in database {}.", all.join(", ")) };
+        let text = if all.is_empty() {
+            "It is empty.".to_owned()
+        } else {
+            format!("It has keys in database {}.", all.join(", "))
+        };
         check("databases", Passed, text)
     });
     if own == 0 {
@@ -228,11 +270,23 @@ async fn names(
     let clashing = clashing(source, target).await?;
     report.clashes = clashing > 0;
     report.checks.push(match (clashing, migration.replace) {
-        (0, _) => check("names", Warning, format!("The cluster has {own} keys of its own: they stay, beside what comes in."))
-            .hint("Use an empty cluster if that is not meant."),
-        (n, true) => check("names", Warning, format!("At least {n} keys of the cluster are replaced by those of the source.")),
-        (n, false) => check("names", Failed, format!("At least {n} keys of the source have names that the cluster has too."))
-            .hint("Use an empty cluster, or have what is there replaced (`--replace`)."),
+        (0, _) => check(
+            "names",
+            Warning,
+            format!("The cluster has {own} keys of its own: they stay, beside what comes in."),
+        )
+        .hint("Use an empty cluster if that is not meant."),
+        (n, true) => check(
+            "names",
+            Warning,
+            format!("At least {n} keys of the cluster are replaced by those of the source."),
+        ),
+        (n, false) => check(
+            "names",
+            Failed,
+            format!("At least {n} keys of the source have names that the cluster has too."),
+        )
+        .hint("Use an empty cluster, or have what is there replaced (`--replace`)."),
     });
     Ok(())
 }
@@ -265,7 +319,10 @@ mod tests {
     #[test]
     fn values_are_read_by_servers_that_are_at_least_as_new() {
         assert!(values_version(false, (6, 2)) < values_version(false, (7, 0)));
-        assert!(values_version(false, (7, 4)) > values_version(true, (8, 1)), "Valkey does not read what Redis 7.4 writes");
+        assert!(
+            values_version(false, (7, 4)) > values_version(true, (8, 1)),
+            "Valkey does not read what Redis 7.4 writes"
+        );
         assert_eq!(values_version(false, (7, 2)), values_version(true, (8, 0)), "they were one then");
     }
 }

@@ -102,7 +102,9 @@ pub(super) async fn compare(
             continue;
         }
         // Its time is over, or is about to be: either side may have noticed.
-        if source.ends > 0 && source.ends <= now + ABOUT || source.value.is_none() && target_item.value.is_none() {
+        if source.ends > 0 && source.ends <= now + ABOUT
+            || source.value.is_none() && target_item.value.is_none()
+        {
             continue;
         }
         if server.ear.is_written(&source.key) {
@@ -145,11 +147,14 @@ pub(super) async fn judge(
         let side = |item: Option<&Item>| item.and_then(|item| Some(sum(database, item, item.body()?)));
         comparison.add(&key, side(source.first()), side(there.first()));
         let has = |items: &[Item]| items.first().is_some_and(|item| item.value.is_some());
-        comparison.differs(&key, match (has(&source), has(&there)) {
-            (true, false) => "is only in the source",
-            (false, true) => "is only in the cluster",
-            _ => "has another value or another end",
-        });
+        comparison.differs(
+            &key,
+            match (has(&source), has(&there)) {
+                (true, false) => "is only in the source",
+                (false, true) => "is only in the cluster",
+                _ => "has another value or another end",
+            },
+        );
     }
     Ok(written)
 }
@@ -175,7 +180,12 @@ fn read(kind: &str, key: &[u8]) -> Cmd {
 }
 
 /// The values themselves, in an order that both sides share.
-async fn itself(server: &mut Server, target: &mut Target, database: u32, key: &[u8]) -> Result<(String, String)> {
+async fn itself(
+    server: &mut Server,
+    target: &mut Target,
+    database: u32,
+    key: &[u8],
+) -> Result<(String, String)> {
     server.enter(database).await?;
     let kind: String = server.ask(command("TYPE").arg(key)).await?;
     let other: String = target.ask_of(database, key, command("TYPE").arg(key)).await?;
@@ -183,7 +193,8 @@ async fn itself(server: &mut Server, target: &mut Target, database: u32, key: &[
         return Ok((kind, other));
     }
     let asked = read(&kind, key);
-    let (ours, theirs): (Value, Value) = (server.ask(&asked).await?, target.ask_of(database, key, &asked).await?);
+    let (ours, theirs): (Value, Value) =
+        (server.ask(&asked).await?, target.ask_of(database, key, &asked).await?);
     Ok((canonical(&kind, ours), canonical(&kind, theirs)))
 }
 

@@ -98,7 +98,10 @@ pub(crate) async fn bring_in(
         copy_all(cx, migration, (&mut source, &mut target), passage, progress, &mut report).await?;
     }
     let gap = begun.elapsed();
-    passage.log(format!("Cut over: the cluster had everything written up to {up_to} after {:.1} ms", gap.as_secs_f64() * 1e3));
+    passage.log(format!(
+        "Cut over: the cluster had everything written up to {up_to} after {:.1} ms",
+        gap.as_secs_f64() * 1e3
+    ));
     if !online {
         later = compare_all(&mut source, &mut target, &mut comparison, (passage, progress)).await?;
     }
@@ -145,7 +148,9 @@ async fn copy_all(
     if migration.fresh {
         let gone = target.sweep(source, false).await?;
         if gone > 0 {
-            passage.log(format!("{gone} keys that an earlier try had brought are no more in the source and were taken away"));
+            passage.log(format!(
+                "{gone} keys that an earlier try had brought are no more in the source and were taken away"
+            ));
         }
     }
     if let Some(functions) = source.servers[0].functions().await? {
@@ -282,7 +287,10 @@ async fn follow(
         catch_up_once(source, target, report).await?;
         passage.set_behind(Some(source.waiting()));
         noted += 1;
-        progress.note(&format!("Following the source, {} keys behind. Cut over when nobody writes to it any more", source.waiting()));
+        progress.note(&format!(
+            "Following the source, {} keys behind. Cut over when nobody writes to it any more",
+            source.waiting()
+        ));
         tokio::select! {
             () = source.until_heard() => {}
             () = passage.until_cut_over() => {}
@@ -348,7 +356,9 @@ async fn compare_later(
         for _ in 0..ROUNDS {
             let mut left = Vec::new();
             for some in keys.chunks(250) {
-                left.extend(compare::compare(comparison, &mut source.servers[index], target, database, some).await?);
+                left.extend(
+                    compare::compare(comparison, &mut source.servers[index], target, database, some).await?,
+                );
             }
             keys = left;
             if keys.is_empty() || !online {

@@ -29,13 +29,21 @@ pub(super) fn slot(key: &[u8]) -> u16 {
 /// empty: it is where we asked.
 pub(super) fn range(line: &Value, asked: &str) -> Option<(RangeInclusive<u16>, String, u16)> {
     let Value::Array(parts) = line else { return None };
-    let [Value::Int(first), Value::Int(last), Value::Array(primary), ..] = parts.as_slice() else { return None };
+    let [Value::Int(first), Value::Int(last), Value::Array(primary), ..] = parts.as_slice() else {
+        return None;
+    };
     let host = match primary.first()? {
-        Value::BulkString(host) if !host.is_empty() && host != b"?" => String::from_utf8(host.clone()).ok()?,
+        Value::BulkString(host) if !host.is_empty() && host != b"?" => {
+            String::from_utf8(host.clone()).ok()?
+        }
         _ => asked.to_owned(),
     };
     let Value::Int(port) = primary.get(1)? else { return None };
-    Some((u16::try_from(*first).ok()?..=u16::try_from(*last).ok().filter(|n| *n < SLOTS)?, host, u16::try_from(*port).ok()?))
+    Some((
+        u16::try_from(*first).ok()?..=u16::try_from(*last).ok().filter(|n| *n < SLOTS)?,
+        host,
+        u16::try_from(*port).ok()?,
+    ))
 }
 
 #[cfg(test)]

@@ -167,7 +167,10 @@ fn broke(at: &str, e: &RedisError) -> DriverError {
         Some("LOADING" | "BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK") => {
             DriverError::transient(format!("the source at {at} says: {said}"))
         }
-        _ => DriverError::rejected(format!("the source at {at} refused: {said}"), "Look at the rights of its user."),
+        _ => DriverError::rejected(
+            format!("the source at {at} refused: {said}"),
+            "Look at the rights of its user.",
+        ),
     }
 }
 
@@ -226,8 +229,14 @@ impl Server {
         })
     }
     /// Begins to listen. What a server from before Redis 6, or one that lets nobody, says is `Err`.
-    pub(super) async fn listen(&mut self, url: &SourceUrl, host: &str, port: u16) -> std::result::Result<(), String> {
-        let said = |e: RedisError| format!("{} {}", e.code().unwrap_or_default(), e.detail().unwrap_or_default());
+    pub(super) async fn listen(
+        &mut self,
+        url: &SourceUrl,
+        host: &str,
+        port: u16,
+    ) -> std::result::Result<(), String> {
+        let said =
+            |e: RedisError| format!("{} {}", e.code().unwrap_or_default(), e.detail().unwrap_or_default());
         let mut tells = connect(url, (host, port), Some(self.ear.clone())).await.map_err(said)?;
         command("CLIENT TRACKING ON BCAST").query_async::<()>(&mut tells).await.map_err(said)?;
         self.tells = Some(tells);
@@ -276,7 +285,12 @@ impl Server {
         Ok(())
     }
     /// Some keys from where `cursor` is, and where to go on.
-    pub(super) async fn scan(&mut self, database: u32, cursor: u64, count: usize) -> Result<(u64, Vec<Vec<u8>>)> {
+    pub(super) async fn scan(
+        &mut self,
+        database: u32,
+        cursor: u64,
+        count: usize,
+    ) -> Result<(u64, Vec<Vec<u8>>)> {
         self.enter(database).await?;
         self.ask(command("SCAN").arg(cursor).arg("COUNT").arg(count)).await
     }
@@ -289,20 +303,21 @@ impl Server {
         for key in keys {
             all.cmd("DUMP").arg(key).cmd(ends).arg(key);
         }
-        let answers: Vec<(Option<Vec<u8>>, i64)> = self.together::<Vec<Value>>(&all).await.and_then(|values| {
-            let odd = || DriverError::broken("the source answered DUMP with something else");
-            let pairs = values.chunks_exact(2).map(|pair| {
-                let value = match &pair[0] {
-                    Value::BulkString(value) => Some(value.clone()),
-                    _ => None,
-                };
-                match &pair[1] {
-                    Value::Int(ends) => Ok((value, *ends)),
-                    _ => Err(odd()),
-                }
-            });
-            pairs.collect()
-        })?;
+        let answers: Vec<(Option<Vec<u8>>, i64)> =
+            self.together::<Vec<Value>>(&all).await.and_then(|values| {
+                let odd = || DriverError::broken("the source answered DUMP with something else");
+                let pairs = values.chunks_exact(2).map(|pair| {
+                    let value = match &pair[0] {
+                        Value::BulkString(value) => Some(value.clone()),
+                        _ => None,
+                    };
+                    match &pair[1] {
+                        Value::Int(ends) => Ok((value, *ends)),
+                        _ => Err(odd()),
+                    }
+                });
+                pairs.collect()
+            })?;
         let at = |ends: i64| match (ends, self.modern) {
             (..=0, _) => 0,
             (ends, true) => ends,
@@ -354,9 +369,10 @@ impl Source {
     pub(super) async fn open(url: &SourceUrl) -> Result<Self> {
         let told = |refused| match refused {
             Refused::Unreachable(what) => DriverError::transient(what),
-            Refused::Credentials(what) => {
-                DriverError::rejected(what, "Ask for the migration again, with the user and password of the source.")
-            }
+            Refused::Credentials(what) => DriverError::rejected(
+                what,
+                "Ask for the migration again, with the user and password of the source.",
+            ),
             Refused::Other(what) => DriverError::rejected(what, "The log of the source may say more."),
         };
         let mut first = Server::open(url, &url.host, url.port()).await.map_err(told)?;
@@ -420,9 +436,10 @@ impl Source {
     pub(super) fn still_told(&self) -> Result<()> {
         match self.servers.iter().find(|server| server.ear.with(|written| written.lost)) {
             None => Ok(()),
-            Some(server) => {
-                Err(DriverError::transient(format!("the source at {} closed the session that tells what is written", server.at)))
-            }
+            Some(server) => Err(DriverError::transient(format!(
+                "the source at {} closed the session that tells what is written",
+                server.at
+            ))),
         }
     }
     /// More was written than could be noted, or a database was emptied: all must be looked at again. Says so once.
@@ -433,7 +450,8 @@ impl Source {
     }
     /// Keys that wait to be copied again.
     pub(super) fn waiting(&self) -> u64 {
-        let count = |server: &Server| server.ear.with(|written| written.keys.len() + usize::from(written.everything));
+        let count =
+            |server: &Server| server.ear.with(|written| written.keys.len() + usize::from(written.everything));
         self.servers.iter().map(|server| count(server) as u64).sum()
     }
     pub(super) fn take(&self, server: usize, most: usize) -> Vec<Vec<u8>> {

@@ -57,7 +57,9 @@ impl Target {
                 lanes.push(lane(asked.node, asked.session));
             }
             if map.contains(&usize::MAX) {
-                return Err(DriverError::transient("some slots of the cluster have no primary at the moment"));
+                return Err(DriverError::transient(
+                    "some slots of the cluster have no primary at the moment",
+                ));
             }
             by_slot = Some(map);
         } else {
@@ -116,7 +118,10 @@ impl Target {
                 found[*index] = Some(Item { key: keys[*index].clone(), ends, value });
             }
         }
-        found.into_iter().map(|item| item.ok_or_else(|| DriverError::broken("a key without a slot"))).collect()
+        found
+            .into_iter()
+            .map(|item| item.ok_or_else(|| DriverError::broken("a key without a slot")))
+            .collect()
     }
     /// Which of these keys it has.
     pub(super) async fn has(&mut self, database: u32, keys: &[Vec<u8>]) -> Result<u64> {
@@ -148,7 +153,10 @@ impl Target {
         self.lanes[at].session.ask(command).await
     }
     /// Asks every primary the same.
-    pub(super) async fn ask_each<T: redis::FromRedisValue>(&mut self, command: &redis::Cmd) -> Result<Vec<T>> {
+    pub(super) async fn ask_each<T: redis::FromRedisValue>(
+        &mut self,
+        command: &redis::Cmd,
+    ) -> Result<Vec<T>> {
         let mut said = Vec::new();
         for lane in &mut self.lanes {
             said.push(lane.session.ask(command).await?);
@@ -160,7 +168,8 @@ impl Target {
         let said: Vec<String> = self.ask_each(&command("INFO keyspace")).await?;
         let (mut keys, mut databases) = (0, BTreeSet::new());
         for line in said.iter().flat_map(|text| text.lines()) {
-            let Some((database, figures)) = line.trim().strip_prefix("db").and_then(|l| l.split_once(':')) else {
+            let Some((database, figures)) = line.trim().strip_prefix("db").and_then(|l| l.split_once(':'))
+            else {
                 continue;
             };
             let count = figures.split(',').find_map(|f| f.strip_prefix("keys=")?.parse::<u64>().ok());
@@ -207,7 +216,13 @@ impl Lane {
         for item in &items {
             match &item.value {
                 Some(value) => {
-                    all.cmd("RESTORE").arg(&item.key).arg(item.ends).arg(value).arg("REPLACE").arg("ABSTTL").ignore();
+                    all.cmd("RESTORE")
+                        .arg(&item.key)
+                        .arg(item.ends)
+                        .arg(value)
+                        .arg("REPLACE")
+                        .arg("ABSTTL")
+                        .ignore();
                 }
                 None => {
                     all.cmd("UNLINK").arg(&item.key).ignore();
