@@ -12,10 +12,10 @@ use crate::{
     runner, watch,
 };
 use clusterdeck_domain::{
-    Backup, Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, CreateCluster, Facts, Finding,
-    Following, MigrateIn, Operation, OperationId, OperationState, Parameter, PlanId, Preview, PreviewId,
-    SecretRef, ServiceKind, SourceReport, Subject, VaultFacts, chosen_parameters, default_version,
-    preview as domain_preview, restored_cluster, service as service_entry,
+    Backup, Busy, Capacity, Change, ChangeKind, Check, CheckState, ClusterObserved, ClusterSpec,
+    CreateCluster, Facts, Finding, Following, MigrateIn, Operation, OperationId, OperationState, Parameter,
+    PlanId, Preview, PreviewId, SecretRef, ServiceKind, SourceReport, Subject, VaultFacts, chosen_parameters,
+    default_version, preview as domain_preview, restored_cluster, service as service_entry,
 };
 use clusterdeck_driver::{Migration, Needs, Provider};
 use jiff::SignedDuration;
@@ -196,7 +196,7 @@ async fn growth(shared: &Arc<Shared>, live: &Live) -> Vec<Finding> {
     })
 }
 
-/// What a source says of itself; `None` when nobody could ask, which blocks.
+/// What a source says of itself; that nobody could ask is a check that failed.
 async fn source(shared: &Arc<Shared>, live: &Live, wish: &MigrateIn) -> Option<SourceReport> {
     let migration =
         Migration { from: wish.source(), replace: wish.replace, fresh: false, follow: wish.follow };
@@ -204,14 +204,14 @@ async fn source(shared: &Arc<Shared>, live: &Live, wish: &MigrateIn) -> Option<S
         let context = shared.context(&live.spec.id).await?;
         Result::Ok(shared.driver(live.spec.service)?.look_at_source(&context, &migration).await?)
     };
-    match tokio::time::timeout(LOOKS_AT_SOURCE, asked).await {
-        Ok(Ok(report)) => Some(report),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "what a source holds is not known");
-            None
-        }
-        Err(_) => None,
-    }
+    let why = match tokio::time::timeout(LOOKS_AT_SOURCE, asked).await {
+        Ok(Ok(report)) => return Some(report),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("that took longer than {} s", LOOKS_AT_SOURCE.as_secs()),
+    };
+    let text = format!("It could not be looked at: {why}.");
+    let failed = Check::new("looked-at", "Both sides can be looked at", CheckState::Failed, text);
+    Some(SourceReport { checks: vec![failed], ..SourceReport::default() })
 }
 
 const fn needs_a_look(kind: ChangeKind) -> bool {

@@ -351,7 +351,8 @@ impl ServiceDriver for FakeService {
     }
 
     async fn look_at_source(&self, _cx: &ClusterContext, migration: &Migration) -> Result<SourceReport> {
-        let world = self.0.call("look_at_source")?;
+        // A preview looks too, and one that cannot is refused, which is no operation: what fails here is tried by hand.
+        let world = self.0.lock();
         let known = migration.from.password.as_ref().is_some_and(|p| p.reveal() == "secret");
         let state = if known { CheckState::Passed } else { CheckState::Failed };
         Ok(SourceReport {
