@@ -116,12 +116,12 @@ pub(super) async fn compare(
             again.push(source.key);
             continue;
         };
-        let (ours, theirs) = itself(server, target, database, &source.key).await?;
-        if ours == theirs {
-            let value = sum(database, &source, ours.as_bytes());
-            comparison.add(&source.key, Some(value), Some(value));
-        } else {
-            again.push(source.key);
+        match itself(server, target, database, &source.key).await? {
+            Some((ours, theirs)) if ours == theirs => {
+                let value = sum(database, &source, ours.as_bytes());
+                comparison.add(&source.key, Some(value), Some(value));
+            }
+            _ => again.push(source.key),
         }
     }
     Ok(again)
@@ -179,23 +179,24 @@ fn read(kind: &str, key: &[u8]) -> Cmd {
     asked
 }
 
-/// The values themselves, in an order that both sides share.
+/// The values themselves, in an order that both sides share; `None` where somebody made something else of the key between two
+/// questions: it is told as written, and looked at again.
 async fn itself(
     server: &mut Server,
     target: &mut Target,
     database: u32,
     key: &[u8],
-) -> Result<(String, String)> {
+) -> Result<Option<(String, String)>> {
     server.enter(database).await?;
     let kind: String = server.ask(command("TYPE").arg(key)).await?;
     let other: String = target.ask_of(database, key, command("TYPE").arg(key)).await?;
     if kind != other {
-        return Ok((kind, other));
+        return Ok(None);
     }
     let asked = read(&kind, key);
-    let (ours, theirs): (Value, Value) =
-        (server.ask(&asked).await?, target.ask_of(database, key, &asked).await?);
-    Ok((canonical(&kind, ours), canonical(&kind, theirs)))
+    let Ok(ours) = server.try_out(&asked).await? else { return Ok(None) };
+    let theirs: Value = target.ask_of(database, key, &asked).await?;
+    Ok(Some((canonical(&kind, ours), canonical(&kind, theirs))))
 }
 
 fn canonical(kind: &str, value: Value) -> String {
