@@ -34,9 +34,11 @@ fn with<T>(capacity: Option<&Capacity>, look: impl FnOnce(&Facts<'_>) -> T) -> T
         backup_used_by: None,
         vault: None,
         comes_from: ComesFrom::Nobody,
-        sources_hidden: false,
+        following: None,
         moment: None,
         no_log: None,
+        source: None,
+        sources_hidden: false,
     })
 }
 

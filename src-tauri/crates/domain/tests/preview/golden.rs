@@ -73,9 +73,11 @@ fn create(capacity: &Capacity, edit: impl FnOnce(&mut CreateCluster)) -> Preview
         backup_used_by: None,
         vault: None,
         comes_from: ComesFrom::Nobody,
-        sources_hidden: false,
+        following: None,
         moment: None,
         no_log: None,
+        source: None,
+        sources_hidden: false,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

@@ -169,9 +169,11 @@ fn created(scene: &Scene, wish: clusterdeck_domain::CreateCluster) -> clusterdec
         backup_used_by: None,
         vault: None,
         comes_from: ComesFrom::Nobody,
-        sources_hidden: false,
+        following: None,
         moment: None,
         no_log: None,
+        source: None,
+        sources_hidden: false,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

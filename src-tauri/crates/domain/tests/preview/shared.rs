@@ -145,9 +145,11 @@ fn what_is_not_there_is_not_found() {
         backup_used_by: None,
         vault: None,
         comes_from: ComesFrom::Nobody,
-        sources_hidden: false,
+        following: None,
         moment: None,
         no_log: None,
+        source: None,
+        sources_hidden: false,
     };
     for change in changes() {
         blocked(&preview(&change, &facts), &["not-found"]);
