@@ -11,6 +11,7 @@ mod bad_days;
 mod containers;
 mod home;
 mod life;
+mod migrating;
 mod moments;
 mod postgres;
 mod rotation;

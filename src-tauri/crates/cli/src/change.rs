@@ -77,6 +77,9 @@ fn show(output: &Output, answer: &PreviewAnswer) {
     for effect in &preview.effects {
         output.note(&format!("  - {effect}"));
     }
+    for check in &preview.checks {
+        output.note(&format!("  {}: {}", check.title, check.text));
+    }
     let findings = |name: &str, findings: &[Finding]| {
         for finding in findings {
             output.note(&format!("  {name}: {}", finding.text));
@@ -180,10 +183,10 @@ pub(crate) fn conclude(output: &Output, ended: Ended) -> Result<(), Failure> {
     if !output.json() {
         let time =
             ended.ended_at.map_or_else(String::new, |end| format!(" in {}", took(ended.created_at, end)));
-        let gap = ended
-            .outcome
-            .write_gap_ms
-            .map_or_else(String::new, |gap| format!("; writes were not possible for {gap:.0} ms"));
+        let gap = ended.outcome.write_gap_ms.map_or_else(String::new, |gap| match ended.outcome.migration {
+            Some(_) => format!("; what was written last was in it after {gap:.0} ms"),
+            None => format!("; writes were not possible for {gap:.0} ms"),
+        });
         output.line(&format!("{}: done{time}{gap}", ended.title))?;
         for note in &ended.outcome.notes {
             output.line(&format!("  {note}"))?;

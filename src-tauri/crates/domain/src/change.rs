@@ -1,6 +1,8 @@
 //! Everything that can alter a cluster.
 
-use crate::{AllowWish, BackupSchedule, Keep, OptionWish, PlanId, ProviderId, ServiceKind, Topology};
+use crate::{
+    AllowWish, BackupSchedule, Keep, MigrateIn, OptionWish, PlanId, ProviderId, ServiceKind, Topology,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -271,6 +273,13 @@ pub enum Change {
         /// Which, by its id.
         backup: String,
     },
+    /// Bring the data of a server elsewhere in.
+    Migrate(MigrateIn),
+    /// End a migration that follows its source.
+    CutOver {
+        /// Into which cluster it goes.
+        cluster: String,
+    },
     /// Take the cluster down and give everything back.
     DeleteCluster {
         /// Which.
@@ -312,6 +321,8 @@ pub enum ChangeKind {
     RestoreBackup,
     RestoreInPlace,
     DeleteBackup,
+    Migrate,
+    CutOver,
     DeleteCluster,
 }
 
@@ -343,12 +354,14 @@ impl ChangeKind {
             Self::RestoreBackup => "restore-backup",
             Self::RestoreInPlace => "restore-in-place",
             Self::DeleteBackup => "delete-backup",
+            Self::Migrate => "migrate",
+            Self::CutOver => "cut-over",
             Self::DeleteCluster => "delete-cluster",
         }
     }
     /// It changes nothing in its cluster, so others may change that meanwhile: an operation of it does not hold the cluster.
     pub const fn goes_beside(self) -> bool {
-        matches!(self, Self::BackUp | Self::VerifyBackup | Self::DeleteBackup)
+        matches!(self, Self::BackUp | Self::VerifyBackup | Self::DeleteBackup | Self::CutOver)
     }
 }
 
@@ -380,6 +393,8 @@ impl Change {
             Self::RestoreBackup(_) => ChangeKind::RestoreBackup,
             Self::RestoreInPlace { .. } => ChangeKind::RestoreInPlace,
             Self::DeleteBackup { .. } => ChangeKind::DeleteBackup,
+            Self::Migrate(_) => ChangeKind::Migrate,
+            Self::CutOver { .. } => ChangeKind::CutOver,
             Self::DeleteCluster { .. } => ChangeKind::DeleteCluster,
         }
     }
@@ -401,6 +416,8 @@ impl Change {
             | Self::BackUp { cluster, .. }
             | Self::SetBackupSchedule { cluster, .. }
             | Self::RestoreInPlace { cluster, .. }
+            | Self::Migrate(MigrateIn { cluster, .. })
+            | Self::CutOver { cluster }
             | Self::DeleteCluster { cluster, .. } => Some(cluster),
             _ => None,
         }

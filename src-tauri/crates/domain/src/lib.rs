@@ -14,6 +14,7 @@ mod cidr;
 mod cluster;
 mod ids;
 mod log;
+mod migrate;
 mod name;
 mod observed;
 mod operation;
@@ -45,6 +46,10 @@ pub use ids::{AlertId, BackupId, BadId, ClusterId, MachineId, NodeId, OperationI
 pub use log::{
     Fork, LogBase, LogMark, LogPiece, LogPlace, LogRange, LogSpan, PointInTime, RangeBase, Replay, Way,
     ranges, replay, way,
+};
+pub use migrate::{
+    BadSource, Check, CheckState, Compared, Following, MigrateIn, Migrated, Scheme, SourceReport, SourceTls,
+    SourceUrl,
 };
 pub use name::{BadName, ClusterName};
 pub use observed::{

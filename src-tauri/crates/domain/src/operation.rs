@@ -1,6 +1,6 @@
 //! A confirmed change under way, as everybody sees it.
 
-use crate::{BackupId, ChangeKind, ClusterId, OperationId, Unit};
+use crate::{BackupId, ChangeKind, ClusterId, Migrated, OperationId, Unit};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +114,9 @@ pub struct Outcome {
     /// The backup that was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupId>,
+    /// What came of a migration, and how both sides compare.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Migrated>,
     /// Notes worth keeping (diverged writes set aside, a node left out).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

@@ -48,6 +48,10 @@ impl SecretRef {
     pub fn of_connection(name: &str) -> Self {
         Self(format!("connection/{name}"))
     }
+    /// The way into the source of a migration into this cluster, while that lasts.
+    pub fn of_migration(cluster: &crate::ClusterId) -> Self {
+        Self(format!("cluster/{cluster}/migration"))
+    }
     /// The key that the backups of a home are sealed for.
     pub fn of_backups() -> Self {
         Self("backups/key".to_owned())

@@ -12,6 +12,7 @@ mod extension;
 mod gateway;
 mod log;
 mod machine;
+mod migrate;
 mod provider;
 mod service;
 mod vault;
@@ -23,6 +24,7 @@ pub use extension::{Carried, Extension};
 pub use gateway::{Backend, CheckLine, Gateway, GatewayStatus, Listener, Traffic};
 pub use log::{LogReady, LogTaken, LogTarget, LogWaiting};
 pub use machine::{Machine, Software, UnitSpec, UnitState, UnitUsage};
+pub use migrate::{Migration, Passage};
 pub use provider::{
     Image, MachineRequest, Needs, OtherPrograms, Programs, Provider, ProviderCheck, Region, alternatives,
 };

@@ -2,12 +2,12 @@
 
 use crate::{
     ClusterContext, CopyFormat, CopyFrom, DriverError, Extension, Incoming, Listener, LogReady, LogTaken,
-    LogTarget, LogWaiting, OtherPrograms, Outgoing, Result,
+    LogTarget, LogWaiting, Migration, OtherPrograms, Outgoing, Passage, Result,
 };
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, ClusterSpec, Count, Finding, LogPlace, LogSpan, NodeId, NodeSpec, Parameter, Plan,
-    Progress as Measured, Sensitive, ServiceKind, Unit,
+    ClusterObserved, ClusterSpec, Count, Finding, LogPlace, LogSpan, Migrated, NodeId, NodeSpec, Parameter,
+    Plan, Progress as Measured, Sensitive, ServiceKind, SourceReport, Unit,
 };
 use serde::{Deserialize, Serialize};
 use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
@@ -334,6 +334,34 @@ pub trait ServiceDriver: Send + Sync {
     /// Says up to where the copy that is laid next ([`ServiceDriver::copy_in`]) shall be replayed with the pieces beside it.
     async fn log_until(&self, _cx: &ClusterContext, _node: &NodeSpec, _target: &LogTarget) -> Result<()> {
         Err(DriverError::Unsupported { what: "replaying a log".to_owned() })
+    }
+
+    // --- bringing data in ---
+    /// Looks at a server elsewhere and at the cluster, and changes neither: what of the source comes along, and what stands against
+    /// it. That it does not answer or lets nobody in is a check that failed, not an error.
+    async fn look_at_source(&self, _cx: &ClusterContext, _migration: &Migration) -> Result<SourceReport> {
+        Err(DriverError::Unsupported { what: "bringing data into this service".to_owned() })
+    }
+    /// Copies all data of the source, follows what is written to it meanwhile where that can be done, and compares both sides.
+    /// It ends when the cluster has everything, or where it shall follow, when the passage says so. A call after one that was cut
+    /// short begins anew and leaves nothing twice.
+    async fn bring_in(
+        &self,
+        _cx: &ClusterContext,
+        _migration: &Migration,
+        _passage: &Passage,
+        _progress: &Progress,
+    ) -> Result<Migrated> {
+        Err(DriverError::Unsupported { what: "bringing data into this service".to_owned() })
+    }
+    /// Takes away what came in. Returns a note when something of it stays.
+    async fn take_out(
+        &self,
+        _cx: &ClusterContext,
+        _migration: &Migration,
+        _progress: &Progress,
+    ) -> Result<Option<String>> {
+        Ok(None)
     }
 
     // --- watching ---

@@ -12,12 +12,13 @@ use crate::{
     runner, watch,
 };
 use clusterdeck_domain::{
-    Backup, Busy, Capacity, Change, ChangeKind, ClusterObserved, ClusterSpec, ComesFrom, CreateCluster,
-    Facts, Finding, MomentFacts, Operation, OperationId, OperationState, Parameter, PlanId, Preview,
-    PreviewId, ServiceKind, Subject, VaultFacts, chosen_parameters, default_version,
-    preview as domain_preview, restored_cluster, service as service_entry,
+    Backup, Busy, Capacity, Change, ChangeKind, Check, CheckState, ClusterObserved, ClusterSpec, ComesFrom,
+    CreateCluster, Facts, Finding, Following, MigrateIn, MomentFacts, Operation, OperationId, OperationState,
+    Parameter, PlanId, Preview, PreviewId, SecretRef, ServiceKind, SourceReport, Subject, VaultFacts,
+    chosen_parameters, default_version, preview as domain_preview, restored_cluster,
+    service as service_entry,
 };
-use clusterdeck_driver::{Needs, Provider};
+use clusterdeck_driver::{Migration, Needs, Provider};
 use jiff::SignedDuration;
 use std::{
     collections::HashMap,
@@ -31,6 +32,9 @@ const VALID: SignedDuration = SignedDuration::from_mins(5);
 const KEPT: usize = 256;
 /// An observation older than this is made anew before a preview.
 const FRESH: Duration = Duration::from_millis(1_500);
+
+/// How long a source is looked at before a preview.
+const LOOKS_AT_SOURCE: Duration = Duration::from_secs(30);
 
 /// How often a create chooses another network because somebody else took the one it chose.
 const NETWORK_TRIES: u32 = 16;
@@ -63,6 +67,9 @@ pub(crate) struct Collected {
     sources_hidden: bool,
     moment: Option<MomentFacts>,
     no_log: Option<String>,
+    /// What was found out about the source of a migration.
+    pub(crate) source: Option<SourceReport>,
+    following: Option<Following>,
 }
 
 impl Collected {
@@ -96,6 +103,8 @@ impl Collected {
             sources_hidden: self.sources_hidden,
             moment: self.moment.as_ref(),
             no_log: self.no_log.as_deref(),
+            source: self.source.as_ref(),
+            following: self.following.as_ref(),
         }
     }
 }
@@ -164,9 +173,19 @@ async fn collect(shared: &Arc<Shared>, change: &Change, asker: Asker) -> Result<
         }
         _ => (ComesFrom::Nobody, false),
     };
+    let source = match (change, &subject) {
+        (Change::Migrate(wish), Some((live, _))) if live.busy.is_none() => source(shared, live, wish).await,
+        _ => None,
+    };
+    let following = subject.as_ref().and_then(|(live, _)| {
+        let all = shared.migrations.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(all.get(&live.spec.id)?.following())
+    });
     Ok(Collected {
         comes_from,
         sources_hidden,
+        source,
+        following,
         by_schedule: false,
         backup_used_by: backup.as_ref().and_then(|backup| backups::used_by(shared, &backup.id)),
         backup,
@@ -205,6 +224,24 @@ async fn growth(shared: &Arc<Shared>, live: &Live) -> Vec<Finding> {
         );
         vec![Finding::new("data-unknown", text).hint("Bring its server back first, then try again.")]
     })
+}
+
+/// What a source says of itself; that nobody could ask is a check that failed.
+async fn source(shared: &Arc<Shared>, live: &Live, wish: &MigrateIn) -> Option<SourceReport> {
+    let migration =
+        Migration { from: wish.source(), replace: wish.replace, fresh: false, follow: wish.follow };
+    let asked = async {
+        let context = shared.context(&live.spec.id).await?;
+        Result::Ok(shared.driver(live.spec.service)?.look_at_source(&context, &migration).await?)
+    };
+    let why = match tokio::time::timeout(LOOKS_AT_SOURCE, asked).await {
+        Ok(Ok(report)) => return Some(report),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("that took longer than {} s", LOOKS_AT_SOURCE.as_secs()),
+    };
+    let text = format!("It could not be looked at: {why}.");
+    let failed = Check::new("looked-at", "Both sides can be looked at", CheckState::Failed, text);
+    Some(SourceReport { checks: vec![failed], ..SourceReport::default() })
 }
 
 const fn needs_a_look(kind: ChangeKind) -> bool {
@@ -248,6 +285,10 @@ async fn capacity(shared: &Arc<Shared>, change: &Change, spec: Option<&ClusterSp
         (Change::UpgradeCluster { .. }, Some(spec)) => {
             let provider = shared.provider_of(&spec.provider).ok()?;
             (spec.service, provider, None, Some(spec.region.as_str()), None)
+        }
+        (Change::Migrate(_), Some(spec)) => {
+            let provider = shared.provider_of(&spec.provider).ok()?;
+            (spec.service, provider, None, Some(spec.region.as_str()), Some(spec.version.as_str()))
         }
         (Change::AddShard { .. }, Some(spec)) => (
             spec.service,
@@ -430,7 +471,13 @@ async fn begin(
         created_at: now,
         ended_at: None,
     };
-    let written = write(shared, change, &operation, &planned, key).await;
+    // Held before it is written down: after a kill in between the row is not there, and the next migration or the end of the
+    // cluster takes the secret away.
+    let kept = keep_secret(shared, &change, &planned).await;
+    let written = match kept {
+        Ok(()) => write(shared, change, &operation, &planned, key).await,
+        Err(error) => Err(error),
+    };
     match written {
         Ok(row) => {
             runner::launch(shared, row);
@@ -444,6 +491,17 @@ async fn begin(
             Err(error)
         }
     }
+}
+
+/// The way into the source of a migration goes to the keyring, and nowhere else.
+async fn keep_secret(shared: &Shared, change: &Change, planned: &Planned) -> Result<()> {
+    let Change::Migrate(wish) = change else { return Ok(()) };
+    let place = SecretRef::of_migration(&planned.cluster);
+    match wish.source().password {
+        Some(password) => shared.secrets.put(&place, &password).await?,
+        None => shared.secrets.remove(&place).await?,
+    }
+    Ok(())
 }
 
 /// Marks the cluster as held, in one look: nobody else can hold it in between.

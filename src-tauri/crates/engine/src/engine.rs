@@ -102,6 +102,8 @@ pub(crate) struct Shared {
     pub(crate) making_key: tokio::sync::Mutex<()>,
     /// Networks of machines on which backups are tried.
     pub(crate) throw_away: Mutex<BTreeMap<ClusterId, Network>>,
+    /// Migrations that copy or follow, by the cluster they go into.
+    pub(crate) migrations: Mutex<BTreeMap<ClusterId, crate::operations::migrate::UnderWay>>,
     pub(crate) watched: Mutex<HashMap<ClusterId, CancellationToken>>,
     /// No new operations.
     pub(crate) closing: CancellationToken,
@@ -165,6 +167,7 @@ impl Engine {
             logs: Mutex::new(logs),
             making_key: tokio::sync::Mutex::default(),
             throw_away: Mutex::default(),
+            migrations: Mutex::default(),
             watched: Mutex::default(),
             closing: CancellationToken::new(),
             stopped: CancellationToken::new(),

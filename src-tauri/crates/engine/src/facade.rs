@@ -8,8 +8,9 @@ use crate::{
     repository::{AuditEntry, JournalEntry, OperationRow, Page},
 };
 use clusterdeck_domain::{
-    Alert, AllowEntry, AllowTrial, Backup, BackupSchedule, Busy, Capacity, Change, ClusterHealth, ClusterObserved, ClusterSpec, ClusterState, Figures, Metric, NodeId, Operation, OperationId, Plan, Point, PointInTime,
-    Preview, PreviewId, ProviderId, Sensitive, ServiceKind, VaultFacts, VaultSpec, WayIn,
+    Alert, AllowEntry, AllowTrial, Backup, BackupSchedule, Busy, Capacity, Change, ClusterHealth,
+    ClusterObserved, ClusterSpec, ClusterState, Figures, Metric, NodeId, Operation, OperationId, Plan, Point,
+    PointInTime, Preview, PreviewId, ProviderId, Sensitive, ServiceKind, VaultFacts, VaultSpec, WayIn,
 };
 use clusterdeck_driver::{ProviderCheck, Region};
 use jiff::Timestamp;

@@ -8,10 +8,10 @@ use crate::{
     facade::Result,
     inventory,
     operations::{
-        Plan, Planned, add_node, add_shard, back_up, create_cluster, delete_backup, delete_cluster,
-        drain_node, promote_node, reboot_node, remove_node, remove_shard, resize_cluster, restore_in_place,
-        resync_cluster, rotate_credentials, set_allowlist, set_backup_schedule, set_parameters, switches,
-        undrain_node, upgrade_cluster, verify_backup,
+        Plan, Planned, add_node, add_shard, back_up, create_cluster, cut_over, delete_backup, delete_cluster,
+        drain_node, migrate, promote_node, reboot_node, remove_node, remove_shard, resize_cluster,
+        restore_in_place, resync_cluster, rotate_credentials, set_allowlist, set_backup_schedule,
+        set_parameters, switches, undrain_node, upgrade_cluster, verify_backup,
     },
 };
 use clusterdeck_domain::{
@@ -26,7 +26,7 @@ use clusterdeck_domain::{
 };
 use clusterdeck_driver::MachineRequest;
 use jiff::Timestamp;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// Decides everything the steps of this change will need. The preview has found no blocker.
 pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Collected) -> Result<Planned> {
@@ -140,6 +140,18 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
                 safety,
                 led: seen.filter(leads).map(|n| n.node.clone()).collect(),
             }))
+        }
+        Change::Migrate(wish) => Plan::Migrate(migrate::Plan {
+            from: wish.from.clone(),
+            has_password: wish.source().password.is_some(),
+            replace: wish.replace,
+            follow: wish.follow,
+            fresh: collected.source.as_ref().is_some_and(|source| source.target_is_empty),
+        }),
+        Change::CutOver { .. } => {
+            let all = shared.migrations.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = all.get(&live.spec.id).ok_or(EngineError::PreviewStale)?;
+            Plan::CutOver(cut_over::Plan { migration: found.operation.clone() })
         }
         Change::DeleteCluster { discard_backups, .. } => {
             let last = !discard_backups && live.spec.lifecycle == Lifecycle::Active;

@@ -6,6 +6,7 @@ pub mod haproxy;
 mod laying;
 mod measure;
 pub mod mysql;
+mod outside;
 mod own_way;
 pub mod postgres;
 mod readiness;

@@ -4,12 +4,12 @@
 use crate::world::{Inner, Server, World};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, Count, FailoverReadiness, Finding, Health, Link, NodeId, NodeKind, NodeObserved,
-    NodeSpec, NodeState, Plan, Role, ServiceKind, Topology, Votes,
+    Check, CheckState, ClusterObserved, Count, FailoverReadiness, Finding, Health, Link, Migrated, NodeId,
+    NodeKind, NodeObserved, NodeSpec, NodeState, Plan, Role, ServiceKind, SourceReport, Topology, Votes,
 };
 use clusterdeck_driver::{
-    Backend, ClusterContext, CopyFormat, CopyFrom, DriverError, HandOver, Incoming, Listener, Outgoing,
-    Progress, Result, ServiceDriver, StartAs, Switch, Traffic,
+    Backend, ClusterContext, CopyFormat, CopyFrom, DriverError, HandOver, Incoming, Listener, Migration,
+    Outgoing, Passage, Progress, Result, ServiceDriver, StartAs, Switch, Traffic,
 };
 use jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
@@ -348,6 +348,48 @@ impl ServiceDriver for FakeService {
         let writes = world.apart.get(&node.id).copied().or(world.servers.get(&node.id).map(|s| s.writes));
         let writes = writes.ok_or_else(|| DriverError::transient("the server does not answer"))?;
         Ok(vec![Count::exactly("writes", writes)])
+    }
+
+    async fn look_at_source(&self, _cx: &ClusterContext, migration: &Migration) -> Result<SourceReport> {
+        // A preview looks too, and one that cannot is refused, which is no operation: what fails here is tried by hand.
+        let world = self.0.lock();
+        let known = migration.from.password.as_ref().is_some_and(|p| p.reveal() == "secret");
+        let state = if known { CheckState::Passed } else { CheckState::Failed };
+        Ok(SourceReport {
+            checks: vec![Check::new("credentials", "It lets us in", state, "As the fake source says.")],
+            bytes: Some(1 << 20),
+            target_is_empty: !world.brought,
+            online: true,
+            ..SourceReport::default()
+        })
+    }
+    async fn bring_in(
+        &self,
+        _cx: &ClusterContext,
+        migration: &Migration,
+        passage: &Passage,
+        _progress: &Progress,
+    ) -> Result<Migrated> {
+        if migration.from.password.is_none() {
+            return Err(DriverError::broken("the way into the source was forgotten too soon"));
+        }
+        self.0.call("bring_in")?.brought = true;
+        passage.log("the fake data came in");
+        if migration.follow {
+            passage.set_behind(Some(0));
+            passage.until_cut_over().await;
+        }
+        drop(self.0.call("bring_in: cut over")?);
+        Ok(Migrated { items: 1, gap_ms: Some(1.0), ..Migrated::default() })
+    }
+    async fn take_out(
+        &self,
+        _cx: &ClusterContext,
+        _migration: &Migration,
+        _progress: &Progress,
+    ) -> Result<Option<String>> {
+        self.0.call("take_out")?.brought = false;
+        Ok(None)
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {

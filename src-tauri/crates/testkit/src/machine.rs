@@ -76,7 +76,7 @@ impl Machine for FakeMachine {
     }
     async fn rename(&self, from: &str, to: &str) -> Result<()> {
         if from == FOLDER {
-            let written = self.written(|writes| std::mem::take(writes));
+            let written = self.written(std::mem::take);
             self.with(|m| m.files.insert(from.to_owned(), written.to_string().into_bytes()))?;
         }
         let moved = self.with(|m| {

@@ -71,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) vault: BTreeMap<(BackupId, String), Vec<u8>>,
     /// Servers on throw-away machines, and what they hold.
     pub(crate) apart: BTreeMap<NodeId, u64>,
+    /// Data of a source came in.
+    pub(crate) brought: bool,
     /// Servers that were stopped while they led others.
     pub(crate) beheaded: Vec<NodeId>,
     /// The newest version that machines can be made or renewed with, where it is not [`VERSION`].

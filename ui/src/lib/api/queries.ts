@@ -20,6 +20,7 @@ export const keys = {
 	operations: (cluster: string | null) => ['operations', 'list', cluster] as const,
 	unfinished: ['operations', 'unfinished'] as const,
 	operation: (id: string) => ['operation', id] as const,
+	lastMigration: (cluster: string) => ['operations', 'migration', cluster] as const,
 	journal: (id: string) => ['journal', id] as const,
 	alertsAll: ['alerts'] as const,
 	alerts: ['alerts', 'list'] as const,
@@ -77,6 +78,13 @@ export const queries = {
 			// While it runs it is asked now and then even with the stream open: a lost notice must not freeze the steps.
 			refetchInterval: (q) => (q.state.data && isFinal(q.state.data) ? false : link.live ? 4_000 : 1_000),
 			enabled: id !== ''
+		}),
+	/** The last migration into a cluster; null where there was none. */
+	lastMigration: (cluster: string) =>
+		queryOptions({
+			queryKey: keys.lastMigration(cluster),
+			queryFn: async ({ signal }) => (await api.operations({ cluster, limit: 100 }, signal)).items.find((o) => o.kind === 'migrate') ?? null,
+			refetchInterval: PATIENT
 		}),
 	journal: (id: string) => queryOptions({ queryKey: keys.journal(id), queryFn: ({ signal }) => api.journal(id, signal) }),
 	backups: () => queryOptions({ queryKey: keys.backups, queryFn: ({ signal }) => api.backups(signal), refetchInterval: PATIENT }),

@@ -21,23 +21,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/alerts": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Alerts: open ones first, then by time, the newest first. While a problem lasts there is one row of it. */
-        get: operations["list_alerts"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/audit": {
         parameters: {
             query?: never;
@@ -119,23 +102,6 @@ export interface paths {
          *     it without Clusterdeck. It is not encrypted any more.
          */
         get: operations["download_backup"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/backups/{id}/range": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Which moments the cluster that a backup is of can be brought back to, whether it is there or not. */
-        get: operations["show_backup_range"];
         put?: never;
         post?: never;
         delete?: never;
@@ -292,23 +258,6 @@ export interface paths {
         };
         /** What can be set in the servers, and what is in force on the primary. */
         get: operations["list_parameters"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/clusters/{id}/range": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Which moments a cluster that is there can be brought back to. */
-        get: operations["show_cluster_range"];
         put?: never;
         post?: never;
         delete?: never;
@@ -617,23 +566,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/vault-trials": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Asks whether a place could be a vault. Nothing is made and nothing kept, also not the secret. */
-        post: operations["try_vault"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/vaults": {
         parameters: {
             query?: never;
@@ -669,75 +601,10 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/vaults/{id}/check": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Asks a vault now whether it can be used. One that answers is no longer told as unreachable. */
-        post: operations["check_vault"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description A problem as it is told. While it lasts there is one row of it, however often it is met. */
-        Alert: {
-            backup?: components["schemas"]["BackupId"] | null;
-            /** @description That cluster's name, kept after it is gone. */
-            cluster?: string | null;
-            cluster_id?: components["schemas"]["ClusterId"] | null;
-            /** @description Why, and what it means for the data. */
-            detail: string;
-            /** @description What to do. */
-            hint: string;
-            /** @description Its id. */
-            id: components["schemas"]["AlertId"];
-            /** @description What is wrong. */
-            kind: components["schemas"]["AlertKind"];
-            /**
-             * Format: date-time
-             * @description When it was met last.
-             */
-            last_seen_at: string;
-            /**
-             * Format: date-time
-             * @description When it was met first.
-             */
-            raised_at: string;
-            /**
-             * Format: date-time
-             * @description When it was over; `null` while it lasts.
-             */
-            resolved_at?: string | null;
-            /** @description How bad it is. */
-            severity: components["schemas"]["Severity"];
-            /**
-             * Format: int32
-             * @description How often it was met.
-             */
-            times: number;
-            /** @description What is wrong, in a sentence without a full stop. */
-            title: string;
-            /** @description The vault it is about. */
-            vault?: string | null;
-        };
-        /** @description An alert: a problem that somebody must be told of once. */
-        AlertId: string;
-        /**
-         * @description What is wrong.
-         * @enum {string}
-         */
-        AlertKind: "backup-failed" | "backup-damaged" | "backup-untried" | "vault-unreachable" | "vault-full" | "vault-refused" | "schedule-waiting";
         /** @description One line of the audit trail. */
         AuditEntry: {
             /** @description What: `promote-node`, `reveal-credentials`, `failover-noticed`. */
@@ -836,8 +703,6 @@ export interface components {
             id: components["schemas"]["BackupId"];
             /** @description Which of the four kinds. */
             kind: components["schemas"]["BackupKind"];
-            /** @description It failed, and its vault did not let go of what had got there. That is taken away once the vault can be reached. */
-            leftover?: boolean;
             /** @description That cluster, as it was. */
             of: components["schemas"]["BackedUp"];
             operation?: components["schemas"]["OperationId"] | null;
@@ -884,11 +749,6 @@ export interface components {
         BackupKind: "local" | "snapshot" | "borg" | "s3";
         /** @description A piece that is copied as a whole: all of a cluster, or one shard of it. */
         BackupPart: {
-            /**
-             * Format: date-time
-             * @description When it was copied: from then on its cluster's log can be replayed on it. `null`: when the backup was complete.
-             */
-            copied_at?: string | null;
             /** @description What the server held. */
             counts: components["schemas"]["Count"][];
             /**
@@ -914,13 +774,11 @@ export interface components {
          * @description Why a backup was made.
          * @enum {string}
          */
-        BackupReason: "asked" | "scheduled" | "before-delete" | "before-restore";
+        BackupReason: "asked" | "scheduled" | "before-delete";
         /** @description Backups that are made by themselves. A cluster has at most one schedule for each vault. */
         BackupSchedule: {
             /** @description Which of them stay. */
             keep?: components["schemas"]["Keep"];
-            /** @description The log is archived beside them, so that the cluster can be brought back as it was at any second. */
-            point_in_time?: boolean;
             /**
              * Format: date-time
              * @description From when on: a missed time before that is none. Set when the schedule is.
@@ -1096,19 +954,18 @@ export interface components {
             /** @enum {string} */
             kind: "restore-backup";
         }) | {
-            /** @description Which backup, by its id; of this cluster or of one like it. */
-            backup: string;
-            /** @description Which cluster. */
-            cluster: string;
-            /** @description Take no backup of what it holds now. */
-            discard_present?: boolean;
-            /** @enum {string} */
-            kind: "restore-in-place";
-        } | {
             /** @description Which, by its id. */
             backup: string;
             /** @enum {string} */
             kind: "delete-backup";
+        } | (components["schemas"]["MigrateIn"] & {
+            /** @enum {string} */
+            kind: "migrate";
+        }) | {
+            /** @description Into which cluster it goes. */
+            cluster: string;
+            /** @enum {string} */
+            kind: "cut-over";
         } | {
             /** @description Which. */
             cluster: string;
@@ -1121,7 +978,25 @@ export interface components {
          * @description The kind of a change, without what it is about.
          * @enum {string}
          */
-        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "restore-in-place" | "delete-backup" | "delete-cluster";
+        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "delete-backup" | "migrate" | "cut-over" | "delete-cluster";
+        /** @description One thing that was looked at before a migration. */
+        Check: {
+            /** @description What to do about it. */
+            hint?: string | null;
+            /** @description Stable name: `reachable`, `credentials`, `rights`, `version`, `extensions`, `character-sets`, `size`, `names`… */
+            id: string;
+            /** @description What became of it. */
+            state: components["schemas"]["CheckState"];
+            /** @description What was found, in a sentence. */
+            text: string;
+            /** @description In words: *The source answers*. */
+            title: string;
+        };
+        /**
+         * @description What became of a check.
+         * @enum {string}
+         */
+        CheckState: "passed" | "warning" | "failed" | "skipped";
         /** @description A service's own client program, told where to go. */
         ClientCommand: {
             /** @description Its arguments, without a password: anybody can read them. */
@@ -1223,7 +1098,26 @@ export interface components {
          * @description What went wrong. The list is closed: scripts may rely on it.
          * @enum {string}
          */
-        Code: "invalid" | "not-found" | "blocked" | "confirmation-missing" | "preview-stale" | "preview-expired" | "busy" | "offline" | "unauthorized" | "forbidden" | "conflict" | "keyring-missing" | "keyring-locked" | "keyring-denied" | "vault-broken" | "vault-unreachable" | "vault-full" | "vault-refused" | "store-broken" | "disk-full" | "unsupported" | "failed" | "shutting-down" | "internal";
+        Code: "invalid" | "not-found" | "blocked" | "confirmation-missing" | "preview-stale" | "preview-expired" | "busy" | "offline" | "unauthorized" | "forbidden" | "conflict" | "keyring-missing" | "keyring-locked" | "keyring-denied" | "vault-broken" | "store-broken" | "disk-full" | "unsupported" | "failed" | "shutting-down" | "internal";
+        /** @description Both sides of one part: a table, a range of slots. */
+        Compared: {
+            /** @description Which: `shop.orders`, `slots 0 to 1023`. */
+            of: string;
+            /**
+             * Format: int64
+             * @description Things there, at the source.
+             */
+            source: number;
+            /** @description Their checksum at the source; empty where none was made. */
+            source_sum?: string;
+            /**
+             * Format: int64
+             * @description Things there, in the cluster.
+             */
+            target: number;
+            /** @description Their checksum in the cluster. */
+            target_sum?: string;
+        };
         /** @description Confirms a preview. */
         Confirmation: {
             /** @description Which. */
@@ -1337,7 +1231,7 @@ export interface components {
          * @description What happened.
          * @enum {string}
          */
-        EventKind: "cluster-changed" | "cluster-removed" | "operation-changed" | "node-down" | "node-recovered" | "failover-noticed" | "backup-changed" | "alert-raised" | "alert-changed" | "settings-changed";
+        EventKind: "cluster-changed" | "cluster-removed" | "operation-changed" | "node-down" | "node-recovered" | "failover-noticed" | "backup-changed" | "settings-changed";
         /** @description One thing a server says of itself that only its kind has. */
         Fact: {
             /** @description Stable name: `timeline`. */
@@ -1532,52 +1426,6 @@ export interface components {
          */
         Link: "up" | "syncing" | "down";
         /** @description A page of a list. */
-        List_Alert: {
-            /** @description What is on this page. */
-            items: {
-                backup?: components["schemas"]["BackupId"] | null;
-                /** @description That cluster's name, kept after it is gone. */
-                cluster?: string | null;
-                cluster_id?: components["schemas"]["ClusterId"] | null;
-                /** @description Why, and what it means for the data. */
-                detail: string;
-                /** @description What to do. */
-                hint: string;
-                /** @description Its id. */
-                id: components["schemas"]["AlertId"];
-                /** @description What is wrong. */
-                kind: components["schemas"]["AlertKind"];
-                /**
-                 * Format: date-time
-                 * @description When it was met last.
-                 */
-                last_seen_at: string;
-                /**
-                 * Format: date-time
-                 * @description When it was met first.
-                 */
-                raised_at: string;
-                /**
-                 * Format: date-time
-                 * @description When it was over; `null` while it lasts.
-                 */
-                resolved_at?: string | null;
-                /** @description How bad it is. */
-                severity: components["schemas"]["Severity"];
-                /**
-                 * Format: int32
-                 * @description How often it was met.
-                 */
-                times: number;
-                /** @description What is wrong, in a sentence without a full stop. */
-                title: string;
-                /** @description The vault it is about. */
-                vault?: string | null;
-            }[];
-            /** @description Give this as `cursor` for the next page; `null` on the last. */
-            next_cursor?: string | null;
-        };
-        /** @description A page of a list. */
         List_AuditEntry: {
             /** @description What is on this page. */
             items: {
@@ -1640,8 +1488,6 @@ export interface components {
                 id: components["schemas"]["BackupId"];
                 /** @description Which of the four kinds. */
                 kind: components["schemas"]["BackupKind"];
-                /** @description It failed, and its vault did not let go of what had got there. That is taken away once the vault can be reached. */
-                leftover?: boolean;
                 /** @description That cluster, as it was. */
                 of: components["schemas"]["BackedUp"];
                 operation?: components["schemas"]["OperationId"] | null;
@@ -2021,17 +1867,9 @@ export interface components {
             items: {
                 /**
                  * Format: int64
-                 * @description How many of them lie in it.
-                 */
-                backups?: number;
-                fault?: components["schemas"]["VaultFault"] | null;
-                /**
-                 * Format: int64
                  * @description Bytes it can still take; `None` where it does not say.
                  */
                 free_bytes?: number | null;
-                /** @description What to do about it. */
-                hint?: string;
                 /** @description Its name. */
                 id: string;
                 /** @description The kind that backups in it are of. */
@@ -2040,11 +1878,6 @@ export interface components {
                 place: string;
                 /** @description Why it cannot be used; `None` when it can. */
                 problem?: string | null;
-                /**
-                 * Format: int64
-                 * @description Bytes that the backups of this home take in it.
-                 */
-                used_bytes?: number;
             }[];
             /** @description Give this as `cursor` for the next page; `null` on the last. */
             next_cursor?: string | null;
@@ -2062,19 +1895,6 @@ export interface components {
             unit: string;
             /** @description All units of the node. */
             units: string[];
-        };
-        /** @description Moments that a cluster can be brought back to, from the first to the last, without a hole. */
-        LogRange: {
-            /**
-             * Format: date-time
-             * @description The first.
-             */
-            from: string;
-            /**
-             * Format: date-time
-             * @description The last.
-             */
-            to: string;
         };
         /**
          * @description What is measured of a node. The order is the column order of the stored samples: append, never reorder.
@@ -2110,6 +1930,62 @@ export interface components {
              * @description First moment that is no longer in it.
              */
             to: number;
+        };
+        /** @description Bring the data of a server elsewhere in. */
+        MigrateIn: {
+            /** @description Into which cluster. */
+            cluster: string;
+            /** @description Go on following the source until somebody says *cut over*; else that happens as soon as the cluster has everything. */
+            follow?: boolean;
+            /**
+             * @description From where: `redis://…`, `postgres://…/database`, `mysql://…/database`; `?tls=encrypt` or `?tls=verify` behind it. A password in
+             *     it is kept in the keyring while the migration lasts, and nowhere else.
+             */
+            from: string;
+            /** @description What the cluster has under the same names is replaced. */
+            replace?: boolean;
+        };
+        /** @description What came of a migration. */
+        Migrated: {
+            /**
+             * Format: int64
+             * @description Bytes of them, as they travelled.
+             * @default 0
+             */
+            bytes: number;
+            /**
+             * @description Both sides, part by part; at most some hundred.
+             * @default []
+             */
+            compared: components["schemas"]["Compared"][];
+            /**
+             * @description What differs, in sentences; empty when both sides are the same.
+             * @default []
+             */
+            differences: string[];
+            /**
+             * Format: double
+             * @description From the moment up to which everything written to the source is in the cluster, until the cluster could be used.
+             * @default null
+             */
+            gap_ms: number | null;
+            /**
+             * Format: int64
+             * @description Things that were brought in: keys, rows.
+             * @default 0
+             */
+            items: number;
+            /**
+             * @description What else is worth knowing.
+             * @default []
+             */
+            notes: string[];
+            /**
+             * Format: date-time
+             * @description That moment.
+             * @default null
+             */
+            up_to: string | null;
         };
         /** @description Software that a machine would need and does not have. */
         MissingSoftware: {
@@ -2382,6 +2258,8 @@ export interface components {
         Outcome: {
             /** @default null */
             backup: components["schemas"]["BackupId"] | null;
+            /** @default null */
+            migration: components["schemas"]["Migrated"] | null;
             /**
              * @description Names of the nodes that were made.
              * @default []
@@ -2507,39 +2385,6 @@ export interface components {
              */
             value?: number | null;
         };
-        /** @description Which moments a cluster can be brought back to. */
-        PointInTime: {
-            /** @description Backups of it, the oldest first. */
-            bases: components["schemas"]["RangeBase"][];
-            /**
-             * Format: int64
-             * @description How far the archive is behind what is acknowledged; `null` where that is not known or nothing is archived.
-             */
-            behind_ms?: number | null;
-            /** @description Its log is archived now. */
-            on: boolean;
-            /** @description What keeps it from being complete, in words. */
-            problem?: string | null;
-            /** @description The moments, without the holes between them, the oldest first. */
-            ranges: components["schemas"]["LogRange"][];
-            /**
-             * Format: int64
-             * @description Bytes of log in the vault.
-             */
-            stored_bytes: number;
-            /** @description Into which vault. */
-            vault?: string | null;
-            /**
-             * Format: int64
-             * @description Bytes of log that wait on the nodes: the most of any node.
-             */
-            waiting_bytes: number;
-            /**
-             * Format: int64
-             * @description Bytes that they may take there.
-             */
-            waiting_most_bytes: number;
-        };
         /** @description A port a service listens on. */
         Port: {
             /** @description What for. */
@@ -2554,6 +2399,8 @@ export interface components {
         Preview: {
             /** @description What refuses it. */
             blockers: components["schemas"]["Finding"][];
+            /** @description What was looked at first, each with its result, where a change begins with that. */
+            checks?: components["schemas"]["Check"][];
             /** @description What must be typed to confirm; `null` when a click is enough. */
             confirm?: string | null;
             /** @description It takes something away that cannot be brought back. */
@@ -2633,18 +2480,6 @@ export interface components {
         };
         /** @description The id of a provider: `local`, `container`, `hetzner`. */
         ProviderId: string;
-        /** @description A backup on the time line. */
-        RangeBase: {
-            /**
-             * Format: date-time
-             * @description From which moment on it is replayed from.
-             */
-            at: string;
-            /** @description Which. */
-            backup: components["schemas"]["BackupId"];
-            /** @description A server was started on it and found good. */
-            verified: boolean;
-        };
         /** @description A place inside a provider. */
         Region: {
             /** @description Its id. */
@@ -2654,12 +2489,6 @@ export interface components {
         };
         /** @description A new cluster with the data of a backup. What is left out is as it was in the cluster that the backup is of. */
         RestoreBackup: {
-            /**
-             * Format: date-time
-             * @description The moment, where the log is archived: what was committed by then is there, and nothing after it. It begins on the newest
-             *     backup of the same cluster before that moment, whichever was named. What that one holds when left out.
-             */
-            at?: string | null;
             /** @description Which, by its id. */
             backup: string;
             /** @description The new cluster's name; that of the old one when left out, and where that one is still there, `-restored` behind it. */
@@ -2683,11 +2512,6 @@ export interface components {
         /** @description When backups are made by themselves. */
         ScheduleWish: {
             keep?: components["schemas"]["Keep"] | null;
-            /**
-             * @description Archive the log beside them, so that the cluster can be brought back as it was at any second; not done unless it says
-             *     `true`.
-             */
-            point_in_time?: boolean | null;
             /** @description `Europe/Berlin`; UTC when left out. */
             time_zone?: string | null;
             /** @description Restore each on a throw-away machine; done unless it says `false`. */
@@ -2802,11 +2626,6 @@ export interface components {
              */
             theme: string;
         };
-        /**
-         * @description How bad it is.
-         * @enum {string}
-         */
-        Severity: "warning" | "error";
         /** @description One step as everybody sees it. */
         StepRecord: {
             /**
@@ -2884,17 +2703,9 @@ export interface components {
         VaultFacts: {
             /**
              * Format: int64
-             * @description How many of them lie in it.
-             */
-            backups?: number;
-            fault?: components["schemas"]["VaultFault"] | null;
-            /**
-             * Format: int64
              * @description Bytes it can still take; `None` where it does not say.
              */
             free_bytes?: number | null;
-            /** @description What to do about it. */
-            hint?: string;
             /** @description Its name. */
             id: string;
             /** @description The kind that backups in it are of. */
@@ -2903,17 +2714,7 @@ export interface components {
             place: string;
             /** @description Why it cannot be used; `None` when it can. */
             problem?: string | null;
-            /**
-             * Format: int64
-             * @description Bytes that the backups of this home take in it.
-             */
-            used_bytes?: number;
         };
-        /**
-         * @description What keeps a vault from doing its part. The backups in it are as they were.
-         * @enum {string}
-         */
-        VaultFault: "unreachable" | "full" | "refused";
         /** @description A place that backups go to. */
         VaultPlace: {
             /** @enum {string} */
@@ -2943,16 +2744,6 @@ export interface components {
         VaultSpec: components["schemas"]["VaultPlace"] & {
             /** @description Its name: letters, digits and `-`. */
             id: string;
-        };
-        /** @description What came of trying a vault out. */
-        VaultTrial: {
-            /**
-             * Format: int64
-             * @description Bytes it can take; `null` where it does not say.
-             */
-            free_bytes?: number | null;
-            /** @description It is a vault already; else it is made when it is added. */
-            there: boolean;
         };
         /** @description Votes for an automatic failover. */
         Votes: {
@@ -3003,40 +2794,6 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
-                };
-            };
-        };
-    };
-    list_alerts: {
-        parameters: {
-            query?: {
-                /** @description Name or id */
-                cluster?: string;
-                /** @description Only those that last */
-                open?: boolean;
-                cursor?: string;
-                limit?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["List_Alert"];
-                };
-            };
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -3236,35 +2993,6 @@ export interface operations {
                 };
             };
             502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    show_backup_range: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PointInTime"];
-                };
-            };
-            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3587,36 +3315,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_Parameter"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    show_cluster_range: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Name or id */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PointInTime"];
                 };
             };
             404: {
@@ -4227,45 +3925,6 @@ export interface operations {
             };
         };
     };
-    try_vault: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewVault"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["VaultTrial"];
-                };
-            };
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     list_vaults: {
         parameters: {
             query?: never;
@@ -4355,35 +4014,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Problem"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    check_vault: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["VaultFacts"];
                 };
             };
             404: {

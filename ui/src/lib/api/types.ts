@@ -340,6 +340,8 @@ export type Change =
 	| ({ kind: 'restore-backup' } & RestoreBackup)
 	| { kind: 'restore-in-place'; cluster: string; backup: string; discard_present?: boolean }
 	| { kind: 'delete-backup'; backup: string }
+	| { kind: 'migrate'; cluster: string; from: string; password?: string | null; replace?: boolean; follow?: boolean }
+	| { kind: 'cut-over'; cluster: string }
 	| { kind: 'delete-cluster'; cluster: string; discard_backups?: boolean };
 
 export interface Finding {
@@ -349,11 +351,31 @@ export interface Finding {
 	hint?: string;
 	way_out?: { label: string; change: Change };
 }
+export interface Check {
+	id: string;
+	title: string;
+	state: 'passed' | 'warning' | 'failed' | 'skipped';
+	text: string;
+	hint?: string | null;
+}
+
+/** What came of a migration. */
+export interface Migrated {
+	items: number;
+	bytes: number;
+	gap_ms?: number | null;
+	up_to?: string | null;
+	compared: { of: string; source: number; target: number; source_sum: string; target_sum: string }[];
+	differences: string[];
+	notes: string[];
+}
+
 export interface Preview {
 	id: string;
 	title: string;
 	destructive: boolean;
 	effects: string[];
+	checks?: Check[];
 	warnings: Finding[];
 	blockers: Finding[];
 	/** What must be typed; null when a click is enough. */
@@ -393,7 +415,7 @@ export interface Operation {
 	/** It waits until somebody keeps what it changed, or takes it back. */
 	trial?: { until: string; kept: boolean } | null;
 	steps: StepRecord[];
-	outcome: { write_gap_ms?: number; nodes?: string[]; backup?: string | null; notes?: string[] };
+	outcome: { write_gap_ms?: number; nodes?: string[]; backup?: string | null; migration?: Migrated | null; notes?: string[] };
 	error: OperationProblem | null;
 	actor: string;
 	created_at: string;

@@ -1,5 +1,5 @@
 // From a state to its colour. Colour never stands alone: the word is always beside it.
-import type { BackupState, ClusterState, Health, NodeState, OperationState, Severity, StepState } from '$lib/api/types';
+import type { BackupState, Check, ClusterState, Health, NodeState, OperationState, Severity, StepState } from '$lib/api/types';
 
 export type Tone = 'ok' | 'busy' | 'warn' | 'bad' | 'idle';
 
@@ -10,6 +10,7 @@ const OPERATION: Record<OperationState, Tone> = { queued: 'idle', running: 'busy
 const STEP: Record<StepState, Tone> = { pending: 'idle', running: 'busy', succeeded: 'ok', failed: 'bad', undoing: 'warn', undone: 'idle' };
 /** One that nobody has restored yet is unknown, which is not good. */
 const BACKUP: Record<BackupState, Tone> = { making: 'busy', stored: 'idle', verified: 'ok', failed: 'bad', damaged: 'bad' };
+const CHECK: Record<Check['state'], Tone> = { passed: 'ok', warning: 'warn', failed: 'bad', skipped: 'idle' };
 const AUDIT: Record<string, Tone> = { asked: 'idle', succeeded: 'ok', failed: 'bad', cancelled: 'idle', refused: 'warn', noticed: 'warn' };
 
 /** A running cluster nobody has looked at is not shown in the colour of a healthy one. */
@@ -22,6 +23,7 @@ export const operationTone = (state: OperationState): Tone => OPERATION[state];
 export const stepTone = (state: StepState): Tone => STEP[state];
 export const backupTone = (state: BackupState): Tone => BACKUP[state];
 export const severityTone = (severity: Severity): Tone => (severity === 'error' ? 'bad' : 'warn');
+export const checkTone = (state: Check['state']): Tone => CHECK[state];
 export const auditTone = (result: string): Tone => AUDIT[result] ?? 'idle';
 
 export const FILL: Record<Tone, string> = { ok: 'bg-ok-fill', busy: 'bg-accent', warn: 'bg-warn-fill', bad: 'bg-bad-fill', idle: 'bg-idle-fill' };

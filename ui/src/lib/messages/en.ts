@@ -318,6 +318,18 @@ export const en = {
 		discardText: 'Its other backups go as well, and nothing can be brought back.', shard: 'Which shard'
 	},
 
+	migration: {
+		title: 'Migration', text: 'Bring the data of a server elsewhere into this cluster. The source is only read.', begin: 'Migrate database', logs: 'Show migration logs',
+		underWay: 'A migration is under way', cutOver: 'Cut over', stepOf: (n: number) => `Step ${n} of 3`, configure: 'Where the data is', checks: 'Checks', from: 'Address of the source',
+		password: 'Password', passwordHint: 'Kept in the keyring while the migration lasts, and nowhere else. Empty where the address has it, or none is needed.',
+		follow: 'Follow the source until I cut over', followText: 'Otherwise it ends as soon as the cluster has everything.',
+		replace: 'Replace what has the same name', replaceText: 'Otherwise a name that is there already refuses the migration.',
+		validate: 'Validate', refused: 'What failed must be put right first.',
+		state: { passed: 'Passed', warning: 'Warning', failed: 'Failed', skipped: 'Not looked at' },
+		gap: 'From the last write that came along until the cluster had it', compared: 'Both sides', part: 'Part', source: 'Source', target: 'Cluster', sums: 'Checksums', same: 'the same', differs: 'differ',
+		cameIn: (n: number, size: string) => `${n} rows or keys, ${size}`, upTo: (at: string, gap: string) => `Everything written up to ${at}; the cluster had it ${gap} later.`
+	},
+
 	wizard: {
 		title: 'New cluster',
 		steps: { service: 'Service', place: 'Place and size', shape: 'Name and shape' },

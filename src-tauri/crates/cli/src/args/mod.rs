@@ -2,12 +2,14 @@
 
 mod backup;
 mod cluster;
+mod migrate;
 mod node;
 mod program;
 mod work;
 
 pub(crate) use backup::{BackupVerb, Restore, VaultVerb};
 pub(crate) use cluster::{Allow, ClusterVerb, Create, OptionSwitches, Switch};
+pub(crate) use migrate::Migrate;
 pub(crate) use node::NodeVerb;
 pub(crate) use program::{ConnectionVerb, PlanVerb, ProviderVerb, Serve, ServiceVerb};
 pub(crate) use work::{AlertVerb, AuditVerb, Confirming, OperationVerb, Paged};
@@ -66,6 +68,8 @@ pub(crate) enum Noun {
     /// Where backups are kept, and the key they are sealed for
     #[command(subcommand)]
     Vault(VaultVerb),
+    /// Bring the data of a server elsewhere into a cluster
+    Migrate(Box<Migrate>),
     /// Changes under way and done
     #[command(subcommand)]
     Operation(OperationVerb),
@@ -101,6 +105,7 @@ impl Noun {
             Self::Cluster(verb) => verb.confirming(),
             Self::Node(verb) => verb.confirming(),
             Self::Backup(verb) => verb.confirming(),
+            Self::Migrate(wish) => Some(&wish.confirming),
             Self::Operation(verb) => return verb.detaches(),
             _ => None,
         };

@@ -8,6 +8,7 @@ mod catalog;
 mod cluster;
 mod connection;
 pub(crate) mod doctor;
+mod migrate;
 pub(crate) mod node;
 mod operation;
 pub(crate) mod program;
@@ -25,6 +26,7 @@ pub(crate) async fn run(noun: Noun, session: &Session) -> Result<(), Failure> {
         Noun::Node(verb) => node::run(session, verb).await,
         Noun::Backup(verb) => backup::run(session, verb).await,
         Noun::Vault(verb) => backup::vault(session, verb).await,
+        Noun::Migrate(wish) => migrate::run(session, *wish).await,
         Noun::Operation(verb) => operation::run(session, verb).await,
         Noun::Alert(verb) => alert::run(session, verb).await,
         Noun::Audit(verb) => audit::run(session, verb).await,

@@ -2,8 +2,8 @@
 
 use super::Finding;
 use crate::{
-    Backup, BackupKind, ChangeKind, ClusterObserved, ClusterSpec, NodeSpec, Parameter, Plan, ProviderId,
-    ServiceKind, VaultFault,
+    Backup, BackupKind, ChangeKind, ClusterObserved, ClusterSpec, Following, NodeSpec, Parameter, Plan,
+    ProviderId, ServiceKind, SourceReport, VaultFault,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -229,4 +229,8 @@ pub struct Facts<'a> {
     pub moment: Option<&'a MomentFacts>,
     /// Why the log of the cluster cannot be archived; `None` when it can.
     pub no_log: Option<&'a str>,
+    /// What was found out about the source of a migration; `None` when nobody could ask or the change is about none.
+    pub source: Option<&'a SourceReport>,
+    /// The migration that follows its source into this cluster.
+    pub following: Option<&'a Following>,
 }

@@ -12,6 +12,7 @@ mod drain;
 mod facts;
 mod failover;
 mod in_place;
+mod migrate;
 mod moment;
 mod options;
 mod parameters;
@@ -43,7 +44,7 @@ pub use resync::resync_order;
 pub use rules::{nodes_per_shard, promotion_candidate, replica_needed_for_writes, voters};
 pub use upgrade::{upgrade_order, upgrade_target};
 
-use crate::Change;
+use crate::{Change, Check};
 use serde::{Deserialize, Serialize};
 
 /// A reason to refuse, or something to accept first.
@@ -108,6 +109,9 @@ pub struct Preview {
     pub destructive: bool,
     /// What will happen, in order, in plain sentences.
     pub effects: Vec<String>,
+    /// What was looked at first, each with its result, where a change begins with that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
     /// What must be accepted.
     pub warnings: Vec<Finding>,
     /// What refuses it.
@@ -125,6 +129,7 @@ impl Preview {
             title: title.into(),
             destructive: false,
             effects: Vec::new(),
+            checks: Vec::new(),
             warnings: Vec::new(),
             blockers: Vec::new(),
             confirm: None,
@@ -191,6 +196,8 @@ pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
         Change::RotateCredentials { .. } => rotate::preview(&subject, facts),
         Change::BackUp { verify, .. } => backup::back_up(&subject, verify.unwrap_or(true), facts),
         Change::SetBackupSchedule { schedule, .. } => backup::schedule(&subject, schedule.as_ref(), facts),
+        Change::Migrate(wish) => migrate::preview(&subject, wish, facts),
+        Change::CutOver { .. } => migrate::cut_over(&subject, facts),
         Change::DeleteCluster { discard_backups, .. } => delete::preview(&subject, *discard_backups, facts),
         // What names a node and came here has a cluster but no such node in it.
         _ => not_found(change),

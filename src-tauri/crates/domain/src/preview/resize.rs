@@ -9,7 +9,7 @@ use super::{Facts, Figures, Finding, Preview, Subject, rolling};
 use crate::{ClusterObserved, ClusterSpec, NodeObserved, NodeSpec, Plan, PlanId, Topology, plan};
 
 /// What an in-memory service may fill of a plan: its server takes no more (`maxmemory`), the rest is for copies and buffers.
-const MEMORY_PERCENT: u64 = 75;
+pub(super) const MEMORY_PERCENT: u64 = 75;
 /// What is so of a node that is done.
 const DONE: &str = "has its new size";
 

@@ -3,10 +3,10 @@
 use clusterdeck_domain::{
     BackedUp, Backup, BackupId, BackupKind, BackupPart, BackupReason, BackupState, Busy, Capacity, Change,
     ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOption, ClusterOptions, ClusterSpec,
-    ComesFrom, Facts, FailoverReadiness, Figures, Finding, Health, Lifecycle, Link, MachineId, MachineSpec,
-    MomentFacts, Network, NodeId, NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish, Parameter, PlanId,
-    Preview, ProviderId, REGION_LOCAL, Role, ServiceKind, Subject, Topology, VaultFacts, Votes, layout, plan,
-    preview, service, voters,
+    ComesFrom, Facts, FailoverReadiness, Figures, Finding, Following, Health, Lifecycle, Link, MachineId,
+    MachineSpec, MomentFacts, Network, NodeId, NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish,
+    Parameter, PlanId, Preview, ProviderId, REGION_LOCAL, Role, ServiceKind, SourceReport, Subject, Topology,
+    VaultFacts, Votes, layout, plan, preview, service, voters,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -39,6 +39,8 @@ pub(crate) struct Scene {
     pub(crate) sources_hidden: bool,
     pub(crate) moment: Option<MomentFacts>,
     pub(crate) no_log: Option<&'static str>,
+    pub(crate) source: Option<SourceReport>,
+    pub(crate) following: Option<Following>,
 }
 
 /// A computer with room for a dozen small nodes and Redis on it.
@@ -182,6 +184,8 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
         sources_hidden: false,
         moment: None,
         no_log: None,
+        source: None,
+        following: None,
     }
 }
 
@@ -327,6 +331,8 @@ impl Scene {
                 sources_hidden: self.sources_hidden,
                 moment: self.moment.as_ref(),
                 no_log: self.no_log,
+                source: self.source.as_ref(),
+                following: self.following.as_ref(),
             },
         )
     }

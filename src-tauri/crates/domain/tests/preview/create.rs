@@ -37,6 +37,8 @@ fn with<T>(capacity: Option<&Capacity>, look: impl FnOnce(&Facts<'_>) -> T) -> T
         sources_hidden: false,
         moment: None,
         no_log: None,
+        source: None,
+        following: None,
     })
 }
 

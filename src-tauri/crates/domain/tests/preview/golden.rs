@@ -76,6 +76,8 @@ fn create(capacity: &Capacity, edit: impl FnOnce(&mut CreateCluster)) -> Preview
         sources_hidden: false,
         moment: None,
         no_log: None,
+        source: None,
+        following: None,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

@@ -10,6 +10,7 @@ mod cluster_changes;
 mod create;
 mod golden;
 mod grow;
+mod migrate;
 mod moments;
 mod node_changes;
 mod promote;

@@ -172,6 +172,8 @@ fn created(scene: &Scene, wish: clusterdeck_domain::CreateCluster) -> clusterdec
         sources_hidden: false,
         moment: None,
         no_log: None,
+        source: None,
+        following: None,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

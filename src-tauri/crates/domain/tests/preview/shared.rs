@@ -148,6 +148,8 @@ fn what_is_not_there_is_not_found() {
         sources_hidden: false,
         moment: None,
         no_log: None,
+        source: None,
+        following: None,
     };
     for change in changes() {
         blocked(&preview(&change, &facts), &["not-found"]);

@@ -11,7 +11,7 @@ use crate::{
     step::{Step, StepContext, step},
     watch,
 };
-use clusterdeck_domain::{BackupId, Lifecycle, Role};
+use clusterdeck_domain::{BackupId, Lifecycle, Role, SecretRef};
 use clusterdeck_driver::DriverError;
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +90,8 @@ async fn forget_passwords(cx: StepContext, generations: Vec<u32>) -> Result<()> 
     for generation in generations {
         passwords::forget(&cx.shared, &cx.cluster, generation).await?;
     }
-    Ok(())
+    // One that was cut short before its first step may have left it.
+    Ok(cx.shared.secrets.remove(&SecretRef::of_migration(&cx.cluster)).await?)
 }
 
 /// Takes the row and everything kept about the cluster away; operations and audit trail stay.

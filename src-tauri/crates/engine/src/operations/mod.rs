@@ -4,9 +4,11 @@ pub(crate) mod add_node;
 pub(crate) mod add_shard;
 pub(crate) mod back_up;
 pub(crate) mod create_cluster;
+pub(crate) mod cut_over;
 pub(crate) mod delete_backup;
 pub(crate) mod delete_cluster;
 pub(crate) mod drain_node;
+pub(crate) mod migrate;
 pub(crate) mod promote_node;
 pub(crate) mod reboot_node;
 pub(crate) mod remove_node;
@@ -54,6 +56,8 @@ pub(crate) enum Plan {
     VerifyBackup(verify_backup::Plan),
     RestoreInPlace(Box<restore_in_place::Plan>),
     DeleteBackup(delete_backup::Plan),
+    Migrate(migrate::Plan),
+    CutOver(cut_over::Plan),
     DeleteCluster(delete_cluster::Plan),
 }
 
@@ -82,6 +86,8 @@ impl Plan {
             Self::VerifyBackup(plan) => verify_backup::steps(plan),
             Self::RestoreInPlace(plan) => restore_in_place::steps(plan),
             Self::DeleteBackup(plan) => delete_backup::steps(plan),
+            Self::Migrate(plan) => migrate::steps(plan),
+            Self::CutOver(plan) => cut_over::steps(plan),
             Self::DeleteCluster(plan) => delete_cluster::steps(plan),
         }
     }

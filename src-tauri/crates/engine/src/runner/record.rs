@@ -75,7 +75,11 @@ pub(super) fn summary(operation: &Operation) -> String {
         }
     };
     if let Some(gap) = operation.outcome.write_gap_ms {
-        text.push_str(&format!("; writes were not possible for {gap:.1} ms"));
+        let what = match operation.outcome.migration {
+            Some(_) => "what was written last was in it after",
+            None => "writes were not possible for",
+        };
+        text.push_str(&format!("; {what} {gap:.1} ms"));
     }
     for note in &operation.outcome.notes {
         text.push_str("; ");

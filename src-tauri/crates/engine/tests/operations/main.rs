@@ -7,6 +7,7 @@ mod alerting;
 mod allowing;
 mod backing_up;
 mod door;
+mod migrating;
 mod noticing;
 mod resizing;
 mod rotating;

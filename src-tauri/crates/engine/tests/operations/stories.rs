@@ -1,7 +1,8 @@
 //! The changes under test: each with the cluster it starts from.
 
 use clusterdeck_domain::{
-    AllowWish, Change, ClusterOption, CreateCluster, OptionWish, PlanId, RestoreBackup, ServiceKind, Topology,
+    AllowWish, Change, ClusterOption, CreateCluster, MigrateIn, OptionWish, PlanId, RestoreBackup,
+    ServiceKind, SourceUrl, Topology,
 };
 use clusterdeck_testkit::Lab;
 
@@ -54,6 +55,12 @@ pub(crate) fn back_up() -> Change {
 
 pub(crate) fn delete() -> Change {
     Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: false }
+}
+
+/// From a source that knows one password.
+pub(crate) fn migrate(password: &str, follow: bool) -> Change {
+    let from = SourceUrl::parse(&format!("redis://:{password}@source.example")).expect("an address");
+    Change::Migrate(MigrateIn { cluster: "demo".to_owned(), from, password: None, replace: false, follow })
 }
 
 fn newest() -> String {
@@ -143,6 +150,7 @@ pub(crate) fn all() -> Vec<Story> {
             [three(), vec![back_up()]].concat(),
             Change::DeleteBackup { backup: newest() },
         ),
+        story("migrate", three(), migrate("secret", false)),
         story("restore three", [three(), vec![delete()]].concat(), restore()),
         story("restore shards", [shards(), vec![delete()]].concat(), restore()),
         story("restore three in place", [three(), vec![back_up()]].concat(), restore_in_place()),

@@ -17,6 +17,7 @@ mod gtid;
 mod hand_over;
 mod listeners;
 mod logs;
+mod migrate;
 mod note;
 mod observe;
 mod readiness;
@@ -29,13 +30,13 @@ use self::flavour::Flavour::{self, MariaDb, MySql};
 use crate::{measure::Readings, tls};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, ClusterSpec, Count, Finding, LogPlace, LogSpan, NodeId, NodeSpec, Sensitive,
-    ServiceKind, Topology,
+    ClusterObserved, ClusterSpec, Count, Finding, LogPlace, LogSpan, Migrated, NodeId, NodeSpec, Sensitive,
+    ServiceKind, SourceReport, Topology,
 };
 use clusterdeck_driver::{
     ClientCommand, ClusterContext, CopyFormat, CopyFrom, DriverError, HandOver, Incoming, Listener, LogReady,
-    LogTaken, LogTarget, LogWaiting, OtherPrograms, Outgoing, Progress, Result, ServiceDriver, StartAs,
-    Switch,
+    LogTaken, LogTarget, LogWaiting, Migration, OtherPrograms, Outgoing, Passage, Progress, Result,
+    ServiceDriver, StartAs, Switch,
 };
 use std::{net::IpAddr, time::Duration};
 
@@ -307,6 +308,26 @@ impl ServiceDriver for Mysql {
     }
     async fn log_until(&self, cx: &ClusterContext, node: &NodeSpec, target: &LogTarget) -> Result<()> {
         archive::until(cx, node, target).await
+    }
+    async fn look_at_source(&self, cx: &ClusterContext, migration: &Migration) -> Result<SourceReport> {
+        migrate::look(cx, migration).await
+    }
+    async fn bring_in(
+        &self,
+        cx: &ClusterContext,
+        migration: &Migration,
+        passage: &Passage,
+        progress: &Progress,
+    ) -> Result<Migrated> {
+        migrate::bring_in(cx, migration, passage, progress).await
+    }
+    async fn take_out(
+        &self,
+        cx: &ClusterContext,
+        migration: &Migration,
+        _progress: &Progress,
+    ) -> Result<Option<String>> {
+        migrate::take_out(cx, migration).await
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {

@@ -23,7 +23,7 @@ const OWN: &str = "own AS (\
 
 /// The tables whose rows are the same in a copy, with all that belongs to each, smallest first. What is not logged is empty in a
 /// copy, and rows of foreign tables are another server's.
-fn tables() -> String {
+pub(crate) fn tables(most: usize) -> String {
     format!(
         "WITH RECURSIVE {OWN}, parts AS (\
             SELECT oid AS root, oid FROM own WHERE relkind IN ('r', 'p') AND NOT relispartition \
@@ -33,7 +33,7 @@ fn tables() -> String {
          FROM parts JOIN own ON own.oid = root JOIN pg_class c ON c.oid = parts.oid \
          GROUP BY root, nspname, own.relname \
          HAVING bool_and(c.relpersistence = 'p' AND c.relkind IN ('r', 'p')) \
-         ORDER BY sum(c.relpages), 1 LIMIT {TABLES}"
+         ORDER BY sum(c.relpages), 1 LIMIT {most}"
     )
 }
 
@@ -95,7 +95,7 @@ impl Inside<'_> {
     /// Rows of as many tables as there is time for. What is known of their sizes may be old, so none but the last gets more than
     /// half of the time that is left.
     async fn rows(&self, session: &Session, most: usize) -> Vec<Count> {
-        let Ok(tables) = session.rows(&tables(), &[]).await else { return Vec::new() };
+        let Ok(tables) = session.rows(&tables(TABLES), &[]).await else { return Vec::new() };
         let mut found = Vec::new();
         let last = tables.len().min(most);
         for (n, table) in tables.iter().take(most).enumerate() {

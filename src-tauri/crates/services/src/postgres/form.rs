@@ -107,6 +107,15 @@ async fn roles(cx: &ClusterContext, lead: &NodeSpec) -> Result<()> {
     if there.is_empty() {
         session.run(&format!("CREATE DATABASE {0} OWNER {0}", config::PEOPLE)).await?;
     }
+    added(cx, lead).await
+}
+
+/// What the service is, in a database of people that is new.
+pub(crate) async fn add_to_people(cx: &ClusterContext) -> Result<()> {
+    added(cx, leader(cx).await?).await
+}
+
+async fn added(cx: &ClusterContext, lead: &NodeSpec) -> Result<()> {
     match flavour::addition(cx.spec.service) {
         Some(added) => add(cx, lead, added).await,
         None => Ok(()),

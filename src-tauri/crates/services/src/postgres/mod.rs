@@ -14,6 +14,7 @@ mod flavour;
 mod form;
 mod http;
 mod listeners;
+mod migrate;
 mod observe;
 mod parameters;
 mod patroni;
@@ -26,13 +27,13 @@ mod sql;
 use crate::{measure::Readings, tls};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    ClusterObserved, ClusterSpec, Count, Finding, LogPlace, LogSpan, NodeId, NodeSpec, Parameter, Plan,
-    Sensitive, ServiceKind,
+    ClusterObserved, ClusterSpec, Count, Finding, LogPlace, LogSpan, Migrated, NodeId, NodeSpec, Parameter,
+    Plan, Sensitive, ServiceKind, SourceReport,
 };
 use clusterdeck_driver::{
     ClientCommand, ClusterContext, CopyFormat, CopyFrom, DriverError, Extension, HandOver, Incoming,
-    Listener, LogReady, LogTaken, LogTarget, LogWaiting, Outgoing, Progress, Result, ServiceDriver, StartAs,
-    Switch,
+    Listener, LogReady, LogTaken, LogTarget, LogWaiting, Migration, Outgoing, Passage, Progress, Result,
+    ServiceDriver, StartAs, Switch,
 };
 use std::{net::IpAddr, time::Duration};
 
@@ -251,6 +252,26 @@ impl ServiceDriver for Postgres {
     }
     async fn log_until(&self, cx: &ClusterContext, node: &NodeSpec, target: &LogTarget) -> Result<()> {
         archive::until(cx, node, target).await
+    }
+    async fn look_at_source(&self, cx: &ClusterContext, migration: &Migration) -> Result<SourceReport> {
+        migrate::look(cx, migration).await
+    }
+    async fn bring_in(
+        &self,
+        cx: &ClusterContext,
+        migration: &Migration,
+        passage: &Passage,
+        progress: &Progress,
+    ) -> Result<Migrated> {
+        migrate::bring_in(cx, migration, passage, progress).await
+    }
+    async fn take_out(
+        &self,
+        cx: &ClusterContext,
+        migration: &Migration,
+        _progress: &Progress,
+    ) -> Result<Option<String>> {
+        migrate::take_out(cx, migration).await
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {

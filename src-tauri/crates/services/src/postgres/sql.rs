@@ -104,6 +104,17 @@ impl Session {
         Self::enter(cx, &node.name, at, (As::Reader, database), limit).await
     }
 
+    /// Connects to a database of a node's server to change something in it.
+    pub(crate) async fn inside(
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        database: &str,
+        limit: Duration,
+    ) -> Result<Self> {
+        let at = cx.machine(node)?.reach(config::PORT);
+        Self::enter(cx, &node.name, at, (As::Operator, database), limit).await
+    }
+
     /// Connects to any address.
     pub(crate) async fn connect(
         cx: &ClusterContext,

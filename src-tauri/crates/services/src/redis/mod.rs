@@ -9,6 +9,7 @@ mod form;
 mod hand_over;
 mod info;
 mod listeners;
+mod migrate;
 mod observe;
 mod readiness;
 mod sentinel;
@@ -18,10 +19,12 @@ mod survey;
 
 use crate::measure::Readings;
 use async_trait::async_trait;
-use clusterdeck_domain::{ClusterObserved, ClusterSpec, Count, NodeId, NodeSpec, ServiceKind, Topology};
+use clusterdeck_domain::{
+    ClusterObserved, ClusterSpec, Count, Migrated, NodeId, NodeSpec, ServiceKind, SourceReport, Topology,
+};
 use clusterdeck_driver::{
-    ClientCommand, ClusterContext, CopyFormat, CopyFrom, HandOver, Incoming, Listener, Outgoing, Progress,
-    Result, ServiceDriver, StartAs, Switch,
+    ClientCommand, ClusterContext, CopyFormat, CopyFrom, HandOver, Incoming, Listener, Migration, Outgoing,
+    Passage, Progress, Result, ServiceDriver, StartAs, Switch,
 };
 use flavour::Flavour;
 use std::{net::IpAddr, time::Duration};
@@ -168,6 +171,27 @@ impl ServiceDriver for Redis {
     }
     async fn count(&self, cx: &ClusterContext, node: &NodeSpec, _within: Duration) -> Result<Vec<Count>> {
         copy::count(cx, node).await
+    }
+
+    async fn look_at_source(&self, cx: &ClusterContext, migration: &Migration) -> Result<SourceReport> {
+        migrate::look(cx, migration).await
+    }
+    async fn bring_in(
+        &self,
+        cx: &ClusterContext,
+        migration: &Migration,
+        passage: &Passage,
+        progress: &Progress,
+    ) -> Result<Migrated> {
+        migrate::bring_in(cx, migration, passage, progress).await
+    }
+    async fn take_out(
+        &self,
+        cx: &ClusterContext,
+        migration: &Migration,
+        _progress: &Progress,
+    ) -> Result<Option<String>> {
+        migrate::take_out(cx, migration).await
     }
 
     async fn observe(&self, cx: &ClusterContext) -> ClusterObserved {

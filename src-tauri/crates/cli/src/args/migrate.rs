@@ -1,0 +1,39 @@
+//! `clusterdeck migrate …`
+
+use super::Confirming;
+use std::path::PathBuf;
+
+/// Bring the data of a server elsewhere into a cluster.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "The password may stand in the address. So that it does not show among the arguments of this program, leave it out \
+                        there and give it as CLUSTERDECK_SOURCE_PASSWORD, or with --password-file."
+)]
+pub(crate) struct Migrate {
+    /// Name or id of the cluster
+    pub(crate) cluster: String,
+    /// Where the data is: redis://user@host:6379, postgres://user@host/database, mysql://user@host/database; `?tls=encrypt` or
+    /// `?tls=verify` behind it
+    #[arg(long, value_name = "URL", required_unless_present_any = ["cut_over", "logs"], conflicts_with_all = ["cut_over", "logs"])]
+    pub(crate) from: Option<String>,
+    /// A file with the password of the source; `-` reads it from the input
+    #[arg(long, value_name = "FILE", requires = "from")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Only look whether it can be done; each check with its result
+    #[arg(long, requires = "from", conflicts_with = "follow")]
+    pub(crate) check: bool,
+    /// Replace what the cluster has under the same names
+    #[arg(long, requires = "from")]
+    pub(crate) replace: bool,
+    /// Follow the source until `clusterdeck migrate CLUSTER --cut-over`, rather than end as soon as everything is there
+    #[arg(long, requires = "from")]
+    pub(crate) follow: bool,
+    /// End a migration that follows its source
+    #[arg(long)]
+    pub(crate) cut_over: bool,
+    /// Show what the last migration into the cluster wrote down, and how both sides compare
+    #[arg(long, conflicts_with = "cut_over")]
+    pub(crate) logs: bool,
+    #[command(flatten)]
+    pub(crate) confirming: Confirming,
+}

@@ -1,0 +1,249 @@
+//! What is looked at before databases are brought in: each thing with its result, and nothing is changed.
+
+use super::{
+    databases,
+    source::{Refused, Source},
+};
+use crate::mysql::{
+    flavour::Flavour,
+    sql::{ANSWER, As, Session, number, text},
+    survey,
+};
+use clusterdeck_domain::{
+    Check, CheckState,
+    CheckState::{Failed, Passed, Skipped, Warning},
+    Scheme, SourceReport,
+};
+use clusterdeck_driver::{ClusterContext, Migration, Result};
+
+const TITLES: [(&str, &str); 9] = [
+    ("reachable", "The source answers"),
+    ("credentials", "It lets us in"),
+    ("database", "It has the database"),
+    ("version", "The cluster understands it"),
+    ("tools", "The programs that copy are there"),
+    ("extensions", "The cluster has its storage engines"),
+    ("character-sets", "The cluster knows its character sets"),
+    ("changes", "Nobody writes to it meanwhile"),
+    ("names", "Nothing is mixed"),
+];
+
+fn check(id: &str, state: CheckState, text: impl Into<String>) -> Check {
+    let title = TITLES.iter().find(|(known, _)| *known == id).map_or("", |(_, title)| title);
+    Check::new(id, title, state, text)
+}
+
+fn skip_the_rest(mut report: SourceReport) -> SourceReport {
+    for (id, _) in TITLES {
+        if !report.checks.iter().any(|c| c.id == id) {
+            report.checks.push(check(
+                id,
+                Skipped,
+                "Not looked at: something before it must be put right first.",
+            ));
+        }
+    }
+    report
+}
+
+/// See [`clusterdeck_driver::ServiceDriver::look_at_source`].
+pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<SourceReport> {
+    let mut report = SourceReport::default();
+    let url = &migration.from;
+    if url.scheme != Scheme::Mysql {
+        let text = format!("A {} server cannot be brought into this cluster.", url.scheme.id());
+        report
+            .checks
+            .push(check("reachable", Failed, text).hint("Give an address that begins with mysql://."));
+        return Ok(skip_the_rest(report));
+    }
+    if Flavour::of(&cx.spec.version) == Flavour::MySql {
+        let text = "Bringing data into a group of Oracle's MySQL is not done yet.";
+        report.checks.push(
+            check("version", Failed, text).hint("Load a dump into its endpoint: `mysqldump … | mysql …`."),
+        );
+        return Ok(skip_the_rest(report));
+    }
+    if crate::outside::is_ours(cx, url).await {
+        let text = "That address leads to the cluster itself.";
+        report.checks.push(check("reachable", Failed, text).hint("Give the address of another server."));
+        return Ok(skip_the_rest(report));
+    }
+    let mut source = match Source::open(url).await {
+        Ok(source) => source,
+        Err(refused) => {
+            let answers = check("reachable", Passed, format!("{} answers.", url.place()));
+            match refused {
+                Refused::Unreachable(what) => report
+                    .checks
+                    .push(check("reachable", Failed, format!("{what}.")).hint(
+                    "Look at its address and port, at firewalls, and whether it wants TLS (?tls=encrypt).",
+                )),
+                Refused::Credentials(what) => {
+                    report.checks.push(answers);
+                    let failed = check("credentials", Failed, format!("{what}."));
+                    report.checks.push(failed.hint(
+                        "Give the user and the password that it knows, and let that user come from here.",
+                    ));
+                }
+                Refused::Database(what) => {
+                    report.checks.push(answers);
+                    report.checks.push(check(
+                        "credentials",
+                        Passed,
+                        "The user and the password are accepted.",
+                    ));
+                    report.checks.push(check("database", Failed, format!("{what}.")));
+                }
+                Refused::Other(what) => report.checks.push(check("reachable", Failed, format!("{what}."))),
+            }
+            return Ok(skip_the_rest(report));
+        }
+    };
+    report.checks.push(check("reachable", Passed, format!("{} answers.", url.place())));
+    report.checks.push(check("credentials", Passed, "The user and the password are accepted."));
+    let names = databases(&mut source, url).await?;
+    if names.is_empty() {
+        report.checks.push(check("database", Failed, "The user sees no database there."));
+        return Ok(skip_the_rest(report));
+    }
+    report.checks.push(check("database", Passed, format!("{} come along.", names.join(", "))));
+    report.checks.push(version(cx, &mut source, &mut report.server).await?);
+    report.checks.push(tools(cx).await?);
+    let answers = survey::all(cx).await;
+    let lead = survey::writer(&answers)?;
+    let mut target = Session::open(cx, lead, As::Operator, ANSWER).await?;
+    let listed = super::list(&names);
+    // By whatever way it is reached.
+    let which = "SELECT CONCAT_WS(' ', @@hostname, @@datadir, @@server_id, @@port)";
+    if source.word(which).await? == target.word(which).await? {
+        let text = "What answers there is the cluster itself.";
+        report.checks.push(check("names", Failed, text).hint("Give the address of another server."));
+        return Ok(skip_the_rest(report));
+    }
+    report.checks.push(engines(&mut source, &mut target, &listed).await?);
+    report.checks.push(characters(&mut source, &mut target, &listed).await?);
+    report.checks.push(
+        check("changes", Warning, "What is written to it after the copy began does not come along.")
+            .hint("Let nobody write to it until the migration has ended."),
+    );
+    let size = format!(
+        "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({listed})"
+    );
+    report.bytes = Some(source.number(&size).await?);
+    let there = target
+        .rows(&format!(
+            "SELECT d, COUNT(*) FROM (SELECT TABLE_SCHEMA AS d FROM information_schema.TABLES WHERE TABLE_NAME <> 'clusterdeck_probe' \
+             UNION ALL SELECT ROUTINE_SCHEMA FROM information_schema.ROUTINES \
+             UNION ALL SELECT EVENT_SCHEMA FROM information_schema.EVENTS) o WHERE d IN ({listed}) GROUP BY d"
+        ))
+        .await?;
+    names_clash(&there, migration, &mut report);
+    report.how.push(
+        "Its databases are copied as they are at one moment, in one transaction of mariadb-dump, with routines, triggers and events."
+            .to_owned(),
+    );
+    report.how.push("Views, routines and triggers run as the user of the cluster; users and grants of the source stay there.".to_owned());
+    Ok(report)
+}
+
+fn names_clash(there: &[mysql_async::Row], migration: &Migration, report: &mut SourceReport) {
+    report.target_is_empty = there.is_empty();
+    report.clashes = !there.is_empty();
+    let told: Vec<String> = there
+        .iter()
+        .filter_map(|row| Some(format!("{} with {} tables and routines", text(row, 0)?, number(row, 1)?)))
+        .collect();
+    let told = told.join(", ");
+    report.checks.push(match (there.is_empty(), migration.replace) {
+        (true, _) => check("names", Passed, "The cluster has nothing in databases of these names."),
+        (false, true) => {
+            check("names", Warning, format!("What the cluster has is dropped and replaced: {told}."))
+        }
+        (false, false) => {
+            check("names", Failed, format!("The cluster has databases of the same name: {told}."))
+                .hint("Choose another cluster, or have them replaced (`--replace`).")
+        }
+    });
+}
+
+async fn version(cx: &ClusterContext, source: &mut Source, told: &mut Option<String>) -> Result<Check> {
+    let said = source.word("SELECT VERSION()").await?;
+    let mariadb = said.contains("MariaDB");
+    let short: String = said.split('-').next().unwrap_or_default().to_owned();
+    *told = Some(format!("{} {short}", if mariadb { "MariaDB" } else { "MySQL" }));
+    let pair = |text: &str| {
+        let mut parts = text.split('.').map(|p| p.parse::<u32>().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+    };
+    Ok(match (mariadb, pair(&short) <= pair(&cx.spec.version)) {
+        (true, true) => check("version", Passed, format!("From MariaDB {short} to {}.", cx.spec.version)),
+        (true, false) => check(
+            "version",
+            Failed,
+            format!("The source is MariaDB {short}, newer than the cluster's {}.", cx.spec.version),
+        )
+        .hint("Make a cluster of a version that is at least as new as the source."),
+        (false, _) => check(
+            "version",
+            Warning,
+            format!(
+                "From MySQL {short} to MariaDB {}: what only the one knows makes it fail.",
+                cx.spec.version
+            ),
+        )
+        .hint("It is told by name, and nothing stays behind."),
+    })
+}
+
+async fn tools(cx: &ClusterContext) -> Result<Check> {
+    let answers = survey::all(cx).await;
+    let machine = cx.machine(survey::writer(&answers)?)?;
+    Ok(match super::programs(machine.as_ref()).await {
+        Ok(_) => check("tools", Passed, "mariadb-dump and mariadb are there."),
+        Err(e) => check("tools", Failed, format!("{e}."))
+            .hint("Install the client programs of MariaDB (package mariadb-client)."),
+    })
+}
+
+async fn engines(source: &mut Source, target: &mut Session, listed: &str) -> Result<Check> {
+    let used = source
+        .rows(&format!("SELECT DISTINCT ENGINE FROM information_schema.TABLES WHERE ENGINE IS NOT NULL AND TABLE_SCHEMA IN ({listed})"))
+        .await?;
+    let known = target
+        .rows("SELECT ENGINE FROM information_schema.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')")
+        .await?;
+    let lower = |row: &mysql_async::Row| text(row, 0).unwrap_or_default().to_lowercase();
+    let known: Vec<String> = known.iter().map(lower).collect();
+    let missing: Vec<String> = used.iter().map(lower).filter(|name| !known.contains(name)).collect();
+    let kept = used.iter().map(lower).any(|name| name != "innodb");
+    Ok(match (missing.as_slice(), kept) {
+        ([], false) => check("extensions", Passed, "All its tables are of InnoDB."),
+        ([], true) => check(
+            "extensions",
+            Warning,
+            "Some of its tables are not of InnoDB: they are not copied at one moment with the others.",
+        )
+        .hint("Let nobody write to those meanwhile."),
+        (some, _) => check("extensions", Failed, format!("The cluster does not have {}.", some.join(", ")))
+            .hint("Change those tables to InnoDB at the source first."),
+    })
+}
+
+async fn characters(source: &mut Source, target: &mut Session, listed: &str) -> Result<Check> {
+    let used = source
+        .rows(&format!(
+            "SELECT DISTINCT COLLATION_NAME FROM information_schema.COLUMNS WHERE COLLATION_NAME IS NOT NULL AND TABLE_SCHEMA IN ({listed}) \
+             UNION SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME IN ({listed})"
+        ))
+        .await?;
+    let used: Vec<String> = used.iter().filter_map(|row| text(row, 0)).collect();
+    let known = target.rows("SHOW COLLATION").await?;
+    let known: Vec<String> = known.iter().filter_map(|row| text(row, 0)).collect();
+    let missing: Vec<&str> = used.iter().filter(|name| !known.contains(name)).map(String::as_str).collect();
+    Ok(match missing.as_slice() {
+        [] => check("character-sets", Passed, format!("It uses {}.", used.join(", "))),
+        some => check("character-sets", Failed, format!("The cluster does not know {}.", some.join(", ")))
+            .hint("Change those to utf8mb4_unicode_ci at the source first."),
+    })
+}

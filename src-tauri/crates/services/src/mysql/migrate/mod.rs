@@ -1,0 +1,414 @@
+//! Bringing the databases of another MariaDB or MySQL in: as they are at one moment, in one transaction of the makers' own program,
+//! which gives them straight to the server that takes the writes. Nothing lies on a disk in between.
+
+mod check;
+mod source;
+
+pub(crate) use check::look;
+
+use super::{
+    accounts, config,
+    sql::{ANSWER, As, Session, number, text},
+    survey,
+};
+use crate::tls;
+use clusterdeck_domain::{Compared, Migrated, SourceTls, SourceUrl};
+use clusterdeck_driver::{
+    ClusterContext, DriverError, Filter, Machine, Migration, Passage, Progress, Result,
+};
+use source::Source;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// How the programs sign in, on the machine of the one that takes the writes.
+const THEIRS: &str = "mysql/migration.source.cnf";
+const OURS: &str = "mysql/migration.cnf";
+/// Says that what the cluster had is gone.
+const EMPTIED: &str = "mysql/migration.emptied";
+/// What a copy leaves on the machine while it runs.
+const LEFT: [&str; 6] = [
+    THEIRS,
+    OURS,
+    "mysql/migration.dumped",
+    "mysql/migration.loaded",
+    "mysql/migration.dump.said",
+    "mysql/migration.load.said",
+];
+/// Tables that are compared; of more only these are.
+const TABLES: usize = 500;
+/// For one answer: a sum over a large table.
+const PATIENT: Duration = Duration::from_secs(3 * 3600);
+/// How often it is looked how far it is.
+const LOOK: Duration = Duration::from_secs(1);
+
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// `'one', 'two'`.
+fn list(names: &[String]) -> String {
+    names.iter().map(|name| literal(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// Those that come along: the one that is named, or all that are nobody's of the server itself.
+async fn databases(source: &mut Source, url: &SourceUrl) -> Result<Vec<String>> {
+    if let Some(database) = &url.database {
+        return Ok(vec![database.clone()]);
+    }
+    let rows = source
+        .rows(&format!(
+            "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN ({}) ORDER BY 1",
+            super::count::SYSTEM
+        ))
+        .await?;
+    Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
+}
+
+/// What dumps, and what loads.
+async fn programs(machine: &dyn Machine) -> Result<(PathBuf, PathBuf)> {
+    let find = async |name: &str| {
+        let found = machine.software(name).await?.into_iter().next();
+        found.map(|software| software.path).ok_or_else(|| {
+            DriverError::rejected(
+                format!("{name} is not installed on the machine at {}", machine.address()),
+                "install it, then try again",
+            )
+        })
+    };
+    Ok((find("mariadb-dump").await?, find("mariadb").await?))
+}
+
+/// See [`clusterdeck_driver::ServiceDriver::bring_in`].
+pub(crate) async fn bring_in(
+    cx: &ClusterContext,
+    migration: &Migration,
+    passage: &Passage,
+    progress: &Progress,
+) -> Result<Migrated> {
+    let url = &migration.from;
+    let answers = survey::all(cx).await;
+    let lead = survey::writer(&answers)?;
+    let machine = cx.machine(lead)?;
+    let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
+    let mut source = Source::open(url).await?;
+    let names = databases(&mut source, url).await?;
+    machine.write(EMPTIED, b"", 0o600).await?;
+    emptied(&mut session, &names).await?;
+    let size = format!(
+        "SELECT COALESCE(SUM(DATA_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({})",
+        list(&names)
+    );
+    let total = source.number(&size).await?;
+    machine.write(THEIRS, theirs(url).as_bytes(), 0o600).await?;
+    machine.write(OURS, ours(cx, machine.as_ref())?.as_bytes(), 0o600).await?;
+    let (up_to, begun, written) = (jiff::Timestamp::now(), Instant::now(), source.writes().await?);
+    passage.log(format!("Copying {} of {} as of {up_to}", names.join(", "), url.place()));
+    let copying = copy(machine.as_ref(), &names);
+    let copied = watched(&mut session, copying, total, (passage, progress)).await;
+    for left in LEFT {
+        machine.remove(left).await?;
+    }
+    let bytes = copied?;
+    for name in &names {
+        session
+            .run(format!("GRANT ALL PRIVILEGES ON {}.* TO `{}`@`%`", pattern(name), accounts::PEOPLE))
+            .await?;
+    }
+    let gap = begun.elapsed();
+    passage.log(format!("Copied in {:.1} s", gap.as_secs_f64()));
+    let compared = compare(&mut source, &mut session, &names, (passage, progress)).await?;
+    let quiet = source.writes().await? == written;
+    let mut report = Migrated {
+        items: compared.iter().map(|part| part.target).sum(),
+        bytes,
+        gap_ms: Some(gap.as_secs_f64() * 1e3),
+        up_to: Some(up_to),
+        ..Migrated::default()
+    };
+    let differ: Vec<String> = compared.iter().filter(|part| !part.equal()).map(differs).collect();
+    let verdict = if differ.is_empty() { "both sides are the same" } else { "they differ" };
+    let line = format!("{} tables were compared by count and checksum: {verdict}", compared.len());
+    passage.log(line.clone());
+    report.notes.push(line);
+    report.compared = compared;
+    machine.remove(EMPTIED).await?;
+    if quiet || differ.is_empty() {
+        report.differences = differ;
+    } else {
+        // What was written after the copy began is not in it: nobody can tell that from a fault.
+        report.notes.push(format!(
+            "The source was written to after {up_to}, so it cannot be told whether it was copied right: {}",
+            differ.join("; ")
+        ));
+    }
+    Ok(report)
+}
+
+fn differs(part: &Compared) -> String {
+    match part.source == part.target {
+        true => format!("{} holds other values", part.of),
+        false => {
+            format!("{} has {} rows at the source and {} in the cluster", part.of, part.source, part.target)
+        }
+    }
+}
+
+/// A name in a grant, where `_` and `%` stand for others.
+fn pattern(name: &str) -> String {
+    quoted(&name.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%"))
+}
+
+/// Takes databases away, and sessions of a call that was killed with them.
+async fn emptied(session: &mut Session, names: &[String]) -> Result<()> {
+    let loading = session
+        .rows(&format!(
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '{}' AND DB IN ({}) AND ID <> CONNECTION_ID()",
+            accounts::OPERATOR,
+            list(names)
+        ))
+        .await?;
+    for id in loading.iter().filter_map(|row| number(row, 0)) {
+        // It may have ended by now.
+        drop(session.run(format!("KILL {id}")).await);
+    }
+    for name in names {
+        session.run(format!("DROP DATABASE IF EXISTS {}", quoted(name))).await?;
+        if name == accounts::PEOPLE {
+            session.run(format!("CREATE DATABASE {}", quoted(name))).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A value in a file of options.
+fn option(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn theirs(url: &SourceUrl) -> String {
+    let user = option(url.user.as_deref().unwrap_or("root"));
+    let password =
+        url.password.as_ref().map_or_else(String::new, |p| format!("password={}\n", option(p.reveal())));
+    let tls = match url.tls {
+        SourceTls::Off => "skip-ssl\n",
+        SourceTls::Encrypt => "ssl\nskip-ssl-verify-server-cert\n",
+        SourceTls::Verify => "ssl\nssl-verify-server-cert\n",
+    };
+    format!(
+        "[client]\nprotocol=tcp\nhost={}\nport={}\nuser={user}\n{password}{tls}",
+        option(&url.host),
+        url.port()
+    )
+}
+
+fn ours(cx: &ClusterContext, machine: &dyn Machine) -> Result<String> {
+    let password = cx.secrets.newest(accounts::OPERATOR)?;
+    Ok(format!(
+        "[client]\nprotocol=tcp\nhost={}\nport={}\nuser={}\npassword={}\nssl\nssl-ca={}\n",
+        machine.address(),
+        machine.port(config::PORT),
+        accounts::OPERATOR,
+        option(password.reveal()),
+        option(&machine.path(tls::CA_FILE).to_string_lossy())
+    ))
+}
+
+/// `$1` what dumps, `$2` what loads, `$3` where its files lie, `$4` who owns what runs; then the databases. `sed` touches no row: those
+/// lines begin otherwise.
+const COPY: &str = r#"
+umask 077
+dump=$1 load=$2 at=$3 owner=$4; shift 4
+rm -f "$at.dumped" "$at.loaded"
+{ "$dump" --defaults-extra-file="$at.source.cnf" --single-transaction --quick --skip-lock-tables --routines --events --triggers \
+    --hex-blob --no-tablespaces --default-character-set=utf8mb4 --max-allowed-packet=1G --databases "$@" 2>"$at.dump.said" \
+    && : >"$at.dumped"; } |
+  sed -E "/^(\/\*!50|CREATE DEFINER)/s/DEFINER=\`[^\`]*\`@\`[^\`]*\`/DEFINER=\`$owner\`@\`%\`/" |
+  { "$load" --defaults-extra-file="$at.cnf" --default-character-set=utf8mb4 --binary-mode --max-allowed-packet=1G 2>"$at.load.said" \
+    && : >"$at.loaded"; }
+[ -e "$at.dumped" ] && [ -e "$at.loaded" ] && exit 0
+{ grep -v -i warning "$at.load.said"; grep -v -i warning "$at.dump.said"; } >&2
+exit 1
+"#;
+
+async fn copy(machine: &dyn Machine, names: &[String]) -> Result<()> {
+    let (dump, load) = programs(machine).await?;
+    let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    let mut args =
+        vec![path(&dump), path(&load), path(&machine.path("mysql/migration")), accounts::PEOPLE.to_owned()];
+    args.extend(names.iter().cloned());
+    match machine.output_of(&Filter::script(COPY, args), &mut tokio::io::sink()).await {
+        Ok(_) => Ok(()),
+        Err(DriverError::Rejected { what, .. }) => {
+            let passes =
+                ["Lost connection", "gone away", "Can't connect", "was killed", "Connection was killed"];
+            if passes.iter().any(|words| what.contains(words)) {
+                return Err(DriverError::transient(format!("copying was interrupted: {what}")));
+            }
+            Err(DriverError::rejected(
+                format!("the data could not be copied: {what}"),
+                "The log of the migration says more.",
+            ))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// Says how far it is: bytes that the server has received since. Gives how many those were.
+async fn watched(
+    session: &mut Session,
+    copying: impl Future<Output = Result<()>>,
+    total: u64,
+    (passage, progress): (&Passage, &Progress),
+) -> Result<u64> {
+    const RECEIVED: &str = "SHOW GLOBAL STATUS LIKE 'Bytes_received'";
+    let received =
+        |rows: Vec<mysql_async::Row>| rows.first().and_then(|row| number(row, 1)).unwrap_or_default();
+    let before = received(session.rows(RECEIVED).await?);
+    let (begun, mut logged, mut bytes) = (Instant::now(), Instant::now(), 0);
+    tokio::pin!(copying);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut copying => break ended,
+            () = tokio::time::sleep(LOOK) => {
+                let Ok(rows) = session.rows(RECEIVED).await else { continue };
+                bytes = received(rows).saturating_sub(before);
+                let rate = bytes as f64 / begun.elapsed().as_secs_f64();
+                let left = total.saturating_sub(bytes) as f64 / rate.max(1.0);
+                let note = format!(
+                    "Copying: {:.1} MB of about {:.1} MB, {:.1} MB/s, about {left:.0} s left",
+                    bytes as f64 / 1e6,
+                    total as f64 / 1e6,
+                    rate / 1e6
+                );
+                if logged.elapsed() > 10 * LOOK {
+                    passage.log(note.clone());
+                    logged = Instant::now();
+                }
+                progress.copied(&note, bytes, total.max(bytes));
+            }
+        }
+    };
+    ended?;
+    if let Ok(rows) = session.rows(RECEIVED).await {
+        bytes = received(rows).saturating_sub(before);
+    }
+    Ok(bytes)
+}
+
+/// Rows and their sum, in any order.
+fn sum_of(database: &str, table: &str, columns: &[String]) -> String {
+    let each = |name: &String| format!("CAST(IFNULL({}, '\\\\N') AS BINARY)", quoted(name));
+    let all = columns.iter().map(each).collect::<Vec<_>>().join(", ");
+    format!(
+        "SELECT COUNT(*), COALESCE(SUM(CAST(CONV(LEFT(MD5(CONCAT_WS(CHAR(31), {all})), 15), 16, 10) AS UNSIGNED)), 0) FROM {}.{}",
+        quoted(database),
+        quoted(table)
+    )
+}
+
+/// Each table on both sides at once.
+async fn compare(
+    source: &mut Source,
+    session: &mut Session,
+    names: &[String],
+    (passage, progress): (&Passage, &Progress),
+) -> Result<Vec<Compared>> {
+    let listed = list(names);
+    // Both sides write their values down in the same words.
+    source.rows("SET SESSION time_zone = '+00:00', sql_mode = '', group_concat_max_len = 1048576").await?;
+    session.run("SET SESSION time_zone = '+00:00', sql_mode = ''").await?;
+    let tables = source
+        .rows(&format!(
+            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE LIKE 'BASE TABLE' AND TABLE_SCHEMA IN ({listed}) \
+             ORDER BY 1, 2 LIMIT {TABLES}"
+        ))
+        .await?;
+    passage.log(format!("Comparing {} tables", tables.len()));
+    let mut found = Vec::new();
+    for table in &tables {
+        let (Some(database), Some(name)) = (text(table, 0), text(table, 1)) else { continue };
+        let columns = source
+            .rows(&format!(
+                "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY ORDINAL_POSITION",
+                literal(&database),
+                literal(&name)
+            ))
+            .await?;
+        let columns: Vec<String> = columns.iter().filter_map(|row| text(row, 0)).collect();
+        let asked = sum_of(&database, &name, &columns);
+        let both = async { tokio::join!(source.rows(&asked), session.rows(&asked)) };
+        let (theirs, ours) = alive(progress, &format!("Comparing {database}.{name}"), both).await;
+        let side = |rows: Vec<mysql_async::Row>| {
+            let row = rows.into_iter().next();
+            row.map(|row| (number(&row, 0).unwrap_or_default(), text(&row, 1).unwrap_or_default()))
+                .unwrap_or_default()
+        };
+        // A table that is not there is one without a row.
+        let (theirs, ours) = (side(theirs?), ours.map(side).unwrap_or_default());
+        found.push(Compared {
+            of: format!("{database}.{name}"),
+            source: theirs.0,
+            target: ours.0,
+            source_sum: theirs.1,
+            target_sum: ours.1,
+        });
+    }
+    Ok(found)
+}
+
+/// Lets something take its time.
+async fn alive<T>(progress: &Progress, what: &str, act: impl Future<Output = T>) -> T {
+    let mut tick = tokio::time::interval(LOOK);
+    let begun = Instant::now();
+    tokio::pin!(act);
+    loop {
+        tokio::select! {
+            done = &mut act => return done,
+            _ = tick.tick() => progress.measured(what, begun.elapsed().as_secs(), 0),
+        }
+    }
+}
+
+/// See [`clusterdeck_driver::ServiceDriver::take_out`].
+pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Result<Option<String>> {
+    let url = &migration.from;
+    let answers = survey::all(cx).await;
+    let lead = survey::writer(&answers)?;
+    let machine = cx.machine(lead)?;
+    for left in LEFT {
+        machine.remove(left).await?;
+    }
+    if !migration.fresh && !machine.exists(EMPTIED).await? {
+        // It did not come so far, or another node leads by now.
+        return Ok(Some("The databases of the cluster were left as they are".to_owned()));
+    }
+    let names = match (&url.database, Source::open(url).await) {
+        (Some(database), _) => vec![database.clone()],
+        (None, Ok(mut source)) => databases(&mut source, url).await?,
+        (None, Err(_)) => {
+            return Ok(Some(
+                "What was brought in stays in the cluster: which databases those are could not be found out"
+                    .to_owned(),
+            ));
+        }
+    };
+    let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
+    emptied(&mut session, &names).await?;
+    for name in names.iter().filter(|name| *name != accounts::PEOPLE) {
+        // Nothing was granted yet where it failed before.
+        drop(
+            session
+                .run(format!("REVOKE ALL PRIVILEGES ON {}.* FROM `{}`@`%`", pattern(name), accounts::PEOPLE))
+                .await,
+        );
+    }
+    machine.remove(EMPTIED).await?;
+    Ok((!migration.fresh)
+        .then(|| "Databases that the cluster had before were replaced and are gone".to_owned()))
+}

@@ -1,0 +1,80 @@
+//! TLS towards servers outside of our clusters: what this computer trusts, or nobody's word at all when a person says so.
+
+use clusterdeck_domain::SourceUrl;
+use clusterdeck_driver::{ClusterContext, DriverError, Result};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use std::{net::SocketAddr, sync::Arc};
+
+/// Whether an address leads to the cluster itself, to a node or to its endpoint: what is brought in from there would be replaced by
+/// itself.
+pub(crate) async fn is_ours(cx: &ClusterContext, url: &SourceUrl) -> bool {
+    let Ok(found) = tokio::net::lookup_host((url.host.as_str(), url.port())).await else { return false };
+    let standard = url.scheme.port();
+    let ours: Vec<SocketAddr> = cx
+        .machines
+        .values()
+        .flat_map(|machine| {
+            [standard, standard + 1]
+                .map(|port| [SocketAddr::new(machine.address(), machine.port(port)), machine.reach(port)])
+        })
+        .flatten()
+        .collect();
+    found.into_iter().any(|at| ours.contains(&at))
+}
+
+/// How such a server is spoken to; `verify`: its certificate must be one that this computer trusts.
+pub(crate) fn tls(verify: bool) -> Result<ClientConfig> {
+    let provider = Arc::new(ring::default_provider());
+    let made = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|_| DriverError::broken("TLS cannot be set up"))?;
+    if !verify {
+        let anybody = Arc::new(Anybody(provider));
+        return Ok(made.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth());
+    }
+    let mut roots = RootCertStore::empty();
+    // One that cannot be read is one that is not trusted.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    Ok(made.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Believes whoever answers, but wants the signatures to be of the certificate that was shown.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,261 @@
+//! What is looked at before a database is brought in: each thing with its result, and nothing is changed.
+
+use super::source::{Refused, Source};
+use crate::postgres::{
+    flavour, form,
+    sql::{ANSWER, As, Session},
+};
+use clusterdeck_domain::{
+    Check, CheckState,
+    CheckState::{Failed, Passed, Skipped, Warning},
+    Scheme, SourceReport,
+};
+use clusterdeck_driver::{ClusterContext, Filter, Migration, Result};
+
+const TITLES: [(&str, &str); 10] = [
+    ("reachable", "The source answers"),
+    ("credentials", "It lets us in"),
+    ("database", "It has the database"),
+    ("rights", "We may read everything"),
+    ("version", "The cluster is at least as new"),
+    ("tools", "The programs that copy are there"),
+    ("extensions", "The cluster has its extensions"),
+    ("character-sets", "The cluster knows its character set"),
+    ("changes", "Nobody writes to it meanwhile"),
+    ("names", "Nothing is mixed"),
+];
+
+fn check(id: &str, state: CheckState, text: impl Into<String>) -> Check {
+    let title = TITLES.iter().find(|(known, _)| *known == id).map_or("", |(_, title)| title);
+    Check::new(id, title, state, text)
+}
+
+fn skip_the_rest(mut report: SourceReport) -> SourceReport {
+    for (id, _) in TITLES {
+        if !report.checks.iter().any(|c| c.id == id) {
+            report.checks.push(check(
+                id,
+                Skipped,
+                "Not looked at: something before it must be put right first.",
+            ));
+        }
+    }
+    report
+}
+
+/// See [`clusterdeck_driver::ServiceDriver::look_at_source`].
+pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<SourceReport> {
+    let mut report = SourceReport::default();
+    let url = &migration.from;
+    if url.scheme != Scheme::Postgres {
+        let text = format!("A {} server cannot be brought into this cluster.", url.scheme.id());
+        report
+            .checks
+            .push(check("reachable", Failed, text).hint("Give an address that begins with postgres://."));
+        return Ok(skip_the_rest(report));
+    }
+    let Some(database) = &url.database else {
+        let text = "The address names no database.";
+        report.checks.push(
+            check("database", Failed, text).hint("Give it behind the host: postgres://user@host/database."),
+        );
+        return Ok(skip_the_rest(report));
+    };
+    if crate::outside::is_ours(cx, url).await {
+        let text = "That address leads to the cluster itself.";
+        report.checks.push(check("reachable", Failed, text).hint("Give the address of another server."));
+        return Ok(skip_the_rest(report));
+    }
+    let passed =
+        |report: &mut SourceReport, id: &str, text: String| report.checks.push(check(id, Passed, text));
+    let source = match Source::open(url, &super::name(cx)).await {
+        Ok(source) => source,
+        Err(refused) => {
+            let answers = format!("{} answers.", url.place());
+            match refused {
+                Refused::Unreachable(what) => report
+                    .checks
+                    .push(check("reachable", Failed, format!("{what}.")).hint(
+                    "Look at its address and port, at firewalls, and whether it wants TLS (?tls=encrypt).",
+                )),
+                Refused::Credentials(what) => {
+                    passed(&mut report, "reachable", answers);
+                    let failed = check("credentials", Failed, format!("{what}."));
+                    report.checks.push(failed.hint("Give the user and the password that it knows."));
+                }
+                Refused::Database(what) => {
+                    passed(&mut report, "reachable", answers);
+                    passed(&mut report, "credentials", "The user and the password are accepted.".to_owned());
+                    report.checks.push(check("database", Failed, format!("{what}.")));
+                }
+                Refused::Other(what) => report.checks.push(check("reachable", Failed, format!("{what}."))),
+            }
+            return Ok(skip_the_rest(report));
+        }
+    };
+    passed(&mut report, "reachable", format!("{} answers.", url.place()));
+    passed(&mut report, "credentials", "The user and the password are accepted.".to_owned());
+    passed(&mut report, "database", format!("It has {database}."));
+    report.checks.push(rights(&source).await?);
+    version(cx, &source, &mut report).await?;
+    report.checks.push(tools(cx).await?);
+    let lead = form::leader(cx).await?;
+    let target = Session::open(cx, lead, As::Operator, ANSWER).await?;
+    // By whatever way it is reached.
+    let which = "SELECT system_identifier FROM pg_control_system()";
+    if source.row(which).await?.get::<_, i64>(0) == target.row(which, &[]).await?.get::<_, i64>(0) {
+        let text = "What answers there is the cluster itself, or a copy of its data folder.";
+        report.checks.push(check("names", Failed, text).hint("Give the address of another server."));
+        return Ok(skip_the_rest(report));
+    }
+    report.checks.push(extensions(&source, &target).await?);
+    report.checks.push(characters(&source, &target).await?);
+    report.checks.push(
+        check("changes", Warning, "What is written to it after the copy began does not come along.")
+            .hint("Let nobody write to it until the migration has ended."),
+    );
+    let row = source.row("SELECT pg_database_size(current_database())").await?;
+    report.bytes = u64::try_from(row.get::<_, i64>(0)).ok();
+    names(cx, migration, database, &target, &mut report).await?;
+    report.how.push(format!(
+        "The database {database} is copied as it is at one moment, by pg_dump and pg_restore of the cluster's version, several tables at \
+         once."
+    ));
+    report.how.push("What it holds belongs to the user of the cluster; roles, passwords and grants of the source stay there.".to_owned());
+    Ok(report)
+}
+
+async fn rights(source: &Source) -> Result<Check> {
+    let rows = source
+        .rows(
+            "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r', 'p', 'm', 'S') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' \
+             AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')) ORDER BY 1 LIMIT 5",
+            &[],
+        )
+        .await?;
+    let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    Ok(match names.as_slice() {
+        [] => check("rights", Passed, "All tables and sequences can be read."),
+        some => check("rights", Failed, format!("The user may not read {}.", some.join(", ")))
+            .hint("Use its owner, or a member of pg_read_all_data."),
+    })
+}
+
+async fn version(cx: &ClusterContext, source: &Source, report: &mut SourceReport) -> Result<()> {
+    let row = source
+        .row("SELECT current_setting('server_version_num')::int, current_setting('server_version')")
+        .await?;
+    let (number, text): (i32, String) = (row.get(0), row.get(1));
+    let short = text.split(' ').next().unwrap_or_default().to_owned();
+    report.server = Some(format!("PostgreSQL {short}"));
+    let lead = form::leader(cx).await?;
+    let row = Session::open(cx, lead, As::Operator, ANSWER).await?;
+    let row = row.row("SELECT current_setting('server_version_num')::int", &[]).await?;
+    let ours: i32 = row.get(0);
+    report.checks.push(if number / 10_000 <= ours / 10_000 {
+        check("version", Passed, format!("From PostgreSQL {short} to {}.", ours / 10_000))
+    } else {
+        let text = format!("The source is PostgreSQL {short}, the cluster {}: an older server does not take what a newer one gives.", ours / 10_000);
+        check("version", Failed, text).hint("Make a cluster of a version that is at least as new as the source.")
+    });
+    Ok(())
+}
+
+async fn tools(cx: &ClusterContext) -> Result<Check> {
+    let machine = cx.machine(form::leader(cx).await?)?;
+    let folder = flavour::software(cx, machine.as_ref()).await?.folder;
+    for program in ["pg_dump", "pg_restore"] {
+        let path = folder.join(program);
+        let asked = machine.output_of(&Filter::new(&path, ["--version"]), &mut tokio::io::sink()).await;
+        if asked.is_err() {
+            let text = format!("{} cannot be run.", path.display());
+            return Ok(check("tools", Failed, text)
+                .hint("Install the client programs of this version of PostgreSQL."));
+        }
+    }
+    Ok(check("tools", Passed, "pg_dump and pg_restore of the cluster's version are there."))
+}
+
+async fn extensions(source: &Source, target: &Session) -> Result<Check> {
+    let rows = source
+        .rows("SELECT extname::text FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1", &[])
+        .await?;
+    let theirs: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    if theirs.iter().any(|name| name == "timescaledb") {
+        let text = "Its database has TimescaleDB, whose tables cannot be copied like this.";
+        return Ok(check("extensions", Failed, text).hint("Follow TimescaleDB's own guide of a migration."));
+    }
+    let rows = target
+        .rows("SELECT name::text FROM pg_available_extensions WHERE name = ANY($1)", &[&theirs])
+        .await?;
+    let ours: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let missing: Vec<&str> = theirs.iter().filter(|name| !ours.contains(name)).map(String::as_str).collect();
+    Ok(match (missing.as_slice(), theirs.as_slice()) {
+        ([], []) => check("extensions", Passed, "It has none."),
+        ([], some) => check("extensions", Passed, format!("The cluster has {}.", some.join(", "))),
+        (some, _) => check("extensions", Failed, format!("The cluster does not have {}.", some.join(", ")))
+            .hint("Install those on its machines, or drop them at the source."),
+    })
+}
+
+/// Whether the order of texts exists where the cluster is.
+async fn characters(source: &Source, target: &Session) -> Result<Check> {
+    let place = super::Words::of(source).await?;
+    let known = place.known_to(target).await?;
+    Ok(if known {
+        check("character-sets", Passed, format!("{}, sorted as {}.", place.encoding, place.collate))
+    } else {
+        check(
+            "character-sets",
+            Warning,
+            format!(
+                "The machines of the cluster do not know the order {}: texts are sorted by their bytes.",
+                place.collate
+            ),
+        )
+        .hint("Install that locale on the machines first, if the order matters.")
+    })
+}
+
+/// Tables, views, sequences, functions and types of people's.
+const HOLDS: &str = "SELECT count(*) FROM (\
+    SELECT 'pg_class'::regclass AS of, oid, relnamespace AS lies FROM pg_class WHERE relpersistence <> 't' UNION ALL \
+    SELECT 'pg_proc'::regclass, oid, pronamespace FROM pg_proc UNION ALL \
+    SELECT 'pg_type'::regclass, oid, typnamespace FROM pg_type WHERE typtype IN ('e', 'd')) o \
+    JOIN pg_namespace n ON n.oid = o.lies WHERE n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' \
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.deptype = 'e' \
+        AND (d.classid, d.objid) IN ((o.of, o.oid), ('pg_namespace'::regclass, n.oid)))";
+
+async fn names(
+    cx: &ClusterContext,
+    migration: &Migration,
+    database: &str,
+    target: &Session,
+    report: &mut SourceReport,
+) -> Result<()> {
+    if ["postgres", "template0", "template1"].contains(&database) {
+        let text = format!("The database {database} belongs to the cluster itself.");
+        report.checks.push(
+            check("names", Failed, text)
+                .hint("Rename it at the source, or copy it to one of another name there."),
+        );
+        return Ok(());
+    }
+    let there = !target.rows("SELECT 1 FROM pg_database WHERE datname = $1", &[&database]).await?.is_empty();
+    let mut holds = 0_i64;
+    if there {
+        let lead = form::leader(cx).await?;
+        let inside = Session::read(cx, lead, database, ANSWER).await?;
+        holds = inside.row(HOLDS, &[]).await?.get(0);
+    }
+    report.target_is_empty = holds == 0;
+    report.clashes = holds > 0;
+    report.checks.push(match (holds, migration.replace) {
+        (0, _) => check("names", Passed, format!("The cluster has nothing in {database}.")),
+        (n, true) => check("names", Warning, format!("The database {database} of the cluster, with {n} tables and other objects, is dropped and replaced.")),
+        (n, false) => check("names", Failed, format!("The cluster has a database {database} already, with {n} tables and other objects in it."))
+            .hint("Choose another cluster, or have it replaced (`--replace`)."),
+    });
+    Ok(())
+}

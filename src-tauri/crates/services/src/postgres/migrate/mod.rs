@@ -1,0 +1,432 @@
+//! Bringing a database of another PostgreSQL in: as it is at one moment, by the programs that its makers give for that, several
+//! tables at once. Both sides are then compared at that same moment, which the session that holds it open makes possible.
+
+mod check;
+mod source;
+mod tell;
+
+pub(crate) use check::look;
+
+use super::{
+    config, count, flavour, form,
+    sql::{ANSWER, As, Session},
+};
+use clusterdeck_domain::{Compared, Migrated, SourceTls, SourceUrl};
+use clusterdeck_driver::{
+    ClusterContext, DriverError, Filter, Machine, Migration, Passage, Progress, Result,
+};
+use source::{SAME_WORDS, Source};
+use std::time::{Duration, Instant};
+use tell::Lines;
+
+/// Where the dump lies until it is restored, and how its programs sign in. On the machine of the one that leads.
+const DUMP: &str = "pg/migration";
+const PASS: &str = "pg/migration.pass";
+/// Says that what the cluster had is gone.
+const EMPTIED: &str = "pg/migration.emptied";
+/// Tables that are compared; of more only the rows of these are.
+const TABLES: usize = 500;
+/// For one answer of the cluster: a sum over a large table, a database that is dropped.
+const PATIENT: Duration = Duration::from_secs(3 * 3600);
+/// Bytes on their way of what programs say.
+const PIPE: usize = 64 << 10;
+/// How often it is looked how far it is.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What our sessions are called, so that those of a call that was killed are found again.
+fn name(cx: &ClusterContext) -> String {
+    format!("clusterdeck migration {}", cx.spec.name)
+}
+
+/// `"a ""name"""`.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// In which words a database is written, and in which order they are.
+struct Words {
+    encoding: String,
+    collate: String,
+    ctype: String,
+}
+
+impl Words {
+    async fn of(source: &Source) -> Result<Self> {
+        let row = source
+            .row(
+                "SELECT pg_encoding_to_char(encoding)::text, datcollate::text, datctype::text FROM pg_database \
+                 WHERE datname = current_database()",
+            )
+            .await?;
+        Ok(Self { encoding: row.get(0), collate: row.get(1), ctype: row.get(2) })
+    }
+    async fn known_to(&self, target: &Session) -> Result<bool> {
+        let plain = |name: &str| ["C", "POSIX", "C.UTF-8", "C.utf8"].contains(&name);
+        if plain(&self.collate) && plain(&self.ctype) {
+            return Ok(true);
+        }
+        let same = "SELECT 1 FROM pg_collation WHERE lower(replace(collcollate, '-', '')) = lower(replace($1, '-', '')) LIMIT 1";
+        Ok(!target.rows(same, &[&self.collate]).await?.is_empty())
+    }
+}
+
+/// Takes the database away and makes it anew, empty. Sessions of a call that was killed end with it.
+async fn emptied(
+    cx: &ClusterContext,
+    session: &Session,
+    database: &str,
+    words: Option<&Words>,
+) -> Result<()> {
+    session.run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(database))).await?;
+    let how = match words {
+        None => String::new(),
+        Some(words) => {
+            let (collate, ctype) = match words.known_to(session).await? {
+                true => (words.collate.as_str(), words.ctype.as_str()),
+                false => ("C", "C"),
+            };
+            format!(
+                " TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+                literal(&words.encoding),
+                literal(collate),
+                literal(ctype)
+            )
+        }
+    };
+    session.run(&format!("CREATE DATABASE {} OWNER {}{how}", quoted(database), config::PEOPLE)).await?;
+    if database == config::PEOPLE {
+        form::add_to_people(cx).await?;
+    }
+    Ok(())
+}
+
+/// See [`clusterdeck_driver::ServiceDriver::bring_in`].
+pub(crate) async fn bring_in(
+    cx: &ClusterContext,
+    migration: &Migration,
+    passage: &Passage,
+    progress: &Progress,
+) -> Result<Migrated> {
+    let url = &migration.from;
+    let database =
+        url.database.clone().ok_or_else(|| DriverError::broken("a migration without a database"))?;
+    let lead = form::leader(cx).await?;
+    let machine = cx.machine(lead)?;
+    let session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
+    let source = Source::open(url, &name(cx)).await?;
+    // What a call that was killed left running, here and there.
+    let ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND usename = current_user \
+                AND pid <> pg_backend_pid()";
+    source.rows(ours, &[&name(cx)]).await?;
+    session.rows(ours, &[&name(cx)]).await?;
+    machine.remove(DUMP).await?;
+    machine.write(EMPTIED, b"", 0o600).await?;
+    emptied(cx, &session, &database, Some(&Words::of(&source).await?)).await?;
+    extensions(cx, &source, &database, passage).await?;
+
+    source.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let (up_to, begun) = (jiff::Timestamp::now(), Instant::now());
+    let snapshot: String = source.row("SELECT pg_export_snapshot()").await?.get(0);
+    let total: i64 = source.row("SELECT pg_database_size(current_database())").await?.get(0);
+    let total = u64::try_from(total).unwrap_or_default();
+    machine.write(PASS, passwords(cx, machine.as_ref(), url)?.as_bytes(), 0o600).await?;
+    passage.log(format!("Copying {database} of {} as it was at {up_to}", url.place()));
+    let copying = copy(cx, machine.as_ref(), url, &snapshot, (passage, progress));
+    let watching = watch(machine.as_ref(), &session, &database, total, progress);
+    let counting = sums(&source, passage);
+    tokio::pin!(copying, watching);
+    let copied = tokio::select! {
+        both = async { tokio::join!(copying, counting) } => both,
+        never = watching => match never {},
+    };
+    machine.remove(PASS).await?;
+    machine.remove(DUMP).await?;
+    let (bytes, theirs) = (copied.0?, copied.1?);
+    source.run("COMMIT").await?;
+    let gap = begun.elapsed();
+    passage.log(format!("Copied in {:.1} s", gap.as_secs_f64()));
+
+    progress.note("gathering statistics");
+    let inside = Session::inside(cx, lead, &database, ANSWER).await?.patient(PATIENT);
+    let analysing = inside.run("ANALYZE");
+    alive(progress, analysing).await?;
+    inside.run(&SAME_WORDS.map(|(name, value)| format!("SET {name} = '{value}'")).join("; ")).await?;
+    let ours = alive(progress, sums_here(&inside, &theirs)).await?;
+    let mut report = Migrated {
+        items: ours.iter().map(|part| part.target).sum(),
+        bytes,
+        gap_ms: Some(gap.as_secs_f64() * 1e3),
+        up_to: Some(up_to),
+        ..Migrated::default()
+    };
+    report.differences = ours.iter().filter(|part| !part.equal()).map(differs).collect();
+    let verdict = if report.differences.is_empty() { "both sides are the same" } else { "they differ" };
+    let line = format!(
+        "{} tables were compared by count and checksum, as they were at {up_to}: {verdict}",
+        ours.len()
+    );
+    passage.log(line.clone());
+    report.notes.push(line);
+    report.compared = ours;
+    machine.remove(EMPTIED).await?;
+    Ok(report)
+}
+
+fn differs(part: &Compared) -> String {
+    match part.source == part.target {
+        true => format!("{} holds other values", part.of),
+        false => {
+            format!("{} has {} rows at the source and {} in the cluster", part.of, part.source, part.target)
+        }
+    }
+}
+
+/// What people may not make in a database, they find there.
+async fn extensions(cx: &ClusterContext, source: &Source, database: &str, passage: &Passage) -> Result<()> {
+    let rows = source
+        .rows(
+            "SELECT e.extname::text, n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace \
+             WHERE e.extname <> 'plpgsql' ORDER BY e.oid",
+            &[],
+        )
+        .await?;
+    let inside = Session::inside(cx, form::leader(cx).await?, database, ANSWER).await?.patient(PATIENT);
+    for row in rows {
+        let (name, schema): (String, String) = (row.get(0), row.get(1));
+        if schema != "pg_catalog" {
+            inside
+                .run(&format!(
+                    "CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}",
+                    quoted(&schema),
+                    config::PEOPLE
+                ))
+                .await?;
+        }
+        inside
+            .run(&format!(
+                "CREATE EXTENSION IF NOT EXISTS {} SCHEMA {} CASCADE",
+                quoted(&name),
+                quoted(&schema)
+            ))
+            .await?;
+        passage.log(format!("The extension {name} is there"));
+    }
+    Ok(())
+}
+
+/// A file of passwords as the programs read it.
+fn passwords(cx: &ClusterContext, machine: &dyn Machine, url: &SourceUrl) -> Result<String> {
+    let plain = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
+    let own = cx.secrets.newest(config::OPERATOR)?;
+    let mut text = format!(
+        "{}:{}:*:{}:{}\n",
+        plain(&machine.address().to_string()),
+        machine.port(config::PORT),
+        config::OPERATOR,
+        plain(own.reveal())
+    );
+    if let Some(password) = &url.password {
+        let user = url.user.as_deref().unwrap_or("postgres");
+        // First: a user of ours may have the same name there.
+        text = format!(
+            "{}:{}:*:{}:{}\n{text}",
+            plain(&url.host),
+            url.port(),
+            plain(user),
+            plain(password.reveal())
+        );
+    }
+    Ok(text)
+}
+
+/// `$1` folder of the programs, `$2` the dump, `$3` the passwords, `$4` how many at once, `$5` the snapshot; the source: `$6` host, `$7`
+/// port, `$8` user, `$9` way; `${10}` the database; here: `${11}` host, `${12}` port, `${13}` user, `${14}` who owns it, `${15}` our name.
+const COPY: &str = r#"
+umask 077
+export PGPASSFILE="$3" PGAPPNAME="${15}" PGCONNECT_TIMEOUT=10 LC_ALL=C
+for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+  [ -e "$file" ] && export PGSSLROOTCERT="$file"
+done
+chmod 600 "$3"; rm -rf "$2"
+PGHOST="$6" PGPORT="$7" PGUSER="$8" PGSSLMODE="$9" PGDATABASE="${10}" "$1/pg_dump" -v -Fd -Z1 -j "$4" --snapshot="$5" \
+  --no-owner --no-privileges --no-publications --no-subscriptions --no-tablespaces -f "$2" 2>&1 || exit 1
+echo "clusterdeck: dumped $(du -sk "$2" | cut -f1)"
+"$1/pg_restore" -l "$2" > "$2.all" 2>&1 || { cat "$2.all"; exit 1; }
+grep -v -E '^[0-9]+; [0-9]+ [0-9]+ (COMMENT - )?EXTENSION ' "$2.all" > "$2.list"
+unset PGSSLROOTCERT
+PGHOST="${11}" PGPORT="${12}" PGUSER="${13}" PGSSLMODE=require "$1/pg_restore" -v -j "$4" --exit-on-error --no-owner --no-privileges \
+  --no-tablespaces --role="${14}" -L "$2.list" -d "${10}" "$2" 2>&1 || exit 1
+rm -rf "$2" "$2.all" "$2.list"
+"#;
+
+/// Dumps and restores; says how many bytes travelled.
+async fn copy(
+    cx: &ClusterContext,
+    machine: &dyn Machine,
+    url: &SourceUrl,
+    snapshot: &str,
+    (passage, progress): (&Passage, &Progress),
+) -> Result<u64> {
+    let folder = flavour::software(cx, machine).await?.folder.to_string_lossy().into_owned();
+    let path = |name: &str| machine.path(name).to_string_lossy().into_owned();
+    let way = match url.tls {
+        SourceTls::Off => "disable",
+        SourceTls::Encrypt => "require",
+        SourceTls::Verify => "verify-full",
+    };
+    let jobs = machine.plan().cpus.clamp(2, 8).to_string();
+    let database = url.database.clone().unwrap_or_default();
+    let args: [String; 15] = [
+        folder,
+        path(DUMP),
+        path(PASS),
+        jobs,
+        snapshot.to_owned(),
+        url.host.clone(),
+        url.port().to_string(),
+        url.user.clone().unwrap_or_else(|| "postgres".to_owned()),
+        way.to_owned(),
+        database,
+        machine.address().to_string(),
+        machine.port(config::PORT).to_string(),
+        config::OPERATOR.to_owned(),
+        config::PEOPLE.to_owned(),
+        name(cx),
+    ];
+    let (mut says, hears) = tokio::io::duplex(PIPE);
+    let filter = Filter::script(COPY, args);
+    let copying = async move {
+        // With it goes the pipe, which is how the other end knows.
+        machine.output_of(&filter, &mut says).await
+    };
+    let (ended, told) = tokio::join!(copying, Lines::new(passage, progress).listen(hears));
+    match ended {
+        Ok(_) => Ok(told.dumped_bytes),
+        Err(DriverError::Rejected { .. }) => {
+            let why = told.error.unwrap_or_else(|| "it does not say why".to_owned());
+            // The other side may have gone for a moment: it is begun anew.
+            let passes = [
+                "could not connect",
+                "server closed the connection",
+                "terminating connection",
+                "Connection refused",
+            ];
+            if passes.iter().any(|words| why.contains(words)) {
+                return Err(DriverError::transient(format!("copying was interrupted: {why}")));
+            }
+            Err(DriverError::rejected(
+                format!("the data could not be copied: {why}"),
+                "The log of the migration says more.",
+            ))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+enum Never {}
+
+/// Says how far it is, by what lies there.
+async fn watch(
+    machine: &dyn Machine,
+    session: &Session,
+    database: &str,
+    total: u64,
+    progress: &Progress,
+) -> Never {
+    let (begun, mut most) = (Instant::now(), 0_u64);
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let dumped = machine.disk_bytes(DUMP).await.unwrap_or_default();
+        let size = session.rows("SELECT pg_database_size($1::text::name)", &[&database]).await;
+        let restored = size.ok().and_then(|rows| Some(rows.first()?.get::<_, i64>(0)));
+        let restored = restored.and_then(|n| u64::try_from(n).ok()).unwrap_or_default();
+        // An index that is made moves nothing for long: that somebody works on it is progress too.
+        let works = "SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND state = 'active' AND wait_event_type IS DISTINCT FROM 'Lock' \
+                     AND pid <> pg_backend_pid() LIMIT 1";
+        let busy = session.rows(works, &[&database]).await.is_ok_and(|rows| !rows.is_empty());
+        most = (dumped + restored).max(most + u64::from(busy));
+        let rate = most as f64 / begun.elapsed().as_secs_f64() / 1e6;
+        let note = format!(
+            "Copying: {:.1} MB dumped, {:.1} MB of {:.1} MB restored, {rate:.1} MB/s",
+            dumped as f64 / 1e6,
+            restored as f64 / 1e6,
+            total as f64 / 1e6
+        );
+        progress.copied(&note, most, total.max(most));
+    }
+}
+
+/// Lets something take its time, as long as it is answered at all.
+async fn alive<T>(progress: &Progress, act: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut tick = tokio::time::interval(LOOK);
+    let mut seconds = 0;
+    tokio::pin!(act);
+    loop {
+        tokio::select! {
+            done = &mut act => return done,
+            _ = tick.tick() => {
+                seconds += 1;
+                progress.measured("Comparing both sides", seconds, 0);
+            }
+        }
+    }
+}
+
+/// Rows and their sum, in any order. `hashtextextended` is the same in all versions from 11 on.
+fn sum_of(table: &str) -> String {
+    format!("SELECT count(*), COALESCE(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {table} t")
+}
+
+/// Each table of the source at the moment that its session holds.
+async fn sums(source: &Source, passage: &Passage) -> Result<Vec<(String, String, u64, String)>> {
+    let tables = source.rows(&count::tables(TABLES), &[]).await?;
+    let mut found = Vec::new();
+    for table in tables {
+        let (name, from): (String, String) = (table.get(0), table.get(1));
+        let row = source.row(&sum_of(&from)).await?;
+        found.push((name, from, u64::try_from(row.get::<_, i64>(0)).unwrap_or_default(), row.get(1)));
+    }
+    passage.log(format!("Counted {} tables of the source", found.len()));
+    Ok(found)
+}
+
+async fn sums_here(inside: &Session, theirs: &[(String, String, u64, String)]) -> Result<Vec<Compared>> {
+    let mut found = Vec::new();
+    for (name, from, rows, sum) in theirs {
+        let row = inside.row(&sum_of(from), &[]).await?;
+        found.push(Compared {
+            of: name.clone(),
+            source: *rows,
+            target: u64::try_from(row.get::<_, i64>(0)).unwrap_or_default(),
+            source_sum: sum.clone(),
+            target_sum: row.get(1),
+        });
+    }
+    Ok(found)
+}
+
+/// See [`clusterdeck_driver::ServiceDriver::take_out`].
+pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Result<Option<String>> {
+    let Some(database) = &migration.from.database else { return Ok(None) };
+    let lead = form::leader(cx).await?;
+    let machine = cx.machine(lead)?;
+    if !migration.fresh && !machine.exists(EMPTIED).await? {
+        // It did not come so far, or another node leads by now.
+        return Ok(Some(format!("The database {database} of the cluster was left as it is")));
+    }
+    let session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
+    if database == config::PEOPLE {
+        emptied(cx, &session, database, None).await?;
+    } else {
+        session.run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(database))).await?;
+    }
+    for left in [DUMP, "pg/migration.all", "pg/migration.list", PASS, EMPTIED] {
+        machine.remove(left).await?;
+    }
+    Ok((!migration.fresh)
+        .then(|| format!("The database {database} that the cluster had before was replaced and is gone")))
+}
