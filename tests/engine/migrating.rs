@@ -330,7 +330,9 @@ fn content(connection: &mut redis::Connection) -> BTreeMap<String, (Vec<u8>, i64
             all.cmd("DUMP").arg(key).cmd("PEXPIRETIME").arg(key);
         }
         let mut kinds = redis::pipe();
-        some.iter().for_each(|key| drop(kinds.cmd("TYPE").arg(key)));
+        for key in some {
+            kinds.cmd("TYPE").arg(key);
+        }
         let kinds: Vec<String> = kinds.query(connection).unwrap();
         let answers: Vec<redis::Value> = all.query(connection).unwrap();
         for ((key, kind), pair) in some.iter().zip(kinds).zip(answers.chunks_exact(2)) {
