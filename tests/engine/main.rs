@@ -13,6 +13,7 @@ mod home;
 mod life;
 mod migrating;
 mod moments;
+mod outside;
 mod postgres;
 mod rotation;
 mod sharded;
