@@ -21,6 +21,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Alerts: open ones first, then by time, the newest first. While a problem lasts there is one row of it. */
+        get: operations["list_alerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/audit": {
         parameters: {
             query?: never;
@@ -110,6 +127,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/backups/{id}/range": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which moments the cluster that a backup is of can be brought back to, whether it is there or not. */
+        get: operations["show_backup_range"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/clusters": {
         parameters: {
             query?: never;
@@ -136,6 +170,23 @@ export interface paths {
         };
         /** One cluster, by name or id. */
         get: operations["show_cluster"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** From which addresses it may be reached, and where that is held to. */
+        get: operations["show_access"];
         put?: never;
         post?: never;
         delete?: never;
@@ -258,6 +309,23 @@ export interface paths {
         };
         /** What can be set in the servers, and what is in force on the primary. */
         get: operations["list_parameters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clusters/{id}/range": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which moments a cluster that is there can be brought back to. */
+        get: operations["show_cluster_range"];
         put?: never;
         post?: never;
         delete?: never;
@@ -429,6 +497,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/operations/{id}/keep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Keeps what an operation changed and would take back by itself (`trial`). */
+        post: operations["keep_operation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/operations/{id}/retry": {
         parameters: {
             query?: never;
@@ -566,6 +651,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/vault-trials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks whether a place could be a vault. Nothing is made and nothing kept, also not the secret. */
+        post: operations["try_vault"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/vaults": {
         parameters: {
             query?: never;
@@ -601,10 +703,134 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/vaults/{id}/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks a vault now whether it can be used. One that answers is no longer told as unreachable. */
+        post: operations["check_vault"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description From which addresses a cluster may be reached. */
+        Access: {
+            /** @description All that may come in. */
+            entries: components["schemas"]["AllowEntry"][];
+            /** @description No list is in force: every address may come in. */
+            open: boolean;
+            trial?: components["schemas"]["AccessTrial"] | null;
+            /** @description The ways to the servers, and where the list is held to. */
+            ways: components["schemas"]["WayIn"][];
+            /** @description Whether that comes in now. */
+            you_come_in?: boolean | null;
+            /** @description The address from which whoever asks reaches the endpoints; `null` when that could not be found out. */
+            your_address?: string | null;
+        };
+        /** @description A list that goes back by itself unless somebody keeps it. */
+        AccessTrial: {
+            /** @description Who comes in meanwhile; empty: everybody. */
+            entries: components["schemas"]["AllowEntry"][];
+            operation_id?: components["schemas"]["OperationId"] | null;
+            /**
+             * Format: date-time
+             * @description Until when it can be kept.
+             */
+            until: string;
+        };
+        /** @description A problem as it is told. While it lasts there is one row of it, however often it is met. */
+        Alert: {
+            backup?: components["schemas"]["BackupId"] | null;
+            /** @description That cluster's name, kept after it is gone. */
+            cluster?: string | null;
+            cluster_id?: components["schemas"]["ClusterId"] | null;
+            /** @description Why, and what it means for the data. */
+            detail: string;
+            /** @description What to do. */
+            hint: string;
+            /** @description Its id. */
+            id: components["schemas"]["AlertId"];
+            /** @description What is wrong. */
+            kind: components["schemas"]["AlertKind"];
+            /**
+             * Format: date-time
+             * @description When it was met last.
+             */
+            last_seen_at: string;
+            /**
+             * Format: date-time
+             * @description When it was met first.
+             */
+            raised_at: string;
+            /**
+             * Format: date-time
+             * @description When it was over; `null` while it lasts.
+             */
+            resolved_at?: string | null;
+            /** @description How bad it is. */
+            severity: components["schemas"]["Severity"];
+            /**
+             * Format: int32
+             * @description How often it was met.
+             */
+            times: number;
+            /** @description What is wrong, in a sentence without a full stop. */
+            title: string;
+            /** @description The vault it is about. */
+            vault?: string | null;
+        };
+        /** @description An alert: a problem that somebody must be told of once. */
+        AlertId: string;
+        /**
+         * @description What is wrong.
+         * @enum {string}
+         */
+        AlertKind: "backup-failed" | "backup-damaged" | "backup-untried" | "vault-unreachable" | "vault-full" | "vault-refused" | "schedule-waiting";
+        /** @description Addresses that may come in. */
+        AllowEntry: {
+            /** @description Which. */
+            cidr: string;
+            /** @description Whose they are, in somebody's words. */
+            comment?: string | null;
+            /**
+             * Format: date-time
+             * @description From then on they come in no longer; `null`: they stay.
+             */
+            expires_at?: string | null;
+        };
+        /** @description A list that is in force until then, unless somebody keeps it: from then on the one before is again. */
+        AllowTrial: {
+            /** @description Who comes in meanwhile. */
+            entries: components["schemas"]["AllowEntry"][];
+            /**
+             * Format: date-time
+             * @description Until when; whole seconds.
+             */
+            until: string;
+        };
+        /** @description An entry as somebody wrote it; the preview says what is wrong with it. */
+        AllowWish: {
+            /** @description An IPv4 or IPv6 address, or a range: `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`. */
+            cidr: string;
+            /** @description Whose they are. */
+            comment?: string | null;
+            /**
+             * Format: date-time
+             * @description Until when they come in; for good when left out.
+             */
+            expires_at?: string | null;
+        };
         /** @description One line of the audit trail. */
         AuditEntry: {
             /** @description What: `promote-node`, `reveal-credentials`, `failover-noticed`. */
@@ -637,6 +863,8 @@ export interface components {
         };
         /** @description The cluster a backup is of, as far as it takes to make one like it. */
         BackedUp: {
+            /** @description Addresses that could come in; empty: all. */
+            allowlist?: components["schemas"]["AllowEntry"][];
             /** @description Whether a dead primary was replaced by vote. */
             auto_failover: boolean;
             /** @description Its id. */
@@ -703,6 +931,8 @@ export interface components {
             id: components["schemas"]["BackupId"];
             /** @description Which of the four kinds. */
             kind: components["schemas"]["BackupKind"];
+            /** @description It failed, and its vault did not let go of what had got there. That is taken away once the vault can be reached. */
+            leftover?: boolean;
             /** @description That cluster, as it was. */
             of: components["schemas"]["BackedUp"];
             operation?: components["schemas"]["OperationId"] | null;
@@ -749,6 +979,11 @@ export interface components {
         BackupKind: "local" | "snapshot" | "borg" | "s3";
         /** @description A piece that is copied as a whole: all of a cluster, or one shard of it. */
         BackupPart: {
+            /**
+             * Format: date-time
+             * @description When it was copied: from then on its cluster's log can be replayed on it. `null`: when the backup was complete.
+             */
+            copied_at?: string | null;
             /** @description What the server held. */
             counts: components["schemas"]["Count"][];
             /**
@@ -774,11 +1009,13 @@ export interface components {
          * @description Why a backup was made.
          * @enum {string}
          */
-        BackupReason: "asked" | "scheduled" | "before-delete";
+        BackupReason: "asked" | "scheduled" | "before-delete" | "before-restore";
         /** @description Backups that are made by themselves. A cluster has at most one schedule for each vault. */
         BackupSchedule: {
             /** @description Which of them stay. */
             keep?: components["schemas"]["Keep"];
+            /** @description The log is archived beside them, so that the cluster can be brought back as it was at any second. */
+            point_in_time?: boolean;
             /**
              * Format: date-time
              * @description From when on: a missed time before that is none. Set when the schedule is.
@@ -926,6 +1163,19 @@ export interface components {
         } | {
             /** @description Which. */
             cluster: string;
+            /** @description All that may come in; empty: open to all. */
+            entries: components["schemas"]["AllowWish"][];
+            /**
+             * Format: int64
+             * @description The list before comes back by itself unless this one is kept within so many milliseconds; when left out, only where
+             *     it leaves out the address that this comes from, and then after 60 s.
+             */
+            keep_within_ms?: number | null;
+            /** @enum {string} */
+            kind: "set-allowlist";
+        } | {
+            /** @description Which. */
+            cluster: string;
             /** @enum {string} */
             kind: "rotate-credentials";
         } | {
@@ -954,6 +1204,15 @@ export interface components {
             /** @enum {string} */
             kind: "restore-backup";
         }) | {
+            /** @description Which backup, by its id; of this cluster or of one like it. */
+            backup: string;
+            /** @description Which cluster. */
+            cluster: string;
+            /** @description Take no backup of what it holds now. */
+            discard_present?: boolean;
+            /** @enum {string} */
+            kind: "restore-in-place";
+        } | {
             /** @description Which, by its id. */
             backup: string;
             /** @enum {string} */
@@ -978,7 +1237,7 @@ export interface components {
          * @description The kind of a change, without what it is about.
          * @enum {string}
          */
-        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "delete-backup" | "migrate" | "cut-over" | "delete-cluster";
+        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "set-allowlist" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "restore-in-place" | "delete-backup" | "migrate" | "cut-over" | "delete-cluster";
         /** @description One thing that was looked at before a migration. */
         Check: {
             /** @description What to do about it. */
@@ -1008,6 +1267,9 @@ export interface components {
         };
         /** @description A cluster as it is meant to be and as it was last seen. */
         Cluster: {
+            allow_trial?: components["schemas"]["AllowTrial"] | null;
+            /** @description Addresses that may come in; empty: open to all. */
+            allowlist?: components["schemas"]["AllowEntry"][];
             /** @description Automatic failover: wanted, ready, and why not. */
             auto_failover: components["schemas"]["FailoverReadiness"];
             backing_up?: components["schemas"]["Busy"] | null;
@@ -1098,7 +1360,7 @@ export interface components {
          * @description What went wrong. The list is closed: scripts may rely on it.
          * @enum {string}
          */
-        Code: "invalid" | "not-found" | "blocked" | "confirmation-missing" | "preview-stale" | "preview-expired" | "busy" | "offline" | "unauthorized" | "forbidden" | "conflict" | "keyring-missing" | "keyring-locked" | "keyring-denied" | "vault-broken" | "store-broken" | "disk-full" | "unsupported" | "failed" | "shutting-down" | "internal";
+        Code: "invalid" | "not-found" | "blocked" | "confirmation-missing" | "preview-stale" | "preview-expired" | "busy" | "offline" | "unauthorized" | "forbidden" | "conflict" | "keyring-missing" | "keyring-locked" | "keyring-denied" | "vault-broken" | "vault-unreachable" | "vault-full" | "vault-refused" | "store-broken" | "disk-full" | "unsupported" | "failed" | "shutting-down" | "internal";
         /** @description Both sides of one part: a table, a range of slots. */
         Compared: {
             /** @description Which: `shop.orders`, `slots 0 to 1023`. */
@@ -1231,7 +1493,7 @@ export interface components {
          * @description What happened.
          * @enum {string}
          */
-        EventKind: "cluster-changed" | "cluster-removed" | "operation-changed" | "node-down" | "node-recovered" | "failover-noticed" | "backup-changed" | "settings-changed";
+        EventKind: "cluster-changed" | "cluster-removed" | "operation-changed" | "node-down" | "node-recovered" | "failover-noticed" | "backup-changed" | "alert-raised" | "alert-changed" | "settings-changed";
         /** @description One thing a server says of itself that only its kind has. */
         Fact: {
             /** @description Stable name: `timeline`. */
@@ -1276,6 +1538,12 @@ export interface components {
              * @default 20
              */
             disk_headroom_percent: number;
+            /**
+             * Format: int64
+             * @description A list of addresses that leaves out the one it comes from is taken back unless it is kept within this. Milliseconds.
+             * @default 60000
+             */
+            keep_within_ms: number;
             /**
              * Format: int64
              * @description An observation older than this counts as unknown. Milliseconds.
@@ -1426,6 +1694,52 @@ export interface components {
          */
         Link: "up" | "syncing" | "down";
         /** @description A page of a list. */
+        List_Alert: {
+            /** @description What is on this page. */
+            items: {
+                backup?: components["schemas"]["BackupId"] | null;
+                /** @description That cluster's name, kept after it is gone. */
+                cluster?: string | null;
+                cluster_id?: components["schemas"]["ClusterId"] | null;
+                /** @description Why, and what it means for the data. */
+                detail: string;
+                /** @description What to do. */
+                hint: string;
+                /** @description Its id. */
+                id: components["schemas"]["AlertId"];
+                /** @description What is wrong. */
+                kind: components["schemas"]["AlertKind"];
+                /**
+                 * Format: date-time
+                 * @description When it was met last.
+                 */
+                last_seen_at: string;
+                /**
+                 * Format: date-time
+                 * @description When it was met first.
+                 */
+                raised_at: string;
+                /**
+                 * Format: date-time
+                 * @description When it was over; `null` while it lasts.
+                 */
+                resolved_at?: string | null;
+                /** @description How bad it is. */
+                severity: components["schemas"]["Severity"];
+                /**
+                 * Format: int32
+                 * @description How often it was met.
+                 */
+                times: number;
+                /** @description What is wrong, in a sentence without a full stop. */
+                title: string;
+                /** @description The vault it is about. */
+                vault?: string | null;
+            }[];
+            /** @description Give this as `cursor` for the next page; `null` on the last. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
         List_AuditEntry: {
             /** @description What is on this page. */
             items: {
@@ -1488,6 +1802,8 @@ export interface components {
                 id: components["schemas"]["BackupId"];
                 /** @description Which of the four kinds. */
                 kind: components["schemas"]["BackupKind"];
+                /** @description It failed, and its vault did not let go of what had got there. That is taken away once the vault can be reached. */
+                leftover?: boolean;
                 /** @description That cluster, as it was. */
                 of: components["schemas"]["BackedUp"];
                 operation?: components["schemas"]["OperationId"] | null;
@@ -1519,6 +1835,9 @@ export interface components {
         List_Cluster: {
             /** @description What is on this page. */
             items: {
+                allow_trial?: components["schemas"]["AllowTrial"] | null;
+                /** @description Addresses that may come in; empty: open to all. */
+                allowlist?: components["schemas"]["AllowEntry"][];
                 /** @description Automatic failover: wanted, ready, and why not. */
                 auto_failover: components["schemas"]["FailoverReadiness"];
                 backing_up?: components["schemas"]["Busy"] | null;
@@ -1751,6 +2070,7 @@ export interface components {
                 steps: components["schemas"]["StepRecord"][];
                 /** @description In words: *Promote demo-2*. */
                 title: string;
+                trial?: components["schemas"]["Trial"] | null;
             }[];
             /** @description Give this as `cursor` for the next page; `null` on the last. */
             next_cursor?: string | null;
@@ -1867,9 +2187,17 @@ export interface components {
             items: {
                 /**
                  * Format: int64
+                 * @description How many of them lie in it.
+                 */
+                backups?: number;
+                fault?: components["schemas"]["VaultFault"] | null;
+                /**
+                 * Format: int64
                  * @description Bytes it can still take; `None` where it does not say.
                  */
                 free_bytes?: number | null;
+                /** @description What to do about it. */
+                hint?: string;
                 /** @description Its name. */
                 id: string;
                 /** @description The kind that backups in it are of. */
@@ -1878,6 +2206,11 @@ export interface components {
                 place: string;
                 /** @description Why it cannot be used; `None` when it can. */
                 problem?: string | null;
+                /**
+                 * Format: int64
+                 * @description Bytes that the backups of this home take in it.
+                 */
+                used_bytes?: number;
             }[];
             /** @description Give this as `cursor` for the next page; `null` on the last. */
             next_cursor?: string | null;
@@ -1895,6 +2228,19 @@ export interface components {
             unit: string;
             /** @description All units of the node. */
             units: string[];
+        };
+        /** @description Moments that a cluster can be brought back to, from the first to the last, without a hole. */
+        LogRange: {
+            /**
+             * Format: date-time
+             * @description The first.
+             */
+            from: string;
+            /**
+             * Format: date-time
+             * @description The last.
+             */
+            to: string;
         };
         /**
          * @description What is measured of a node. The order is the column order of the stored samples: append, never reorder.
@@ -2218,6 +2564,7 @@ export interface components {
             steps: components["schemas"]["StepRecord"][];
             /** @description In words: *Promote demo-2*. */
             title: string;
+            trial?: components["schemas"]["Trial"] | null;
         };
         /** @description An operation: a confirmed change and its journal. */
         OperationId: string;
@@ -2385,6 +2732,39 @@ export interface components {
              */
             value?: number | null;
         };
+        /** @description Which moments a cluster can be brought back to. */
+        PointInTime: {
+            /** @description Backups of it, the oldest first. */
+            bases: components["schemas"]["RangeBase"][];
+            /**
+             * Format: int64
+             * @description How far the archive is behind what is acknowledged; `null` where that is not known or nothing is archived.
+             */
+            behind_ms?: number | null;
+            /** @description Its log is archived now. */
+            on: boolean;
+            /** @description What keeps it from being complete, in words. */
+            problem?: string | null;
+            /** @description The moments, without the holes between them, the oldest first. */
+            ranges: components["schemas"]["LogRange"][];
+            /**
+             * Format: int64
+             * @description Bytes of log in the vault.
+             */
+            stored_bytes: number;
+            /** @description Into which vault. */
+            vault?: string | null;
+            /**
+             * Format: int64
+             * @description Bytes of log that wait on the nodes: the most of any node.
+             */
+            waiting_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes that they may take there.
+             */
+            waiting_most_bytes: number;
+        };
         /** @description A port a service listens on. */
         Port: {
             /** @description What for. */
@@ -2480,6 +2860,18 @@ export interface components {
         };
         /** @description The id of a provider: `local`, `container`, `hetzner`. */
         ProviderId: string;
+        /** @description A backup on the time line. */
+        RangeBase: {
+            /**
+             * Format: date-time
+             * @description From which moment on it is replayed from.
+             */
+            at: string;
+            /** @description Which. */
+            backup: components["schemas"]["BackupId"];
+            /** @description A server was started on it and found good. */
+            verified: boolean;
+        };
         /** @description A place inside a provider. */
         Region: {
             /** @description Its id. */
@@ -2489,6 +2881,12 @@ export interface components {
         };
         /** @description A new cluster with the data of a backup. What is left out is as it was in the cluster that the backup is of. */
         RestoreBackup: {
+            /**
+             * Format: date-time
+             * @description The moment, where the log is archived: what was committed by then is there, and nothing after it. It begins on the newest
+             *     backup of the same cluster before that moment, whichever was named. What that one holds when left out.
+             */
+            at?: string | null;
             /** @description Which, by its id. */
             backup: string;
             /** @description The new cluster's name; that of the old one when left out, and where that one is still there, `-restored` behind it. */
@@ -2512,6 +2910,11 @@ export interface components {
         /** @description When backups are made by themselves. */
         ScheduleWish: {
             keep?: components["schemas"]["Keep"] | null;
+            /**
+             * @description Archive the log beside them, so that the cluster can be brought back as it was at any second; not done unless it says
+             *     `true`.
+             */
+            point_in_time?: boolean | null;
             /** @description `Europe/Berlin`; UTC when left out. */
             time_zone?: string | null;
             /** @description Restore each on a throw-away machine; done unless it says `false`. */
@@ -2600,6 +3003,7 @@ export interface components {
              * @default {
              *       "backup_age_hours": 24,
              *       "disk_headroom_percent": 20,
+             *       "keep_within_ms": 60000,
              *       "max_observation_age_ms": 10000,
              *       "max_promotion_lag_bytes": 1048576,
              *       "memory_reserve_bytes": 536870912,
@@ -2626,6 +3030,11 @@ export interface components {
              */
             theme: string;
         };
+        /**
+         * @description How bad it is.
+         * @enum {string}
+         */
+        Severity: "warning" | "error";
         /** @description One step as everybody sees it. */
         StepRecord: {
             /**
@@ -2694,6 +3103,16 @@ export interface components {
             /** @description Which. */
             topology: components["schemas"]["Topology"];
         };
+        /** @description What was changed comes back by itself unless somebody keeps it in time. */
+        Trial: {
+            /** @description Somebody has. */
+            kept: boolean;
+            /**
+             * Format: date-time
+             * @description Until when it can be kept.
+             */
+            until: string;
+        };
         /**
          * @description What a number counts.
          * @enum {string}
@@ -2703,9 +3122,17 @@ export interface components {
         VaultFacts: {
             /**
              * Format: int64
+             * @description How many of them lie in it.
+             */
+            backups?: number;
+            fault?: components["schemas"]["VaultFault"] | null;
+            /**
+             * Format: int64
              * @description Bytes it can still take; `None` where it does not say.
              */
             free_bytes?: number | null;
+            /** @description What to do about it. */
+            hint?: string;
             /** @description Its name. */
             id: string;
             /** @description The kind that backups in it are of. */
@@ -2714,7 +3141,17 @@ export interface components {
             place: string;
             /** @description Why it cannot be used; `None` when it can. */
             problem?: string | null;
+            /**
+             * Format: int64
+             * @description Bytes that the backups of this home take in it.
+             */
+            used_bytes?: number;
         };
+        /**
+         * @description What keeps a vault from doing its part. The backups in it are as they were.
+         * @enum {string}
+         */
+        VaultFault: "unreachable" | "full" | "refused";
         /** @description A place that backups go to. */
         VaultPlace: {
             /** @enum {string} */
@@ -2745,6 +3182,16 @@ export interface components {
             /** @description Its name: letters, digits and `-`. */
             id: string;
         };
+        /** @description What came of trying a vault out. */
+        VaultTrial: {
+            /**
+             * Format: int64
+             * @description Bytes it can take; `null` where it does not say.
+             */
+            free_bytes?: number | null;
+            /** @description It is a vault already; else it is made when it is added. */
+            there: boolean;
+        };
         /** @description Votes for an automatic failover. */
         Votes: {
             /**
@@ -2762,6 +3209,15 @@ export interface components {
              * @description Voters there should be.
              */
             total: number;
+        };
+        /** @description A way to a cluster's servers, and whether the list is held to there. */
+        WayIn: {
+            /** @description The list is held to there. */
+            enforced: boolean;
+            /** @description Its name for people. */
+            name: string;
+            /** @description What that means, or why it is not, in sentences. */
+            text: string;
         };
         /** @description A change that clears the way for another. */
         WayOut: {
@@ -2794,6 +3250,40 @@ export interface operations {
                 };
                 content: {
                     "text/plain": string;
+                };
+            };
+        };
+    };
+    list_alerts: {
+        parameters: {
+            query?: {
+                /** @description Name or id */
+                cluster?: string;
+                /** @description Only those that last */
+                open?: boolean;
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Alert"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -3002,6 +3492,35 @@ export interface operations {
             };
         };
     };
+    show_backup_range: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PointInTime"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_clusters: {
         parameters: {
             query?: {
@@ -3051,6 +3570,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Cluster"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_access: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name or id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Access"];
                 };
             };
             404: {
@@ -3315,6 +3864,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["List_Parameter"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_cluster_range: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name or id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PointInTime"];
                 };
             };
             404: {
@@ -3671,6 +4250,43 @@ export interface operations {
             };
         };
     };
+    keep_operation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operation"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     retry_operation: {
         parameters: {
             query?: never;
@@ -3925,6 +4541,45 @@ export interface operations {
             };
         };
     };
+    try_vault: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewVault"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VaultTrial"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_vaults: {
         parameters: {
             query?: never;
@@ -4014,6 +4669,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    check_vault: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VaultFacts"];
                 };
             };
             404: {
