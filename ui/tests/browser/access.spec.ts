@@ -1,7 +1,7 @@
 // Who may come in: a list from the page, one that shuts its author out, kept and taken back in time.
 import { createConnection } from 'node:net';
 import { accessible } from './accessible';
-import { expect, signIn, test } from './serve';
+import { expect, Serve, signIn, test } from './serve';
 
 /** Whether somebody from this address gets an answer at the endpoint. */
 function comesIn(host: string, port: number, from: string): Promise<boolean> {
@@ -18,7 +18,19 @@ function comesIn(host: string, port: number, from: string): Promise<boolean> {
 	});
 }
 
-test('access is limited from the page, tried when it shuts its author out, kept, taken back, and opened again', async ({ page, serve }) => {
+// A home of its own: others count on one without a cluster. Made where it is used, since this file is read by more than one process.
+let serve: Serve;
+test.beforeAll(async () => {
+	serve = new Serve();
+	await serve.start();
+});
+test.afterAll(async () => {
+	serve.cli('cluster', 'delete', 'web', '--yes', '--confirm', 'web', '--discard-backups');
+	await serve.stop();
+	serve.remove();
+});
+
+test('access is limited from the page, tried when it shuts its author out, kept, taken back, and opened again', async ({ page }) => {
 	test.setTimeout(180_000);
 	serve.cli('cluster', 'create', 'web', '--service', 'redis', '--topology', 'single', '--plan', 'NANO-1C-256M', '--yes');
 	const endpoints = JSON.parse(serve.cli('--json', 'cluster', 'endpoints', 'web')) as { items: { host: string; port: number }[] };

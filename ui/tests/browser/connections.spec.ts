@@ -55,7 +55,7 @@ test('a second server is added, its clusters show, and without it a copy shows w
 	await expect(page.getByTestId('cluster-header')).toBeVisible();
 	await accessible(page, 'a copy of a cluster');
 	await page.getByTestId('cluster-delete').click();
-	await expect(page.getByTestId('error-panel')).toHaveAttribute('data-code', 'offline');
+	await expect(page.getByTestId('change-dialog').getByTestId('error-panel')).toHaveAttribute('data-code', 'offline');
 	await page.getByTestId('change-cancel').click();
 
 	// It comes back, and so does what is true now.
