@@ -3,11 +3,11 @@
 
 use crate::wait::{Look, until};
 use clusterdeck_domain::NodeSpec;
-use clusterdeck_driver::{DriverError, Machine, Result};
+use clusterdeck_driver::{DriverError, Filter, Incoming, Machine, Result};
 use std::time::Duration;
 
 /// Lays a piece of a log: `$1` bytes of input, `$2` the file. Emptiness at its end takes no room.
-pub(crate) const LAY_PIECE: &str = r#"
+const LAY_PIECE: &str = r#"
 umask 077
 mkdir -p "${2%/*}" || exit 1
 if dd --version > /dev/null 2>&1; then
@@ -17,6 +17,17 @@ else
 fi
 mv "$2.new" "$2"
 "#;
+
+/// Lays a piece of a log, `bytes` long, as this file of a machine, over one of the same name.
+pub(crate) async fn lay_piece(
+    machine: &dyn Machine,
+    file: &str,
+    input: &mut Incoming,
+    bytes: u64,
+) -> Result<()> {
+    let file = machine.path(file).display().to_string();
+    machine.feed(&Filter::script(LAY_PIECE, [bytes.to_string(), file]), input, bytes).await.map(drop)
+}
 
 /// What an attempt that was cut short still runs ends when its folder goes.
 const CLEARED_WITHIN: Duration = Duration::from_secs(10);

@@ -1,6 +1,7 @@
-//! TLS towards servers outside of our clusters: what this computer trusts, or nobody's word at all when a person says so.
+//! Servers outside of our clusters, from which data comes, alike for each family: TLS towards them (what this computer trusts, or
+//! nobody's word at all when a person says so), why they let nobody in, and how what was looked at is told.
 
-use clusterdeck_domain::SourceUrl;
+use clusterdeck_domain::{Check, CheckState, SourceReport, SourceUrl};
 use clusterdeck_driver::{ClusterContext, DriverError, Result};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -25,6 +26,48 @@ pub(crate) async fn is_ours(cx: &ClusterContext, url: &SourceUrl) -> bool {
         .flatten()
         .collect();
     found.into_iter().any(|at| ours.contains(&at))
+}
+
+/// What is looked at, by its stable name and in words, in this order.
+type Titles = [(&'static str, &'static str)];
+
+/// What became of one of them.
+pub(crate) fn check(titles: &Titles, id: &str, state: CheckState, text: impl Into<String>) -> Check {
+    let title = titles.iter().find(|(known, _)| *known == id).map_or("", |(_, title)| title);
+    Check::new(id, title, state, text)
+}
+
+/// Those that were not reached.
+pub(crate) fn skip_the_rest(titles: &Titles, report: &mut SourceReport) {
+    const WHY: &str = "Not looked at: something before it must be put right first.";
+    for (id, _) in titles {
+        if !report.checks.iter().any(|c| c.id == *id) {
+            report.checks.push(check(titles, id, CheckState::Skipped, WHY));
+        }
+    }
+}
+
+/// Why nobody gets in.
+pub(crate) enum Refused {
+    /// Nobody answers there.
+    Unreachable(String),
+    /// The user or the password is not accepted.
+    Credentials(String),
+    /// There is no such database, or it is not for this user.
+    Database(String),
+    /// Something else.
+    Other(String),
+}
+
+impl From<Refused> for DriverError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unreachable(what) => Self::transient(what),
+            Refused::Credentials(what) | Refused::Database(what) | Refused::Other(what) => {
+                Self::rejected(what, "Ask for the migration again, with the address as it is now.")
+            }
+        }
+    }
 }
 
 /// How such a server is spoken to; `verify`: its certificate must be one that this computer trusts.

@@ -43,8 +43,6 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
             .within(create::STALLS),
         step("start", "Start the servers", create::start_servers),
         step("form", "Bring the nodes together", create::form).within(Duration::from_secs(60)),
-    ]);
-    steps.extend([
         step("failover", "Start the voters", arm),
         step("compare", "See that it holds what it should", move |cx| create::compare(cx, compared.clone()))
             .within(create::STALLS),

@@ -11,7 +11,7 @@ use super::{
     sql::{ANSWER, As, Session, number},
     survey,
 };
-use crate::laying::LAY_PIECE;
+use crate::laying::lay_piece;
 use clusterdeck_domain::{ClusterId, LogMark, LogPlace, LogSpan, NodeId, NodeSpec};
 use clusterdeck_driver::{
     ClusterContext, DriverError, Filter, Incoming, LogReady, LogTaken, LogTarget, LogWaiting, Outgoing,
@@ -202,9 +202,7 @@ pub(crate) async fn lay(
     input: &mut Incoming,
     bytes: u64,
 ) -> Result<()> {
-    let machine = cx.machine(node)?;
-    let file = machine.path(&format!("{LAID}/{name}")).display().to_string();
-    machine.feed(&Filter::script(LAY_PIECE, [bytes.to_string(), file]), input, bytes).await.map(drop)
+    lay_piece(cx.machine(node)?.as_ref(), &format!("{LAID}/{name}"), input, bytes).await
 }
 
 /// See [`clusterdeck_driver::ServiceDriver::log_until`].

@@ -11,7 +11,7 @@ use super::{
     patroni::{Client, Part},
     sql::{ANSWER, As, Session},
 };
-use crate::laying::LAY_PIECE;
+use crate::laying::lay_piece;
 use clusterdeck_domain::{Fork, LogMark, LogPlace, LogSpan, NodeSpec};
 use clusterdeck_driver::{
     ClusterContext, DriverError, Filter, Incoming, LogReady, LogTaken, LogTarget, LogWaiting, Machine,
@@ -276,9 +276,7 @@ pub(crate) async fn lay(
     input: &mut Incoming,
     bytes: u64,
 ) -> Result<()> {
-    let machine = cx.machine(node)?;
-    let file = machine.path(&format!("{LAID}/{name}")).display().to_string();
-    machine.feed(&Filter::script(LAY_PIECE, [bytes.to_string(), file]), input, bytes).await.map(drop)
+    lay_piece(cx.machine(node)?.as_ref(), &format!("{LAID}/{name}"), input, bytes).await
 }
 
 /// See [`clusterdeck_driver::ServiceDriver::log_until`].

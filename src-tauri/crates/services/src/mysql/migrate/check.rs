@@ -1,17 +1,15 @@
 //! What is looked at before databases are brought in: each thing with its result, and nothing is changed.
 
-use super::{
-    databases,
-    source::{Refused, Source},
-};
+use super::{databases, source::Source};
 use crate::mysql::{
     flavour::Flavour,
     sql::{ANSWER, As, Session, number, text},
     survey,
 };
+use crate::outside::{self, Refused};
 use clusterdeck_domain::{
     Check, CheckState,
-    CheckState::{Failed, Passed, Skipped, Warning},
+    CheckState::{Failed, Passed, Warning},
     Scheme, SourceReport,
 };
 use clusterdeck_driver::{ClusterContext, Migration, Result};
@@ -29,20 +27,11 @@ const TITLES: [(&str, &str); 9] = [
 ];
 
 fn check(id: &str, state: CheckState, text: impl Into<String>) -> Check {
-    let title = TITLES.iter().find(|(known, _)| *known == id).map_or("", |(_, title)| title);
-    Check::new(id, title, state, text)
+    outside::check(&TITLES, id, state, text)
 }
 
 fn skip_the_rest(mut report: SourceReport) -> SourceReport {
-    for (id, _) in TITLES {
-        if !report.checks.iter().any(|c| c.id == id) {
-            report.checks.push(check(
-                id,
-                Skipped,
-                "Not looked at: something before it must be put right first.",
-            ));
-        }
-    }
+    outside::skip_the_rest(&TITLES, &mut report);
     report
 }
 

@@ -1,6 +1,9 @@
 //! The server that data comes from. We only read.
 
-use crate::mysql::sql::{number, text};
+use crate::{
+    mysql::sql::{number, text},
+    outside::Refused,
+};
 use clusterdeck_domain::{SourceTls, SourceUrl};
 use clusterdeck_driver::{DriverError, Result};
 use mysql_async::{Conn, Error, OptsBuilder, Row, SslOpts, prelude::Queryable as _};
@@ -11,29 +14,6 @@ use tokio::time::timeout;
 const CONNECT: Duration = Duration::from_secs(5);
 /// What one answer may have; ours are small.
 const MOST_BYTES: usize = 16 << 20;
-
-/// Why nobody gets in.
-pub(super) enum Refused {
-    /// Nobody answers there.
-    Unreachable(String),
-    /// The user or the password is not accepted.
-    Credentials(String),
-    /// There is no such database, or it is not for this user.
-    Database(String),
-    /// Something else.
-    Other(String),
-}
-
-impl From<Refused> for DriverError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Unreachable(what) => Self::transient(what),
-            Refused::Credentials(what) | Refused::Database(what) | Refused::Other(what) => {
-                Self::rejected(what, "Ask for the migration again, with the address as it is now.")
-            }
-        }
-    }
-}
 
 fn refused(url: &SourceUrl, e: &Error) -> Refused {
     let at = url.place();

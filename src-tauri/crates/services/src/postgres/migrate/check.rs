@@ -1,13 +1,14 @@
 //! What is looked at before a database is brought in: each thing with its result, and nothing is changed.
 
-use super::source::{Refused, Source};
+use super::source::Source;
+use crate::outside::{self, Refused};
 use crate::postgres::{
     flavour, form,
     sql::{ANSWER, As, Session},
 };
 use clusterdeck_domain::{
     Check, CheckState,
-    CheckState::{Failed, Passed, Skipped, Warning},
+    CheckState::{Failed, Passed, Warning},
     Scheme, SourceReport,
 };
 use clusterdeck_driver::{ClusterContext, Filter, Migration, Result};
@@ -26,20 +27,11 @@ const TITLES: [(&str, &str); 10] = [
 ];
 
 fn check(id: &str, state: CheckState, text: impl Into<String>) -> Check {
-    let title = TITLES.iter().find(|(known, _)| *known == id).map_or("", |(_, title)| title);
-    Check::new(id, title, state, text)
+    outside::check(&TITLES, id, state, text)
 }
 
 fn skip_the_rest(mut report: SourceReport) -> SourceReport {
-    for (id, _) in TITLES {
-        if !report.checks.iter().any(|c| c.id == id) {
-            report.checks.push(check(
-                id,
-                Skipped,
-                "Not looked at: something before it must be put right first.",
-            ));
-        }
-    }
+    outside::skip_the_rest(&TITLES, &mut report);
     report
 }
 

@@ -1,6 +1,6 @@
 //! The server that data comes from: one database of it, which we only read.
 
-use crate::outside;
+use crate::outside::{self, Refused};
 use clusterdeck_domain::{SourceTls, SourceUrl};
 use clusterdeck_driver::{DriverError, Result};
 use std::time::Duration;
@@ -21,29 +21,6 @@ pub(super) struct Source {
 impl Drop for Source {
     fn drop(&mut self) {
         self.connection.abort();
-    }
-}
-
-/// Why nobody gets in.
-pub(super) enum Refused {
-    /// Nobody answers there.
-    Unreachable(String),
-    /// The user or the password is not accepted.
-    Credentials(String),
-    /// There is no such database.
-    Database(String),
-    /// Something else.
-    Other(String),
-}
-
-impl From<Refused> for DriverError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Unreachable(what) => Self::transient(what),
-            Refused::Credentials(what) | Refused::Database(what) | Refused::Other(what) => {
-                Self::rejected(what, "Ask for the migration again, with the address as it is now.")
-            }
-        }
     }
 }
 

@@ -4,10 +4,13 @@ use super::{
     source::{Refused, Server, Source, version},
     target::Target,
 };
-use crate::redis::{flavour::Flavour, info::Info, session::command};
+use crate::{
+    outside,
+    redis::{flavour::Flavour, info::Info, session::command},
+};
 use clusterdeck_domain::{
     Check,
-    CheckState::{Failed, Passed, Skipped, Warning},
+    CheckState::{Failed, Passed, Warning},
     Scheme, SourceReport, Topology,
 };
 use clusterdeck_driver::{ClusterContext, Migration, Result};
@@ -31,21 +34,7 @@ const TITLES: [(&str, &str); 8] = [
 ];
 
 pub(super) fn check(id: &str, state: clusterdeck_domain::CheckState, text: impl Into<String>) -> Check {
-    let title = TITLES.iter().find(|(known, _)| *known == id).map_or("", |(_, title)| title);
-    Check::new(id, title, state, text)
-}
-
-/// Those that were not reached yet.
-fn skip_the_rest(report: &mut SourceReport) {
-    for (id, _) in TITLES {
-        if !report.checks.iter().any(|c| c.id == id) {
-            report.checks.push(check(
-                id,
-                Skipped,
-                "Not looked at: something before it must be put right first.",
-            ));
-        }
-    }
+    outside::check(&TITLES, id, state, text)
 }
 
 /// See [`clusterdeck_driver::ServiceDriver::look_at_source`].
@@ -57,13 +46,13 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
         report.checks.push(
             check("reachable", Failed, text).hint("Give an address that begins with redis:// or rediss://."),
         );
-        skip_the_rest(&mut report);
+        outside::skip_the_rest(&TITLES, &mut report);
         return Ok(report);
     }
     if crate::outside::is_ours(cx, url).await {
         let text = "That address leads to the cluster itself.";
         report.checks.push(check("reachable", Failed, text).hint("Give the address of another server."));
-        skip_the_rest(&mut report);
+        outside::skip_the_rest(&TITLES, &mut report);
         return Ok(report);
     }
     let opened = Server::open(url, &url.host, url.port()).await;
@@ -82,7 +71,7 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
                 Refused::Other(what) => check("reachable", Failed, format!("{what}.")),
             };
             report.checks.push(failed);
-            skip_the_rest(&mut report);
+            outside::skip_the_rest(&TITLES, &mut report);
             return Ok(report);
         }
     };
@@ -95,7 +84,7 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
             report.checks.push(
                 check("rights", Failed, text).hint("Use a user with `+@read ~*`, or an administrator."),
             );
-            skip_the_rest(&mut report);
+            outside::skip_the_rest(&TITLES, &mut report);
             return Ok(report);
         }
     }
@@ -106,7 +95,7 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
     if ours.iter().any(|text| Info::parse(text).text("run_id") == server.info.text("run_id")) {
         let text = "What answers there is the cluster itself.";
         report.checks.push(check("version", Failed, text).hint("Give the address of another server."));
-        skip_the_rest(&mut report);
+        outside::skip_the_rest(&TITLES, &mut report);
         return Ok(report);
     }
     described(&server.info, &mut report);
