@@ -66,6 +66,15 @@ impl Home {
         let url = credentials.url.unwrap().reveal().clone();
         tokio::task::block_in_place(|| connect(&url, false)).unwrap()
     }
+    /// The numbers that are there.
+    async fn all_of(&self, cluster: &str) -> Vec<u64> {
+        let mut open = self.open_as(cluster).await;
+        tokio::task::block_in_place(|| {
+            let found = open.all().unwrap();
+            drop(open);
+            found
+        })
+    }
     async fn say(&self, sql: &str) {
         let mut open = self.open_as("demo").await;
         tokio::task::block_in_place(|| open.say(sql).unwrap());
@@ -81,12 +90,7 @@ impl Home {
         let begun = Instant::now();
         let operation = self.done(restore(backup, at, "back")).await;
         println!("a moment was brought back in {:?}: {}", begun.elapsed(), operation.title);
-        let mut open = self.open_as("back").await;
-        let found = tokio::task::block_in_place(|| {
-            let found = open.all().unwrap();
-            drop(open);
-            found
-        });
+        let found = self.all_of("back").await;
         self.done(Change::DeleteCluster { cluster: "back".to_owned(), discard_backups: true }).await;
         found
     }
@@ -172,6 +176,8 @@ async fn postgresql_is_brought_back_to_just_before_a_table_was_dropped() {
     let through = tokio::task::block_in_place(|| writer.stop());
     assert!(through.acknowledged.len() > 100, "{through:?}");
     home.say(TAKEN_OVER).await;
+    // Nobody waits for replicas here, so a failover may cost a write. What it left is what comes back.
+    let there = home.all_of("demo").await;
     closed_for(&mut home, |_, open| open.say(MUCH).unwrap()).await;
 
     tokio::time::sleep(soon()).await;
@@ -186,8 +192,7 @@ async fn postgresql_is_brought_back_to_just_before_a_table_was_dropped() {
     println!("{:?} until the end was archived, {} bytes", begun.elapsed(), range.stored_bytes);
     assert_eq!((range.ranges.len(), range.problem.as_deref()), (1, None), "no hole: {range:#?}");
 
-    let found = home.brought_back(&backup, good).await;
-    exactly(&found, &[&through], "before the table was dropped");
+    assert_eq!(home.brought_back(&backup, good).await, there, "before the table was dropped");
     assert!(!after.acknowledged.is_empty());
     home.refused(&backup, before).await;
     home.refused(&backup, Timestamp::now() + SignedDuration::from_hours(1)).await;
