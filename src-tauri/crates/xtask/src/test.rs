@@ -4,7 +4,6 @@ use crate::stages::{Ran, Stages, Tally};
 use crate::{acts, check, generate, host, setup, turns};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
-use std::path::Path;
 
 /// How to test.
 #[derive(Debug, clap::Args)]
@@ -195,12 +194,38 @@ fn node(runner: &str, script: &[&str]) -> Result<Ran> {
         }
     }
     let success = host::run_seen(&mut command, |_| ())?;
-    Ok(Ran { tally: read_result(&file)?, success, failures: Vec::new() })
+    let text = std::fs::read(&file).with_context(|| format!("no result in {}", file.display()))?;
+    let result = serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", file.display()))?;
+    let mut failures = Vec::new();
+    node_failures(&result, "", &mut failures);
+    Ok(Ran { tally: node_sum(&result)?, success, failures })
 }
 
-fn read_result(file: &Path) -> Result<Tally> {
-    let text = std::fs::read(file).with_context(|| format!("no result in {}", file.display()))?;
-    node_sum(&serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", file.display()))?)
+/// What failed, by its title and the first lines of its message, wherever it stands in what the runner wrote: Playwright's
+/// specs with their attempts, vitest's `assertionResults`.
+fn node_failures(value: &Value, title: &str, told: &mut Vec<String>) {
+    let word = |key: &str| value.get(key).and_then(Value::as_str);
+    let title = word("fullName").or_else(|| word("title")).unwrap_or(title);
+    let messages: Vec<&str> = match word("status") {
+        Some("failed" | "timedOut" | "interrupted") => {
+            let listed = ["failureMessages", "errors"].iter().filter_map(|key| value.get(key)?.as_array());
+            listed
+                .flatten()
+                .filter_map(|said| said.as_str().or_else(|| said.get("message")?.as_str()))
+                .collect()
+        }
+        _ => Vec::new(),
+    };
+    for message in messages.iter().take(Failures::MOST.saturating_sub(told.len())) {
+        let lines = message.lines().take(Failures::LINES);
+        let lines = lines.map(|line| line.chars().take(Failures::WIDTH).collect::<String>());
+        told.push(format!("{title}\n    {}\n", lines.collect::<Vec<_>>().join("\n    ")));
+    }
+    match value {
+        Value::Array(inside) => inside.iter().for_each(|inside| node_failures(inside, title, told)),
+        Value::Object(inside) => inside.values().for_each(|inside| node_failures(inside, title, told)),
+        _ => {}
+    }
 }
 
 /// Vitest's `numPassedTests…` or Playwright's `stats`. A test that passed only when repeated is flaky: it counts as failed.
@@ -259,6 +284,25 @@ mod tests {
         let line = "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.00s";
         assert_eq!(libtest_sum(line), Some(Tally { passed: 3, failed: 2, skipped: 1 }), "one line a program");
         assert_eq!(libtest_sum("test a::b ... ok"), None, "other lines do not");
+    }
+
+    #[test]
+    fn what_failed_in_the_browser_is_told_by_its_name() {
+        let errors = serde_json::json!([{"message": "expected 1\nfound 2"}]);
+        let playwright = serde_json::json!({"suites": [{"title": "a.spec.ts", "suites": [], "specs": [
+            {"title": "fine", "tests": [{"status": "expected", "results": [{"status": "passed", "errors": []}]}]},
+            {"title": "a button", "tests": [{"status": "unexpected", "results": [{"status": "failed", "errors": errors}]}]},
+        ]}]});
+        let mut told = Vec::new();
+        node_failures(&playwright, "", &mut told);
+        assert_eq!(told, ["a button\n    expected 1\n    found 2\n"], "and nothing else");
+        let vitest = serde_json::json!({"testResults": [{"assertionResults": [
+            {"fullName": "days are told", "status": "failed", "failureMessages": ["Error: no"]},
+            {"fullName": "weeks too", "status": "passed", "failureMessages": []},
+        ]}]});
+        told.clear();
+        node_failures(&vitest, "", &mut told);
+        assert_eq!(told, ["days are told\n    Error: no\n"], "vitest's as well");
     }
 
     #[test]
