@@ -38,9 +38,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Home {
     pub(crate) async fn open() -> Self {
+        Self::open_that_reaches(None).await
+    }
+    /// The same, with a command that reaches other computers.
+    pub(crate) async fn open_that_reaches(rsh: Option<String>) -> Self {
         let dir = tempfile::Builder::new().prefix("cd-").tempdir().unwrap();
         let clock = Arc::<ClockAhead>::default();
-        let engine = start(dir.path(), &clock).await;
+        let vaults = clusterdeck_vaults::HomeVaults::new(dir.path());
+        let vaults = match rsh {
+            Some(rsh) => vaults.over(rsh),
+            None => vaults,
+        };
+        let engine = start_with(dir.path(), &clock, vaults).await;
         Self { engine, dir, clock, ground: None, version: None, proofs: Mutex::default() }
     }
     /// The same with machines in containers; `None`: outside, and the test is done.
@@ -330,6 +339,10 @@ fn command(pid: u32) -> String {
 }
 
 async fn start(home: &Path, clock: &Arc<ClockAhead>) -> Engine {
+    start_with(home, clock, clusterdeck_vaults::HomeVaults::new(home)).await
+}
+
+async fn start_with(home: &Path, clock: &Arc<ClockAhead>, vaults: clusterdeck_vaults::HomeVaults) -> Engine {
     let key: PathBuf = home.join("key");
     if !key.exists() {
         std::fs::write(&key, "a key for tests that is long enough, 0123456789abcdef\n").unwrap();
@@ -351,7 +364,7 @@ async fn start(home: &Path, clock: &Arc<ClockAhead>) -> Engine {
             Arc::new(clusterdeck_providers::Container::new(home.to_owned())),
         ],
         gateway: Arc::new(clusterdeck_services::Haproxy::new()),
-        vaults: Arc::new(clusterdeck_vaults::HomeVaults::new(home)),
+        vaults: Arc::new(vaults),
         clock: clock.clone(),
     };
     Engine::start(parts).await.unwrap()

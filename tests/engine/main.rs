@@ -19,3 +19,4 @@ mod rotation;
 mod sharded;
 mod timescale;
 mod upgrade;
+mod vaults;

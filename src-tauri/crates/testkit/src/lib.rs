@@ -11,11 +11,15 @@ mod lab;
 mod machine;
 mod memory;
 pub mod network;
+pub mod object_store;
 mod provider;
+mod ssh;
 mod vault;
 mod world;
 
 pub use clock::ClockAhead;
 pub use lab::{Lab, WORN};
 pub use memory::Kill;
+pub use object_store::ObjectStore;
+pub use ssh::SshServer;
 pub use world::{Fault, HeldLook, World};

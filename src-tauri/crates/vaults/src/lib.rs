@@ -24,13 +24,22 @@ pub struct HomeVaults {
     own: Arc<dyn Vault>,
     /// For what programs keep to themselves.
     notes: PathBuf,
+    /// How other computers are reached, where not as the user reaches them.
+    rsh: Option<String>,
 }
 
 impl HomeVaults {
     /// Those of the home in this folder.
     pub fn new(home: &Path) -> Self {
         let at = home.join("vault");
-        Self { own: Arc::new(Folder::new(LOCAL_VAULT, at.join("backups"))), notes: at }
+        Self { own: Arc::new(Folder::new(LOCAL_VAULT, at.join("backups"))), notes: at, rsh: None }
+    }
+
+    /// The same with another command for ssh.
+    #[must_use]
+    pub fn over(mut self, rsh: String) -> Self {
+        self.rsh = Some(rsh);
+        self
     }
 }
 
@@ -53,7 +62,11 @@ impl Vaults for HomeVaults {
             VaultPlace::S3 { .. } => Arc::new(Bucket::new(&spec.id, &spec.place, wanted()?)?),
             VaultPlace::Borg { repository } => {
                 let notes = self.notes.join("borg");
-                Arc::new(Repository::new(&spec.id, repository, wanted()?.clone(), notes))
+                let repository = Repository::new(&spec.id, repository, wanted()?.clone(), notes);
+                Arc::new(match &self.rsh {
+                    Some(rsh) => repository.over(rsh),
+                    None => repository,
+                })
             }
         })
     }

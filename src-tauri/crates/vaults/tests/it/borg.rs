@@ -3,14 +3,9 @@
 use crate::{Failing, data, stream};
 use clusterdeck_domain::{BackupId, Sensitive, VaultFault};
 use clusterdeck_driver::{DriverError, Vault as _};
+use clusterdeck_testkit::SshServer;
 use clusterdeck_vaults::{Repository, new_key};
-use std::{
-    fs,
-    net::TcpListener,
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-    process::{Child, Command},
-};
+use std::{fs, path::Path};
 
 fn repository(at: &str, passphrase: &str, notes: &Path) -> Repository {
     Repository::new("borg", at, Sensitive::new(passphrase.to_owned()), notes.join("borg"))
@@ -80,58 +75,15 @@ fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-/// An ssh server of this test.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repository_over_ssh_keeps_what_it_is_given() {
     let dir = tempfile::tempdir().unwrap();
-    let file = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
-    for name in ["host", "user"] {
-        let made =
-            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", &file(name)]).status();
-        assert!(made.expect("ssh-keygen; `cargo xtask setup` installs it").success());
-    }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    fs::copy(file("user.pub"), file("authorized")).unwrap();
-    fs::set_permissions(file("authorized"), fs::Permissions::from_mode(0o600)).unwrap();
-    let conf = format!(
-        "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPidFile none\n\
-         PasswordAuthentication no\n",
-        file("host"),
-        file("authorized")
-    );
-    fs::write(file("sshd_config"), conf).unwrap();
-    drop(fs::create_dir_all("/run/sshd"));
-    let server = Command::new("/usr/sbin/sshd").args(["-D", "-e", "-f", &file("sshd_config")]).spawn();
-    let _server = Server(server.expect("sshd; `cargo xtask setup` installs it"));
-    // As a user's own ~/.ssh would have it: which key, and that this host is known.
-    let host = fs::read_to_string(file("host.pub")).unwrap();
-    fs::write(file("known"), format!("[127.0.0.1]:{port} {host}")).unwrap();
-    let rsh = format!(
-        "ssh -F none -o BatchMode=yes -o IdentityFile={} -o UserKnownHostsFile={}",
-        file("user"),
-        file("known")
-    );
-    let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
-    let at = format!("ssh://{user}@127.0.0.1:{port}{}", file("repo"));
-    let vault = repository(&at, "a passphrase", dir.path()).over(&rsh);
-    let begun = std::time::Instant::now();
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(begun.elapsed().as_secs() < 10, "sshd must listen");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let server = SshServer::start(dir.path());
+    let at = server.url(&dir.path().join("repo"));
+    let vault = repository(&at, "a passphrase", dir.path()).over(&server.rsh());
     keeps_what_it_is_given(&vault).await;
     // Another host's key is refused, not taken.
-    fs::write(file("known"), format!("[127.0.0.1]:{port} {}", fs::read_to_string(file("user.pub")).unwrap()))
-        .unwrap();
+    server.is_not_who_it_was();
     let told = vault.check().await.unwrap_err();
     assert!(told.to_string().contains("Host key verification failed"), "{told}");
 }
