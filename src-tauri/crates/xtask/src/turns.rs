@@ -16,6 +16,7 @@ const TURNS: [&[&str]; 3] = [
         "killed::postgres::switches_and_parameters",
         "group::members_that_all_take_writes_hand_out_numbers",
         "group::a_single_node_does_not_begin_a_group",
+        "vaults::redis_comes_back_from_a_store",
     ],
     &[
         "containers::a_mariadb_11_cluster_in_containers_lives",
@@ -30,6 +31,7 @@ const TURNS: [&[&str]; 3] = [
         "group::passwords_change_under_writes",
         "group::a_member_with_transactions_of_its_own",
         "group::a_minority_stops_taking_writes",
+        "vaults::postgresql_comes_back_from_a_store",
     ],
     &[
         "containers::a_mysql_9_cluster_in_containers_lives",
@@ -42,6 +44,7 @@ const TURNS: [&[&str]; 3] = [
         "group::a_member_joins_under_writes",
         "group::when_all_were_killed_under_writes",
         "logs::members_of_a_group_keep_within_the_bound",
+        "vaults::mariadb_comes_back_from_a_store",
     ],
 ];
 
