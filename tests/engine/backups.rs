@@ -1,13 +1,19 @@
 //! Backups on real servers, taken while a client writes: what comes back is what was there at one moment, without a hole, and
 //! the cluster that comes back lives on.
 
-use crate::home::Home;
+use crate::home::{Home, PATIENCE};
 use clusterdeck_domain::{
     Backup, BackupReason, BackupState, Change, Operation, OperationState, RestoreBackup, ServiceKind,
     Topology,
 };
 use clusterdeck_tests::client::{Ledger, Writer, Written, connect};
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    io::Write as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 fn back_up() -> Change {
     Change::BackUp { cluster: "demo".to_owned(), vault: None, verify: None }
@@ -17,9 +23,9 @@ fn delete() -> Change {
     Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: false }
 }
 
-fn in_place(backup: &Backup) -> Change {
+fn in_place(backup: &Backup, keep_within_ms: Option<u64>) -> Change {
     let (cluster, backup) = ("demo".to_owned(), backup.id.to_string());
-    Change::RestoreInPlace { cluster, backup, discard_present: false }
+    Change::RestoreInPlace { cluster, backup, discard_present: false, keep_within_ms }
 }
 
 fn restore(backup: &Backup) -> Change {
@@ -49,6 +55,38 @@ impl Home {
         let url = self.url().await;
         tokio::task::block_in_place(|| ledger.check(&url, when));
     }
+    /// Does what waits to be kept; meanwhile clients are kept out, and the data can be read on a node itself.
+    async fn looked_at_and_kept(&self, change: Change, service: ServiceKind) {
+        let operation = self.begin(change).await;
+        let begun = Instant::now();
+        loop {
+            let now = self.engine.operation(&operation.id).await.unwrap();
+            if now.state == OperationState::Waiting {
+                break;
+            }
+            assert!(!now.state.is_final() && begun.elapsed() < PATIENCE, "{now:#?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let url = self.url().await;
+        tokio::task::block_in_place(|| {
+            let put = connect(&url, false).and_then(|mut people| people.put(1));
+            assert!(put.is_err(), "clients are kept out");
+        });
+        let client = self.engine.client("demo-1").await.unwrap();
+        let password = self.engine.credentials("demo", true, "test").await.unwrap().password.unwrap();
+        let ask = if service == ServiceKind::Redis { "DBSIZE\n" } else { "SELECT COUNT(*) FROM w;\n" };
+        let mut asking = Command::new(&client.program);
+        asking.args(&client.args).env(&client.password_variable, password.reveal());
+        let mut asking = asking.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        asking.stdin.take().unwrap().write_all(ask.as_bytes()).unwrap();
+        let said = asking.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let numbers = said.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse::<u64>().ok());
+        assert!(numbers.max().is_some_and(|n| n > 20), "what is there can be looked at: {said}");
+        self.engine.keep(&operation.id, "test").await.unwrap();
+        let ended = self.engine.wait(&operation.id).await.unwrap();
+        assert_eq!(ended.state, OperationState::Succeeded, "{:?}", ended.error);
+    }
     fn piece(&self, backup: &Backup) -> PathBuf {
         self.dir.path().join("vault/backups").join(backup.id.as_str()).join("data.zst.age")
     }
@@ -64,7 +102,7 @@ async fn comes_back(home: &Home, service: ServiceKind, topology: Topology, nodes
     let url = home.url().await;
     tokio::task::block_in_place(|| (0..20).for_each(|_| before.write(&url)));
     let during = Writer::start(home.url().await, sharded);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let operation = home.done(back_up()).await;
     let took = begun.elapsed();
     let during = during.stop();
@@ -78,7 +116,7 @@ async fn comes_back(home: &Home, service: ServiceKind, topology: Topology, nodes
 
     home.done(delete()).await;
     assert_eq!(home.left_behind().await, Vec::<String>::new());
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     home.done(restore(&backup)).await;
     println!(
         "{service} {topology}: backed up and tried in {took:?} ({} bytes of {}), restored in {:?}",
@@ -100,10 +138,11 @@ async fn comes_back(home: &Home, service: ServiceKind, topology: Topology, nodes
     }
     let cluster = home.cluster().await;
     assert_eq!(cluster.spec.data_nodes().count(), usize::from(nodes));
-    let after = Writer::start(home.url().await, sharded);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let after = after.stop();
-    assert!(after.acknowledged.len() > 20, "it takes writes: {after:?}");
+    let url = home.url().await;
+    tokio::task::block_in_place(|| {
+        let mut people = connect(&url, sharded).unwrap();
+        (2_000_001..2_000_021).for_each(|number| people.put(number).expect("it takes writes"));
+    });
     replaced_and_put_back(home, &before, &during, &lacks, &backup).await;
     if home.ground.is_none() {
         everything_comes_back(home, &before, &during, sharded).await;
@@ -130,8 +169,8 @@ async fn replaced_and_put_back(
     });
     let since = home.lacks(during, sharded).await;
     assert_ne!(since, lacked);
-    let begun = std::time::Instant::now();
-    let replaced = home.done(in_place(backup)).await;
+    let begun = Instant::now();
+    let replaced = home.done(in_place(backup, None)).await;
     println!("in place: {:?}", begun.elapsed());
     home.until_healthy().await;
     home.holds(before, "in place: all that was acknowledged before is there").await;
@@ -142,7 +181,8 @@ async fn replaced_and_put_back(
         "names, addresses, passwords"
     );
     if home.ground.is_none() {
-        home.done(in_place(&home.made(&replaced).await)).await;
+        let back = in_place(&home.made(&replaced).await, Some(60_000));
+        home.looked_at_and_kept(back, cluster.spec.service).await;
         home.holds(before, "put back").await;
         assert_eq!(home.lacks(during, sharded).await, since, "put back: what was there");
     }
@@ -253,7 +293,7 @@ async fn a_schedule_makes_a_backup_by_itself_and_tells_when_the_next_is_due() {
         "schedule": {"when": "6h", "keep": {"last": 2}}
     }));
     home.done(schedule.unwrap()).await;
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let made = loop {
         let all = home.engine.backups(Some("demo")).await;
         if let Some(done) = all.into_iter().find(|b| b.state == BackupState::Verified) {

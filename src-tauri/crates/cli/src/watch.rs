@@ -7,7 +7,7 @@ use crate::{
 };
 use axum::http::HeaderMap;
 use clusterdeck_api::{Code, Notices, Problem};
-use clusterdeck_domain::{Operation, OperationState, Progress, StepRecord, StepState, Unit};
+use clusterdeck_domain::{ChangeKind, Operation, OperationState, Progress, StepRecord, StepState, Unit};
 use futures::StreamExt;
 use jiff::Timestamp;
 use std::{
@@ -133,10 +133,15 @@ impl Shown {
             && !std::mem::replace(&mut self.told, true)
         {
             self.clear();
-            let name = &operation.cluster;
-            self.output.note(&format!(
-                "  Keep it from another terminal while you can still get in: clusterdeck cluster allow {name} --keep"
-            ));
+            let (name, id) = (&operation.cluster, &operation.id);
+            self.output.note(&match operation.kind {
+                ChangeKind::RestoreInPlace => format!(
+                    "  Look at it with clusterdeck node shell, then from another terminal: clusterdeck operation keep {id}"
+                ),
+                _ => format!(
+                    "  Keep it from another terminal while you can still get in: clusterdeck cluster allow {name} --keep"
+                ),
+            });
         }
         let under_way =
             operation.steps.iter().find(|s| matches!(s.state, StepState::Running | StepState::Undoing));

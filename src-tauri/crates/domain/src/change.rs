@@ -267,6 +267,10 @@ pub enum Change {
         /// Take no backup of what it holds now.
         #[serde(default)]
         discard_present: bool,
+        /// Leave the endpoints closed for so long, in milliseconds, so that somebody can look at the data and keep it; else what
+        /// the cluster held comes back. Absent: they open by themselves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keep_within_ms: Option<u64>,
     },
     /// Take a backup away.
     DeleteBackup {

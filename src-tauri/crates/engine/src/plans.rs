@@ -126,7 +126,7 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
                 vault,
             })
         }
-        Change::RestoreInPlace { discard_present, .. } => {
+        Change::RestoreInPlace { discard_present, keep_within_ms, .. } => {
             let safety = match discard_present {
                 true => None,
                 false => {
@@ -139,6 +139,7 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
                 backup: collected.backup.clone().ok_or(EngineError::PreviewStale)?,
                 safety,
                 led: seen.filter(leads).map(|n| n.node.clone()).collect(),
+                keep_within_ms: *keep_within_ms,
             }))
         }
         Change::Migrate(wish) => Plan::Migrate(migrate::Plan {

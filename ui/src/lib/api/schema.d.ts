@@ -1210,6 +1210,12 @@ export interface components {
             cluster: string;
             /** @description Take no backup of what it holds now. */
             discard_present?: boolean;
+            /**
+             * Format: int64
+             * @description Leave the endpoints closed for so long, in milliseconds, so that somebody can look at the data and keep it; else what
+             *     the cluster held comes back. Absent: they open by themselves.
+             */
+            keep_within_ms?: number | null;
             /** @enum {string} */
             kind: "restore-in-place";
         } | {

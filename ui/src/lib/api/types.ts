@@ -338,7 +338,7 @@ export type Change =
 	| { kind: 'set-backup-schedule'; cluster: string; vault?: string | null; schedule: ScheduleWish | null }
 	| { kind: 'verify-backup'; backup: string }
 	| ({ kind: 'restore-backup' } & RestoreBackup)
-	| { kind: 'restore-in-place'; cluster: string; backup: string; discard_present?: boolean }
+	| { kind: 'restore-in-place'; cluster: string; backup: string; discard_present?: boolean; keep_within_ms?: number | null }
 	| { kind: 'delete-backup'; backup: string }
 	| { kind: 'migrate'; cluster: string; from: string; password?: string | null; replace?: boolean; follow?: boolean }
 	| { kind: 'cut-over'; cluster: string }

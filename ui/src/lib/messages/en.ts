@@ -131,6 +131,12 @@ export const en = {
 		addShardText: 'Adds a shard and moves its share of the slots to it.',
 		diverged: (name: string) => `${name} holds writes that its primary lacks. They are set aside before a resync replaces them.`
 	},
+	inspect: {
+		ask: 'Look at it before the endpoints open', askText: 'Nobody reaches it until you keep it; else what the cluster holds now comes back.',
+		within: 'Time to look', times: { '900000': '15 minutes', '3600000': '1 hour', '28800000': '8 hours', '86400000': '24 hours' },
+		trialTitle: 'The data can be looked at', trialText: 'The endpoints are closed: look with `clusterdeck node shell` or at the nodes\u2019 own addresses. Kept, the endpoints open. Else what the cluster held before comes back.',
+		left: (s: number) => (s > 0 ? `Back to what it held before in ${s >= 120 ? `${String(Math.round(s / 60))} min` : `${String(s)} s`}` : 'Going back to what it held before'), keep: 'Keep this data', revert: 'Take it back now', kept: 'Kept'
+	},
 	access: {
 		title: 'Access by address', change: 'Change', limit: 'Limit access', open: 'Open to every address', openText: 'Whoever reaches an endpoint may try to sign in.',
 		listed: (n: number) => `${plural(n, 'entry', 'entries')} may come in`, more: (n: number) => `and ${n} more`, until: 'until', over: 'over',

@@ -18,6 +18,10 @@ pub(crate) struct Restore {
     /// Take no backup of what the cluster holds now
     #[arg(long, requires = "in_place")]
     pub(crate) discard_present: bool,
+    /// Look at the data before the endpoints open, for so many minutes: `operation keep` keeps it, else what the cluster held
+    /// comes back
+    #[arg(long, requires = "in_place", value_name = "MINUTES", num_args = 0..=1, default_missing_value = "60")]
+    pub(crate) inspect: Option<u32>,
     /// As the cluster was at this moment, on the newest backup before it: 2026-11-29T12:00:00Z, or with an offset (+01:00)
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,

@@ -58,6 +58,14 @@ pub(crate) enum OperationVerb {
         #[arg(long)]
         detach: bool,
     },
+    /// Keep what an operation changed that waits to be kept
+    Keep {
+        /// Its id
+        id: String,
+        /// Do not wait until it has ended
+        #[arg(long)]
+        detach: bool,
+    },
     /// Ask an operation to stop
     Cancel {
         /// Its id

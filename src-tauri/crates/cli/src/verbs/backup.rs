@@ -84,6 +84,7 @@ async fn make_from(session: &Session, restore: &Restore) -> Result<(), Failure> 
             "cluster": cluster,
             "backup": backup.id,
             "discard_present": restore.discard_present,
+            "keep_within_ms": restore.inspect.map(|minutes| u64::from(minutes) * 60_000),
         });
         return change::make(session, change, &restore.confirming).await;
     }

@@ -27,6 +27,11 @@ pub(super) async fn run(session: &Session, verb: OperationVerb) -> Result<(), Fa
             let answer = session.send(Method::POST, &path, None).await?;
             change::follow(session, &answer.read()?, &answer.body, detach).await
         }
+        OperationVerb::Keep { id, detach } => {
+            let path = format!("/v1/operations/{}/keep", piece(&id));
+            let answer = session.send(Method::POST, &path, None).await?;
+            change::follow(session, &answer.read()?, &answer.body, detach).await
+        }
         OperationVerb::Cancel { id, detach } => cancel(session, &id, detach).await,
     }
 }

@@ -9,13 +9,17 @@ use crate::{Backup, BackupReason, Change, ClusterSpec, FINAL_BACKUP_DAYS, NodeSp
 const TURN_MS: u64 = 20_000;
 /// Bytes a second at which data is brought back, a careful guess.
 const BROUGHT_BACK: u64 = 40_000_000;
+/// How long it can wait to be kept: whoever wants more makes a new cluster of it.
+const KEEP_WITHIN: std::ops::RangeInclusive<u64> = 1_000..=86_400_000;
 
-pub(super) fn preview(
-    subject: &Subject<'_>,
-    backup: &Backup,
-    discard_present: bool,
-    facts: &Facts<'_>,
-) -> Preview {
+/// What somebody chose.
+#[derive(Clone, Copy)]
+pub(super) struct Wish {
+    pub(super) discard_present: bool,
+    pub(super) keep_within_ms: Option<u64>,
+}
+
+pub(super) fn preview(subject: &Subject<'_>, backup: &Backup, wish: Wish, facts: &Facts<'_>) -> Preview {
     let (spec, name) = (subject.spec, &subject.spec.name);
     let title = format!("Restore {name} in place from {}", of_backup::named(backup, facts));
     let mut preview = Preview::titled(title);
@@ -42,13 +46,17 @@ pub(super) fn preview(
         );
     }
     preview.block(room(subject, backup, facts));
-    if discard_present {
+    if wish.keep_within_ms.is_some_and(|ms| !KEEP_WITHIN.contains(&ms)) {
+        let text = "It can wait between 1 s and 24 h to be kept.";
+        preview.block(Finding::new("keep-within", text).at("/keep_within_ms"));
+    }
+    if wish.discard_present {
         preview.warn(Finding::new(
             "present-discarded",
             format!("No backup is taken of what {name} holds now: it is gone when this has ended."),
         ));
     } else {
-        safety(subject, facts, &mut preview);
+        safety(subject, wish, facts, &mut preview);
     }
     clients(subject, &mut preview);
     preview.effect(format!(
@@ -68,9 +76,18 @@ pub(super) fn preview(
     preview.effect(
         "It is counted before the endpoints open. If anything fails until then, the servers start again on what they held.",
     );
+    if let (Some(ms), Some(first)) = (wish.keep_within_ms, first.first()) {
+        preview.effect(format!(
+            "Then it waits for up to {}: look at the data with `clusterdeck node shell {first}`. The endpoints open, and its log is \
+             archived again, once somebody keeps it. Unless somebody does, what {name} holds now comes back; where Clusterdeck has \
+             ended by then, as soon as it is there again.",
+            words::wait(ms)
+        ));
+    }
     preview.effect("Names, addresses, passwords, settings and schedules stay as they are.");
     let copied_ms = backup.data_bytes.saturating_mul(2_000) / BROUGHT_BACK;
-    preview.expected_downtime_ms = TURN_MS.saturating_add(copied_ms);
+    let looked_at = wish.keep_within_ms.unwrap_or(0);
+    preview.expected_downtime_ms = TURN_MS.saturating_add(copied_ms).saturating_add(looked_at);
     preview
 }
 
@@ -127,7 +144,7 @@ fn room(subject: &Subject<'_>, backup: &Backup, facts: &Facts<'_>) -> Option<Fin
 }
 
 /// What it holds now is backed up first. Where it cannot be, nothing is replaced unless somebody does without it.
-fn safety(subject: &Subject<'_>, facts: &Facts<'_>, preview: &mut Preview) {
+fn safety(subject: &Subject<'_>, wish: Wish, facts: &Facts<'_>, preview: &mut Preview) {
     let (spec, name) = (subject.spec, &subject.spec.name);
     let mut taken = Preview::titled("");
     if let Some(seen) = fresh(subject, facts, &mut taken)
@@ -145,7 +162,12 @@ fn safety(subject: &Subject<'_>, facts: &Facts<'_>, preview: &mut Preview) {
     let text =
         format!("What {name} holds now cannot be backed up, so it could not be brought back. {}", first.text);
     let backup = facts.backup.map(|b| b.id.to_string()).unwrap_or_default();
-    let change = Change::RestoreInPlace { cluster: name.to_string(), backup, discard_present: true };
+    let change = Change::RestoreInPlace {
+        cluster: name.to_string(),
+        backup,
+        discard_present: true,
+        keep_within_ms: wish.keep_within_ms,
+    };
     preview.block(
         Finding::new("no-safety-backup", text)
             .hint("Mend that first, or do without: then what it holds now is lost.")

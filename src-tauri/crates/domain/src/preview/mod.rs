@@ -154,8 +154,13 @@ pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
         return match change {
             Change::RestoreBackup(wish) => backup::restore(wish, found, facts),
             Change::DeleteBackup { .. } => backup::delete(found, facts),
-            Change::RestoreInPlace { discard_present, .. } => match facts.subject {
-                Some(subject) => in_place::preview(&subject, found, *discard_present, facts),
+            Change::RestoreInPlace { discard_present, keep_within_ms, .. } => match facts.subject {
+                Some(subject) => in_place::preview(
+                    &subject,
+                    found,
+                    in_place::Wish { discard_present: *discard_present, keep_within_ms: *keep_within_ms },
+                    facts,
+                ),
                 None => not_found(change),
             },
             _ => backup::verify(found, facts),

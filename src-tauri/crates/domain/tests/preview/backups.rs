@@ -97,7 +97,7 @@ fn a_backup_that_cannot_be_relied_on_is_not_restored_and_one_that_nobody_tried_i
 }
 
 fn in_place(discard_present: bool) -> Change {
-    Change::RestoreInPlace { cluster: "demo".to_owned(), backup: id(), discard_present }
+    Change::RestoreInPlace { cluster: "demo".to_owned(), backup: id(), discard_present, keep_within_ms: None }
 }
 
 #[test]
@@ -119,6 +119,19 @@ fn what_a_cluster_holds_is_replaced_only_when_its_name_is_typed_and_backed_up_fi
     let without = down().preview(&in_place(true));
     assert!(without.blockers.is_empty(), "{without:?}");
     assert!(codes(&without.warnings).contains(&"present-discarded"), "{without:?}");
+    // Looked at first, for as long as somebody says.
+    let looked_at = |ms| Change::RestoreInPlace {
+        cluster: "demo".to_owned(),
+        backup: id(),
+        discard_present: false,
+        keep_within_ms: Some(ms),
+    };
+    let waits = three().with_backup(|_| {}).preview(&looked_at(900_000));
+    assert!(waits.blockers.is_empty() && says(&waits, "it waits for up to 15 min"), "{waits:?}");
+    assert_eq!(waits.expected_downtime_ms, preview.expected_downtime_ms + 900_000);
+    for ms in [999, 86_400_001] {
+        blocked(&three().with_backup(|_| {}).preview(&looked_at(ms)), &["keep-within"]);
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub(crate) mod set_allowlist;
 pub(crate) mod set_backup_schedule;
 pub(crate) mod set_parameters;
 pub(crate) mod switches;
+mod trial;
 pub(crate) mod undrain_node;
 pub(crate) mod upgrade_cluster;
 pub(crate) mod verify_backup;

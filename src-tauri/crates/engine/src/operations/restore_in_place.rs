@@ -1,11 +1,12 @@
 //! Put the data of a backup in the place of what a cluster holds. What it holds is backed up and proven first, and lies aside on
 //! the nodes until the other data is there and was counted: up to then every failure brings back what was there. The servers
 //! begin as those of a new cluster do, all of them at once, so that one history is left; nobody is served meanwhile anyway.
+//! Whoever wants to look at it first keeps it then: neither clients nor the archive of the log see it before.
 
 use crate::{
     backups,
     facade::Result,
-    operations::{back_up, create_cluster as create, delete_cluster},
+    operations::{back_up, create_cluster as create, delete_cluster, trial},
     step::{Step, StepContext, step},
 };
 use clusterdeck_domain::{Backup, Lifecycle, NodeId, OperationId, Topology, voters};
@@ -18,6 +19,11 @@ use std::time::Duration;
 const STALLS: Duration = Duration::from_secs(300);
 /// Where what the cluster holds lies meanwhile.
 const ASIDE: &str = "aside";
+const WORDS: trial::Words = trial::Words {
+    back: "what it held before comes back",
+    nobody: "Nobody kept the data that was brought back in time, so the cluster holds what it held before",
+    hint: "Ask again with more time to look at it, or restore it as a new cluster.",
+};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
@@ -27,6 +33,9 @@ pub(crate) struct Plan {
     pub(crate) safety: Option<back_up::Plan>,
     /// Who took writes: whoever starts first on the way back.
     pub(crate) led: Vec<NodeId>,
+    /// How long somebody may look at it before the endpoints open; `None`: they open by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keep_within_ms: Option<u64>,
 }
 
 pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
@@ -46,6 +55,16 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
         step("failover", "Start the voters", arm),
         step("compare", "See that it holds what it should", move |cx| create::compare(cx, compared.clone()))
             .within(create::STALLS),
+    ]);
+    if let Some(ms) = plan.keep_within_ms {
+        steps.push(step("offer", "Leave it to be looked at, for a while", move |cx| offer(cx, ms)));
+        steps.push(
+            step("keep", "Wait until somebody keeps it", |cx| trial::keep_or_revert(cx, WORDS))
+                .within(Duration::from_millis(ms) + trial::SLACK)
+                .waits(),
+        );
+    }
+    steps.extend([
         // Whoever writes from here on writes to this data: there is no way back but the backup.
         step("endpoint", "Open the endpoints", |cx| async move { cx.apply_endpoints().await }).no_return(),
         step("prove", "Write and read through the endpoint", create::prove),
@@ -155,6 +174,12 @@ async fn put_back(cx: StepContext) -> Result<()> {
     }
     backups::log::end_era(&cx.shared, &cx.cluster, &operation(&cx)).await?;
     cx.update_spec(|spec| spec.lifecycle = Lifecycle::Active).await.map(drop)
+}
+
+/// A step of its own, so that its end is in the journal before anybody waits for it.
+async fn offer(cx: StepContext, ms: u64) -> Result<()> {
+    trial::offer(&cx, trial::end(cx.shared.now(), ms));
+    Ok(())
 }
 
 async fn tidy(cx: StepContext) -> Result<()> {

@@ -2,18 +2,20 @@
 //! lists and the time at which the one before is in force again, so that it comes back whether we are there or not. The servers
 //! and the row follow only when it was kept.
 
+use super::trial;
 use crate::{
     facade::Result,
     step::{Step, StepContext, step},
 };
-use clusterdeck_domain::{AllowEntry, AllowTrial, Trial};
-use clusterdeck_driver::DriverError;
-use jiff::{SignedDuration, Timestamp};
+use clusterdeck_domain::{AllowEntry, AllowTrial};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// How often it is looked whether somebody has kept it.
-const LOOK: Duration = Duration::from_millis(200);
+const WORDS: trial::Words = trial::Words {
+    back: "the list before comes back",
+    nobody: "Nobody kept the new list in time, so the one before is in force again",
+    hint: "Add the address you come from, or keep the list in time when you ask again.",
+};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
@@ -35,8 +37,8 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
             .undo(end_trial),
         );
         steps.push(
-            step("keep", "Wait until somebody keeps it", keep_or_revert)
-                .within(Duration::from_millis(ms) + Duration::from_secs(30))
+            step("keep", "Wait until somebody keeps it", |cx| trial::keep_or_revert(cx, WORDS))
+                .within(Duration::from_millis(ms) + trial::SLACK)
                 .waits(),
         );
     }
@@ -50,24 +52,15 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     steps
 }
 
-/// Whole seconds, as the endpoint counts.
-fn until(now: Timestamp, ms: u64) -> Timestamp {
-    let wait = SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
-    let end = now.checked_add(wait).unwrap_or(Timestamp::MAX);
-    let up = i64::from(end.subsec_nanosecond() > 0);
-    Timestamp::from_second(end.as_second() + up).unwrap_or(Timestamp::MAX)
-}
-
 /// The end is decided once: whoever takes this up after a kill finds it in the row.
 async fn hold_to_trial(cx: StepContext, entries: Vec<AllowEntry>, ms: u64) -> Result<()> {
-    let end = until(cx.shared.now(), ms);
+    let end = trial::end(cx.shared.now(), ms);
     let spec = cx
         .update_spec(move |spec| {
             spec.allow_trial.get_or_insert_with(|| AllowTrial { entries: entries.clone(), until: end });
         })
         .await?;
-    let end = spec.allow_trial.map_or(end, |trial| trial.until);
-    cx.record.edit(|operation| operation.trial.get_or_insert(Trial { until: end, kept: false }).until);
+    trial::offer(&cx, spec.allow_trial.map_or(end, |trial| trial.until));
     cx.apply_endpoints().await?;
     cut(&cx).await.map(drop)
 }
@@ -76,32 +69,6 @@ async fn end_trial(cx: StepContext) -> Result<()> {
     cx.update_spec(|spec| spec.allow_trial = None).await?;
     cx.apply_endpoints().await?;
     cut(&cx).await.map(drop)
-}
-
-async fn keep_or_revert(cx: StepContext) -> Result<()> {
-    let begun = std::time::Instant::now();
-    let progress = cx.progress();
-    loop {
-        // Read and decided in one: whoever keeps it at the same moment is either in time or told that it is too late.
-        let (trial, now) = cx.record.edit(|operation| (operation.trial, cx.shared.now()));
-        let Some(trial) = trial else {
-            return Err(DriverError::broken("it is not known until when the list can be kept").into());
-        };
-        if trial.kept {
-            return Ok(());
-        }
-        let left = trial.until.duration_since(now);
-        if left <= SignedDuration::ZERO {
-            return Err(DriverError::rejected(
-                "Nobody kept the new list in time, so the one before is in force again",
-                "Add the address you come from, or keep the list in time when you ask again.",
-            )
-            .into());
-        }
-        let (waited, left) = (begun.elapsed().as_secs(), u64::try_from(left.as_secs()).unwrap_or(0) + 1);
-        progress.measured(&format!("the list before comes back in {left} s"), waited, waited + left);
-        tokio::time::sleep(LOOK).await;
-    }
 }
 
 async fn hold_to(cx: StepContext, entries: Vec<AllowEntry>) -> Result<()> {

@@ -1,10 +1,12 @@
 //! Backups: what comes back, and what is told of those that cannot be relied on.
 
 use crate::stories::{Story, back_up, create, delete, restore, restore_in_place, set_the_stage};
-use clusterdeck_domain::{Backup, BackupReason, BackupState, Change, OperationState, Topology};
+use clusterdeck_domain::{
+    Backup, BackupReason, BackupState, Change, Lifecycle, OperationId, OperationState, Topology,
+};
 use clusterdeck_engine::EngineError;
 use clusterdeck_testkit::Lab;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 async fn three_with_data() -> Lab {
     let before = vec![create(Topology::PrimaryReplica, 3, 0)];
@@ -50,6 +52,59 @@ async fn what_a_backup_holds_takes_the_place_of_what_is_there_and_the_way_back_i
     let back = lab.run(restore_in_place()).await.unwrap();
     assert_eq!(back.state, OperationState::Succeeded, "{:?}", back.error);
     assert_eq!(name(&lab), BTreeSet::from([4712]), "what was there before");
+}
+
+/// Brings a backup back in place and waits until it can be looked at.
+async fn shown(lab: &Lab, backup: &Backup, ms: u64) -> OperationId {
+    let change = Change::RestoreInPlace {
+        cluster: "demo".to_owned(),
+        backup: backup.id.to_string(),
+        discard_present: false,
+        keep_within_ms: Some(ms),
+    };
+    let begun = lab.begin(change).await.unwrap();
+    while lab.engine.operation(&begun.id).await.unwrap().state != OperationState::Waiting {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    begun.id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_looked_at_before_the_endpoints_open_stays_only_when_it_is_kept() {
+    let mut lab = three_with_data().await;
+    lab.run(back_up()).await.unwrap();
+    let old = newest(&lab).await;
+    lab.world.write(4712);
+    let now = BTreeSet::from([4712]);
+    // Nobody keeps it; somebody takes it back; the engine is away until it is too late.
+    let id = shown(&lab, &old, 1_000).await;
+    let ended = lab.engine.wait(&id).await.unwrap();
+    assert!(ended.error.unwrap().title.starts_with("Nobody kept"));
+    assert_eq!(lab.world.written(), now);
+    let id = shown(&lab, &old, 60_000).await;
+    assert_eq!(lab.world.written(), BTreeSet::from([4711]), "it is there to be looked at");
+    assert_eq!(lab.engine.cluster("demo").await.unwrap().spec.lifecycle, Lifecycle::Restoring);
+    lab.engine.cancel(&id, "test").await.unwrap();
+    assert_eq!(lab.engine.wait(&id).await.unwrap().state, OperationState::Cancelled);
+    assert_eq!(lab.world.written(), now);
+    let id = shown(&lab, &old, 1_000).await;
+    lab.restart().await;
+    lab.settle().await;
+    assert_eq!(lab.engine.operation(&id).await.unwrap().state, OperationState::Failed);
+    assert_eq!(lab.world.written(), now);
+    assert_eq!(lab.complaints().await, Vec::<String>::new());
+    // Kept, also after the engine died meanwhile, and until the time that was noted before.
+    let id = shown(&lab, &old, 60_000).await;
+    let until = lab.engine.operation(&id).await.unwrap().trial.unwrap().until;
+    lab.restart().await;
+    while lab.engine.operation(&id).await.unwrap().state != OperationState::Waiting {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(lab.engine.keep(&id, "test").await.unwrap().trial.unwrap().until, until);
+    let ended = lab.engine.wait(&id).await.unwrap();
+    assert_eq!(ended.state, OperationState::Succeeded, "{:?}", ended.error);
+    assert_eq!(lab.world.written(), BTreeSet::from([4711]));
+    assert_eq!(lab.complaints().await, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -83,7 +83,12 @@ pub(crate) fn restore() -> Change {
 
 /// The newest backup in the place of what the cluster holds.
 pub(crate) fn restore_in_place() -> Change {
-    Change::RestoreInPlace { cluster: "demo".to_owned(), backup: newest(), discard_present: false }
+    Change::RestoreInPlace {
+        cluster: "demo".to_owned(),
+        backup: newest(),
+        discard_present: false,
+        keep_within_ms: None,
+    }
 }
 
 fn node(name: &str) -> String {
