@@ -3,8 +3,8 @@
 
 use crate::home::{Home, PATIENCE};
 use clusterdeck_domain::{
-    Backup, BackupReason, BackupState, Change, Operation, OperationState, RestoreBackup, ServiceKind,
-    Topology,
+    Backup, BackupReason, BackupState, Change, CloneCluster, Operation, OperationState, RestoreBackup,
+    ServiceKind, Topology,
 };
 use clusterdeck_tests::client::{Ledger, Writer, Written, connect};
 use std::{
@@ -312,4 +312,43 @@ async fn a_schedule_makes_a_backup_by_itself_and_tells_when_the_next_is_due() {
     home.done(delete()).await;
     let kept = home.engine.backups(Some("demo")).await;
     assert_eq!(kept.len(), 2, "the scheduled one and the last one: {kept:#?}");
+}
+
+/// A clone made while a client writes: what was there at one moment, in another shape, and the one it is of goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_is_written_to_is_cloned_in_another_shape() {
+    let home = Home::open().await;
+    home.create(ServiceKind::Postgresql, Topology::Single, 1, 0).await;
+    let mut before = Ledger::new(false);
+    let url = home.url().await;
+    tokio::task::block_in_place(|| (0..20).for_each(|_| before.write(&url)));
+    let writer = Writer::start(url, false);
+    let wish = CloneCluster {
+        cluster: "demo".to_owned(),
+        name: None,
+        nodes: Some(2),
+        topology: Some(Topology::PrimaryReplica),
+        provider: None,
+        region: None,
+        plan: None,
+    };
+    let cloned = home.done(Change::CloneCluster(wish)).await;
+    let during = tokio::task::block_in_place(|| writer.stop());
+    assert_eq!(during.errors, 0, "the one it is of goes on: {during:?}");
+    let backup = home.made(&cloned).await;
+    assert_eq!((backup.reason, backup.state), (BackupReason::ForClone, BackupState::Verified));
+    let clone = home.engine.cluster("demo-clone").await.unwrap();
+    assert_eq!(clone.spec.data_nodes().count(), 2);
+    let credentials = home.engine.credentials("demo-clone", true, "test").await.unwrap();
+    let url = credentials.url.unwrap().reveal().clone();
+    let lacks = tokio::task::block_in_place(|| {
+        before.check(&url, "all that was acknowledged before is there");
+        connect(&url, false).unwrap().lacks(&during.acknowledged).unwrap()
+    });
+    let there = during.acknowledged.len() - lacks.len();
+    assert!(!lacks.is_empty() && lacks == during.acknowledged[there..], "one moment: {there}, {lacks:?}");
+    for cluster in ["demo-clone", "demo"] {
+        home.done(Change::DeleteCluster { cluster: cluster.to_owned(), discard_backups: true }).await;
+    }
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
 }

@@ -46,6 +46,14 @@ fn backups(home: &Home) -> Vec<Value> {
     home.ask(&["backup", "list"])["items"].as_array().unwrap().clone()
 }
 
+fn clone(_: &Home) -> Vec<String> {
+    words(&["cluster", "clone", "demo", "--yes"])
+}
+
+fn drop_the_clone(_: &Home) -> Vec<String> {
+    words(&["cluster", "delete", "demo-clone", "--yes", "--confirm", "demo-clone", "--discard-backups"])
+}
+
 /// Everything that is shown as good was seen to be, everything in the vault is known, and nothing is half made.
 fn all_are_proven(home: &Home) {
     let known = backups(home);
@@ -75,6 +83,17 @@ fn a_restore_in_place_can_be_killed_at_any_moment() {
     story.plainly(back_up);
     story.the_key_stays();
     story.kill_everywhere(&[in_place]);
+    all_are_proven(&story.home);
+    story.plainly(discard);
+}
+
+/// The cluster it is of is whole meanwhile and afterwards; of the clone nothing is left once it is deleted.
+#[test]
+fn a_clone_can_be_killed_at_any_moment() {
+    let mut story = Story::begin(false);
+    story.plainly(make);
+    story.the_key_stays();
+    story.kill_everywhere(&[clone, drop_the_clone]);
     all_are_proven(&story.home);
     story.plainly(discard);
 }

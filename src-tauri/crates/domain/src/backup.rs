@@ -40,6 +40,8 @@ pub enum BackupReason {
     BeforeDelete,
     /// What a cluster held before the data of another backup took its place.
     BeforeRestore,
+    /// A clone was made of it.
+    ForClone,
 }
 
 /// What is known of a backup. Only `verified` counts as one that can be relied on.

@@ -111,6 +111,31 @@ pub struct RestoreBackup {
     pub plan: Option<PlanId>,
 }
 
+/// A new cluster with what another one holds now. What is left out is as it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CloneCluster {
+    /// Which one.
+    pub cluster: String,
+    /// The new cluster's name; that of the other with `-clone` behind it when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Data nodes in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<u16>,
+    /// How its nodes stand to each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
+    /// Where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<ProviderId>,
+    /// In which region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// How large each node is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanId>,
+}
+
 /// A change. `cluster` and `node` are names or ids; the engine resolves them when it makes the preview.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -258,6 +283,8 @@ pub enum Change {
     },
     /// Make a new cluster from a backup.
     RestoreBackup(RestoreBackup),
+    /// Make a new cluster with what another one holds now.
+    CloneCluster(CloneCluster),
     /// Put the data of a backup in the place of what a cluster holds.
     RestoreInPlace {
         /// Which cluster.
@@ -323,6 +350,7 @@ pub enum ChangeKind {
     SetBackupSchedule,
     VerifyBackup,
     RestoreBackup,
+    CloneCluster,
     RestoreInPlace,
     DeleteBackup,
     Migrate,
@@ -356,6 +384,7 @@ impl ChangeKind {
             Self::SetBackupSchedule => "set-backup-schedule",
             Self::VerifyBackup => "verify-backup",
             Self::RestoreBackup => "restore-backup",
+            Self::CloneCluster => "clone-cluster",
             Self::RestoreInPlace => "restore-in-place",
             Self::DeleteBackup => "delete-backup",
             Self::Migrate => "migrate",
@@ -395,6 +424,7 @@ impl Change {
             Self::SetBackupSchedule { .. } => ChangeKind::SetBackupSchedule,
             Self::VerifyBackup { .. } => ChangeKind::VerifyBackup,
             Self::RestoreBackup(_) => ChangeKind::RestoreBackup,
+            Self::CloneCluster(_) => ChangeKind::CloneCluster,
             Self::RestoreInPlace { .. } => ChangeKind::RestoreInPlace,
             Self::DeleteBackup { .. } => ChangeKind::DeleteBackup,
             Self::Migrate(_) => ChangeKind::Migrate,
@@ -421,6 +451,7 @@ impl Change {
             | Self::SetBackupSchedule { cluster, .. }
             | Self::RestoreInPlace { cluster, .. }
             | Self::Migrate(MigrateIn { cluster, .. })
+            | Self::CloneCluster(CloneCluster { cluster, .. })
             | Self::CutOver { cluster }
             | Self::DeleteCluster { cluster, .. } => Some(cluster),
             _ => None,

@@ -37,7 +37,7 @@ pub use backup::{
     LOCAL_VAULT, disagreements, part_name, spanning,
 };
 pub use catalog::{Failover, Line, Port, SERVICES, ServiceEntry, TopologyEntry, service};
-pub use change::{Change, ChangeKind, CreateCluster, RestoreBackup, ScheduleWish};
+pub use change::{Change, ChangeKind, CloneCluster, CreateCluster, RestoreBackup, ScheduleWish};
 pub use cidr::{BadCidr, Cidr};
 pub use cluster::{
     ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId, REGION_LOCAL,

@@ -15,7 +15,7 @@ use clusterdeck_domain::{
     Backup, Busy, Capacity, Change, ChangeKind, Check, CheckState, ClusterObserved, ClusterSpec, ComesFrom,
     CreateCluster, Facts, Finding, Following, MigrateIn, MomentFacts, Operation, OperationId, OperationState,
     Parameter, PlanId, Preview, PreviewId, SecretRef, ServiceKind, SourceReport, Subject, VaultFacts,
-    chosen_parameters, default_version, preview as domain_preview, restored_cluster,
+    chosen_parameters, default_version, preview as domain_preview, preview::cloned_cluster, restored_cluster,
     service as service_entry,
 };
 use clusterdeck_driver::{Migration, Needs, Provider};
@@ -151,7 +151,9 @@ async fn collect(shared: &Arc<Shared>, change: &Change, asker: Asker) -> Result<
         (Change::BackUp { vault, .. } | Change::SetBackupSchedule { vault, .. }, _) => {
             backups::vault_facts(shared, vault.as_deref()).await
         }
-        (Change::DeleteCluster { .. }, _) => backups::vault_facts(shared, None).await,
+        (Change::DeleteCluster { .. } | Change::CloneCluster(_), _) => {
+            backups::vault_facts(shared, None).await
+        }
         (_, Some(backup)) => backups::vault_facts(shared, Some(&backup.vault)).await,
         _ => None,
     };
@@ -164,6 +166,15 @@ async fn collect(shared: &Arc<Shared>, change: &Change, asker: Asker) -> Result<
             let found = capacity.as_ref().map_or(&[][..], |c| &c.versions);
             let restored = restored_cluster(wish, backup, &clusters, found);
             (capacity, Some(restored))
+        }
+        (Change::CloneCluster(wish), _) if subject.is_some() => {
+            let of = |found: &[String]| Some(cloned_cluster(wish, spec?, &clusters, found));
+            let capacity = match of(&[]) {
+                Some(first) => capacity(shared, &Change::CreateCluster(first), None).await,
+                None => None,
+            };
+            let cloned = of(capacity.as_ref().map_or(&[][..], |c| &c.versions));
+            (capacity, cloned)
         }
         _ => (capacity(shared, change, spec).await, None),
     };

@@ -31,9 +31,15 @@ use std::sync::{Arc, PoisonError};
 /// Decides everything the steps of this change will need. The preview has found no blocker.
 pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Collected) -> Result<Planned> {
     match change {
-        Change::CreateCluster(wish) => return create(shared, wish, collected, None, None).await,
+        Change::CreateCluster(wish) => return create(shared, wish, collected, Data::None).await,
         Change::RestoreBackup(_) | Change::VerifyBackup { .. } | Change::DeleteBackup { .. } => {
             return of_backup(shared, change, collected).await;
+        }
+        Change::CloneCluster(_) => {
+            let (live, _) = collected.subject.as_ref().ok_or(EngineError::PreviewStale)?;
+            let wish = collected.restored.clone().ok_or(EngineError::PreviewStale)?;
+            let backup = backups::begun(shared, &live.spec, LOCAL_VAULT, BackupReason::ForClone).await?;
+            return create(shared, &wish, collected, Data::Copied(backup)).await;
         }
         _ => {}
     }
@@ -43,6 +49,7 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
     let plan = match change {
         Change::CreateCluster(_)
         | Change::RestoreBackup(_)
+        | Change::CloneCluster(_)
         | Change::VerifyBackup { .. }
         | Change::DeleteBackup { .. } => return Err(EngineError::PreviewStale),
         Change::AddNode { count, plan, .. } => {
@@ -187,7 +194,7 @@ async fn of_backup(shared: &Arc<Shared>, change: &Change, collected: &Collected)
     let plan = match change {
         Change::RestoreBackup(asked) => {
             let wish = collected.restored.clone().ok_or(EngineError::PreviewStale)?;
-            return create(shared, &wish, collected, Some(backup), asked.at).await;
+            return create(shared, &wish, collected, Data::Kept(backup, asked.at)).await;
         }
         Change::VerifyBackup { .. } => {
             let test = throw_away::plan(shared, &backup.of).await?;
@@ -211,13 +218,29 @@ async fn back_up(
     Ok(back_up::Plan { backup, test })
 }
 
+/// What a new cluster begins with.
+enum Data {
+    None,
+    /// What a backup holds, or what there was at that moment.
+    Kept(Backup, Option<Timestamp>),
+    /// A backup that is yet to be made.
+    Copied(Backup),
+}
+
 async fn create(
     shared: &Arc<Shared>,
     wish: &CreateCluster,
     collected: &Collected,
-    from: Option<Backup>,
-    at: Option<Timestamp>,
+    data: Data,
 ) -> Result<Planned> {
+    let (from, at, clone_of) = match data {
+        Data::None => (None, None, None),
+        Data::Kept(backup, at) => (Some(backup), at, None),
+        Data::Copied(backup) => {
+            let of = backup.of.id.clone();
+            (Some(backup), None, Some(of))
+        }
+    };
     let facts = collected.facts(shared);
     let wish = resolve_create(wish, &facts).map_err(|blockers| EngineError::Blocked { blockers })?;
     let provider = shared.provider_of(&wish.provider)?;
@@ -279,7 +302,7 @@ async fn create(
         cluster_name: spec.name.to_string(),
         node: None,
         new_cluster: Some(spec.clone()),
-        plan: Plan::CreateCluster(create_cluster::Plan { spec, machines, from, at }),
+        plan: Plan::CreateCluster(create_cluster::Plan { spec, machines, from, at, clone_of }),
     })
 }
 

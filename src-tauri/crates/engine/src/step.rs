@@ -54,6 +54,17 @@ impl Step {
         self.undo = Some(Box::new(move |cx| Box::pin(undo(cx))));
         self
     }
+    /// The same about another cluster than the operation's.
+    pub(crate) fn about(self, cluster: &ClusterId) -> Self {
+        let elsewhere = |act: Act, cluster: ClusterId| -> Act {
+            Box::new(move |cx| act(StepContext { cluster: cluster.clone(), ..cx }))
+        };
+        Self {
+            run: elsewhere(self.run, cluster.clone()),
+            undo: self.undo.map(|undo| elsewhere(undo, cluster.clone())),
+            ..self
+        }
+    }
     /// Another time without progress than 30 s.
     pub(crate) fn within(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;

@@ -2,7 +2,7 @@
 import type { AllowEntry, ClusterOptions, OperationProblem, ServiceKind, Topology } from './types';
 
 export type BackupKind = 'local' | 'snapshot' | 'borg' | 's3';
-export type BackupReason = 'asked' | 'scheduled' | 'before-delete' | 'before-restore';
+export type BackupReason = 'asked' | 'scheduled' | 'before-delete' | 'before-restore' | 'for-clone';
 /** Only `verified` counts as one that can be relied on. */
 export type BackupState = 'making' | 'stored' | 'verified' | 'failed' | 'damaged';
 
@@ -96,17 +96,22 @@ export interface ScheduleWish {
 	verify?: boolean | null;
 	point_in_time?: boolean | null;
 }
-/** What is left out is as it was in the cluster that the backup is of. */
-export interface RestoreBackup {
-	backup: string;
-	/** A moment that the archived log leads to. */
-	at?: string | null;
+/** A new cluster made of another. What is left out is as it was, or is, in that one. */
+export interface ShapeWish {
 	name?: string | null;
 	nodes?: number | null;
 	topology?: Topology | null;
 	provider?: string | null;
 	region?: string | null;
 	plan?: string | null;
+}
+export interface RestoreBackup extends ShapeWish {
+	backup: string;
+	/** A moment that the archived log leads to. */
+	at?: string | null;
+}
+export interface CloneCluster extends ShapeWish {
+	cluster: string;
 }
 
 /** Moments that can be brought back, from the first to the last, without a hole. */

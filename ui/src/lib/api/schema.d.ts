@@ -1009,7 +1009,7 @@ export interface components {
          * @description Why a backup was made.
          * @enum {string}
          */
-        BackupReason: "asked" | "scheduled" | "before-delete" | "before-restore";
+        BackupReason: "asked" | "scheduled" | "before-delete" | "before-restore" | "for-clone";
         /** @description Backups that are made by themselves. A cluster has at most one schedule for each vault. */
         BackupSchedule: {
             /** @description Which of them stay. */
@@ -1203,6 +1203,9 @@ export interface components {
         } | (components["schemas"]["RestoreBackup"] & {
             /** @enum {string} */
             kind: "restore-backup";
+        }) | (components["schemas"]["CloneCluster"] & {
+            /** @enum {string} */
+            kind: "clone-cluster";
         }) | {
             /** @description Which backup, by its id; of this cluster or of one like it. */
             backup: string;
@@ -1243,7 +1246,7 @@ export interface components {
          * @description The kind of a change, without what it is about.
          * @enum {string}
          */
-        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "set-allowlist" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "restore-in-place" | "delete-backup" | "migrate" | "cut-over" | "delete-cluster";
+        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "set-allowlist" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "clone-cluster" | "restore-in-place" | "delete-backup" | "migrate" | "cut-over" | "delete-cluster";
         /** @description One thing that was looked at before a migration. */
         Check: {
             /** @description What to do about it. */
@@ -1270,6 +1273,23 @@ export interface components {
             password_variable: string;
             /** @description The program: `psql`. */
             program: string;
+        };
+        /** @description A new cluster with what another one holds now. What is left out is as it is there. */
+        CloneCluster: {
+            /** @description Which one. */
+            cluster: string;
+            /** @description The new cluster's name; that of the other with `-clone` behind it when left out. */
+            name?: string | null;
+            /**
+             * Format: int32
+             * @description Data nodes in all.
+             */
+            nodes?: number | null;
+            plan?: components["schemas"]["PlanId"] | null;
+            provider?: components["schemas"]["ProviderId"] | null;
+            /** @description In which region. */
+            region?: string | null;
+            topology?: components["schemas"]["Topology"] | null;
         };
         /** @description A cluster as it is meant to be and as it was last seen. */
         Cluster: {

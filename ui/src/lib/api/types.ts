@@ -1,7 +1,7 @@
 // The shapes of the API as the page reads them; `agreement.ts` holds them to the generated `schema.d.ts`.
 // Times are RFC 3339 text, sizes bytes, durations milliseconds, unless a name says otherwise.
 
-import type { RestoreBackup, Scheduled, ScheduleWish } from './backup-types';
+import type { CloneCluster, RestoreBackup, Scheduled, ScheduleWish } from './backup-types';
 import type { components } from './schema';
 
 export type * from './alert-types';
@@ -338,6 +338,7 @@ export type Change =
 	| { kind: 'set-backup-schedule'; cluster: string; vault?: string | null; schedule: ScheduleWish | null }
 	| { kind: 'verify-backup'; backup: string }
 	| ({ kind: 'restore-backup' } & RestoreBackup)
+	| ({ kind: 'clone-cluster' } & CloneCluster)
 	| { kind: 'restore-in-place'; cluster: string; backup: string; discard_present?: boolean; keep_within_ms?: number | null }
 	| { kind: 'delete-backup'; backup: string }
 	| { kind: 'migrate'; cluster: string; from: string; password?: string | null; replace?: boolean; follow?: boolean }

@@ -42,7 +42,7 @@ export const en = {
 	},
 	stepState: { pending: 'To do', running: 'Running', succeeded: 'Done', failed: 'Failed', undoing: 'Taking back', undone: 'Taken back' },
 	backupState: { making: 'Being made', stored: 'Made, not yet tried', verified: 'Verified', failed: 'Failed', damaged: 'Damaged' },
-	backupReason: { asked: 'By hand', scheduled: 'By schedule', 'before-delete': 'Before a deletion', 'before-restore': 'Before a restore' },
+	backupReason: { asked: 'By hand', scheduled: 'By schedule', 'before-delete': 'Before a deletion', 'before-restore': 'Before a restore', 'for-clone': 'For a clone' },
 	endpoint: { 'read-write': 'Read and write', 'read-only': 'Read only', admin: 'Admin', node: 'Node' },
 	metric: {
 		'cpu-percent': 'CPU', 'memory-bytes': 'Memory', 'disk-bytes': 'Disk', 'network-in-bytes-per-second': 'Network in',
@@ -84,7 +84,7 @@ export const en = {
 		resize: 'Change plan', upgrade: 'Upgrade to a newer version',
 		addShard: 'Add shard',
 		removeShard: 'Remove shard',
-		delete: 'Delete cluster',
+		delete: 'Delete cluster', clone: 'Clone…',
 		more: 'More changes',
 		busy: (title: string) => `Under way: ${title}`,
 		watch: 'Watch it',
@@ -401,7 +401,7 @@ export const en = {
 		title: 'Command palette', placeholder: 'Search screens, clusters and changes', none: 'Nothing found.', screens: 'Screens', clusters: 'Clusters', changes: 'Changes', hint: 'Type a name or an act, for example “promote”. A change shows what will happen before anything is done.',
 		addNode: (c: string) => `Add node to ${c}`, addShard: (c: string) => `Add shard to ${c}`, resize: (c: string) => `Resize ${c} (change its plan)`, upgrade: (c: string) => `Upgrade ${c} to a newer version`, resync: (c: string) => `Resync ${c}`, rotate: (c: string) => `Rotate credentials of ${c}`,
 		access: (c: string) => `Limit access to ${c}`, protect: (c: string) => `Protect ${c} from deletion`, unprotect: (c: string) => `Switch off protection of ${c}`, failoverOn: (c: string) => `Switch on automatic failover of ${c}`,
-		failoverOff: (c: string) => `Switch off automatic failover of ${c}`, delete: (c: string) => `Delete ${c}`, backUp: (c: string) => `Back up ${c}`, backups: (c: string) => `Backups of ${c}`, promote: (n: string) => `Promote ${n}`, drain: (n: string) => `Drain ${n}`,
+		failoverOff: (c: string) => `Switch off automatic failover of ${c}`, delete: (c: string) => `Delete ${c}`, backUp: (c: string) => `Back up ${c}`, clone: (c: string) => `Clone ${c}`, backups: (c: string) => `Backups of ${c}`, promote: (n: string) => `Promote ${n}`, drain: (n: string) => `Drain ${n}`,
 		undrain: (n: string) => `Put ${n} back into service`, reboot: (n: string) => `Reboot ${n}`, removeNode: (n: string) => `Remove ${n}`, metrics: (c: string) => `Metrics of ${c}`, parameters: (c: string) => `Parameters of ${c}`, removeShard: (c: string) => `Remove a shard from ${c}`,
 		optionOn: (option: string, c: string) => `Switch on “${option}” of ${c}`, optionOff: (option: string, c: string) => `Switch off “${option}” of ${c}`, nodes: (c: string) => `Nodes of ${c}`
 	},

@@ -57,6 +57,33 @@ pub(crate) struct Create {
     pub(crate) confirming: Confirming,
 }
 
+/// What is left out is as it is in the cluster that is cloned.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct CloneOf {
+    /// Name or id
+    pub(crate) name: String,
+    /// The new cluster's name [default: the other one's, with -clone behind it]
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) new_name: Option<String>,
+    /// single, primary-replica or multi-master
+    #[arg(long)]
+    pub(crate) topology: Option<String>,
+    /// Data nodes in all
+    #[arg(long, value_name = "N")]
+    pub(crate) nodes: Option<u16>,
+    /// Where
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// In which region
+    #[arg(long)]
+    pub(crate) region: Option<String>,
+    /// How large each node is
+    #[arg(long)]
+    pub(crate) plan: Option<String>,
+    #[command(flatten)]
+    pub(crate) confirming: Confirming,
+}
+
 /// Switches of a cluster's behaviour; `clusterdeck service show ID` tells which a service has.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct OptionSwitches {
@@ -127,6 +154,8 @@ pub(crate) enum ClusterVerb {
         #[command(flatten)]
         confirming: Confirming,
     },
+    /// Make a new cluster with what another one holds now, which goes on meanwhile
+    Clone(CloneOf),
     /// Bring a deleted cluster back, from the last backup that was taken of it
     Recover {
         /// The name it had
@@ -252,6 +281,7 @@ impl ClusterVerb {
     pub(crate) fn confirming(&self) -> Option<&Confirming> {
         match self {
             Self::Create(create) => Some(&create.confirming),
+            Self::Clone(wish) => Some(&wish.confirming),
             Self::Delete { confirming, .. }
             | Self::Recover { confirming, .. }
             | Self::Resync { confirming, .. }

@@ -36,6 +36,19 @@ pub(super) async fn run(session: &Session, verb: ClusterVerb) -> Result<(), Fail
             json!({"kind": "delete-cluster", "cluster": name, "discard_backups": discard_backups}),
             confirming,
         ),
+        ClusterVerb::Clone(wish) => {
+            let change = json!({
+                "kind": "clone-cluster",
+                "cluster": wish.name,
+                "name": wish.new_name,
+                "topology": wish.topology,
+                "nodes": wish.nodes,
+                "provider": wish.provider,
+                "region": wish.region,
+                "plan": wish.plan,
+            });
+            (change, wish.confirming)
+        }
         ClusterVerb::Recover { name, confirming } => {
             return super::backup::recover(session, &name, &confirming).await;
         }

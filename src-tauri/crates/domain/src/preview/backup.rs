@@ -3,8 +3,9 @@
 use super::rules::{self, fresh, leaders_well, words};
 use super::{Facts, Finding, Preview, Subject, create, moment};
 use crate::{
-    Backup, BackupReason, BackupSchedule, BackupState, Change, ClusterName, ClusterObserved, ClusterSpec,
-    CreateCluster, OptionWish, RestoreBackup, ScheduleWish, Topology, VaultFacts, VaultFault, version,
+    BackedUp, Backup, BackupReason, BackupSchedule, BackupState, Change, ClusterName, ClusterObserved,
+    ClusterSpec, CreateCluster, OptionWish, RestoreBackup, ScheduleWish, Topology, VaultFacts, VaultFault,
+    version,
 };
 use jiff::Timestamp;
 
@@ -201,11 +202,21 @@ pub fn restored_cluster(
     clusters: &[ClusterSpec],
     found: &[String],
 ) -> CreateCluster {
-    let of = &backup.of;
+    created_from(wish, &backup.of, "-restored", clusters, found)
+}
+
+/// The same of a cluster as it was or is; `ending` goes behind its name where that is taken.
+pub(super) fn created_from(
+    wish: &RestoreBackup,
+    of: &BackedUp,
+    ending: &str,
+    clusters: &[ClusterSpec],
+    found: &[String],
+) -> CreateCluster {
     let taken = |name: &str| clusters.iter().any(|c| c.name.as_str() == name);
     let name = wish.name.clone().unwrap_or_else(|| match taken(&of.name) {
         false => of.name.clone(),
-        true => restored_name(&of.name, taken),
+        true => name_beside(&of.name, ending, taken),
     });
     let topology = wish.topology.unwrap_or(of.topology);
     let sharded = topology == Topology::Sharded;
@@ -226,15 +237,28 @@ pub fn restored_cluster(
 }
 
 /// `demo-restored`, `demo-restored-2`… as far as a name may be long.
-fn restored_name(name: &str, taken: impl Fn(&str) -> bool) -> String {
+fn name_beside(name: &str, ending: &str, taken: impl Fn(&str) -> bool) -> String {
     let fitting = |ending: &str| {
         let room = ClusterName::MAX.saturating_sub(ending.len());
         let kept: String = name.chars().take(room).collect();
         format!("{}{ending}", kept.trim_end_matches('-'))
     };
     let mut candidates =
-        std::iter::once(fitting("-restored")).chain((2..100).map(|n| fitting(&format!("-restored-{n}"))));
-    candidates.find(|name| !taken(name)).unwrap_or_else(|| fitting("-restored"))
+        std::iter::once(fitting(ending)).chain((2..100).map(|n| fitting(&format!("{ending}-{n}"))));
+    candidates.find(|name| !taken(name)).unwrap_or_else(|| fitting(ending))
+}
+
+/// Sharded data stays sharded.
+pub(super) fn shape_differs(of: Topology, becomes: Option<Topology>) -> Option<Finding> {
+    let sharded = |topology| topology == Some(Topology::Sharded);
+    (sharded(Some(of)) != sharded(becomes)).then(|| {
+        let becomes = becomes.map_or("other", Topology::id);
+        Finding::new(
+            "topology-differs",
+            format!("A copy of a {} cluster cannot become a {becomes} one.", of.id()),
+        )
+        .at("/topology")
+    })
 }
 
 pub(super) fn restore(wish: &RestoreBackup, backup: &Backup, facts: &Facts<'_>) -> Preview {
@@ -253,17 +277,11 @@ pub(super) fn restore(wish: &RestoreBackup, backup: &Backup, facts: &Facts<'_>) 
     preview.block(unreadable(backup, facts));
     preview.block(damaged(backup));
     preview.warn(never_restored(backup));
-    if create.topology == Some(Topology::Sharded) && backup.of.topology != Topology::Sharded
-        || create.topology != Some(Topology::Sharded) && backup.of.topology == Topology::Sharded
-    {
-        let text = format!(
-            "A backup of a {} cluster cannot become a {} one.",
-            backup.of.topology.id(),
-            create.topology.map_or("other", Topology::id)
-        );
-        preview.block(Finding::new("topology-differs", text).at("/topology"));
-    }
-    preview.block(room(backup, facts));
+    preview.block(shape_differs(backup.of.topology, create.topology));
+    // The log that is replayed lies beside it.
+    let log = facts.moment.map_or(0, |moment| moment.log_bytes);
+    let largest = backup.parts.iter().map(|part| part.data_bytes).max();
+    preview.block(room(largest.map(|bytes| bytes.saturating_add(log)), facts));
     if let (Some(at), Some(found)) = (wish.at, facts.moment) {
         moment::replayed(at, backup, found, &mut preview);
         return preview;
@@ -296,11 +314,9 @@ pub(super) fn never_restored(backup: &Backup) -> Option<Finding> {
     })
 }
 
-/// The data of the largest piece must fit on the disk of a node, with the log that is replayed on it.
-fn room(backup: &Backup, facts: &Facts<'_>) -> Option<Finding> {
-    let log = facts.moment.map_or(0, |moment| moment.log_bytes);
-    let largest = backup.parts.iter().map(|part| part.data_bytes).max()?.saturating_add(log);
-    let plan = facts.capacity?.plan.as_ref()?;
+/// The data of the largest piece must fit on the disk of a node.
+pub(super) fn room(largest: Option<u64>, facts: &Facts<'_>) -> Option<Finding> {
+    let (largest, plan) = (largest?, facts.capacity?.plan.as_ref()?);
     let needed = largest.saturating_add(largest / 100 * facts.figures.disk_headroom_percent);
     (plan.disk_bytes < needed).then(|| {
         Finding::new(

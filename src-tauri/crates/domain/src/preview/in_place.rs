@@ -192,6 +192,6 @@ pub(super) fn held(reason: BackupReason) -> &'static str {
     match reason {
         BackupReason::BeforeDelete => "what it held when it was deleted",
         BackupReason::BeforeRestore => "what it held before another backup took its place",
-        BackupReason::Asked | BackupReason::Scheduled => "what it held then",
+        BackupReason::Asked | BackupReason::Scheduled | BackupReason::ForClone => "what it held then",
     }
 }

@@ -6,6 +6,7 @@
 mod add_node;
 mod allow;
 mod backup;
+mod clone;
 mod create;
 mod delete;
 mod drain;
@@ -32,6 +33,7 @@ mod upgrade;
 
 pub use allow::{WayIn, allow_trial_ms, chosen_allowlist, ways_in};
 pub use backup::{copy_source, last_of, pieces, restored_cluster};
+pub use clone::{CLONE_KEPT_HOURS, cloned_cluster};
 pub use facts::{
     Busy, Capacity, Carrier, ComesFrom, Facts, Figures, Instead, MissingSoftware, MomentFacts, Subject,
     VaultFacts,
@@ -198,6 +200,7 @@ pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
         Change::SetAllowlist { entries, keep_within_ms, .. } => {
             allow::preview(&subject, entries, *keep_within_ms, facts)
         }
+        Change::CloneCluster(wish) => clone::preview(wish, &subject, facts),
         Change::RotateCredentials { .. } => rotate::preview(&subject, facts),
         Change::BackUp { verify, .. } => backup::back_up(&subject, verify.unwrap_or(true), facts),
         Change::SetBackupSchedule { schedule, .. } => backup::schedule(&subject, schedule.as_ref(), facts),

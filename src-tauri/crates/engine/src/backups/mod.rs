@@ -33,7 +33,7 @@ use crate::{
 };
 use clusterdeck_domain::{
     BackedUp, Backup, BackupId, BackupReason, BackupState, Busy, ChangeKind, ClusterId, ClusterSpec,
-    FINAL_BACKUP_DAYS,
+    FINAL_BACKUP_DAYS, preview::CLONE_KEPT_HOURS,
 };
 use clusterdeck_driver::DriverError;
 use jiff::SignedDuration;
@@ -85,8 +85,11 @@ pub(crate) async fn begun(
         created_at: now,
         ended_at: None,
         verified_at: None,
-        expires_at: matches!(reason, BackupReason::BeforeDelete | BackupReason::BeforeRestore)
-            .then(|| now + kept),
+        expires_at: match reason {
+            BackupReason::BeforeDelete | BackupReason::BeforeRestore => Some(now + kept),
+            BackupReason::ForClone => Some(now + SignedDuration::from_hours(CLONE_KEPT_HOURS)),
+            BackupReason::Asked | BackupReason::Scheduled => None,
+        },
         error: None,
         operation: None,
         leftover: false,

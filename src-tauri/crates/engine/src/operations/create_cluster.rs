@@ -3,12 +3,13 @@
 use crate::{
     backups,
     facade::Result,
+    operations::back_up,
     passwords,
     step::{Step, StepContext, step},
 };
 use clusterdeck_domain::{
-    Backup, BackupState, ClusterSpec, Health, Lifecycle, NodeId, NodeSpec, Topology, disagreements, pieces,
-    voters,
+    Backup, BackupState, ClusterId, ClusterSpec, Health, Lifecycle, NodeId, NodeSpec, Topology,
+    disagreements, pieces, voters,
 };
 use clusterdeck_driver::{DriverError, MachineRequest, StartAs};
 use futures::future::try_join_all;
@@ -29,6 +30,9 @@ pub(crate) struct Plan {
     /// The moment that its data is brought to by the log that follows that backup; `None`: the backup is all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) at: Option<Timestamp>,
+    /// The cluster that the backup is yet to be made of; `None`: it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clone_of: Option<ClusterId>,
 }
 
 pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
@@ -42,6 +46,10 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     ];
     if let Some(from) = plan.from.clone() {
         let at = plan.at;
+        if let Some(source) = &plan.clone_of {
+            let copied = back_up::steps(&back_up::Plan { backup: from.clone(), test: None });
+            steps.extend(copied.into_iter().map(|step| step.about(source)));
+        }
         steps.push(
             step("bring-back", "Bring back the data", move |cx| bring_back(cx, from.clone(), at))
                 .within(STALLS),
@@ -77,6 +85,7 @@ fn first_of(spec: &ClusterSpec, shard: Option<u16>) -> Result<&NodeSpec> {
 pub(super) async fn bring_back(cx: StepContext, from: Backup, at: Option<Timestamp>) -> Result<()> {
     let context = cx.context().await?;
     let driver = cx.driver()?;
+    let from = backups::find(&cx.shared, from.id.as_str())?;
     for shard in pieces(&context.spec) {
         let node = first_of(&context.spec, shard)?;
         let part = from.part(shard).ok_or_else(|| DriverError::broken("the backup lacks a piece"))?;
@@ -93,6 +102,7 @@ pub(super) async fn bring_back(cx: StepContext, from: Backup, at: Option<Timesta
 pub(super) async fn compare(cx: StepContext, from: Backup) -> Result<()> {
     let context = cx.context().await?;
     let driver = cx.driver()?;
+    let from = backups::find(&cx.shared, from.id.as_str())?;
     for shard in pieces(&context.spec) {
         let node = first_of(&context.spec, shard)?;
         let part = from.part(shard).ok_or_else(|| DriverError::broken("the backup lacks a piece"))?;

@@ -46,6 +46,7 @@ export function commandsOf(clusters: Cluster[], services: Pick<Service, 'id' | '
 			add(m.palette.removeShard(c.name), { kind: 'remove-shard', cluster: c.name, shard: Math.max(0, c.shards - 1) });
 		}
 		add(m.palette.backUp(c.name), { kind: 'back-up', cluster: c.name });
+		add(m.palette.clone(c.name), { kind: 'clone-cluster', cluster: c.name });
 		add(m.palette.resize(c.name), { kind: 'resize-cluster', cluster: c.name, plan: c.plan });
 		add(m.palette.upgrade(c.name), { kind: 'upgrade-cluster', cluster: c.name });
 		if (resyncs(offer, c.topology)) add(m.palette.resync(c.name), { kind: 'resync-cluster', cluster: c.name });
