@@ -4,6 +4,7 @@
 //! (and tests) may use what the tests use, and because no test run starts them.
 
 mod api;
+mod copies;
 mod family;
 mod generated;
 mod mariadb;
@@ -30,6 +31,7 @@ async fn main() -> Result<()> {
     postgres::measure(&mut table).await?;
     mariadb::measure(&mut table).await?;
     mysql::measure(&mut table).await?;
+    copies::measure(&mut table).await?;
     api::measure(&mut table).await?;
     window::measure(&mut table).await?;
     table.print();
