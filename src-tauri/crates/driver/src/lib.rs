@@ -14,6 +14,7 @@ mod log;
 mod machine;
 mod migrate;
 mod provider;
+mod route;
 mod service;
 mod vault;
 
@@ -28,6 +29,7 @@ pub use migrate::{Migration, Passage};
 pub use provider::{
     Image, MachineRequest, Needs, OtherPrograms, Programs, Provider, ProviderCheck, Region, alternatives,
 };
+pub use route::source_towards;
 pub use service::{ClientCommand, HandOver, Progress, ServiceDriver, StartAs, Switch};
 pub use vault::{SealKey, Vault, VaultCheck, VaultTrial, Vaults};
 

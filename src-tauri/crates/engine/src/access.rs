@@ -9,11 +9,8 @@ use crate::{
 use clusterdeck_domain::{
     AllowWish, Change, ChangeKind, ClusterSpec, ComesFrom, Lifecycle, OperationId, lets_in, ways_in,
 };
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    sync::Arc,
-    time::Duration,
-};
+use clusterdeck_driver::source_towards;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often entries whose time has come are looked for. The endpoint lets them in no longer at the second itself.
@@ -41,17 +38,6 @@ pub(crate) fn sources_hidden(shared: &Shared, spec: &ClusterSpec) -> bool {
 fn endpoint(shared: &Shared, spec: &ClusterSpec) -> Option<SocketAddr> {
     let port = shared.driver(spec.service).ok()?.ports(spec.service).first().copied()?;
     Some(shared.provider_of(&spec.provider).ok()?.reach(spec.gateway.as_ref()?, port))
-}
-
-/// The address that this computer takes for connections to there. Nothing is sent: the system only chooses a way.
-fn source_towards(at: SocketAddr) -> Option<IpAddr> {
-    let any: IpAddr = match at {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect(at).ok()?;
-    Some(socket.local_addr().ok()?.ip())
 }
 
 /// See [`crate::Engine::access`].

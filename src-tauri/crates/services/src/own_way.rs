@@ -1,8 +1,8 @@
 //! Our own way to a cluster whose list of addresses may leave us out: then not through the endpoint, but to the nodes.
 
-use clusterdeck_driver::{ClusterContext, DriverError, Result};
+use clusterdeck_driver::{ClusterContext, DriverError, Result, source_towards};
 use jiff::Timestamp;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 /// Whether the endpoint lets us in. Where that cannot be found out it is tried.
 pub(crate) fn endpoint_is_open(cx: &ClusterContext, port: u16) -> bool {
@@ -27,15 +27,4 @@ pub(crate) fn to_write(cx: &ClusterContext, port: u16) -> Result<Vec<(String, So
 /// What is told when no node was there to be tried.
 pub(crate) fn nobody() -> DriverError {
     DriverError::transient("no node is in service")
-}
-
-/// The address that this computer takes for connections to there. Nothing is sent: the system only chooses a way.
-fn source_towards(at: SocketAddr) -> Option<IpAddr> {
-    let any: IpAddr = match at {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect(at).ok()?;
-    Some(socket.local_addr().ok()?.ip())
 }
