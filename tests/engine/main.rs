@@ -12,6 +12,7 @@ mod containers;
 mod home;
 mod life;
 mod migrating;
+mod migrating_online;
 mod moments;
 mod outside;
 mod postgres;

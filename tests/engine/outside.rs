@@ -140,6 +140,8 @@ impl Outside {
                 "listen_addresses=127.0.0.1",
                 "-c",
                 "unix_socket_directories=",
+                "-c",
+                "wal_level=logical",
             ])
             .stdout(Stdio::null())
             .stderr(Stdio::null())

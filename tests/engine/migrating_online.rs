@@ -1,0 +1,167 @@
+//! Databases of servers outside come in while their clients write, and are followed until somebody cuts over: nothing is lost, nothing
+//! is there twice, and nothing stays behind at the source.
+
+use crate::{
+    home::{Home, PATIENCE},
+    migrating::{cut_over, failed, wish},
+    outside::{Outside, PASSWORD},
+};
+use clusterdeck_domain::{
+    Change, CheckState, MigrateIn, Operation, OperationState, Preview, ServiceKind, Topology,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// A client that writes to the source until it is stopped; says how many writes were acknowledged.
+struct Client {
+    stop: Arc<AtomicBool>,
+    task: tokio::task::JoinHandle<u64>,
+}
+
+impl Client {
+    /// One row is new, one is changed and one goes, and a sequence moves, in each transaction.
+    async fn of_postgres(port: u16) -> Self {
+        let way = format!("host=127.0.0.1 port={port} user=owner password={PASSWORD} dbname=shop");
+        let (client, connection) = tokio_postgres::connect(&way, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let mut n = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                client
+                    .batch_execute(&format!(
+                        "BEGIN; INSERT INTO orders (who, price) VALUES ('written {n}', {n}); \
+                         UPDATE orders SET price = -1, who = who || '!' WHERE id = {}; DELETE FROM orders WHERE id = {}; COMMIT",
+                        n % 140_000 + 1,
+                        150_000 - n % 5_000
+                    ))
+                    .await
+                    .unwrap();
+                n += 1;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            n
+        });
+        Self { stop, task }
+    }
+    async fn stop(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.unwrap()
+    }
+}
+
+fn state(preview: &Preview, id: &str) -> Option<CheckState> {
+    preview.checks.iter().find(|c| c.id == id).map(|c| c.state)
+}
+
+/// Kills the app as soon as it copies.
+async fn killed_while_it_copies(home: &mut Home, operation: &Operation) {
+    let begun = Instant::now();
+    loop {
+        let now = home.engine.operation(&operation.id).await.unwrap();
+        assert!(begun.elapsed() < PATIENCE && !now.state.is_final(), "{now:#?}");
+        let note = now.steps.iter().find(|s| s.name == "copy").and_then(|s| s.note.clone());
+        if note.is_some_and(|note| note.contains("dumping") || note.starts_with("Copying")) {
+            return home.crash().await;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until the log of an operation says something.
+async fn until_said(home: &Home, operation: &Operation, what: &str) {
+    let begun = Instant::now();
+    loop {
+        let log = home.engine.journal(&operation.id).await.unwrap();
+        if log.iter().any(|line| line.text.as_deref().is_some_and(|text| text.contains(what))) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it must say {what}: {log:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+const ALL_OF_SHOP: &str = "SELECT count(*), sum(hashtextextended(t::text, 0)::numeric), \
+    (SELECT count(*) FROM orders WHERE who LIKE 'written %'), (SELECT last_value FROM orders_id_seq) FROM orders t";
+const LEFT_AT_POSTGRES: &str =
+    "SELECT (SELECT count(*) FROM pg_replication_slots), (SELECT count(*) FROM pg_publication)";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgresql_database_is_followed_under_writes_and_kills_until_it_is_cut_over() {
+    let source = tokio::task::block_in_place(Outside::postgres);
+    let mut home = Home::open().await;
+    home.create(ServiceKind::Postgresql, Topology::Single, 1, 0).await;
+    home.until_healthy().await;
+    let from = format!("postgres://owner:{PASSWORD}@127.0.0.1:{}/shop", source.port);
+    let follow = MigrateIn { follow: true, ..wish(&from) };
+
+    // A table whose rows nobody can tell apart: it says so, and would take a dump.
+    let dump = home.migration_preview(&follow).await;
+    assert_eq!(
+        (failed(&dump), state(&dump, "follow-tables")),
+        (vec![], Some(CheckState::Warning)),
+        "{dump:#?}"
+    );
+    assert!(dump.effects.iter().any(|e| e == "The source is only read."), "{dump:#?}");
+    source.psql("shop", "ALTER TABLE \"Odd name\" ADD PRIMARY KEY (a)").unwrap();
+    let online = home.migration_preview(&follow).await;
+    assert!(online.checks.iter().all(|c| c.state == CheckState::Passed), "{:#?}", online.checks);
+    assert!(online.effects.iter().any(|e| e.contains("replication slot")), "{online:#?}");
+
+    // One that is cancelled while it follows leaves nothing anywhere.
+    let operation = home.begin(Change::Migrate(follow.clone())).await;
+    home.until_it_follows(&operation).await;
+    assert_eq!(source.psql("shop", LEFT_AT_POSTGRES).unwrap(), "1|1");
+    home.engine.cancel(&operation.id, "test").await.unwrap();
+    let ended = home.engine.wait(&operation.id).await.unwrap();
+    assert_eq!(ended.state, OperationState::Cancelled, "{ended:#?}");
+    assert_eq!(source.psql("shop", LEFT_AT_POSTGRES).unwrap(), "0|0");
+
+    // Killed while it copies it begins anew, killed while it follows it goes on.
+    let writing = Client::of_postgres(source.port).await;
+    let operation = home.begin(Change::Migrate(follow.clone())).await;
+    killed_while_it_copies(&mut home, &operation).await;
+    home.until_it_follows(&operation).await;
+    home.crash().await;
+    until_said(&home, &operation, "it goes on from there").await;
+    home.until_it_follows(&operation).await;
+    let acknowledged = writing.stop().await;
+    assert!(acknowledged > 100, "clients must have written: {acknowledged}");
+    home.done(cut_over()).await;
+    let ended = home.migrated(&operation).await;
+    assert!(ended.outcome.write_gap_ms.is_some_and(|gap| gap < 10_000.0), "{:?}", ended.outcome);
+
+    let people = format!("{}/shop", home.url().await.strip_suffix("/app").unwrap());
+    let (client, connection) = tokio_postgres::connect(&people, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let here = client.simple_query(ALL_OF_SHOP).await.unwrap();
+    let here = here.iter().find_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).filter_map(|n| row.get(n)).collect::<Vec<_>>().join("|"))
+        }
+        _ => None,
+    });
+    assert_eq!(
+        here,
+        Some(source.psql("shop", ALL_OF_SHOP).unwrap()),
+        "every row is the same, and the sequence"
+    );
+    assert_eq!(
+        here.unwrap().split('|').nth(2),
+        Some(acknowledged.to_string().as_str()),
+        "all that was acknowledged, once"
+    );
+    let id = client.query_one("INSERT INTO orders (who) VALUES ('me') RETURNING id", &[]).await.unwrap();
+    assert!(id.get::<_, i64>(0) > 150_000);
+    assert_eq!(source.psql("shop", LEFT_AT_POSTGRES).unwrap(), "0|0", "no slot and no publication is left");
+    let own = client.query_one("SELECT count(*) FROM pg_subscription", &[]).await;
+    assert!(own.is_err() || own.unwrap().get::<_, i64>(0) == 0);
+    home.holds_no_password();
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+}
