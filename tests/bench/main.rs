@@ -8,6 +8,7 @@ mod family;
 mod generated;
 mod mariadb;
 mod mariadb_raw;
+mod migrate;
 mod mysql;
 mod mysql_raw;
 mod ours;
@@ -31,6 +32,7 @@ async fn main() -> Result<()> {
     mariadb::measure(&mut table).await?;
     mysql::measure(&mut table).await?;
     api::measure(&mut table).await?;
+    migrate::measure(&mut table).await?;
     window::measure(&mut table).await?;
     table.print();
     Ok(())

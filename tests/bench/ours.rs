@@ -69,6 +69,14 @@ impl Serve {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
+    /// Most memory that its process had at once, in MiB.
+    pub(crate) fn peak_mib(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no peak")?;
+        let kib: f64 = peak.trim().trim_end_matches(" kB").trim().parse()?;
+        Ok(kib / 1024.0)
+    }
+
     pub(crate) async fn create(&self) -> Result<()> {
         self.run("cluster create demo --service redis --topology primary-replica --nodes 3 --plan NANO-1C-256M --yes").await?;
         self.healthy().await

@@ -27,6 +27,11 @@ impl Table {
         self.wanted.is_empty() || group.contains(&self.wanted)
     }
 
+    /// The same for one that takes too long to be among all.
+    pub(crate) fn wants_by_name(&self, group: &str) -> bool {
+        !self.wanted.is_empty() && self.wants(group)
+    }
+
     /// Adds a line: the medians of our runs and of the raw tool's, said as soon as it is known.
     pub(crate) fn add(
         &mut self,

@@ -14,7 +14,6 @@ mod life;
 mod migrating;
 mod migrating_online;
 mod moments;
-mod outside;
 mod postgres;
 mod rotation;
 mod sharded;

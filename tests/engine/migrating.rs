@@ -1,13 +1,11 @@
 //! Data of servers that this test starts outside Clusterdeck comes into clusters, while clients write to the source: in the end both
 //! sides are the same, also when the app was killed in the middle.
 
-use crate::{
-    home::{Home, PATIENCE},
-    outside::{Outside, PASSWORD, free_port},
-};
+use crate::home::{Home, PATIENCE};
 use clusterdeck_domain::{
     Change, CheckState, MigrateIn, Operation, OperationState, Preview, ServiceKind, SourceUrl, Topology,
 };
+use clusterdeck_tests::outside::{Outside, PASSWORD, free_port};
 use redis::Commands as _;
 use std::{
     collections::BTreeMap,

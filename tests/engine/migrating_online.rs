@@ -4,11 +4,12 @@
 use crate::{
     home::{Home, PATIENCE},
     migrating::{cut_over, failed, wish},
-    outside::{Outside, PASSWORD},
 };
 use clusterdeck_domain::{
     Change, CheckState, MigrateIn, Operation, OperationState, Preview, ServiceKind, Topology,
 };
+use clusterdeck_tests::outside::{Outside, PASSWORD, until};
+use mysql_async::prelude::Queryable as _;
 use std::{
     sync::{
         Arc,
@@ -43,6 +44,35 @@ impl Client {
                     ))
                     .await
                     .unwrap();
+                n += 1;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            n
+        });
+        Self { stop, task }
+    }
+    /// The same at a MariaDB, and something in a database that does not come along.
+    async fn of_mariadb(port: u16) -> Self {
+        let way = format!("mysql://owner:{PASSWORD}@127.0.0.1:{port}/store");
+        let mut conn = mysql_async::Conn::from_url(&way).await.unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let task = tokio::spawn(async move {
+            let mut n = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                for statement in [
+                    "BEGIN".to_owned(),
+                    format!("INSERT INTO orders (who, price) VALUES ('written {n}', {n})"),
+                    format!(
+                        "UPDATE orders SET price = -1, who = CONCAT(who, '!') WHERE id = {}",
+                        n % 90_000 + 1
+                    ),
+                    format!("DELETE FROM orders WHERE id = {}", 100_000 - n % 5_000),
+                    format!("INSERT INTO other.t VALUES ({n})"),
+                    "COMMIT".to_owned(),
+                ] {
+                    conn.query_drop(statement).await.unwrap();
+                }
                 n += 1;
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -162,6 +192,75 @@ async fn a_postgresql_database_is_followed_under_writes_and_kills_until_it_is_cu
     assert_eq!(source.psql("shop", LEFT_AT_POSTGRES).unwrap(), "0|0", "no slot and no publication is left");
     let own = client.query_one("SELECT count(*) FROM pg_subscription", &[]).await;
     assert!(own.is_err() || own.unwrap().get::<_, i64>(0) == 0);
+    home.holds_no_password();
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+}
+
+const ALL_OF_STORE: &str = "SELECT COUNT(*), SUM(CRC32(CONCAT_WS('|', id, who, price, at, HEX(raw)))), \
+    SUM(who LIKE 'written %'), (SELECT COUNT(*) FROM `odd name`) FROM orders";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mariadb_database_is_followed_under_writes_and_kills_until_it_is_cut_over() {
+    let source = tokio::task::block_in_place(Outside::mariadb);
+    source.mysql("CREATE DATABASE other; CREATE TABLE other.t (n INT)").unwrap();
+    let mut home = Home::open().await;
+    home.create(ServiceKind::Mysql, Topology::PrimaryReplica, 2, 0).await;
+    home.until_healthy().await;
+    let from = format!("mysql://owner:{PASSWORD}@127.0.0.1:{}/store", source.port);
+    let follow = MigrateIn { follow: true, ..wish(&from) };
+
+    // A log of statements: it says so, and would take a dump.
+    source.mysql("SET GLOBAL binlog_format = MIXED").unwrap();
+    let dump = home.migration_preview(&follow).await;
+    assert_eq!((failed(&dump), state(&dump, "follow-log")), (vec![], Some(CheckState::Warning)), "{dump:#?}");
+    source.mysql("SET GLOBAL binlog_format = ROW").unwrap();
+    let online = home.migration_preview(&follow).await;
+    assert!(online.checks.iter().all(|c| c.state == CheckState::Passed), "{:#?}", online.checks);
+
+    // Killed while it copies it begins anew, killed while it follows it goes on.
+    let writing = Client::of_mariadb(source.port).await;
+    let operation = home.begin(Change::Migrate(follow.clone())).await;
+    killed_while_it_copies(&mut home, &operation).await;
+    home.until_it_follows(&operation).await;
+    home.crash().await;
+    until_said(&home, &operation, "it goes on from there").await;
+    home.until_it_follows(&operation).await;
+    // Accounts there are nobody's here, and its log goes on in another file.
+    source
+        .mysql("CREATE USER operator@'%' IDENTIFIED BY 'theirs'; CREATE USER somebody@'%'; FLUSH BINARY LOGS")
+        .unwrap();
+    let at = source.mysql("SELECT MAX(id) FROM store.orders").unwrap().parse::<u64>().unwrap();
+    tokio::task::block_in_place(|| {
+        until("clients go on writing in it", || {
+            source.mysql("SELECT MAX(id) FROM store.orders").unwrap().parse::<u64>().unwrap() > at + 20
+        });
+    });
+    let acknowledged = writing.stop().await;
+    assert!(acknowledged > 100, "clients must have written: {acknowledged}");
+    home.done(cut_over()).await;
+    let ended = home.migrated(&operation).await;
+    assert!(ended.outcome.write_gap_ms.is_some_and(|gap| gap < 10_000.0), "{:?}", ended.outcome);
+
+    let people = home.url().await;
+    let mut conn = mysql_async::Conn::from_url(people.as_str()).await.unwrap();
+    conn.query_drop("USE store").await.unwrap();
+    let row: Option<(String, String, String, String)> = conn.query_first(ALL_OF_STORE).await.unwrap();
+    let (rows, sum, written, odd) = row.unwrap();
+    let there = source.mysql(&format!("USE store; {ALL_OF_STORE}")).unwrap();
+    assert_eq!(format!("{rows}\t{sum}\t{written}\t{odd}"), there, "every row is the same");
+    assert_eq!(written, acknowledged.to_string(), "all that was acknowledged, once");
+    let databases: Vec<String> = conn.query("SHOW DATABASES").await.unwrap();
+    assert!(
+        !databases.iter().any(|name| name == "other" || name.starts_with("clusterdeck")),
+        "{databases:?}"
+    );
+    conn.query_drop("INSERT INTO orders (who) VALUES ('me')").await.unwrap();
+    drop(conn);
+    let reads = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+    tokio::task::block_in_place(|| {
+        until("nobody reads its log any more", || source.mysql(reads) == Ok("0".to_owned()))
+    });
+    home.until_healthy().await;
     home.holds_no_password();
     home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
 }

@@ -1,7 +1,7 @@
 //! Bringing the data of a server elsewhere into a cluster. The source's data is only read; what must be made there meanwhile (a
 //! session, a publication with its slot) is told in the preview and taken away again.
 
-use clusterdeck_domain::{BehindIn, SourceUrl};
+use clusterdeck_domain::{BehindIn, MigrateIn, SourceUrl};
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
@@ -26,6 +26,14 @@ pub struct Migration {
     /// The source can be followed while clients write to it: that was found, and told, when this was confirmed
     /// ([`clusterdeck_domain::SourceReport::online`]).
     pub online: bool,
+}
+
+impl Migration {
+    /// What somebody asks for, before anything was found out.
+    pub fn wished(wish: &MigrateIn) -> Self {
+        let from = wish.source();
+        Self { from, replace: wish.replace, fresh: false, follow: wish.follow, online: false }
+    }
 }
 
 /// Between the driver that brings data in and whoever watches it.

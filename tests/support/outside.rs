@@ -1,6 +1,5 @@
 //! Servers of databases that a test starts outside Clusterdeck, to be moved from.
 
-use crate::home::PATIENCE;
 use std::{
     net::TcpListener,
     os::unix::{fs::chown, process::CommandExt as _},
@@ -9,9 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) const PASSWORD: &str = "outside-7f3a91";
+/// Longest wait for a server.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The password of each.
+pub const PASSWORD: &str = "outside-7f3a91";
 
-pub(crate) fn free_port() -> u16 {
+/// A port that nobody uses now.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -71,9 +74,10 @@ const STORE: &str = "CREATE DATABASE store CHARACTER SET utf8mb4; USE store; \
     CREATE TRIGGER up BEFORE INSERT ON orders FOR EACH ROW SET NEW.at = NOW(6)";
 
 /// A server outside Clusterdeck; it ends with this value.
-pub(crate) struct Outside {
+pub struct Outside {
     child: Child,
-    pub(crate) port: u16,
+    /// Where it listens, on 127.0.0.1.
+    pub port: u16,
     _dir: tempfile::TempDir,
 }
 
@@ -84,7 +88,8 @@ impl Drop for Outside {
     }
 }
 
-pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
+/// Waits until something is so.
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !so() {
         assert!(begun.elapsed() < PATIENCE, "{what}");
@@ -93,7 +98,8 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 impl Outside {
-    pub(crate) fn redis() -> Self {
+    /// A Redis.
+    pub fn redis() -> Self {
         let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
         let child = Command::new("redis-server")
             .args([
@@ -118,7 +124,7 @@ impl Outside {
         outside
     }
     /// With a database `shop` of a user `owner`, some 30 MB.
-    pub(crate) fn postgres() -> Self {
+    pub fn postgres() -> Self {
         let (dir, port) = (foreign(), free_port());
         let bin = newest_postgres();
         let data = dir.path().join("data");
@@ -153,7 +159,11 @@ impl Outside {
         outside.psql("shop", SHOP).unwrap();
         outside
     }
-    pub(crate) fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
+    /// What it answers to SQL, or why it does not.
+    ///
+    /// # Errors
+    /// What `psql` says.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let ended = Command::new("psql")
             .env("PGPASSWORD", PASSWORD)
             .args([
@@ -177,7 +187,7 @@ impl Outside {
         }
     }
     /// The same with MariaDB.
-    pub(crate) fn mariadb() -> Self {
+    pub fn mariadb() -> Self {
         let (dir, port) = (foreign(), free_port());
         let data = dir.path().join("data");
         let tmp = dir.path().to_owned();
@@ -203,6 +213,8 @@ impl Outside {
                 "--bind-address=127.0.0.1",
                 "--skip-name-resolve",
                 "--innodb-buffer-pool-size=64M",
+                "--log-bin=binlog",
+                "--binlog-format=ROW",
             ])
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--tmpdir={}", tmp.display()))
@@ -218,7 +230,11 @@ impl Outside {
         outside.mysql(STORE).unwrap();
         outside
     }
-    pub(crate) fn mysql(&self, sql: &str) -> Result<String, String> {
+    /// What it answers to SQL, or why it does not.
+    ///
+    /// # Errors
+    /// What `mariadb` says.
+    pub fn mysql(&self, sql: &str) -> Result<String, String> {
         let ended = Command::new("mariadb")
             .env("MYSQL_PWD", PASSWORD)
             .args([
@@ -241,10 +257,12 @@ impl Outside {
             false => Err(String::from_utf8_lossy(&ended.stderr).into_owned()),
         }
     }
-    pub(crate) fn client(&self) -> redis::Client {
+    /// A client of a Redis.
+    pub fn client(&self) -> redis::Client {
         redis::Client::open(format!("redis://:{PASSWORD}@127.0.0.1:{}", self.port)).unwrap()
     }
-    pub(crate) fn connection(&self) -> redis::Connection {
+    /// A session at a Redis.
+    pub fn connection(&self) -> redis::Connection {
         self.client().get_connection().unwrap()
     }
 }
