@@ -65,7 +65,7 @@ pub(crate) async fn measure(table: &mut Table) -> Result<()> {
         let filled = tokio::task::spawn_blocking(move || {
             let texts: Vec<String> = (1..=30).map(|k| format!("MD5(seq * 31 + {k})")).collect();
             let filled = source.mysql(&format!(
-                "CREATE TABLE store.large (id INT PRIMARY KEY, what TEXT); INSERT INTO store.large SELECT seq, CONCAT({}) FROM seq_1_to_{ROWS}",
+                "USE store; CREATE TABLE store.large (id INT PRIMARY KEY, what TEXT); INSERT INTO store.large SELECT seq, CONCAT({}) FROM seq_1_to_{ROWS}",
                 texts.join(", ")
             ));
             (source, filled)

@@ -128,7 +128,13 @@ async fn a_postgresql_database_is_followed_under_writes_and_kills_until_it_is_cu
     let mut home = Home::open().await;
     home.create(ServiceKind::Postgresql, Topology::Single, 1, 0).await;
     home.until_healthy().await;
-    let from = format!("postgres://owner:{PASSWORD}@127.0.0.1:{}/shop", source.port);
+    // On each way into it, encrypted: it comes in so or not at all. Nobody here vouches for its certificate.
+    let from = format!("postgres://mover:{PASSWORD}@127.0.0.1:{}/shop", source.port);
+    for (way, why) in [("", "credentials"), ("?sslmode=verify-full", "reachable")] {
+        let refused = home.migration_preview(&wish(&format!("{from}{way}"))).await;
+        assert_eq!(failed(&refused), [why], "{refused:#?}");
+    }
+    let from = format!("{from}?sslmode=require");
     let follow = MigrateIn { follow: true, ..wish(&from) };
 
     // A table whose rows nobody can tell apart: it says so, and would take a dump.
@@ -206,7 +212,13 @@ async fn a_mariadb_database_is_followed_under_writes_and_kills_until_it_is_cut_o
     let mut home = Home::open().await;
     home.create(ServiceKind::Mysql, Topology::PrimaryReplica, 2, 0).await;
     home.until_healthy().await;
-    let from = format!("mysql://owner:{PASSWORD}@127.0.0.1:{}/store", source.port);
+    // On each way into it, encrypted: it comes in so or not at all. Nobody here vouches for its certificate.
+    let from = format!("mysql://mover:{PASSWORD}@127.0.0.1:{}/store", source.port);
+    for (way, why) in [("", "credentials"), ("?ssl-mode=verify-identity", "reachable")] {
+        let refused = home.migration_preview(&wish(&format!("{from}{way}"))).await;
+        assert_eq!(failed(&refused), [why], "{refused:#?}");
+    }
+    let from = format!("{from}?ssl-mode=required");
     let follow = MigrateIn { follow: true, ..wish(&from) };
 
     // A log of statements: it says so, and would take a dump.
@@ -225,6 +237,8 @@ async fn a_mariadb_database_is_followed_under_writes_and_kills_until_it_is_cut_o
     home.crash().await;
     until_said(&home, &operation, "it goes on from there").await;
     home.until_it_follows(&operation).await;
+    // One statement that is larger than what is applied at once.
+    source.mysql("UPDATE store.orders SET price = price + 1").unwrap();
     // Accounts there are nobody's here, and its log goes on in another file.
     source
         .mysql("CREATE USER operator@'%' IDENTIFIED BY 'theirs'; CREATE USER somebody@'%'; FLUSH BINARY LOGS")

@@ -51,6 +51,33 @@ impl Run for Command {
     }
 }
 
+/// A certificate that no computer trusts, and its key, in a folder.
+fn certificate(dir: &Path) -> (PathBuf, PathBuf) {
+    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+    Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .run();
+    if is_root() {
+        chown(&key, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    (cert, key)
+}
+
 fn newest_postgres() -> PathBuf {
     let all = std::fs::read_dir("/usr/lib/postgresql").unwrap().flatten().map(|e| e.path().join("bin"));
     all.filter(|bin: &PathBuf| Path::new(bin).join("initdb").exists()).max().expect("PostgreSQL is installed")
@@ -123,7 +150,7 @@ impl Outside {
         });
         outside
     }
-    /// With a database `shop` of a user `owner`, some 30 MB.
+    /// With a database `shop` of a user `owner`, some 30 MB; `mover` may do the same and comes in with TLS only.
     pub fn postgres() -> Self {
         let (dir, port) = (foreign(), free_port());
         let bin = newest_postgres();
@@ -136,9 +163,18 @@ impl Outside {
             .arg("--pwfile")
             .arg(&pass)
             .run();
+        // One role comes in encrypted or not at all.
+        let hba = data.join("pg_hba.conf");
+        let others = std::fs::read_to_string(&hba).unwrap();
+        std::fs::write(&hba, format!("hostnossl all mover all reject\n{others}")).unwrap();
+        let (cert, key) = certificate(dir.path());
         let child = as_nobody(&mut Command::new(bin.join("postgres")))
             .arg("-D")
             .arg(&data)
+            .args(["-c", "ssl=on", "-c"])
+            .arg(format!("ssl_cert_file={}", cert.display()))
+            .arg("-c")
+            .arg(format!("ssl_key_file={}", key.display()))
             .args([
                 "-p",
                 &port.to_string(),
@@ -156,6 +192,8 @@ impl Outside {
         let outside = Self { child, port, _dir: dir };
         until("the source must answer", || outside.psql("postgres", "SELECT 1").is_ok());
         outside.psql("postgres", "CREATE DATABASE shop").unwrap();
+        let mover = format!("CREATE ROLE mover SUPERUSER LOGIN PASSWORD '{PASSWORD}'");
+        outside.psql("postgres", &mover).unwrap();
         outside.psql("shop", SHOP).unwrap();
         outside
     }
@@ -203,10 +241,12 @@ impl Outside {
             .run();
         let init = dir.path().join("init.sql");
         let account = format!(
-            "CREATE USER IF NOT EXISTS owner@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO owner@'%' WITH GRANT OPTION;\n"
+            "CREATE USER IF NOT EXISTS owner@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO owner@'%' WITH GRANT OPTION;\n\
+             CREATE USER IF NOT EXISTS mover@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE SSL;\nGRANT ALL ON *.* TO mover@'%';\n"
         );
         std::fs::write(&init, account).unwrap();
         chown(&init, Some(NOBODY), Some(NOBODY)).unwrap();
+        let (cert, key) = certificate(dir.path());
         let child = as_nobody(&mut Command::new("mariadbd"))
             .args([
                 "--no-defaults",
@@ -216,6 +256,8 @@ impl Outside {
                 "--log-bin=binlog",
                 "--binlog-format=ROW",
             ])
+            .arg(format!("--ssl-cert={}", cert.display()))
+            .arg(format!("--ssl-key={}", key.display()))
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--tmpdir={}", tmp.display()))
             .arg(format!("--socket={}", dir.path().join("s").display()))

@@ -337,6 +337,8 @@ pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Resu
     for left in LEFT {
         machine.remove(left).await?;
     }
+    let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
+    follow::forget(&mut session).await?;
     if !migration.fresh && !machine.exists(EMPTIED).await? {
         // It did not come so far, or another node leads by now.
         return Ok(Some("The databases of the cluster were left as they are".to_owned()));
@@ -351,9 +353,7 @@ pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Resu
             ));
         }
     };
-    let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
     emptied(&mut session, &names).await?;
-    follow::forget(&mut session).await?;
     for name in names.iter().filter(|name| *name != accounts::PEOPLE) {
         // Nothing was granted yet where it failed before.
         drop(

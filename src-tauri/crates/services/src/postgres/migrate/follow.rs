@@ -22,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const SOON: Duration = Duration::from_millis(10);
 /// So long nothing may come in although something is there: then whatever stops it does not pass by itself.
 const STALLS: Duration = Duration::from_secs(60);
+/// A process that lives so long is at work: one that cannot connect or fails ends sooner.
+const LASTS: Duration = Duration::from_secs(15);
 /// For a session of the source's server to end.
 const ENDS: Duration = Duration::from_secs(20);
 /// The source may be started again, or the network to it fail, for so long.
@@ -170,10 +172,11 @@ async fn contents(source: &Source) -> Result<Check> {
         .row(&format!(
             "SELECT EXISTS (SELECT FROM pg_largeobject_metadata), \
              (SELECT min(format('%I.%I', f.nspname, f.relname)) FROM ({FOLLOWED}) f \
-                JOIN pg_trigger t ON t.tgrelid = f.oid AND NOT t.tgisinternal AND t.tgenabled IN ('A', 'R'))"
+                JOIN pg_trigger t ON t.tgrelid = f.oid AND NOT t.tgisinternal AND t.tgenabled IN ('A', 'R')), \
+             EXISTS (SELECT FROM pg_class WHERE relkind = 'r' AND relpersistence = 'u')"
         ))
         .await?;
-    let (large, trigger): (bool, Option<String>) = (row.get(0), row.get(1));
+    let (large, trigger, unlogged): (bool, Option<String>, bool) = (row.get(0), row.get(1), row.get(2));
     Ok(match (large, trigger) {
         (true, _) => {
             check("follow-contents", Warning, "It has large objects, whose changes no log tells row by row.")
@@ -185,6 +188,11 @@ async fn contents(source: &Source) -> Result<Check> {
             format!("A trigger of {table} runs for replicated rows too, and would run twice."),
         )
         .hint("ALTER TABLE … ENABLE TRIGGER (without ALWAYS or REPLICA) to follow it."),
+        (false, None) if unlogged => check(
+            "follow-contents",
+            Passed,
+            "All it holds lies in rows and sequences; those of UNLOGGED tables come as they are when the copy begins.",
+        ),
         (false, None) => check("follow-contents", Passed, "All it holds lies in rows and sequences."),
     })
 }
@@ -249,11 +257,13 @@ pub(super) async fn subscribe(
         plain(&name(cx)),
         super::way(url.tls),
     );
+    // Where none are named, those in the home of the server's user count.
+    let mut roots = b"/dev/null/none".to_vec();
     if url.tls == SourceTls::Verify {
-        let mut found = Vec::new();
-        machine.output_of(&Filter::script(super::ROOTS, Vec::<String>::new()), &mut found).await?;
-        way += &format!(" sslrootcert={}", plain(String::from_utf8_lossy(&found).trim()));
+        roots.clear();
+        machine.output_of(&Filter::script(super::ROOTS, Vec::<String>::new()), &mut roots).await?;
     }
+    way += &format!(" sslrootcert={}", plain(String::from_utf8_lossy(&roots).trim()));
     inside
         .run(&format!(
             "CREATE SUBSCRIPTION {0} CONNECTION {1} PUBLICATION {0} WITH (slot_name = {2}, create_slot = false, copy_data = false)",
@@ -327,6 +337,8 @@ pub(super) struct Follower<'a> {
     ours: String,
     /// Where it was when it last moved, and when that was.
     moved: (String, Instant),
+    /// The process that applies it, and since when it is that one.
+    works: (Option<i32>, Instant),
 }
 
 impl<'a> Follower<'a> {
@@ -336,7 +348,15 @@ impl<'a> Follower<'a> {
         source: Source,
         inside: Session,
     ) -> Self {
-        Self { cx, migration, source, inside, ours: called(cx), moved: (String::new(), Instant::now()) }
+        Self {
+            cx,
+            migration,
+            source,
+            inside,
+            ours: called(cx),
+            moved: (String::new(), Instant::now()),
+            works: (None, Instant::now()),
+        }
     }
 
     /// Follows until somebody says that it shall end.
@@ -423,16 +443,23 @@ impl<'a> Follower<'a> {
         let takes = self
             .inside
             .rows(
-                "SELECT 1 FROM pg_subscription WHERE subname = $1 AND NOT pg_is_in_recovery()",
+                "SELECT (SELECT min(pid) FROM pg_stat_subscription t WHERE t.subname = s.subname AND t.relid IS NULL) \
+                 FROM pg_subscription s WHERE subname = $1 AND NOT pg_is_in_recovery()",
                 &[&self.ours],
             )
             .await?;
-        if takes.is_empty() {
+        let Some(takes) = takes.first() else {
             return Err(DriverError::transient(
                 "another node took over while data came in: it is copied again",
             ));
+        };
+        // A large transaction counts when it is committed. One that fails ends the process that applies it, which begins anew.
+        let works: Option<i32> = takes.get(0);
+        if works != self.works.0 {
+            self.works = (works, Instant::now());
         }
-        if at != self.moved.0 || bytes == 0 {
+        let lasts = works.is_some() && self.works.1.elapsed() > LASTS;
+        if at != self.moved.0 || bytes == 0 || lasts {
             self.moved = (at, Instant::now());
         } else if self.moved.1.elapsed() > STALLS {
             return Err(DriverError::rejected(
