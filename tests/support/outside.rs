@@ -1,5 +1,7 @@
 //! Servers of databases that a test starts outside Clusterdeck, to be moved from.
 
+#![expect(clippy::unwrap_used, reason = "it is a part of tests, which end where such a server cannot be had")]
+
 use std::{
     net::TcpListener,
     os::unix::{fs::chown, process::CommandExt as _},
