@@ -9,6 +9,7 @@ mod family;
 mod generated;
 mod mariadb;
 mod mariadb_raw;
+mod migrate;
 mod mysql;
 mod mysql_raw;
 mod ours;
@@ -33,6 +34,7 @@ async fn main() -> Result<()> {
     mysql::measure(&mut table).await?;
     copies::measure(&mut table).await?;
     api::measure(&mut table).await?;
+    migrate::measure(&mut table).await?;
     window::measure(&mut table).await?;
     table.print();
     Ok(())

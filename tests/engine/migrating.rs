@@ -1,13 +1,11 @@
 //! Data of servers that this test starts outside Clusterdeck comes into clusters, while clients write to the source: in the end both
 //! sides are the same, also when the app was killed in the middle.
 
-use crate::{
-    home::{Home, PATIENCE},
-    outside::{Outside, PASSWORD, free_port},
-};
+use crate::home::{Home, PATIENCE};
 use clusterdeck_domain::{
     Change, CheckState, MigrateIn, Operation, OperationState, Preview, ServiceKind, SourceUrl, Topology,
 };
+use clusterdeck_tests::outside::{Outside, PASSWORD, free_port};
 use redis::Commands as _;
 use std::{
     collections::BTreeMap,
@@ -112,7 +110,7 @@ fn content(connection: &mut redis::Connection) -> BTreeMap<String, (Vec<u8>, i64
     found
 }
 
-fn wish(url: &str) -> MigrateIn {
+pub(crate) fn wish(url: &str) -> MigrateIn {
     MigrateIn {
         cluster: "demo".to_owned(),
         from: SourceUrl::parse(url).unwrap(),
@@ -122,16 +120,16 @@ fn wish(url: &str) -> MigrateIn {
     }
 }
 
-fn cut_over() -> Change {
+pub(crate) fn cut_over() -> Change {
     Change::CutOver { cluster: "demo".to_owned() }
 }
 
 impl Home {
-    async fn migration_preview(&self, wish: &MigrateIn) -> Preview {
+    pub(crate) async fn migration_preview(&self, wish: &MigrateIn) -> Preview {
         self.engine.preview(Change::Migrate(wish.clone())).await.unwrap().preview
     }
     /// Waits until a migration follows its source.
-    async fn until_it_follows(&self, operation: &Operation) {
+    pub(crate) async fn until_it_follows(&self, operation: &Operation) {
         let begun = Instant::now();
         loop {
             let now = self.engine.operation(&operation.id).await.unwrap();
@@ -144,7 +142,7 @@ impl Home {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-    async fn migrated(&self, operation: &Operation) -> Operation {
+    pub(crate) async fn migrated(&self, operation: &Operation) -> Operation {
         let ended = tokio::time::timeout(PATIENCE, self.engine.wait(&operation.id)).await.unwrap().unwrap();
         assert_eq!(ended.state, OperationState::Succeeded, "{ended:#?}");
         let report = ended.outcome.migration.clone().expect("a report");
@@ -157,7 +155,7 @@ impl Home {
         ended
     }
     /// The password of a source lies nowhere any more.
-    fn holds_no_password(&self) {
+    pub(crate) fn holds_no_password(&self) {
         let mut left = vec![self.dir.path().to_owned()];
         while let Some(place) = left.pop() {
             for entry in std::fs::read_dir(&place).unwrap().flatten() {
@@ -176,7 +174,7 @@ impl Home {
     }
 }
 
-fn failed(preview: &Preview) -> Vec<&str> {
+pub(crate) fn failed(preview: &Preview) -> Vec<&str> {
     preview.checks.iter().filter(|c| c.state == CheckState::Failed).map(|c| c.id.as_str()).collect()
 }
 

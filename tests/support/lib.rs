@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod desk;
+pub mod outside;
 pub mod places;
 pub mod proofs;
 pub mod window;

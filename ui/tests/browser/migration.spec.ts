@@ -63,6 +63,7 @@ test('a migration is checked, follows its source, is cut over, and both sides ar
 	await page.getByTestId('migration-password').fill(PASSWORD);
 	await page.getByTestId('migration-validate').click();
 	await expect(check('size')).toHaveAttribute('data-state', 'passed');
+	await expect(page.getByTestId('migration-way')).toHaveAttribute('data-way', 'online');
 	await page.getByTestId('migration-begin').click();
 	await expect(page.getByTestId('change-effects')).toContainText('The source is only read');
 	await page.getByTestId('change-confirm').click();
@@ -71,6 +72,7 @@ test('a migration is checked, follows its source, is cut over, and both sides ar
 
 	ask('set', 'late', 'one');
 	await page.goto(`${home.url}/clusters/shop`);
+	await expect(page.getByTestId('migration-lag')).toContainText('behind');
 	await page.getByTestId('cut-over').click();
 	await expect(page.getByTestId('change-warnings')).toContainText('does not come along');
 	await page.getByTestId('change-confirm').click();

@@ -48,8 +48,8 @@ pub use log::{
     ranges, replay, way,
 };
 pub use migrate::{
-    BadSource, Check, CheckState, Compared, Following, MigrateIn, Migrated, Scheme, SourceReport, SourceTls,
-    SourceUrl,
+    BadSource, BehindIn, Check, CheckState, Compared, Following, MigrateIn, Migrated, Scheme, SourceReport,
+    SourceTls, SourceUrl,
 };
 pub use name::{BadName, ClusterName};
 pub use observed::{

@@ -327,6 +327,8 @@ pub struct SourceReport {
     pub online: bool,
     /// What is done, in sentences.
     pub how: Vec<String>,
+    /// What is made at the source and taken away again, in a sentence; `None` where it is only read.
+    pub makes: Option<String>,
 }
 
 /// Both sides of one part: a table, a range of slots.
@@ -376,6 +378,17 @@ pub struct Migrated {
     pub notes: Vec<String>,
 }
 
+/// In what it is counted how far a cluster is behind its source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BehindIn {
+    /// Keys, transactions.
+    #[default]
+    Changes,
+    /// Bytes of the source's log, those of what is not of these data included.
+    LogBytes,
+}
+
 /// A migration that follows its source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Following {
@@ -383,6 +396,8 @@ pub struct Following {
     pub from: String,
     /// What was written to the source and is not in the cluster yet; `None` while the first copy is made.
     pub behind: Option<u64>,
+    /// In what that is counted.
+    pub unit: BehindIn,
 }
 
 #[cfg(test)]

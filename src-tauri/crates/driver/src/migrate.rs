@@ -1,7 +1,7 @@
-//! Bringing the data of a server elsewhere into a cluster. The source is only read; what it leaves there meanwhile (a session, a
-//! slot) a driver takes away again.
+//! Bringing the data of a server elsewhere into a cluster. The source's data is only read; what must be made there meanwhile (a
+//! session, a publication with its slot) is told in the preview and taken away again.
 
-use clusterdeck_domain::SourceUrl;
+use clusterdeck_domain::{BehindIn, MigrateIn, SourceUrl};
 use std::{
     collections::VecDeque,
     sync::{Mutex, PoisonError},
@@ -23,13 +23,24 @@ pub struct Migration {
     pub fresh: bool,
     /// It follows the source until it is told to cut over.
     pub follow: bool,
+    /// The source can be followed while clients write to it: that was found, and told, when this was confirmed
+    /// ([`clusterdeck_domain::SourceReport::online`]).
+    pub online: bool,
+}
+
+impl Migration {
+    /// What somebody asks for, before anything was found out.
+    pub fn wished(wish: &MigrateIn) -> Self {
+        let from = wish.source();
+        Self { from, replace: wish.replace, fresh: false, follow: wish.follow, online: false }
+    }
 }
 
 /// Between the driver that brings data in and whoever watches it.
 #[derive(Debug)]
 pub struct Passage {
     cut_over: watch::Sender<bool>,
-    behind: Mutex<Option<u64>>,
+    behind: Mutex<Option<(u64, BehindIn)>>,
     lines: Mutex<VecDeque<(Instant, String)>>,
 }
 
@@ -53,13 +64,17 @@ impl Passage {
         // The sender is ours: it cannot go before us.
         drop(self.cut_over.subscribe().wait_for(|said| *said).await);
     }
-    /// How far the cluster is behind its source: changes that are not in it yet; `None` while the first copy is made.
-    pub fn behind(&self) -> Option<u64> {
+    /// How far the cluster is behind its source, and in what that is counted; `None` while the first copy is made.
+    pub fn behind(&self) -> Option<(u64, BehindIn)> {
         *self.behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    /// Says so.
+    /// Says so, in changes.
     pub fn set_behind(&self, behind: Option<u64>) {
-        *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = behind;
+        self.set_behind_in(behind, BehindIn::Changes);
+    }
+    /// Says so, in whatever the source counts.
+    pub fn set_behind_in(&self, behind: Option<u64>, unit: BehindIn) {
+        *self.behind.lock().unwrap_or_else(PoisonError::into_inner) = behind.map(|n| (n, unit));
     }
     /// A line of the log that is kept. The oldest go when nobody writes them down.
     pub fn log(&self, line: impl Into<String>) {

@@ -239,8 +239,7 @@ async fn growth(shared: &Arc<Shared>, live: &Live) -> Vec<Finding> {
 
 /// What a source says of itself; that nobody could ask is a check that failed.
 async fn source(shared: &Arc<Shared>, live: &Live, wish: &MigrateIn) -> Option<SourceReport> {
-    let migration =
-        Migration { from: wish.source(), replace: wish.replace, fresh: false, follow: wish.follow };
+    let migration = Migration::wished(wish);
     let asked = async {
         let context = shared.context(&live.spec.id).await?;
         Result::Ok(shared.driver(live.spec.service)?.look_at_source(&context, &migration).await?)

@@ -155,6 +155,7 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
             replace: wish.replace,
             follow: wish.follow,
             fresh: collected.source.as_ref().is_some_and(|source| source.target_is_empty),
+            online: collected.source.as_ref().is_some_and(|source| source.online),
         }),
         Change::CutOver { .. } => {
             let all = shared.migrations.lock().unwrap_or_else(PoisonError::into_inner);

@@ -325,11 +325,13 @@ export const en = {
 	},
 
 	migration: {
-		title: 'Migration', text: 'Bring the data of a server elsewhere into this cluster. The source is only read.', begin: 'Migrate database', logs: 'Show migration logs',
+		title: 'Migration', text: 'Bring the data of a server elsewhere into this cluster. Its data is only read.', begin: 'Migrate database', logs: 'Show migration logs',
 		underWay: 'A migration is under way', cutOver: 'Cut over', stepOf: (n: number) => `Step ${n} of 3`, configure: 'Where the data is', checks: 'Checks', from: 'Address of the source',
 		password: 'Password', passwordHint: 'Kept in the keyring while the migration lasts, and nowhere else. Empty where the address has it, or none is needed.',
-		follow: 'Follow the source until I cut over', followText: 'Otherwise it ends as soon as the cluster has everything.',
+		follow: 'Follow the source until I cut over',
 		replace: 'Replace what has the same name', replaceText: 'Otherwise a name that is there already refuses the migration.',
+		way: { online: 'Online', dump: 'By a dump' },
+		wayText: { online: 'Clients may go on writing to the source until you cut over.', dump: 'What is written to the source from when the copy begins stays behind. Warnings below say why it cannot be followed.' },
 		validate: 'Validate', refused: 'What failed must be put right first.',
 		state: { passed: 'Passed', warning: 'Warning', failed: 'Failed', skipped: 'Not looked at' },
 		gap: 'From the last write that came along until the cluster had it', compared: 'Both sides', part: 'Part', source: 'Source', target: 'Cluster', sums: 'Checksums', same: 'the same', differs: 'differ',

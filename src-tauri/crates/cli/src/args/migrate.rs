@@ -19,13 +19,14 @@ pub(crate) struct Migrate {
     /// A file with the password of the source; `-` reads it from the input
     #[arg(long, value_name = "FILE", requires = "from")]
     pub(crate) password_file: Option<PathBuf>,
-    /// Only look whether it can be done; each check with its result
-    #[arg(long, requires = "from", conflicts_with = "follow")]
+    /// Only look whether it can be done; each check with its result, and with --follow whether it can be followed or takes a dump
+    #[arg(long, requires = "from")]
     pub(crate) check: bool,
     /// Replace what the cluster has under the same names
     #[arg(long, requires = "from")]
     pub(crate) replace: bool,
-    /// Follow the source until `clusterdeck migrate CLUSTER --cut-over`, rather than end as soon as everything is there
+    /// Follow the source, which clients may go on writing to, until `clusterdeck migrate CLUSTER --cut-over`. Without it a dump of one
+    /// moment comes in (of Redis: what is there when everything was copied), and it ends then
     #[arg(long, requires = "from")]
     pub(crate) follow: bool,
     /// End a migration that follows its source

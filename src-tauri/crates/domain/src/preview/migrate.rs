@@ -1,10 +1,10 @@
-//! Migrate a database in: the source is only read, and nothing of the cluster's own is mixed or replaced unasked. Cutting over
+//! Migrate a database in: the source's data is only read, and nothing of the cluster's own is mixed or replaced unasked. Cutting over
 //! ends it.
 
 use super::add_node::disk_for;
 use super::rules::{self, fresh, leaders_well, words};
 use super::{Facts, Finding, Preview, Subject};
-use crate::{Check, CheckState, ClusterSpec, MigrateIn, SourceReport, plan};
+use crate::{BehindIn, Check, CheckState, ClusterSpec, MigrateIn, SourceReport, plan};
 
 pub(super) fn preview(subject: &Subject<'_>, wish: &MigrateIn, facts: &Facts<'_>) -> Preview {
     let spec = subject.spec;
@@ -114,7 +114,7 @@ fn effects(spec: &ClusterSpec, wish: &MigrateIn, source: &SourceReport, preview:
     for how in &source.how {
         preview.effect(how.clone());
     }
-    preview.effect("The source is only read.");
+    preview.effect(source.makes.clone().unwrap_or_else(|| "The source is only read.".to_owned()));
     preview.effect(match (source.online, wish.follow) {
         (true, true) => "It may be written to meanwhile: the cluster follows it until you cut over.",
         (true, false) => "It may be written to meanwhile; it ends as soon as the cluster has everything.",
@@ -139,7 +139,12 @@ pub(super) fn cut_over(subject: &Subject<'_>, facts: &Facts<'_>) -> Preview {
                 .hint("Wait until it follows the source."),
         ),
         Some(0) => preview.effect(format!("{name} has all that was written to {} so far.", following.from)),
-        Some(n) => preview.effect(format!("{n} changes of {} are on their way.", following.from)),
+        Some(n) => preview.effect(match following.unit {
+            BehindIn::Changes => format!("{n} changes of {} are on their way.", following.from),
+            BehindIn::LogBytes => {
+                format!("{} of the log of {} are on their way.", words::bytes(n), following.from)
+            }
+        }),
     }
     preview.warn(Finding::new(
         "writers-must-stop",

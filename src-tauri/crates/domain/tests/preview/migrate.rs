@@ -2,7 +2,7 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Change, Check, CheckState, Following, MigrateIn, PlanId, SourceReport, SourceUrl, plan,
+    BehindIn, Change, Check, CheckState, Following, MigrateIn, PlanId, SourceReport, SourceUrl, plan,
 };
 
 pub(crate) fn migrate() -> Change {
@@ -31,6 +31,7 @@ pub(crate) fn fits() -> SourceReport {
         clashes: false,
         online: true,
         how: vec!["Each of its 1000 keys is copied.".to_owned()],
+        makes: None,
     }
 }
 
@@ -48,7 +49,13 @@ fn a_source_that_fits_needs_no_name_and_no_check_is_left_out() {
     let ids: Vec<&str> = preview.checks.iter().map(|c| c.id.as_str()).collect();
     assert_eq!(ids, ["reachable", "credentials", "names", "size"]);
     assert!(!format!("{preview:?}").contains("secret"), "{preview:?}");
-    assert!(preview.effects.iter().any(|e| e == "The source is only read."));
+    let only_read = |preview: &clusterdeck_domain::Preview| {
+        preview.effects.iter().any(|e| e == "The source is only read.")
+    };
+    assert!(only_read(&preview));
+    let makes = "At the source a slot is made.".to_owned();
+    let making = from(|s| s.makes = Some(makes.clone())).preview(&migrate());
+    assert!(!only_read(&making) && making.effects.contains(&makes), "{making:#?}");
 }
 
 #[test]
@@ -91,12 +98,14 @@ fn what_would_be_mixed_or_replaced_wants_the_name_of_the_cluster() {
 
 #[test]
 fn cutting_over_waits_until_everything_was_copied_once_and_tells_how_far_it_is() {
-    let at = |behind| {
-        let following = Following { from: "db.example.com:6379".to_owned(), behind };
+    let counted = |behind, unit| {
+        let following = Following { from: "db.example.com:6379".to_owned(), behind, unit };
         three().busy().set(|s| s.following = Some(following)).preview(&cut_over())
     };
+    let at = |behind| counted(behind, BehindIn::Changes);
     blocked(&three().preview(&cut_over()), &["no-migration"]);
     blocked(&at(None), &["still-copying"]);
     warned(&at(Some(0)), &["writers-must-stop"]);
     assert!(at(Some(12)).effects[0].starts_with("12 changes"));
+    assert!(counted(Some(3 << 20), BehindIn::LogBytes).effects[0].starts_with("3 MiB of the log"));
 }

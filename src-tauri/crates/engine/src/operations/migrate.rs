@@ -32,6 +32,9 @@ pub(crate) struct Plan {
     pub(crate) follow: bool,
     /// The cluster held nothing when this was confirmed.
     pub(crate) fresh: bool,
+    /// It was confirmed as one that follows the source while clients write to it.
+    #[serde(default)]
+    pub(crate) online: bool,
 }
 
 /// A migration under way, as a preview and whoever cuts over find it.
@@ -43,7 +46,8 @@ pub(crate) struct UnderWay {
 
 impl UnderWay {
     pub(crate) fn following(&self) -> Following {
-        Following { from: self.from.clone(), behind: self.passage.behind() }
+        let (behind, unit) = self.passage.behind().unzip();
+        Following { from: self.from.clone(), behind, unit: unit.unwrap_or_default() }
     }
 }
 
@@ -67,7 +71,7 @@ async fn migration(cx: &StepContext, plan: &Plan) -> Result<Migration> {
         return Err(DriverError::rejected(what, "Ask for the migration again, with the password.").into());
     }
     let from = SourceUrl { password, ..plan.from.clone() };
-    Ok(Migration { from, replace: plan.replace, fresh: plan.fresh, follow: plan.follow })
+    Ok(Migration { from, replace: plan.replace, fresh: plan.fresh, follow: plan.follow, online: plan.online })
 }
 
 /// Once more, by who acts: the preview may have been true some time ago.
@@ -83,6 +87,11 @@ async fn look(cx: StepContext, plan: Plan) -> Result<()> {
         None if plan.fresh && !report.target_is_empty => Err(DriverError::rejected(
             "somebody wrote to the cluster since this was previewed",
             "Ask for a new preview: it says what would be mixed.",
+        )
+        .into()),
+        None if plan.online && !report.online => Err(DriverError::rejected(
+            "the source cannot be followed any more, as was previewed",
+            "Ask for a new preview: it says why, and what would not come along.",
         )
         .into()),
         None => Ok(()),

@@ -1,6 +1,6 @@
 //! What is looked at before databases are brought in: each thing with its result, and nothing is changed.
 
-use super::{databases, source::Source};
+use super::{databases, follow, source::Source};
 use crate::mysql::{
     flavour::Flavour,
     sql::{ANSWER, As, Session, number, text},
@@ -14,7 +14,7 @@ use clusterdeck_domain::{
 };
 use clusterdeck_driver::{ClusterContext, Migration, Result};
 
-const TITLES: [(&str, &str); 9] = [
+const TITLES: [(&str, &str); 13] = [
     ("reachable", "The source answers"),
     ("credentials", "It lets us in"),
     ("database", "It has the database"),
@@ -22,16 +22,22 @@ const TITLES: [(&str, &str); 9] = [
     ("tools", "The programs that copy are there"),
     ("extensions", "The cluster has its storage engines"),
     ("character-sets", "The cluster knows its character sets"),
-    ("changes", "Nobody writes to it meanwhile"),
+    ("follow-log", "Its log tells what changes"),
+    ("follow-rights", "We may follow it"),
+    ("follow-tables", "All of it can be followed"),
+    ("follow-target", "The cluster can follow it"),
+    ("changes", "Clients may write to it meanwhile"),
     ("names", "Nothing is mixed"),
 ];
 
-fn check(id: &str, state: CheckState, text: impl Into<String>) -> Check {
+pub(super) fn check(id: &str, state: CheckState, text: impl Into<String>) -> Check {
     outside::check(&TITLES, id, state, text)
 }
 
 fn skip_the_rest(mut report: SourceReport) -> SourceReport {
-    outside::skip_the_rest(&TITLES, &mut report);
+    // Of one that is not to be followed nothing of that is said.
+    let asked: Vec<_> = TITLES.into_iter().filter(|(id, _)| !id.starts_with("follow-")).collect();
+    outside::skip_the_rest(&asked, &mut report);
     report
 }
 
@@ -112,10 +118,7 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
     }
     report.checks.push(engines(&mut source, &mut target, &listed).await?);
     report.checks.push(characters(&mut source, &mut target, &listed).await?);
-    report.checks.push(
-        check("changes", Warning, "What is written to it after the copy began does not come along.")
-            .hint("Let nobody write to it until the migration has ended."),
-    );
+    changes(cx, migration, (&mut source, &names), &mut report).await?;
     let size = format!(
         "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({listed})"
     );
@@ -132,8 +135,48 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
         "Its databases are copied as they are at one moment, in one transaction of mariadb-dump, with routines, triggers and events."
             .to_owned(),
     );
+    if report.online {
+        report.how.push(
+            "From that moment on its binary log is applied, row by row, as writes of the cluster's own."
+                .to_owned(),
+        );
+        report
+            .how
+            .push("Tables that are made or changed there meanwhile (DDL) end the migration.".to_owned());
+    }
     report.how.push("Views, routines and triggers run as the user of the cluster; users and grants of the source stay there.".to_owned());
     Ok(report)
+}
+
+/// Whether it is followed, or what is written meanwhile stays behind and why.
+async fn changes(
+    cx: &ClusterContext,
+    migration: &Migration,
+    (source, names): (&mut Source, &[String]),
+    report: &mut SourceReport,
+) -> Result<()> {
+    const BEHIND: &str = "what is written to it after the copy began does not come along.";
+    const STILL: &str = "Let nobody write to it until the migration has ended.";
+    if !migration.follow {
+        let text = format!("It is copied by a dump and not followed: {BEHIND}");
+        report.checks.push(check("changes", Warning, text).hint(STILL));
+        return Ok(());
+    }
+    let conditions = follow::conditions(cx, source, names).await?;
+    let against: Vec<String> =
+        conditions.iter().filter(|c| c.state != Passed).map(|c| c.title.to_lowercase()).collect();
+    report.online = against.is_empty();
+    report.checks.extend(conditions);
+    report.checks.push(if report.online {
+        check("changes", Passed, "It is followed online, by its binary log, until you cut over.")
+    } else {
+        let text = format!(
+            "It cannot be followed and is copied by a dump, since this does not hold: {}. So {BEHIND}",
+            against.join("; ")
+        );
+        check("changes", Warning, text).hint(STILL)
+    });
+    Ok(())
 }
 
 fn names_clash(there: &[mysql_async::Row], migration: &Migration, report: &mut SourceReport) {

@@ -1,7 +1,12 @@
 //! Bringing the databases of another MariaDB or MySQL in: as they are at one moment, in one transaction of the makers' own program,
-//! which gives them straight to the server that takes the writes. Nothing lies on a disk in between.
+//! which gives them straight to the server that takes the writes. Nothing lies on a disk in between. Where the source shall be
+//! followed and can be, its binary log is applied from that moment on (`online`).
 
 mod check;
+mod compare;
+mod events;
+mod follow;
+mod online;
 mod source;
 
 pub(crate) use check::look;
@@ -25,19 +30,20 @@ use std::{
 /// How the programs sign in, on the machine of the one that takes the writes.
 const THEIRS: &str = "mysql/migration.source.cnf";
 const OURS: &str = "mysql/migration.cnf";
+/// From where on the source's log has what the copy does not.
+const PLACE: &str = "mysql/migration.place";
 /// Says that what the cluster had is gone.
 const EMPTIED: &str = "mysql/migration.emptied";
 /// What a copy leaves on the machine while it runs.
-const LEFT: [&str; 6] = [
+const LEFT: [&str; 7] = [
     THEIRS,
     OURS,
+    PLACE,
     "mysql/migration.dumped",
     "mysql/migration.loaded",
     "mysql/migration.dump.said",
     "mysql/migration.load.said",
 ];
-/// Tables that are compared; of more only these are.
-const TABLES: usize = 500;
 /// For one answer: a sum over a large table.
 const PATIENT: Duration = Duration::from_secs(3 * 3600);
 /// How often it is looked how far it is.
@@ -84,6 +90,39 @@ async fn programs(machine: &dyn Machine) -> Result<(PathBuf, PathBuf)> {
     Ok((find("mariadb-dump").await?, find("mariadb").await?))
 }
 
+/// Everything as of one moment, into databases that are emptied for it. Gives how many bytes that were.
+async fn copied(
+    cx: &ClusterContext,
+    (source, session, names): (&mut Source, &mut Session, &[String]),
+    migration: &Migration,
+    (passage, progress): (&Passage, &Progress),
+) -> Result<u64> {
+    let answers = survey::all(cx).await;
+    let machine = cx.machine(survey::writer(&answers)?)?;
+    machine.write(EMPTIED, b"", 0o600).await?;
+    emptied(session, names).await?;
+    let size = format!(
+        "SELECT COALESCE(SUM(DATA_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({})",
+        list(names)
+    );
+    let total = source.number(&size).await?;
+    machine.write(THEIRS, theirs(&migration.from).as_bytes(), 0o600).await?;
+    machine.write(OURS, ours(cx, machine.as_ref())?.as_bytes(), 0o600).await?;
+    passage.log(format!("Copying {} of {}", names.join(", "), migration.from.place()));
+    let copying = copy(machine.as_ref(), names, migration.online);
+    let copied = watched(session, copying, total, (passage, progress)).await;
+    for left in LEFT.into_iter().filter(|left| *left != PLACE) {
+        machine.remove(left).await?;
+    }
+    let bytes = copied?;
+    for name in names {
+        session
+            .run(format!("GRANT ALL PRIVILEGES ON {}.* TO `{}`@`%`", pattern(name), accounts::PEOPLE))
+            .await?;
+    }
+    Ok(bytes)
+}
+
 /// See [`clusterdeck_driver::ServiceDriver::bring_in`].
 pub(crate) async fn bring_in(
     cx: &ClusterContext,
@@ -98,31 +137,14 @@ pub(crate) async fn bring_in(
     let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
     let mut source = Source::open(url).await?;
     let names = databases(&mut source, url).await?;
-    machine.write(EMPTIED, b"", 0o600).await?;
-    emptied(&mut session, &names).await?;
-    let size = format!(
-        "SELECT COALESCE(SUM(DATA_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({})",
-        list(&names)
-    );
-    let total = source.number(&size).await?;
-    machine.write(THEIRS, theirs(url).as_bytes(), 0o600).await?;
-    machine.write(OURS, ours(cx, machine.as_ref())?.as_bytes(), 0o600).await?;
+    if migration.online {
+        return online::bring_in(cx, migration, (source, session, names), passage, progress).await;
+    }
     let (up_to, begun, written) = (jiff::Timestamp::now(), Instant::now(), source.writes().await?);
-    passage.log(format!("Copying {} of {} as of {up_to}", names.join(", "), url.place()));
-    let copying = copy(machine.as_ref(), &names);
-    let copied = watched(&mut session, copying, total, (passage, progress)).await;
-    for left in LEFT {
-        machine.remove(left).await?;
-    }
-    let bytes = copied?;
-    for name in &names {
-        session
-            .run(format!("GRANT ALL PRIVILEGES ON {}.* TO `{}`@`%`", pattern(name), accounts::PEOPLE))
-            .await?;
-    }
+    let bytes = copied(cx, (&mut source, &mut session, &names), migration, (passage, progress)).await?;
     let gap = begun.elapsed();
     passage.log(format!("Copied in {:.1} s", gap.as_secs_f64()));
-    let compared = compare(&mut source, &mut session, &names, (passage, progress)).await?;
+    let compared = compare::compare(&mut source, &mut session, &names, (passage, progress)).await?;
     let quiet = source.writes().await? == written;
     let mut report = Migrated {
         items: compared.iter().map(|part| part.target).sum(),
@@ -219,16 +241,16 @@ fn ours(cx: &ClusterContext, machine: &dyn Machine) -> Result<String> {
     ))
 }
 
-/// `$1` what dumps, `$2` what loads, `$3` where its files lie, `$4` who owns what runs; then the databases. `sed` touches no row: those
-/// lines begin otherwise.
+/// `$1` what dumps, `$2` what loads, `$3` where its files lie, `$4` who owns what runs, `$5` whether the place in the log is noted; then
+/// the databases. `sed` touches no row: those lines begin otherwise.
 const COPY: &str = r#"
 umask 077
-dump=$1 load=$2 at=$3 owner=$4; shift 4
-rm -f "$at.dumped" "$at.loaded"
+dump=$1 load=$2 at=$3 owner=$4 place=$5; shift 5
+rm -f "$at.dumped" "$at.loaded" "$at.place"
 { "$dump" --defaults-extra-file="$at.source.cnf" --single-transaction --quick --skip-lock-tables --routines --events --triggers \
-    --hex-blob --no-tablespaces --default-character-set=utf8mb4 --max-allowed-packet=1G --databases "$@" 2>"$at.dump.said" \
+    --hex-blob --no-tablespaces --default-character-set=utf8mb4 --max-allowed-packet=1G $place --databases "$@" 2>"$at.dump.said" \
     && : >"$at.dumped"; } |
-  sed -E "/^(\/\*!50|CREATE DEFINER)/s/DEFINER=\`[^\`]*\`@\`[^\`]*\`/DEFINER=\`$owner\`@\`%\`/" |
+  sed -E -e "/^-- CHANGE MASTER TO MASTER_LOG_FILE/w $at.place" -e "/^(\/\*!50|CREATE DEFINER)/s/DEFINER=\`[^\`]*\`@\`[^\`]*\`/DEFINER=\`$owner\`@\`%\`/" |
   { "$load" --defaults-extra-file="$at.cnf" --default-character-set=utf8mb4 --binary-mode --max-allowed-packet=1G 2>"$at.load.said" \
     && : >"$at.loaded"; }
 [ -e "$at.dumped" ] && [ -e "$at.loaded" ] && exit 0
@@ -236,11 +258,16 @@ rm -f "$at.dumped" "$at.loaded"
 exit 1
 "#;
 
-async fn copy(machine: &dyn Machine, names: &[String]) -> Result<()> {
+async fn copy(machine: &dyn Machine, names: &[String], placed: bool) -> Result<()> {
     let (dump, load) = programs(machine).await?;
     let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
-    let mut args =
-        vec![path(&dump), path(&load), path(&machine.path("mysql/migration")), accounts::PEOPLE.to_owned()];
+    let mut args = vec![
+        path(&dump),
+        path(&load),
+        path(&machine.path("mysql/migration")),
+        accounts::PEOPLE.to_owned(),
+        if placed { "--master-data=2" } else { "" }.to_owned(),
+    ];
     args.extend(names.iter().cloned());
     match machine.output_of(&Filter::script(COPY, args), &mut tokio::io::sink()).await {
         Ok(_) => Ok(()),
@@ -301,80 +328,6 @@ async fn watched(
     Ok(bytes)
 }
 
-/// Rows and their sum, in any order.
-fn sum_of(database: &str, table: &str, columns: &[String]) -> String {
-    let each = |name: &String| format!("CAST(IFNULL({}, '\\\\N') AS BINARY)", quoted(name));
-    let all = columns.iter().map(each).collect::<Vec<_>>().join(", ");
-    format!(
-        "SELECT COUNT(*), COALESCE(SUM(CAST(CONV(LEFT(MD5(CONCAT_WS(CHAR(31), {all})), 15), 16, 10) AS UNSIGNED)), 0) FROM {}.{}",
-        quoted(database),
-        quoted(table)
-    )
-}
-
-/// Each table on both sides at once.
-async fn compare(
-    source: &mut Source,
-    session: &mut Session,
-    names: &[String],
-    (passage, progress): (&Passage, &Progress),
-) -> Result<Vec<Compared>> {
-    let listed = list(names);
-    // Both sides write their values down in the same words.
-    source.rows("SET SESSION time_zone = '+00:00', sql_mode = '', group_concat_max_len = 1048576").await?;
-    session.run("SET SESSION time_zone = '+00:00', sql_mode = ''").await?;
-    let tables = source
-        .rows(&format!(
-            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE LIKE 'BASE TABLE' AND TABLE_SCHEMA IN ({listed}) \
-             ORDER BY 1, 2 LIMIT {TABLES}"
-        ))
-        .await?;
-    passage.log(format!("Comparing {} tables", tables.len()));
-    let mut found = Vec::new();
-    for table in &tables {
-        let (Some(database), Some(name)) = (text(table, 0), text(table, 1)) else { continue };
-        let columns = source
-            .rows(&format!(
-                "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY ORDINAL_POSITION",
-                literal(&database),
-                literal(&name)
-            ))
-            .await?;
-        let columns: Vec<String> = columns.iter().filter_map(|row| text(row, 0)).collect();
-        let asked = sum_of(&database, &name, &columns);
-        let both = async { tokio::join!(source.rows(&asked), session.rows(&asked)) };
-        let (theirs, ours) = alive(progress, &format!("Comparing {database}.{name}"), both).await;
-        let side = |rows: Vec<mysql_async::Row>| {
-            let row = rows.into_iter().next();
-            row.map(|row| (number(&row, 0).unwrap_or_default(), text(&row, 1).unwrap_or_default()))
-                .unwrap_or_default()
-        };
-        // A table that is not there is one without a row.
-        let (theirs, ours) = (side(theirs?), ours.map(side).unwrap_or_default());
-        found.push(Compared {
-            of: format!("{database}.{name}"),
-            source: theirs.0,
-            target: ours.0,
-            source_sum: theirs.1,
-            target_sum: ours.1,
-        });
-    }
-    Ok(found)
-}
-
-/// Lets something take its time.
-async fn alive<T>(progress: &Progress, what: &str, act: impl Future<Output = T>) -> T {
-    let mut tick = tokio::time::interval(LOOK);
-    let begun = Instant::now();
-    tokio::pin!(act);
-    loop {
-        tokio::select! {
-            done = &mut act => return done,
-            _ = tick.tick() => progress.measured(what, begun.elapsed().as_secs(), 0),
-        }
-    }
-}
-
 /// See [`clusterdeck_driver::ServiceDriver::take_out`].
 pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Result<Option<String>> {
     let url = &migration.from;
@@ -384,6 +337,8 @@ pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Resu
     for left in LEFT {
         machine.remove(left).await?;
     }
+    let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
+    follow::forget(&mut session).await?;
     if !migration.fresh && !machine.exists(EMPTIED).await? {
         // It did not come so far, or another node leads by now.
         return Ok(Some("The databases of the cluster were left as they are".to_owned()));
@@ -398,7 +353,6 @@ pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Resu
             ));
         }
     };
-    let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
     emptied(&mut session, &names).await?;
     for name in names.iter().filter(|name| *name != accounts::PEOPLE) {
         // Nothing was granted yet where it failed before.

@@ -1,4 +1,4 @@
-//! The server that data comes from. We only read.
+//! The server that data comes from, and its binary log. We only read.
 
 use crate::{
     mysql::sql::{number, text},
@@ -6,8 +6,16 @@ use crate::{
 };
 use clusterdeck_domain::{SourceTls, SourceUrl};
 use clusterdeck_driver::{DriverError, Result};
-use mysql_async::{Conn, Error, OptsBuilder, Row, SslOpts, prelude::Queryable as _};
-use std::time::Duration;
+use futures::StreamExt as _;
+use mysql_async::{
+    BinlogStream, BinlogStreamRequest, Conn, Error, OptsBuilder, Row, SslOpts, binlog::events::Event,
+    prelude::Queryable as _,
+};
+use std::{
+    cmp::Ordering,
+    fmt,
+    time::{Duration, Instant},
+};
 use tokio::time::timeout;
 
 /// For connecting and signing in.
@@ -24,6 +32,79 @@ fn refused(url: &SourceUrl, e: &Error) -> Refused {
             _ => Refused::Other(format!("{at} refused: {}", said.message)),
         },
         other => Refused::Unreachable(format!("{at} cannot be reached: {other}")),
+    }
+}
+
+/// A place in a binary log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) file: String,
+    pub(super) at: u64,
+}
+
+impl Place {
+    /// Files are numbered, with more digits when those are used up.
+    fn order(&self) -> (u64, u64) {
+        let number = self.file.rsplit('.').next().and_then(|digits| digits.parse().ok());
+        (number.unwrap_or_default(), self.at)
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.order().cmp(&other.order()))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.file, self.at)
+    }
+}
+
+/// The binary log, as a replica gets it.
+pub(super) struct Log {
+    stream: BinlogStream,
+    heard: Instant,
+    at: String,
+}
+
+impl Log {
+    pub(super) async fn open(url: &SourceUrl, from: &Place, id: u32) -> Result<Self> {
+        let mut source = Source::open(url).await?;
+        // In nanoseconds: so often it says that it is there.
+        source.rows("SET @master_heartbeat_period = 2000000000").await?;
+        let request = BinlogStreamRequest::new(id).with_filename(from.file.as_bytes()).with_pos(from.at);
+        let at = source.at.clone();
+        let stream = source.conn.get_binlog_stream(request).await.map_err(|e| broke(&at, e))?;
+        Ok(Self { stream, heard: Instant::now(), at })
+    }
+    /// The next event; `None` when none comes for so long.
+    pub(super) async fn next(&mut self, within: Duration) -> Result<Option<Event>> {
+        match timeout(within, self.stream.next()).await {
+            Err(_) => Ok(None),
+            Ok(Some(Ok(event))) => {
+                self.heard = Instant::now();
+                Ok(Some(event))
+            }
+            Ok(Some(Err(e))) => Err(broke(&self.at, e)),
+            Ok(None) => Err(DriverError::transient(format!("the source at {} ended its log", self.at))),
+        }
+    }
+    /// How long it has said nothing.
+    pub(super) fn silent(&self) -> Duration {
+        self.heard.elapsed()
+    }
+}
+
+fn broke(at: &str, e: Error) -> DriverError {
+    match e {
+        // It ends: 1053, 1927, 1152; somebody else took our name: 1236 with words of a duplicate, and what it purged has 1236 too.
+        Error::Server(said) if ![1053, 1152, 1927].contains(&said.code) => DriverError::rejected(
+            format!("the source at {at} refused: {} ({})", said.message, said.code),
+            "Look at the rights of its user.",
+        ),
+        other => DriverError::transient(format!("the source at {at} closed the connection: {other}")),
     }
 }
 
@@ -64,12 +145,17 @@ impl Source {
         }
     }
     pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>> {
-        self.conn.query::<Row, _>(sql).await.map_err(|e| match e {
-            Error::Server(said) => DriverError::rejected(
-                format!("the source at {} refused: {} ({})", self.at, said.message, said.code),
-                "Look at the rights of its user.",
-            ),
-            _ => DriverError::transient(format!("the source at {} closed the connection", self.at)),
+        self.conn.query::<Row, _>(sql).await.map_err(|e| broke(&self.at, e))
+    }
+    /// Where its binary log ends.
+    pub(super) async fn place(&mut self) -> Result<Place> {
+        let rows = self.rows("SHOW MASTER STATUS").await?;
+        let place = rows.first().and_then(|row| Some(Place { file: text(row, 0)?, at: number(row, 1)? }));
+        place.ok_or_else(|| {
+            DriverError::rejected(
+                format!("the source at {} writes no binary log any more", self.at),
+                "Ask for a new preview.",
+            )
         })
     }
     pub(super) async fn word(&mut self, sql: &str) -> Result<String> {

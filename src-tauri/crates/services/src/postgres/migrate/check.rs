@@ -1,6 +1,6 @@
 //! What is looked at before a database is brought in: each thing with its result, and nothing is changed.
 
-use super::source::Source;
+use super::{follow, source::Source};
 use crate::outside::{self, Refused};
 use crate::postgres::{
     flavour, form,
@@ -13,7 +13,7 @@ use clusterdeck_domain::{
 };
 use clusterdeck_driver::{ClusterContext, Filter, Migration, Result};
 
-const TITLES: [(&str, &str); 10] = [
+const TITLES: [(&str, &str); 15] = [
     ("reachable", "The source answers"),
     ("credentials", "It lets us in"),
     ("database", "It has the database"),
@@ -22,16 +22,23 @@ const TITLES: [(&str, &str); 10] = [
     ("tools", "The programs that copy are there"),
     ("extensions", "The cluster has its extensions"),
     ("character-sets", "The cluster knows its character set"),
-    ("changes", "Nobody writes to it meanwhile"),
+    ("follow-log", "Its log tells what changes"),
+    ("follow-room", "There is room for one that follows"),
+    ("follow-rights", "We may follow it"),
+    ("follow-tables", "Its rows can be told apart"),
+    ("follow-contents", "All of it can be followed"),
+    ("changes", "Clients may write to it meanwhile"),
     ("names", "Nothing is mixed"),
 ];
 
-fn check(id: &str, state: CheckState, text: impl Into<String>) -> Check {
+pub(super) fn check(id: &str, state: CheckState, text: impl Into<String>) -> Check {
     outside::check(&TITLES, id, state, text)
 }
 
 fn skip_the_rest(mut report: SourceReport) -> SourceReport {
-    outside::skip_the_rest(&TITLES, &mut report);
+    // Of one that is not to be followed nothing of that is said.
+    let asked: Vec<_> = TITLES.into_iter().filter(|(id, _)| !id.starts_with("follow-")).collect();
+    outside::skip_the_rest(&asked, &mut report);
     report
 }
 
@@ -102,10 +109,7 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
     }
     report.checks.push(extensions(&source, &target).await?);
     report.checks.push(characters(&source, &target).await?);
-    report.checks.push(
-        check("changes", Warning, "What is written to it after the copy began does not come along.")
-            .hint("Let nobody write to it until the migration has ended."),
-    );
+    changes(cx, migration, &source, &mut report).await?;
     let row = source.row("SELECT pg_database_size(current_database())").await?;
     report.bytes = u64::try_from(row.get::<_, i64>(0)).ok();
     names(cx, migration, database, &target, &mut report).await?;
@@ -113,8 +117,46 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
         "The database {database} is copied as it is at one moment, by pg_dump and pg_restore of the cluster's version, several tables at \
          once."
     ));
+    if report.online {
+        report.how.push("From that moment on a subscription takes what is written there; sequences come when you cut over.".to_owned());
+    }
     report.how.push("What it holds belongs to the user of the cluster; roles, passwords and grants of the source stay there.".to_owned());
     Ok(report)
+}
+
+/// Whether it is followed, or what is written meanwhile stays behind and why.
+async fn changes(
+    cx: &ClusterContext,
+    migration: &Migration,
+    source: &Source,
+    report: &mut SourceReport,
+) -> Result<()> {
+    const BEHIND: &str = "what is written to it after the copy began does not come along.";
+    const STILL: &str = "Let nobody write to it until the migration has ended.";
+    if !migration.follow {
+        report.checks.push(
+            check("changes", Warning, format!("It is copied by a dump and not followed: {BEHIND}"))
+                .hint(STILL),
+        );
+        return Ok(());
+    }
+    let ours = follow::called(cx);
+    let conditions = follow::conditions(source, &ours).await?;
+    let against: Vec<String> =
+        conditions.iter().filter(|c| c.state != Passed).map(|c| c.title.to_lowercase()).collect();
+    report.online = against.is_empty();
+    report.checks.extend(conditions);
+    report.checks.push(if report.online {
+        report.makes = Some(follow::makes(&ours));
+        check("changes", Passed, "It is followed online, by logical replication, until you cut over.")
+    } else {
+        let text = format!(
+            "It cannot be followed and is copied by a dump, since this does not hold: {}. So {BEHIND}",
+            against.join("; ")
+        );
+        check("changes", Warning, text).hint(STILL)
+    });
+    Ok(())
 }
 
 async fn rights(source: &Source) -> Result<Check> {
@@ -157,7 +199,7 @@ async fn version(cx: &ClusterContext, source: &Source, report: &mut SourceReport
 async fn tools(cx: &ClusterContext) -> Result<Check> {
     let machine = cx.machine(form::leader(cx).await?)?;
     let folder = flavour::software(cx, machine.as_ref()).await?.folder;
-    for program in ["pg_dump", "pg_restore"] {
+    for program in ["pg_dump", "pg_restore", "psql"] {
         let path = folder.join(program);
         let asked = machine.output_of(&Filter::new(&path, ["--version"]), &mut tokio::io::sink()).await;
         if asked.is_err() {

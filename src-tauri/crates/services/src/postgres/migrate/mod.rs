@@ -1,21 +1,27 @@
 //! Bringing a database of another PostgreSQL in: as it is at one moment, by the programs that its makers give for that, several
-//! tables at once. Both sides are then compared at that same moment, which the session that holds it open makes possible.
+//! tables at once. Where it shall be followed and can be, that moment is the one at which a slot of its log begins, and a subscription
+//! takes what is written from then on (`online`). Else both sides are compared at that moment, which the session that holds it open
+//! makes possible.
 
 mod check;
+mod compare;
+mod follow;
+mod online;
 mod source;
 mod tell;
 
 pub(crate) use check::look;
 
 use super::{
-    config, count, flavour, form,
+    config, flavour, form,
     sql::{ANSWER, As, Session},
 };
 use clusterdeck_domain::{Compared, Migrated, SourceTls, SourceUrl};
 use clusterdeck_driver::{
     ClusterContext, DriverError, Filter, Machine, Migration, Passage, Progress, Result,
 };
-use source::{SAME_WORDS, Source};
+use compare::alive;
+use source::Source;
 use std::time::{Duration, Instant};
 use tell::Lines;
 
@@ -24,8 +30,8 @@ const DUMP: &str = "pg/migration";
 const PASS: &str = "pg/migration.pass";
 /// Says that what the cluster had is gone.
 const EMPTIED: &str = "pg/migration.emptied";
-/// Tables that are compared; of more only the rows of these are.
-const TABLES: usize = 500;
+/// Says that the copy is whole and followed, and how many bytes it had: a call after a kill goes on from there.
+const FOLLOWED: &str = "pg/migration.followed";
 /// For one answer of the cluster: a sum over a large table, a database that is dropped.
 const PATIENT: Duration = Duration::from_secs(3 * 3600);
 /// Bytes on their way of what programs say.
@@ -104,6 +110,64 @@ async fn emptied(
     Ok(())
 }
 
+/// A clean place for it: nothing of a call that was killed runs on, here and there, and the database is empty.
+async fn prepare(
+    cx: &ClusterContext,
+    source: &Source,
+    session: &Session,
+    database: &str,
+    passage: &Passage,
+) -> Result<()> {
+    let machine = cx.machine(form::leader(cx).await?)?;
+    let ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND usename = current_user \
+                AND pid <> pg_backend_pid()";
+    source.rows(ours, &[&name(cx)]).await?;
+    session.rows(ours, &[&name(cx)]).await?;
+    for left in [DUMP, FOLLOWED] {
+        machine.remove(left).await?;
+    }
+    follow::unsubscribe(cx, database).await?;
+    machine.write(EMPTIED, b"", 0o600).await?;
+    emptied(cx, session, database, Some(&Words::of(source).await?)).await?;
+    extensions(cx, source, database, passage).await
+}
+
+/// What is copied as of which moment.
+#[derive(Clone, Copy)]
+enum Moment<'a> {
+    /// The one that a session of ours holds open.
+    Snapshot(&'a str),
+    /// The one at which a slot begins, which is made for that.
+    Slot(&'a str),
+}
+
+/// Copies the database, and says meanwhile how far it is.
+async fn copied(
+    cx: &ClusterContext,
+    (session, url): (&Session, &SourceUrl),
+    moment: Moment<'_>,
+    total: u64,
+    (passage, progress): (&Passage, &Progress),
+) -> Result<u64> {
+    let machine = cx.machine(form::leader(cx).await?)?;
+    machine.write(PASS, passwords(cx, machine.as_ref(), url)?.as_bytes(), 0o600).await?;
+    let database = url.database.as_deref().unwrap_or_default();
+    let copying = copy(cx, machine.as_ref(), url, moment, (passage, progress));
+    let watching = watch(machine.as_ref(), session, database, total, progress);
+    tokio::pin!(copying, watching);
+    let bytes = tokio::select! {
+        copied = copying => copied,
+        never = watching => match never {},
+    };
+    machine.remove(DUMP).await?;
+    bytes
+}
+
+async fn size(source: &Source) -> Result<u64> {
+    let total: i64 = source.row("SELECT pg_database_size(current_database())").await?.get(0);
+    Ok(u64::try_from(total).unwrap_or_default())
+}
+
 /// See [`clusterdeck_driver::ServiceDriver::bring_in`].
 pub(crate) async fn bring_in(
     cx: &ClusterContext,
@@ -114,38 +178,24 @@ pub(crate) async fn bring_in(
     let url = &migration.from;
     let database =
         url.database.clone().ok_or_else(|| DriverError::broken("a migration without a database"))?;
+    let source = Source::open(url, &name(cx)).await?;
+    if migration.online {
+        return online::bring_in(cx, migration, (source, &database), passage, progress).await;
+    }
     let lead = form::leader(cx).await?;
     let machine = cx.machine(lead)?;
     let session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
-    let source = Source::open(url, &name(cx)).await?;
-    // What a call that was killed left running, here and there.
-    let ours = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1 AND usename = current_user \
-                AND pid <> pg_backend_pid()";
-    source.rows(ours, &[&name(cx)]).await?;
-    session.rows(ours, &[&name(cx)]).await?;
-    machine.remove(DUMP).await?;
-    machine.write(EMPTIED, b"", 0o600).await?;
-    emptied(cx, &session, &database, Some(&Words::of(&source).await?)).await?;
-    extensions(cx, &source, &database, passage).await?;
+    prepare(cx, &source, &session, &database, passage).await?;
 
     source.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let (up_to, begun) = (jiff::Timestamp::now(), Instant::now());
     let snapshot: String = source.row("SELECT pg_export_snapshot()").await?.get(0);
-    let total: i64 = source.row("SELECT pg_database_size(current_database())").await?.get(0);
-    let total = u64::try_from(total).unwrap_or_default();
-    machine.write(PASS, passwords(cx, machine.as_ref(), url)?.as_bytes(), 0o600).await?;
+    let total = size(&source).await?;
     passage.log(format!("Copying {database} of {} as it was at {up_to}", url.place()));
-    let copying = copy(cx, machine.as_ref(), url, &snapshot, (passage, progress));
-    let watching = watch(machine.as_ref(), &session, &database, total, progress);
-    let counting = sums(&source, passage);
-    tokio::pin!(copying, watching);
-    let copied = tokio::select! {
-        both = async { tokio::join!(copying, counting) } => both,
-        never = watching => match never {},
-    };
+    let copying = copied(cx, (&session, url), Moment::Snapshot(&snapshot), total, (passage, progress));
+    let (copied, theirs) = tokio::join!(copying, compare::sums(&source, passage));
     machine.remove(PASS).await?;
-    machine.remove(DUMP).await?;
-    let (bytes, theirs) = (copied.0?, copied.1?);
+    let (bytes, theirs) = (copied?, theirs?);
     source.run("COMMIT").await?;
     let gap = begun.elapsed();
     passage.log(format!("Copied in {:.1} s", gap.as_secs_f64()));
@@ -154,8 +204,8 @@ pub(crate) async fn bring_in(
     let inside = Session::inside(cx, lead, &database, ANSWER).await?.patient(PATIENT);
     let analysing = inside.run("ANALYZE");
     alive(progress, analysing).await?;
-    inside.run(&SAME_WORDS.map(|(name, value)| format!("SET {name} = '{value}'")).join("; ")).await?;
-    let ours = alive(progress, sums_here(&inside, &theirs)).await?;
+    compare::same_words(&inside).await?;
+    let ours = alive(progress, compare::sums_here(&inside, theirs)).await?;
     let mut report = Migrated {
         items: ours.iter().map(|part| part.target).sum(),
         bytes,
@@ -243,24 +293,64 @@ fn passwords(cx: &ClusterContext, machine: &dyn Machine, url: &SourceUrl) -> Res
     Ok(text)
 }
 
+/// What this machine trusts.
+const ROOTS: &str = r#"
+for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+  [ -e "$file" ] && exec printf %s "$file"
+done
+exit 1
+"#;
+
+const fn way(tls: SourceTls) -> &'static str {
+    match tls {
+        SourceTls::Off => "disable",
+        SourceTls::Encrypt => "require",
+        SourceTls::Verify => "verify-full",
+    }
+}
+
 /// `$1` folder of the programs, `$2` the dump, `$3` the passwords, `$4` how many at once, `$5` the snapshot; the source: `$6` host, `$7`
-/// port, `$8` user, `$9` way; `${10}` the database; here: `${11}` host, `${12}` port, `${13}` user, `${14}` who owns it, `${15}` our name.
+/// port, `$8` user, `$9` way; `${10}` the database; here: `${11}` host, `${12}` port, `${13}` user, `${14}` who owns it, `${15}` our name;
+/// `${16}` the slot that is made, whose beginning is then the snapshot. That one is held by the session that made it, which ends with
+/// whatever ends this script. Making a slot waits for transactions that are open at the source.
 const COPY: &str = r#"
 umask 077
 export PGPASSFILE="$3" PGAPPNAME="${15}" PGCONNECT_TIMEOUT=10 LC_ALL=C
-for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+# Where roots are named or lie in a home, `require` verifies by them: nobody is meant to vouch there.
+export PGSSLROOTCERT=/dev/null/none
+[ "$9" = verify-full ] && for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
   [ -e "$file" ] && export PGSSLROOTCERT="$file"
 done
 chmod 600 "$3"; rm -rf "$2"
-PGHOST="$6" PGPORT="$7" PGUSER="$8" PGSSLMODE="$9" PGDATABASE="${10}" "$1/pg_dump" -v -Fd -Z1 -j "$4" --snapshot="$5" \
+snapshot=$5
+if [ -n "${16}" ]; then
+  rm -f "$2.ask" "$2.slot"; mkfifo "$2.ask" || exit 1
+  PGHOST="$6" PGPORT="$7" PGUSER="$8" PGSSLMODE="$9" PGDATABASE="${10}" \
+    "$1/psql" -X -q -t -A -d replication=database <"$2.ask" >"$2.slot" 2>&1 &
+  asked=$!
+  exec 3>"$2.ask"
+  echo "CREATE_REPLICATION_SLOT ${16} LOGICAL pgoutput EXPORT_SNAPSHOT;" >&3
+  waited=0
+  until [ -s "$2.slot" ]; do
+    waited=$((waited + 1))
+    kill -0 "$asked" 2>/dev/null || break
+    [ "$waited" -gt 1200 ] && { echo "error: a transaction at the source has been open for 120 s, which holds the slot up"; exit 1; }
+    sleep 0.1
+  done
+  snapshot=$(cut -s -d '|' -f 3 "$2.slot")
+  [ -n "$snapshot" ] || { echo "error: no slot could be made: $(cat "$2.slot")"; exit 1; }
+  echo "clusterdeck: slot from $(cut -d '|' -f 2 "$2.slot")"
+fi
+PGHOST="$6" PGPORT="$7" PGUSER="$8" PGSSLMODE="$9" PGDATABASE="${10}" "$1/pg_dump" -v -Fd -Z1 -j "$4" --snapshot="$snapshot" \
   --no-owner --no-privileges --no-publications --no-subscriptions --no-tablespaces -f "$2" 2>&1 || exit 1
+exec 3>&-
 echo "clusterdeck: dumped $(du -sk "$2" | cut -f1)"
 "$1/pg_restore" -l "$2" > "$2.all" 2>&1 || { cat "$2.all"; exit 1; }
 grep -v -E '^[0-9]+; [0-9]+ [0-9]+ (COMMENT - )?EXTENSION ' "$2.all" > "$2.list"
-unset PGSSLROOTCERT
+export PGSSLROOTCERT=/dev/null/none
 PGHOST="${11}" PGPORT="${12}" PGUSER="${13}" PGSSLMODE=require "$1/pg_restore" -v -j "$4" --exit-on-error --no-owner --no-privileges \
   --no-tablespaces --role="${14}" -L "$2.list" -d "${10}" "$2" 2>&1 || exit 1
-rm -rf "$2" "$2.all" "$2.list"
+rm -rf "$2" "$2.all" "$2.list" "$2.ask" "$2.slot"
 "#;
 
 /// Dumps and restores; says how many bytes travelled.
@@ -268,19 +358,18 @@ async fn copy(
     cx: &ClusterContext,
     machine: &dyn Machine,
     url: &SourceUrl,
-    snapshot: &str,
+    moment: Moment<'_>,
     (passage, progress): (&Passage, &Progress),
 ) -> Result<u64> {
     let folder = flavour::software(cx, machine).await?.folder.to_string_lossy().into_owned();
     let path = |name: &str| machine.path(name).to_string_lossy().into_owned();
-    let way = match url.tls {
-        SourceTls::Off => "disable",
-        SourceTls::Encrypt => "require",
-        SourceTls::Verify => "verify-full",
-    };
     let jobs = machine.plan().cpus.clamp(2, 8).to_string();
     let database = url.database.clone().unwrap_or_default();
-    let args: [String; 15] = [
+    let (snapshot, slot) = match moment {
+        Moment::Snapshot(snapshot) => (snapshot, ""),
+        Moment::Slot(slot) => ("", slot),
+    };
+    let args: [String; 16] = [
         folder,
         path(DUMP),
         path(PASS),
@@ -289,13 +378,14 @@ async fn copy(
         url.host.clone(),
         url.port().to_string(),
         url.user.clone().unwrap_or_else(|| "postgres".to_owned()),
-        way.to_owned(),
+        way(url.tls).to_owned(),
         database,
         machine.address().to_string(),
         machine.port(config::PORT).to_string(),
         config::OPERATOR.to_owned(),
         config::PEOPLE.to_owned(),
         name(cx),
+        slot.to_owned(),
     ];
     let (mut says, hears) = tokio::io::duplex(PIPE);
     let filter = Filter::script(COPY, args);
@@ -360,63 +450,29 @@ async fn watch(
     }
 }
 
-/// Lets something take its time, as long as it is answered at all.
-async fn alive<T>(progress: &Progress, act: impl Future<Output = Result<T>>) -> Result<T> {
-    let mut tick = tokio::time::interval(LOOK);
-    let mut seconds = 0;
-    tokio::pin!(act);
-    loop {
-        tokio::select! {
-            done = &mut act => return done,
-            _ = tick.tick() => {
-                seconds += 1;
-                progress.measured("Comparing both sides", seconds, 0);
-            }
-        }
-    }
-}
-
-/// Rows and their sum, in any order. `hashtextextended` is the same in all versions from 11 on.
-fn sum_of(table: &str) -> String {
-    format!("SELECT count(*), COALESCE(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {table} t")
-}
-
-/// Each table of the source at the moment that its session holds.
-async fn sums(source: &Source, passage: &Passage) -> Result<Vec<(String, String, u64, String)>> {
-    let tables = source.rows(&count::tables(TABLES), &[]).await?;
-    let mut found = Vec::new();
-    for table in tables {
-        let (name, from): (String, String) = (table.get(0), table.get(1));
-        let row = source.row(&sum_of(&from)).await?;
-        found.push((name, from, u64::try_from(row.get::<_, i64>(0)).unwrap_or_default(), row.get(1)));
-    }
-    passage.log(format!("Counted {} tables of the source", found.len()));
-    Ok(found)
-}
-
-async fn sums_here(inside: &Session, theirs: &[(String, String, u64, String)]) -> Result<Vec<Compared>> {
-    let mut found = Vec::new();
-    for (name, from, rows, sum) in theirs {
-        let row = inside.row(&sum_of(from), &[]).await?;
-        found.push(Compared {
-            of: name.clone(),
-            source: *rows,
-            target: u64::try_from(row.get::<_, i64>(0)).unwrap_or_default(),
-            source_sum: sum.clone(),
-            target_sum: row.get(1),
-        });
-    }
-    Ok(found)
-}
-
 /// See [`clusterdeck_driver::ServiceDriver::take_out`].
 pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Result<Option<String>> {
     let Some(database) = &migration.from.database else { return Ok(None) };
     let lead = form::leader(cx).await?;
     let machine = cx.machine(lead)?;
+    follow::unsubscribe(cx, database).await?;
+    let stays = if migration.online { follow::clean_or_tell(cx, migration).await } else { None };
+    for left in [
+        DUMP,
+        "pg/migration.all",
+        "pg/migration.list",
+        "pg/migration.ask",
+        "pg/migration.slot",
+        PASS,
+        FOLLOWED,
+    ] {
+        machine.remove(left).await?;
+    }
+    let mut notes: Vec<String> = stays.into_iter().collect();
     if !migration.fresh && !machine.exists(EMPTIED).await? {
         // It did not come so far, or another node leads by now.
-        return Ok(Some(format!("The database {database} of the cluster was left as it is")));
+        notes.push(format!("The database {database} of the cluster was left as it is"));
+        return Ok(Some(notes.join(". ")));
     }
     let session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
     if database == config::PEOPLE {
@@ -424,9 +480,9 @@ pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Resu
     } else {
         session.run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(database))).await?;
     }
-    for left in [DUMP, "pg/migration.all", "pg/migration.list", PASS, EMPTIED] {
-        machine.remove(left).await?;
+    machine.remove(EMPTIED).await?;
+    if !migration.fresh {
+        notes.push(format!("The database {database} that the cluster had before was replaced and is gone"));
     }
-    Ok((!migration.fresh)
-        .then(|| format!("The database {database} that the cluster had before was replaced and is gone")))
+    Ok((!notes.is_empty()).then(|| notes.join(". ")))
 }

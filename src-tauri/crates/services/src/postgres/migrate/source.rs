@@ -75,6 +75,10 @@ impl Source {
     fn broke(&self, e: &tokio_postgres::Error) -> DriverError {
         match e.as_db_error() {
             None => DriverError::transient(format!("the source at {} closed the connection", self.at)),
+            // It is stopped or started again, or somebody ended this session.
+            Some(said) if said.code().code().starts_with("57") => {
+                DriverError::transient(format!("the source at {} is not ready: {}", self.at, said.message()))
+            }
             Some(said) => DriverError::rejected(
                 format!("the source at {} refused: {} ({})", self.at, said.message(), said.code().code()),
                 "Look at the rights of its user.",

@@ -49,6 +49,8 @@ impl<'a> Lines<'a> {
         if let Some(kilobytes) = line.strip_prefix("clusterdeck: dumped ") {
             self.told.dumped_bytes = kilobytes.trim().parse::<u64>().unwrap_or_default() * 1024;
             self.passage.log(format!("Dumped, {:.1} MB packed", self.told.dumped_bytes as f64 / 1e6));
+        } else if let Some(place) = line.strip_prefix("clusterdeck: slot ") {
+            self.passage.log(format!("The source keeps its log for the cluster {}", place.trim()));
         } else if let Some((_, why)) = line.split_once("error: ") {
             self.passage.log(line);
             self.told.error.get_or_insert_with(|| why.to_owned());

@@ -1,6 +1,7 @@
 //! Servers of databases that a test starts outside Clusterdeck, to be moved from.
 
-use crate::home::PATIENCE;
+#![expect(clippy::unwrap_used, reason = "it is a part of tests, which end where such a server cannot be had")]
+
 use std::{
     net::TcpListener,
     os::unix::{fs::chown, process::CommandExt as _},
@@ -9,9 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) const PASSWORD: &str = "outside-7f3a91";
+/// Longest wait for a server.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The password of each.
+pub const PASSWORD: &str = "outside-7f3a91";
 
-pub(crate) fn free_port() -> u16 {
+/// A port that nobody uses now.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -48,6 +53,33 @@ impl Run for Command {
     }
 }
 
+/// A certificate that no computer trusts, and its key, in a folder.
+fn certificate(dir: &Path) -> (PathBuf, PathBuf) {
+    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+    Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .run();
+    if is_root() {
+        chown(&key, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    (cert, key)
+}
+
 fn newest_postgres() -> PathBuf {
     let all = std::fs::read_dir("/usr/lib/postgresql").unwrap().flatten().map(|e| e.path().join("bin"));
     all.filter(|bin: &PathBuf| Path::new(bin).join("initdb").exists()).max().expect("PostgreSQL is installed")
@@ -71,9 +103,10 @@ const STORE: &str = "CREATE DATABASE store CHARACTER SET utf8mb4; USE store; \
     CREATE TRIGGER up BEFORE INSERT ON orders FOR EACH ROW SET NEW.at = NOW(6)";
 
 /// A server outside Clusterdeck; it ends with this value.
-pub(crate) struct Outside {
+pub struct Outside {
     child: Child,
-    pub(crate) port: u16,
+    /// Where it listens, on 127.0.0.1.
+    pub port: u16,
     _dir: tempfile::TempDir,
 }
 
@@ -84,7 +117,8 @@ impl Drop for Outside {
     }
 }
 
-pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
+/// Waits until something is so.
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !so() {
         assert!(begun.elapsed() < PATIENCE, "{what}");
@@ -93,7 +127,8 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 impl Outside {
-    pub(crate) fn redis() -> Self {
+    /// A Redis.
+    pub fn redis() -> Self {
         let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
         let child = Command::new("redis-server")
             .args([
@@ -117,8 +152,8 @@ impl Outside {
         });
         outside
     }
-    /// With a database `shop` of a user `owner`, some 30 MB.
-    pub(crate) fn postgres() -> Self {
+    /// With a database `shop` of a user `owner`, some 30 MB; `mover` may do the same and comes in with TLS only.
+    pub fn postgres() -> Self {
         let (dir, port) = (foreign(), free_port());
         let bin = newest_postgres();
         let data = dir.path().join("data");
@@ -130,9 +165,18 @@ impl Outside {
             .arg("--pwfile")
             .arg(&pass)
             .run();
+        // One role comes in encrypted or not at all.
+        let hba = data.join("pg_hba.conf");
+        let others = std::fs::read_to_string(&hba).unwrap();
+        std::fs::write(&hba, format!("hostnossl all mover all reject\n{others}")).unwrap();
+        let (cert, key) = certificate(dir.path());
         let child = as_nobody(&mut Command::new(bin.join("postgres")))
             .arg("-D")
             .arg(&data)
+            .args(["-c", "ssl=on", "-c"])
+            .arg(format!("ssl_cert_file={}", cert.display()))
+            .arg("-c")
+            .arg(format!("ssl_key_file={}", key.display()))
             .args([
                 "-p",
                 &port.to_string(),
@@ -140,6 +184,8 @@ impl Outside {
                 "listen_addresses=127.0.0.1",
                 "-c",
                 "unix_socket_directories=",
+                "-c",
+                "wal_level=logical",
             ])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -148,10 +194,16 @@ impl Outside {
         let outside = Self { child, port, _dir: dir };
         until("the source must answer", || outside.psql("postgres", "SELECT 1").is_ok());
         outside.psql("postgres", "CREATE DATABASE shop").unwrap();
+        let mover = format!("CREATE ROLE mover SUPERUSER LOGIN PASSWORD '{PASSWORD}'");
+        outside.psql("postgres", &mover).unwrap();
         outside.psql("shop", SHOP).unwrap();
         outside
     }
-    pub(crate) fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
+    /// What it answers to SQL, or why it does not.
+    ///
+    /// # Errors
+    /// What `psql` says.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let ended = Command::new("psql")
             .env("PGPASSWORD", PASSWORD)
             .args([
@@ -175,7 +227,7 @@ impl Outside {
         }
     }
     /// The same with MariaDB.
-    pub(crate) fn mariadb() -> Self {
+    pub fn mariadb() -> Self {
         let (dir, port) = (foreign(), free_port());
         let data = dir.path().join("data");
         let tmp = dir.path().to_owned();
@@ -191,17 +243,23 @@ impl Outside {
             .run();
         let init = dir.path().join("init.sql");
         let account = format!(
-            "CREATE USER IF NOT EXISTS owner@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO owner@'%' WITH GRANT OPTION;\n"
+            "CREATE USER IF NOT EXISTS owner@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO owner@'%' WITH GRANT OPTION;\n\
+             CREATE USER IF NOT EXISTS mover@'%' IDENTIFIED BY '{PASSWORD}' REQUIRE SSL;\nGRANT ALL ON *.* TO mover@'%';\n"
         );
         std::fs::write(&init, account).unwrap();
         chown(&init, Some(NOBODY), Some(NOBODY)).unwrap();
+        let (cert, key) = certificate(dir.path());
         let child = as_nobody(&mut Command::new("mariadbd"))
             .args([
                 "--no-defaults",
                 "--bind-address=127.0.0.1",
                 "--skip-name-resolve",
                 "--innodb-buffer-pool-size=64M",
+                "--log-bin=binlog",
+                "--binlog-format=ROW",
             ])
+            .arg(format!("--ssl-cert={}", cert.display()))
+            .arg(format!("--ssl-key={}", key.display()))
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--tmpdir={}", tmp.display()))
             .arg(format!("--socket={}", dir.path().join("s").display()))
@@ -216,7 +274,11 @@ impl Outside {
         outside.mysql(STORE).unwrap();
         outside
     }
-    pub(crate) fn mysql(&self, sql: &str) -> Result<String, String> {
+    /// What it answers to SQL, or why it does not.
+    ///
+    /// # Errors
+    /// What `mariadb` says.
+    pub fn mysql(&self, sql: &str) -> Result<String, String> {
         let ended = Command::new("mariadb")
             .env("MYSQL_PWD", PASSWORD)
             .args([
@@ -239,10 +301,12 @@ impl Outside {
             false => Err(String::from_utf8_lossy(&ended.stderr).into_owned()),
         }
     }
-    pub(crate) fn client(&self) -> redis::Client {
+    /// A client of a Redis.
+    pub fn client(&self) -> redis::Client {
         redis::Client::open(format!("redis://:{PASSWORD}@127.0.0.1:{}", self.port)).unwrap()
     }
-    pub(crate) fn connection(&self) -> redis::Connection {
+    /// A session at a Redis.
+    pub fn connection(&self) -> redis::Connection {
         self.client().get_connection().unwrap()
     }
 }

@@ -1,0 +1,202 @@
+//! A gigabyte of a server outside comes in while a client writes to it, and is cut over: how long the copy takes, how far behind the
+//! cluster is then, the gap, and how much memory the process that hosts the home took at most. Only when it is asked for by name:
+//! it takes minutes and some gigabytes of disk.
+
+use crate::{
+    ours::{Serve, home, ms},
+    table::Table,
+};
+use anyhow::{Context as _, Result, bail};
+use clusterdeck_tests::outside::{Outside, PASSWORD};
+use mysql_async::prelude::Queryable as _;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// Longest wait for a copy.
+const PATIENCE: Duration = Duration::from_secs(1_800);
+/// A client writes so often.
+const EVERY: Duration = Duration::from_millis(5);
+/// How long it is followed before it is cut over.
+const FOLLOWS: Duration = Duration::from_secs(10);
+/// A row of about a kilobyte of text that packs badly, and so many of them.
+const ROWS: u32 = 1_000_000;
+
+pub(crate) async fn measure(table: &mut Table) -> Result<()> {
+    if table.wants_by_name("migrate postgresql") {
+        let source = tokio::task::spawn_blocking(Outside::postgres).await?;
+        let port = source.port;
+        let filled = tokio::task::spawn_blocking(move || {
+            let filled = source.psql(
+                "shop",
+                &format!(
+                    "ALTER TABLE \"Odd name\" ADD PRIMARY KEY (a); CREATE TABLE large (id int PRIMARY KEY, what text); \
+                     INSERT INTO large SELECT n, (SELECT string_agg(md5(n::text || k), '') FROM generate_series(1, 30) k) \
+                     FROM generate_series(1, {ROWS}) n; CHECKPOINT"
+                ),
+            );
+            (source, filled)
+        });
+        let (source, filled) = filled.await?;
+        filled.map_err(anyhow::Error::msg)?;
+        let way = format!("host=127.0.0.1 port={port} user=owner password={PASSWORD} dbname=shop");
+        let (client, connection) = tokio_postgres::connect(&way, tokio_postgres::NoTls).await?;
+        tokio::spawn(connection);
+        let client = Arc::new(client);
+        let writes = Writes::begin(move |n| {
+            let client = client.clone();
+            let sql = format!(
+                "BEGIN; INSERT INTO orders (who, price) VALUES ('written {n}', {n}); UPDATE large SET what = what || '!' WHERE id = {}; COMMIT",
+                n * 7 % u64::from(ROWS) + 1
+            );
+            async move { Ok(client.batch_execute(&sql).await?) }
+        });
+        let from = format!("postgres://owner:{PASSWORD}@127.0.0.1:{port}/shop");
+        one(table, "PostgreSQL", "postgresql", &from, writes).await?;
+        drop(source);
+    }
+    if table.wants_by_name("migrate mariadb") {
+        let source = tokio::task::spawn_blocking(Outside::mariadb).await?;
+        let port = source.port;
+        let filled = tokio::task::spawn_blocking(move || {
+            let texts: Vec<String> = (1..=30).map(|k| format!("MD5(seq * 31 + {k})")).collect();
+            let filled = source.mysql(&format!(
+                "USE store; CREATE TABLE store.large (id INT PRIMARY KEY, what TEXT); INSERT INTO store.large SELECT seq, CONCAT({}) FROM seq_1_to_{ROWS}",
+                texts.join(", ")
+            ));
+            (source, filled)
+        });
+        let (source, filled) = filled.await?;
+        filled.map_err(anyhow::Error::msg)?;
+        let way = format!("mysql://owner:{PASSWORD}@127.0.0.1:{port}/store");
+        let conn = Arc::new(tokio::sync::Mutex::new(mysql_async::Conn::from_url(&way).await?));
+        let writes = Writes::begin(move |n| {
+            let conn = conn.clone();
+            async move {
+                let mut conn = conn.lock().await;
+                conn.query_drop("BEGIN").await?;
+                conn.query_drop(format!("INSERT INTO orders (who, price) VALUES ('written {n}', {n})"))
+                    .await?;
+                let id = n * 7 % u64::from(ROWS) + 1;
+                conn.query_drop(format!("UPDATE large SET what = CONCAT(what, '!') WHERE id = {id}")).await?;
+                Ok(conn.query_drop("COMMIT").await?)
+            }
+        });
+        let from = format!("mysql://owner:{PASSWORD}@127.0.0.1:{port}/store");
+        one(table, "MariaDB", "mysql", &from, writes).await?;
+        drop(source);
+    }
+    Ok(())
+}
+
+/// A client of the source.
+struct Writes {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicU64>,
+    task: tokio::task::JoinHandle<Result<()>>,
+}
+
+impl Writes {
+    fn begin<F>(mut write: impl FnMut(u64) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Result<()>> + Send,
+    {
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, counted) = (stop.clone(), done.clone());
+        let task = tokio::spawn(async move {
+            while !stopped.load(Ordering::Relaxed) {
+                let n = counted.fetch_add(1, Ordering::Relaxed);
+                write(n).await?;
+                tokio::time::sleep(EVERY).await;
+            }
+            Ok(())
+        });
+        Self { stop, done, task }
+    }
+    async fn end(self) -> Result<u64> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await??;
+        Ok(self.done.load(Ordering::Relaxed))
+    }
+}
+
+async fn one(table: &mut Table, name: &str, service: &str, from: &str, writes: Writes) -> Result<()> {
+    let home = home()?;
+    let serve = Serve::start(home.path()).await?;
+    let made = format!("cluster create demo --service {service} --topology single --plan LEAN-1C-2G --yes");
+    serve.run(&made).await?;
+    serve.healthy().await?;
+    let before = serve.peak_mib()?;
+    let begun = Instant::now();
+    let words = format!("migrate demo --from {from} --follow --yes");
+    let (note, migrated) = {
+        let migrating = serve.run(&words);
+        tokio::pin!(migrating);
+        // Somebody else looks on meanwhile: how far it is stands in the operation.
+        let mut copied = None;
+        loop {
+            tokio::select! {
+                ended = &mut migrating => bail!("it ended before it was cut over: {ended:?}"),
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            }
+            let all = serve.run("operation list --cluster demo").await?;
+            let steps = all["items"][0]["steps"].as_array().cloned().unwrap_or_default();
+            let note = steps
+                .iter()
+                .find(|s| s["name"] == "copy")
+                .and_then(|s| s["note"].as_str())
+                .unwrap_or_default()
+                .to_owned();
+            if begun.elapsed() > PATIENCE {
+                bail!("it does not follow: {note}");
+            }
+            if note.starts_with("Following") {
+                let since = *copied.get_or_insert_with(Instant::now);
+                if since.elapsed() > FOLLOWS {
+                    let took = since.duration_since(begun);
+                    table.add(
+                        &format!("migrate {name}, 1 GB: until it follows"),
+                        "s",
+                        &[took.as_secs_f64()],
+                        &[],
+                        "",
+                    );
+                    break;
+                }
+            }
+        }
+        let written = writes.end().await?;
+        let cut = serve.run("migrate demo --cut-over --yes");
+        let (migrated, cut) = tokio::join!(&mut migrating, cut);
+        cut?;
+        (format!("{written} transactions were written meanwhile"), migrated?)
+    };
+    let outcome = &migrated["outcome"];
+    let gap = outcome["write_gap_ms"].as_f64().context("no gap")?;
+    table.add(&format!("migrate {name}, 1 GB: gap at the cut-over"), "ms", &[gap], &[], "");
+    table.add(
+        &format!("migrate {name}, 1 GB: all of it, compared"),
+        "s",
+        &[ms(begun.elapsed()) / 1e3],
+        &[],
+        "",
+    );
+    table.add(
+        &format!("migrate {name}, 1 GB: peak memory of our process"),
+        "MiB",
+        &[serve.peak_mib()?],
+        &[before],
+        "",
+    );
+    let differ = outcome["migration"]["differences"].as_array().map_or(0, Vec::len);
+    eprintln!("{name}: {note}; {differ} differences; {}", outcome["migration"]["notes"]);
+    if differ > 0 || migrated["state"] != "succeeded" {
+        bail!("both sides differ: {outcome}");
+    }
+    serve.delete().await?;
+    Ok(())
+}
