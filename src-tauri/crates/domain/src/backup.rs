@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// The vault in the home's own folder. It is always there.
 pub const LOCAL_VAULT: &str = "local";
+/// The vault for snapshots, in the home's own folder as well: they share what did not change between them. It is always there.
+pub const SNAPSHOT_VAULT: &str = "snapshots";
 /// How long the final backup of a deleted cluster is kept, unless the settings say otherwise. Days.
 pub const FINAL_BACKUP_DAYS: u32 = 15;
 
@@ -20,7 +22,7 @@ pub const FINAL_BACKUP_DAYS: u32 = 15;
 pub enum BackupKind {
     /// A folder of this computer.
     Local,
-    /// A copy of the data as it stands, beside it.
+    /// A copy of the data as it stands, beside it on the same disk, that shares with others what did not change.
     Snapshot,
     /// A Borg repository.
     Borg,

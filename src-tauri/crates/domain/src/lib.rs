@@ -34,7 +34,7 @@ pub use alert::{ALERTS_KEPT, Alert, AlertBook, AlertKind, AlertNews, Severity, S
 pub use allow::{AllowEntry, AllowTrial, AllowWish, MAX_ALLOW_COMMENT, MAX_ALLOWED, lets_in};
 pub use backup::{
     BackedUp, Backup, BackupKind, BackupPart, BackupReason, BackupState, Count, FINAL_BACKUP_DAYS,
-    LOCAL_VAULT, disagreements, part_name, spanning,
+    LOCAL_VAULT, SNAPSHOT_VAULT, disagreements, part_name, spanning,
 };
 pub use catalog::{Failover, Line, Port, SERVICES, ServiceEntry, TopologyEntry, service};
 pub use change::{Change, ChangeKind, CreateCluster, RestoreBackup, ScheduleWish};

@@ -6,13 +6,15 @@ mod bridge;
 mod folder;
 mod s3;
 mod seal;
+mod snapshots;
 
 pub use borg::Repository;
 pub use folder::Folder;
 pub use s3::Bucket;
 pub use seal::new_key;
+pub use snapshots::Snapshots;
 
-use clusterdeck_domain::{LOCAL_VAULT, Sensitive, VaultFault, VaultPlace, VaultSpec};
+use clusterdeck_domain::{LOCAL_VAULT, SNAPSHOT_VAULT, Sensitive, VaultFault, VaultPlace, VaultSpec};
 use clusterdeck_driver::{DriverError, Result, SealKey, Vault, Vaults};
 use std::{
     path::{Path, PathBuf},
@@ -22,6 +24,7 @@ use std::{
 /// Opens the vaults of a home.
 pub struct HomeVaults {
     own: Arc<dyn Vault>,
+    snapshots: Arc<dyn Vault>,
     /// For what programs keep to themselves.
     notes: PathBuf,
 }
@@ -30,13 +33,20 @@ impl HomeVaults {
     /// Those of the home in this folder.
     pub fn new(home: &Path) -> Self {
         let at = home.join("vault");
-        Self { own: Arc::new(Folder::new(LOCAL_VAULT, at.join("backups"))), notes: at }
+        Self {
+            own: Arc::new(Folder::new(LOCAL_VAULT, at.join("backups"))),
+            snapshots: Arc::new(Snapshots::new(SNAPSHOT_VAULT, at.join("snapshots"))),
+            notes: at,
+        }
     }
 }
 
 impl Vaults for HomeVaults {
     fn own(&self) -> Arc<dyn Vault> {
         self.own.clone()
+    }
+    fn snapshots(&self) -> Arc<dyn Vault> {
+        self.snapshots.clone()
     }
     fn open(&self, spec: &VaultSpec, secret: Option<&Sensitive<String>>) -> Result<Arc<dyn Vault>> {
         let wanted = || {
