@@ -17,5 +17,6 @@ mod outside;
 mod postgres;
 mod rotation;
 mod sharded;
+mod snapshots;
 mod timescale;
 mod upgrade;

@@ -116,6 +116,7 @@ pub(super) fn copy(spec: &ClusterSpec, seen: &ClusterObserved, facts: &Facts<'_>
     preview.block(unusable(vault).map(|finding| finding.at("/vault")));
     if let (Some(bytes), Some(free)) = (bytes, vault.free_bytes)
         && free < bytes
+        && !shares(vault, facts)
     {
         preview.warn(Finding::new(
             "vault-may-be-full",
@@ -140,6 +141,11 @@ pub(super) fn copy(spec: &ClusterSpec, seen: &ClusterObserved, facts: &Facts<'_>
         ),
     });
     same_disk(vault, preview);
+}
+
+/// Of a snapshot after another only what changed since must fit.
+fn shares(vault: &VaultFacts, facts: &Facts<'_>) -> bool {
+    vault.kind == BackupKind::Snapshot && facts.backups.iter().any(|b| b.vault == vault.id && b.usable())
 }
 
 /// What snapshots are no help against.

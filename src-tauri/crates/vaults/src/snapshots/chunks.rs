@@ -25,6 +25,8 @@ use std::{
 const SMALLEST: usize = 256 << 10;
 const USUAL: usize = 1 << 20;
 const LARGEST: usize = 4 << 20;
+/// Snapshots leave so much of the disk to the data beside them: a twentieth of it, and no more than this.
+const LEFT_AT_MOST: u64 = 2 << 30;
 /// The index is a file as the chunks are.
 const INDEX: &str = "index.zst.age";
 /// Its first line, and how its last one begins.
@@ -67,6 +69,13 @@ fn file(name: &str) -> String {
 
 fn create(at: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(at)
+}
+
+/// Bytes that snapshots may still take.
+pub(super) fn free(at: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(at)?;
+    let left = (stat.f_blocks.saturating_mul(stat.f_frsize) / 20).min(LEFT_AT_MOST);
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize).saturating_sub(left))
 }
 
 fn sync_folder(at: &Path) -> io::Result<()> {
@@ -122,6 +131,9 @@ impl Making {
             let name = names.name(&content)?;
             let here = self.part.join(file(&name));
             if !here.exists() && !linked(&here, &name, &content, opener, &mut earlier)? {
+                if free(&self.part)? < content.len() as u64 {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
                 let to = io::BufWriter::with_capacity(USUAL, create(&here)?);
                 let made = seal_into(content.as_slice(), sealer, to)?;
                 let made = made.into_inner().map_err(io::IntoInnerError::into_error)?;

@@ -99,8 +99,10 @@ impl Vault for Snapshots {
         BackupKind::Snapshot
     }
     async fn check(&self) -> Result<VaultCheck> {
-        let checked = self.folder.check().await?;
-        Ok(VaultCheck { used_bytes: Some(self.used().await?), ..checked })
+        self.folder.check().await?;
+        let at = self.at.clone();
+        let free = off_thread("looking into the vault", move || chunks::free(&at)).await?;
+        Ok(VaultCheck { free_bytes: Some(free), used_bytes: Some(self.used().await?) })
     }
     async fn put(&self, backup: &BackupId, piece: &str, input: &mut Incoming, key: &SealKey) -> Result<u64> {
         let (at, mine, name) = (self.at.clone(), self.at.join(backup.as_str()), named(piece, ".chunks")?);
