@@ -1,6 +1,6 @@
 // Backups on a real cluster: made and proven, the key kept, restored, scheduled, found damaged, and a deleted cluster brought back.
 import type { Page } from '@playwright/test';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { accessible } from './accessible';
 import { expect, Serve, signIn, test } from './serve';
@@ -8,6 +8,7 @@ import { expect, Serve, signIn, test } from './serve';
 test.describe.configure({ mode: 'serial' });
 // Made where it is used: this file is read by more than one process, and each would leave a home behind.
 let home: Serve;
+const shots = process.env.CLUSTERDECK_SHOTS;
 
 test.beforeAll(async () => {
 	home = new Serve();
@@ -71,6 +72,55 @@ test('one that nobody tried is not shown as good', async ({ page }) => {
 	await expect(page.getByTestId('change-effects')).toContainText('erased');
 	await confirm(page);
 	await expect(untried).toHaveCount(0);
+});
+
+test('snapshots lie beside the data, say what they take together, and go without the others', async ({ page }) => {
+	await openTab(page);
+	const section = page.locator('[data-testid=backup-kind][data-kind=snapshot]');
+	await expect(section).toContainText('lost with that disk');
+	for (const n of [1, 2]) {
+		await section.getByTestId('snapshot-take').click();
+		await expect(page.getByTestId('change-effects')).toContainText('lost with that disk');
+		await confirm(page);
+		await expect(section.getByTestId('backup-row')).toHaveCount(n);
+	}
+	await expect(section.locator('[data-state=verified]')).toHaveCount(2);
+	await expect(section.getByTestId('snapshots-on-disk')).toContainText(/take .* together, .* free/);
+	await section.getByTestId('backup-open').first().click();
+	await expect(page.getByTestId('backup-panel')).toContainText('Added to the vault');
+	await accessible(page, 'a snapshot and its panel');
+	await page.keyboard.press('Escape');
+	await section.getByTestId('snapshot-schedule').click();
+	await expect(page.getByTestId('change-effects')).toContainText('into the vault snapshots');
+	if (shots) {
+		await page.screenshot({ path: join(shots, 'snapshot-schedule.png') });
+		await page.getByTestId('change-cancel').click();
+		for (const scheme of ['light', 'dark'] as const) {
+			await page.emulateMedia({ colorScheme: scheme });
+			for (const width of [1280, 400]) {
+				await page.setViewportSize({ width, height: 900 });
+				await section.scrollIntoViewIfNeeded();
+				await page.screenshot({ path: join(shots, `snapshots-${scheme}-${width}.png`) });
+			}
+		}
+		await page.setViewportSize({ width: 1280, height: 720 });
+	} else await page.getByTestId('change-cancel').click();
+	for (const left of [1, 0]) {
+		await section.getByTestId('backup-menu').first().click();
+		await page.getByTestId('backup-action-delete').click();
+		await expect(page.getByTestId('change-effects')).toContainText('the others stay whole');
+		await confirm(page);
+		await expect(section.getByTestId('backup-row')).toHaveCount(left);
+	}
+	// What cannot be used says why, and offers nothing.
+	const folder = join(home.home, 'vault', 'snapshots');
+	rmSync(folder, { recursive: true });
+	writeFileSync(folder, '');
+	await page.reload();
+	await expect(section.getByTestId('vault-problem')).toContainText('The vault snapshots cannot be used');
+	await expect(section.getByTestId('snapshot-take')).toHaveCount(0);
+	if (shots) await page.screenshot({ path: join(shots, 'snapshots-failed.png') });
+	rmSync(folder);
 });
 
 test('the key is asked for until somebody has kept it, and comes back', async ({ page }) => {

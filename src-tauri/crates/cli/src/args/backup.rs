@@ -46,8 +46,8 @@ pub(crate) enum BackupVerb {
     Now {
         /// Name or id of the cluster
         cluster: String,
-        /// Which vault [default: the home's own]
-        #[arg(long, value_name = "VAULT")]
+        /// Which vault; `snapshots` is beside the data [default: local]
+        #[arg(long, value_name = "VAULT", visible_alias = "vault")]
         to: Option<String>,
         /// Do not restore it on a throw-away machine afterwards
         #[arg(long)]
@@ -97,8 +97,8 @@ pub(crate) enum BackupVerb {
         /// Keep the newest of each of so many months
         #[arg(long, value_name = "N")]
         keep_monthly: Option<u32>,
-        /// Which vault [default: the home's own]
-        #[arg(long, value_name = "VAULT")]
+        /// Which vault; `snapshots` is beside the data [default: local]
+        #[arg(long, value_name = "VAULT", visible_alias = "vault")]
         to: Option<String>,
         /// Do not restore them on a throw-away machine
         #[arg(long)]
