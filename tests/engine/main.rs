@@ -9,6 +9,7 @@ mod alone;
 mod backups;
 mod bad_days;
 mod containers;
+mod dumps;
 mod home;
 mod life;
 mod migrating;

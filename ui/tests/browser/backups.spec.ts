@@ -85,13 +85,13 @@ test('snapshots lie beside the data, say what they take together, and go without
 		await expect(section.getByTestId('backup-row')).toHaveCount(n);
 	}
 	await expect(section.locator('[data-state=verified]')).toHaveCount(2);
-	await expect(section.getByTestId('snapshots-on-disk')).toContainText(/take .* together, .* free/);
+	await expect(section.getByTestId('snapshots-on-disk')).toContainText(/together: .* on the disk, .* free/);
 	await section.getByTestId('backup-open').first().click();
 	await expect(page.getByTestId('backup-panel')).toContainText('Added to the vault');
 	await accessible(page, 'a snapshot and its panel');
 	await page.keyboard.press('Escape');
 	await section.getByTestId('snapshot-schedule').click();
-	await expect(page.getByTestId('change-effects')).toContainText('into the vault snapshots');
+	await expect(page.getByTestId('change-effects')).toContainText('every hour into the vault snapshots');
 	if (shots) {
 		await page.screenshot({ path: join(shots, 'snapshot-schedule.png') });
 		await page.getByTestId('change-cancel').click();

@@ -30,6 +30,39 @@ pub enum BackupKind {
     S3,
 }
 
+/// As what a backup is handed out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackupFormat {
+    /// The files that the service's own tools copy and restore, in a tar.
+    #[default]
+    Copy,
+    /// Statements for the service's own client, compressed.
+    Logical,
+}
+
+impl std::str::FromStr for BackupFormat {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "copy" => Ok(Self::Copy),
+            "logical" => Ok(Self::Logical),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Whether a backup can be handed out in a format.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FormatOffer {
+    /// Which.
+    pub format: BackupFormat,
+    /// What the file would be called.
+    pub file: String,
+    /// Why it cannot, in words; `null`: it can.
+    pub why_not: Option<String>,
+}
+
 /// Why a backup was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -86,6 +86,7 @@ pub trait Vault: Send + Sync {
 }
 
 /// Opens vaults.
+#[async_trait]
 pub trait Vaults: Send + Sync {
     /// The home's own, where a backup goes when nobody says. It is always there.
     fn own(&self) -> Arc<dyn Vault>;
@@ -96,6 +97,11 @@ pub trait Vaults: Send + Sync {
     /// # Errors
     /// `Rejected` where it cannot be meant.
     fn open(&self, spec: &VaultSpec, secret: Option<&Sensitive<String>>) -> Result<Arc<dyn Vault>>;
+    /// Compresses a stream for people, in the format of `zstd`. It is not sealed.
+    ///
+    /// # Errors
+    /// `Transient` when either end fails; what was written is cut off then.
+    async fn pack(&self, input: &mut Incoming, output: &mut Outgoing) -> Result<()>;
     /// A new key.
     fn new_key(&self) -> SealKey;
     /// A key from its secret half, alone or in a file with remarks.

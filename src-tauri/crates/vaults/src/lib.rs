@@ -14,8 +14,9 @@ pub use s3::Bucket;
 pub use seal::new_key;
 pub use snapshots::Snapshots;
 
+use async_trait::async_trait;
 use clusterdeck_domain::{LOCAL_VAULT, SNAPSHOT_VAULT, Sensitive, VaultFault, VaultPlace, VaultSpec};
-use clusterdeck_driver::{DriverError, Result, SealKey, Vault, Vaults};
+use clusterdeck_driver::{DriverError, Incoming, Outgoing, Result, SealKey, Vault, Vaults};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -41,6 +42,7 @@ impl HomeVaults {
     }
 }
 
+#[async_trait]
 impl Vaults for HomeVaults {
     fn own(&self) -> Arc<dyn Vault> {
         self.own.clone()
@@ -66,6 +68,9 @@ impl Vaults for HomeVaults {
                 Arc::new(Repository::new(&spec.id, repository, wanted()?.clone(), notes))
             }
         })
+    }
+    async fn pack(&self, input: &mut Incoming, output: &mut Outgoing) -> Result<()> {
+        seal::pack(input, output).await
     }
     fn new_key(&self) -> SealKey {
         new_key()

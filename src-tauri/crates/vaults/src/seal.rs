@@ -1,6 +1,7 @@
 //! Sealing: a stream is compressed and encrypted on a thread of its own while it passes. `age -d -i key.txt FILE | zstd -d`
 //! opens it again.
 
+use crate::bridge::sending;
 use age::{
     DecryptError, Decryptor, Encryptor,
     secrecy::ExposeSecret as _,
@@ -59,7 +60,7 @@ pub(crate) fn broken(what: &str, error: &io::Error) -> DriverError {
             format!("{what} failed: {error}"),
             "give this user the right to write there, then try again",
         ),
-        io::ErrorKind::NotADirectory => DriverError::vault(
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => DriverError::vault(
             VaultFault::Unreachable,
             format!("{what} failed: {error}"),
             "name a folder, or one that can be made",
@@ -183,6 +184,26 @@ impl<R: Read> Read for Watched<R> {
             }
         })
     }
+}
+
+/// Compresses all of `input` into `output`, without sealing it.
+pub(crate) async fn pack(input: &mut Incoming, output: &mut Outgoing) -> Result<()> {
+    let (sending, mut packed) = sending();
+    let packing = working(input, move |mut from| {
+        let mut to = zstd::Encoder::new(sending, LEVEL)?;
+        io::copy(&mut from, &mut to)?;
+        to.finish()?.flush()
+    });
+    let passing = async {
+        while let Some(piece) = packed.recv().await {
+            let written = output.write_all(&piece).await;
+            written.map_err(|e| DriverError::transient(format!("passing on a copy failed: {e}")))?;
+        }
+        // Nothing more comes to whoever packs once this ends.
+        Ok(drop(packed))
+    };
+    let (packing, passing) = tokio::join!(packing, passing);
+    passing.and(packing)
 }
 
 /// The half of a key that opens.

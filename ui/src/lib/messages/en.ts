@@ -213,7 +213,7 @@ export const en = {
 			local: 'There is no vault on this computer.', snapshot: 'There is no place for snapshots.',
 			borg: 'No Borg repository is set up yet, so no copy is kept on another computer.', s3: 'No S3 store is set up yet, so no copy is kept with a storage provider.'
 		},
-		none: 'None yet.', takeSnapshot: 'Take a snapshot', scheduleSnapshots: 'Schedule snapshots', sumSnapshots: (n: number) => plural(n, 'snapshot', 'snapshots'), onDisk: (size: string, free: string) => `All of this home take ${size} together, ${free} free`, added: (size: string) => `${size} more`, vaultProblem: (vault: string, problem: string) => `The vault ${vault} cannot be used: ${problem}`, sum: (n: number, size: string) => `${plural(n, 'backup', 'backups')}, ${size}`,
+		none: 'None yet.', takeSnapshot: 'Take a snapshot', scheduleSnapshots: 'Schedule snapshots', sumSnapshots: (n: number) => plural(n, 'snapshot', 'snapshots'), onDisk: (size: string, free: string) => `All of this home together: ${size} on the disk, ${free} free`, added: (size: string) => `${size} more`, vaultProblem: (vault: string, problem: string) => `The vault ${vault} cannot be used: ${problem}`, sum: (n: number, size: string) => `${plural(n, 'backup', 'backups')}, ${size}`,
 		columns: { cluster: 'Cluster', made: 'Made', state: 'State', size: 'Size', kept: 'Kept', vault: 'Vault', menu: 'Acts' },
 		data: (size: string) => `${size} of data`, untried: 'Nobody has restored it yet', tried: 'Tried', stillUnderWay: 'Made, still under way',
 		keptUntil: 'until', keptBySchedule: 'by its schedule', keptForGood: 'until it is deleted', gone: 'deleted',

@@ -119,12 +119,15 @@ pub(crate) enum BackupVerb {
         #[command(flatten)]
         confirming: Confirming,
     },
-    /// Write a backup to a file: a tar with the plain data, and how to restore it without Clusterdeck
+    /// Write a backup to a file, and how to restore it without Clusterdeck
     Download {
         /// The backup's id
         id: String,
         /// The new file
         file: PathBuf,
+        /// A tar with the plain data; or statements for the service's own client (SQL), packed with zstd
+        #[arg(long, value_enum, default_value = "copy")]
+        format: Format,
     },
     /// Take a backup away
     Delete {
@@ -149,6 +152,13 @@ impl BackupVerb {
             | Self::Delete { confirming, .. } => Some(confirming),
         }
     }
+}
+
+/// As what a backup is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    Copy,
+    Logical,
 }
 
 #[derive(Debug, Subcommand)]
