@@ -62,6 +62,41 @@ test('a cluster without a backup says so, and the first one is proven', async ({
 	await expect(page.getByTestId('backup-panel')).toHaveCount(0);
 });
 
+test('a backup is fetched as a file, and why there is no other format is told', async ({ page }) => {
+	await openTab(page);
+	await page.getByTestId('backup-menu').click();
+	await page.getByTestId('backup-action-download').click();
+	await expect(page.getByTestId('download-why-not')).toContainText('There is no logical dump of Redis');
+	await expect(page.getByTestId('download-format-logical')).toHaveCount(0);
+	await accessible(page, 'download dialog');
+	if (shots) await page.screenshot({ path: join(shots, 'download-redis.png') });
+	const downloading = page.waitForEvent('download');
+	await page.getByTestId('download-begin').click();
+	const file = await downloading;
+	expect(file.suggestedFilename()).toMatch(/^shop-\d{8}T\d{6}Z\.tar$/);
+	expect(readFileSync(await file.path(), 'utf8')).toContain('A backup of shop: Redis');
+	await expect(page.getByTestId('download-dialog')).toHaveCount(0);
+	// Where there is a choice.
+	const offers = [{ format: 'copy', file: 'shop-1.tar', why_not: null }, { format: 'logical', file: 'shop-1.sql.zst', why_not: null }];
+	await page.route(/\/v1\/backups\/[^/]+\/formats/, (route) => route.fulfill({ json: { items: offers, next_cursor: null } }));
+	await page.reload();
+	await page.getByTestId('backup-menu').click();
+	await page.getByTestId('backup-action-download').click();
+	await page.getByTestId('download-format-logical').click();
+	await expect(page.getByTestId('download-dialog')).toContainText('throw-away machine first');
+	await expect(page.getByTestId('download-begin')).toHaveAttribute('href', /\/v1\/backups\/bak_\w+\/download\?format=logical$/);
+	await accessible(page, 'download dialog with a choice');
+	if (shots) {
+		for (const scheme of ['light', 'dark'] as const) {
+			await page.emulateMedia({ colorScheme: scheme });
+			for (const width of [1280, 400]) {
+				await page.setViewportSize({ width, height: 700 });
+				await page.screenshot({ path: join(shots, `download-${scheme}-${width}.png`) });
+			}
+		}
+	}
+});
+
 test('one that nobody tried is not shown as good', async ({ page }) => {
 	home.cli('backup', 'now', 'shop', '--no-verify', '--yes');
 	await openTab(page);
