@@ -60,7 +60,12 @@ pub(crate) fn broken(what: &str, error: &io::Error) -> DriverError {
             format!("{what} failed: {error}"),
             "give this user the right to write there, then try again",
         ),
-        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => DriverError::vault(
+        io::ErrorKind::AlreadyExists => DriverError::vault(
+            VaultFault::Unreachable,
+            format!("{what} failed: something else is where its folder should be"),
+            "look at what is there, take it away, then try again",
+        ),
+        io::ErrorKind::NotADirectory => DriverError::vault(
             VaultFault::Unreachable,
             format!("{what} failed: {error}"),
             "name a folder, or one that can be made",
@@ -200,7 +205,8 @@ pub(crate) async fn pack(input: &mut Incoming, output: &mut Outgoing) -> Result<
             written.map_err(|e| DriverError::transient(format!("passing on a copy failed: {e}")))?;
         }
         // Nothing more comes to whoever packs once this ends.
-        Ok(drop(packed))
+        drop(packed);
+        Ok(())
     };
     let (packing, passing) = tokio::join!(packing, passing);
     passing.and(packing)

@@ -220,8 +220,13 @@ async fn given_back(shared: &Shared, plan: &throw_away::Plan) {
 /// When the store cannot be read.
 pub(crate) async fn clear_left(shared: &Arc<Shared>) -> Result<()> {
     let kept = shared.state.setting(KEPT).await?;
-    let plans: Vec<throw_away::Plan> =
-        kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
+    let plans: Vec<throw_away::Plan> = match kept.map(serde_json::from_value).transpose() {
+        Ok(plans) => plans.unwrap_or_default(),
+        Err(error) => {
+            tracing::warn!(%error, "which machine a dump has left cannot be read, so it stays");
+            Vec::new()
+        }
+    };
     for plan in plans {
         plan.hold(shared);
         // Another dump waits for it.

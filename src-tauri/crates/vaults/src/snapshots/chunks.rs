@@ -198,7 +198,7 @@ fn linked(
     name: &str,
     content: &[u8],
     opener: &Opener,
-    earlier: &mut Vec<PathBuf>,
+    earlier: &mut [PathBuf],
 ) -> io::Result<bool> {
     for n in 0..earlier.len() {
         let there = earlier[n].join(file(name));

@@ -29,8 +29,8 @@ pub struct Snapshots {
     /// Names, notes and what is the same with any folder.
     folder: Folder,
     at: PathBuf,
-    /// Bytes that all of them take, as counted since the last change.
-    used: Arc<Mutex<Option<u64>>>,
+    /// Bytes that all of them take, as counted since the last change, and how many changes there were.
+    used: Arc<Mutex<(u64, Option<u64>)>>,
 }
 
 impl Snapshots {
@@ -39,17 +39,22 @@ impl Snapshots {
         Self { folder: Folder::new(id, at.clone()), at, used: Arc::default() }
     }
     fn changed(&self) {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        *used = (used.0 + 1, None);
     }
     /// Bytes of disk, what several have once.
     async fn used(&self) -> Result<u64> {
-        let counted = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let (changes, counted) = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bytes) = counted {
             return Ok(bytes);
         }
         let at = self.at.clone();
         let bytes = off_thread("looking into the vault", move || on_disk(&at)).await?;
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        // What changed meanwhile may not be in it.
+        if used.0 == changes {
+            used.1 = Some(bytes);
+        }
         Ok(bytes)
     }
 }
