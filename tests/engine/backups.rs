@@ -17,7 +17,7 @@ pub(crate) fn delete() -> Change {
     Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: false }
 }
 
-fn in_place(backup: &Backup) -> Change {
+pub(crate) fn in_place(backup: &Backup) -> Change {
     let (cluster, backup) = ("demo".to_owned(), backup.id.to_string());
     Change::RestoreInPlace { cluster, backup, discard_present: false }
 }
