@@ -3,8 +3,8 @@
 
 use crate::home::{Home, PATIENCE};
 use clusterdeck_domain::{
-    Backup, BackupReason, BackupState, Change, CloneCluster, Operation, OperationState, RestoreBackup,
-    ServiceKind, Topology,
+    Backup, BackupKind, BackupReason, BackupState, Change, CloneCluster, Operation, OperationState,
+    RestoreBackup, SNAPSHOT_VAULT, ServiceKind, Topology,
 };
 use clusterdeck_tests::client::{Ledger, Writer, Written, connect};
 use std::{
@@ -19,16 +19,16 @@ fn back_up() -> Change {
     Change::BackUp { cluster: "demo".to_owned(), vault: None, verify: None }
 }
 
-fn delete() -> Change {
+pub(crate) fn delete() -> Change {
     Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: false }
 }
 
-fn in_place(backup: &Backup, keep_within_ms: Option<u64>) -> Change {
+pub(crate) fn in_place(backup: &Backup, keep_within_ms: Option<u64>) -> Change {
     let (cluster, backup) = ("demo".to_owned(), backup.id.to_string());
     Change::RestoreInPlace { cluster, backup, discard_present: false, keep_within_ms }
 }
 
-fn restore(backup: &Backup) -> Change {
+pub(crate) fn restore(backup: &Backup) -> Change {
     Change::RestoreBackup(RestoreBackup {
         backup: backup.id.to_string(),
         at: None,
@@ -42,16 +42,16 @@ fn restore(backup: &Backup) -> Change {
 }
 
 impl Home {
-    async fn made(&self, operation: &Operation) -> Backup {
+    pub(crate) async fn made(&self, operation: &Operation) -> Backup {
         let id = operation.outcome.backup.as_ref().expect("an operation that made a backup");
         self.engine.backup(id.as_str()).await.unwrap()
     }
     /// Those of `written` that are not there.
-    async fn lacks(&self, written: &Written, sharded: bool) -> Vec<u64> {
+    pub(crate) async fn lacks(&self, written: &Written, sharded: bool) -> Vec<u64> {
         let url = self.url().await;
         tokio::task::block_in_place(|| connect(&url, sharded).unwrap().lacks(&written.acknowledged).unwrap())
     }
-    async fn holds(&self, ledger: &Ledger, when: &str) {
+    pub(crate) async fn holds(&self, ledger: &Ledger, when: &str) {
         let url = self.url().await;
         tokio::task::block_in_place(|| ledger.check(&url, when));
     }
@@ -288,30 +288,36 @@ async fn a_backup_that_was_changed_in_its_vault_is_never_taken_for_good() {
 async fn a_schedule_makes_a_backup_by_itself_and_tells_when_the_next_is_due() {
     let home = Home::open().await;
     home.create(ServiceKind::Redis, Topology::Single, 1, 0).await;
-    let schedule = serde_json::from_value(serde_json::json!({
-        "kind": "set-backup-schedule", "cluster": "demo",
-        "schedule": {"when": "6h", "keep": {"last": 2}}
-    }));
-    home.done(schedule.unwrap()).await;
+    // Two of one cluster, each for a vault of its own.
+    for (vault, when) in [(None, "6h"), (Some(SNAPSHOT_VAULT), "1h")] {
+        let schedule = serde_json::from_value(serde_json::json!({
+            "kind": "set-backup-schedule", "cluster": "demo", "vault": vault,
+            "schedule": {"when": when, "keep": {"last": 2}}
+        }));
+        home.done(schedule.unwrap()).await;
+    }
     let begun = Instant::now();
-    let made = loop {
+    let [made, snapshot] = loop {
         let all = home.engine.backups(Some("demo")).await;
-        if let Some(done) = all.into_iter().find(|b| b.state == BackupState::Verified) {
-            break done;
+        let of = |kind| all.iter().find(|b| b.kind == kind && b.state == BackupState::Verified).cloned();
+        if let (Some(made), Some(snapshot)) = (of(BackupKind::Local), of(BackupKind::Snapshot)) {
+            break [made, snapshot];
         }
         assert!(begun.elapsed() < Duration::from_secs(60), "{:#?}", home.engine.backups(None).await);
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
-    assert_eq!(made.reason, BackupReason::Scheduled);
     let cluster = home.cluster().await;
-    let (schedule, next) = &cluster.schedules[0];
-    assert_eq!((schedule.keep.last, schedule.keep.daily), (2, 0));
-    let wait = next.unwrap().duration_since(made.created_at).as_secs();
-    assert_eq!(wait, 6 * 3600);
-    assert_eq!(cluster.last_verified_backup, Some(made.created_at));
+    for (made, hours) in [(&made, 6), (&snapshot, 1)] {
+        assert_eq!(made.reason, BackupReason::Scheduled);
+        let (schedule, next) = cluster.schedules.iter().find(|(s, _)| s.vault == made.vault).expect("both");
+        assert_eq!((schedule.keep.last, schedule.keep.daily), (2, 0));
+        assert_eq!(next.unwrap().duration_since(made.created_at).as_secs(), hours * 3600);
+    }
+    let newest = made.created_at.max(snapshot.created_at);
+    assert_eq!(cluster.last_verified_backup, Some(newest));
     home.done(delete()).await;
     let kept = home.engine.backups(Some("demo")).await;
-    assert_eq!(kept.len(), 2, "the scheduled one and the last one: {kept:#?}");
+    assert_eq!(kept.len(), 3, "the scheduled ones and the last one: {kept:#?}");
 }
 
 /// A clone made while a client writes: what was there at one moment, in another shape, and the one it is of goes on.

@@ -1,6 +1,6 @@
 // Backups on a real cluster: made and proven, the key kept, restored, scheduled, found damaged, and a deleted cluster brought back.
 import type { Page } from '@playwright/test';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { accessible } from './accessible';
 import { expect, Serve, signIn, test } from './serve';
@@ -8,6 +8,7 @@ import { expect, Serve, signIn, test } from './serve';
 test.describe.configure({ mode: 'serial' });
 // Made where it is used: this file is read by more than one process, and each would leave a home behind.
 let home: Serve;
+const shots = process.env.CLUSTERDECK_SHOTS;
 
 test.beforeAll(async () => {
 	home = new Serve();
@@ -61,6 +62,52 @@ test('a cluster without a backup says so, and the first one is proven', async ({
 	await expect(page.getByTestId('backup-panel')).toHaveCount(0);
 });
 
+test('a backup is fetched as a file, and why there is no other format is told', async ({ page }) => {
+	await openTab(page);
+	await page.getByTestId('backup-menu').click();
+	await page.getByTestId('backup-action-download').click();
+	await expect(page.getByTestId('download-why-not')).toContainText('There is no logical dump of Redis');
+	await expect(page.getByTestId('download-format-logical')).toHaveCount(0);
+	await accessible(page, 'download dialog');
+	if (shots) await page.screenshot({ path: join(shots, 'download-redis.png') });
+	const downloading = page.waitForEvent('download');
+	await page.getByTestId('download-begin').click();
+	const file = await downloading;
+	expect(file.suggestedFilename()).toMatch(/^shop-\d{8}T\d{6}Z\.tar$/);
+	expect(readFileSync(await file.path(), 'utf8')).toContain('A backup of shop: Redis');
+	await expect(page.getByTestId('download-dialog')).toHaveCount(0);
+	// Where there is a choice.
+	const offers = [{ format: 'copy', file: 'shop-1.tar', why_not: null }, { format: 'logical', file: 'shop-1.sql.zst', why_not: null }];
+	await page.route(/\/v1\/backups\/[^/]+\/formats/, (route) => route.fulfill({ json: { items: offers, next_cursor: null } }));
+	await page.reload();
+	await page.getByTestId('backup-menu').click();
+	await page.getByTestId('backup-action-download').click();
+	await page.getByTestId('download-format-logical').click();
+	await expect(page.getByTestId('download-dialog')).toContainText('throw-away machine first');
+	await expect(page.getByTestId('download-begin')).toHaveAttribute('href', /\/v1\/backups\/bak_\w+\/download\?format=logical$/);
+	await accessible(page, 'download dialog with a choice');
+	// In the window there is no way for files of that size: there it is a command.
+	await page.getByRole('button', { name: 'Cancel' }).click();
+	await page.evaluate(() => Object.assign(window, { __TAURI_INTERNALS__: {} }));
+	await page.getByTestId('backup-menu').click();
+	await page.getByTestId('backup-action-download').click();
+	await expect(page.getByTestId('download-begin')).toHaveCount(0);
+	await page.getByTestId('download-format-logical').click();
+	await expect(page.getByTestId('download-command')).toHaveText(/^clusterdeck backup download bak_\w+ shop-1\.sql\.zst --format logical$/);
+	await accessible(page, 'download dialog of the window');
+	if (shots) await page.screenshot({ path: join(shots, 'download-window.png') });
+	await page.evaluate(() => Reflect.deleteProperty(window, '__TAURI_INTERNALS__'));
+	if (shots) {
+		for (const scheme of ['light', 'dark'] as const) {
+			await page.emulateMedia({ colorScheme: scheme });
+			for (const width of [1280, 400]) {
+				await page.setViewportSize({ width, height: 700 });
+				await page.screenshot({ path: join(shots, `download-${scheme}-${width}.png`) });
+			}
+		}
+	}
+});
+
 test('one that nobody tried is not shown as good', async ({ page }) => {
 	home.cli('backup', 'now', 'shop', '--no-verify', '--yes');
 	await openTab(page);
@@ -71,6 +118,55 @@ test('one that nobody tried is not shown as good', async ({ page }) => {
 	await expect(page.getByTestId('change-effects')).toContainText('erased');
 	await confirm(page);
 	await expect(untried).toHaveCount(0);
+});
+
+test('snapshots lie beside the data, say what they take together, and go without the others', async ({ page }) => {
+	await openTab(page);
+	const section = page.locator('[data-testid=backup-kind][data-kind=snapshot]');
+	await expect(section).toContainText('lost with that disk');
+	for (const n of [1, 2]) {
+		await section.getByTestId('snapshot-take').click();
+		await expect(page.getByTestId('change-effects')).toContainText('lost with that disk');
+		await confirm(page);
+		await expect(section.getByTestId('backup-row')).toHaveCount(n);
+	}
+	await expect(section.locator('[data-state=verified]')).toHaveCount(2);
+	await expect(section.getByTestId('snapshots-on-disk')).toContainText(/together: .* on the disk, .* free/);
+	await section.getByTestId('backup-open').first().click();
+	await expect(page.getByTestId('backup-panel')).toContainText('Added to the vault');
+	await accessible(page, 'a snapshot and its panel');
+	await page.keyboard.press('Escape');
+	await section.getByTestId('snapshot-schedule').click();
+	await expect(page.getByTestId('change-effects')).toContainText('every hour into the vault snapshots');
+	if (shots) {
+		await page.screenshot({ path: join(shots, 'snapshot-schedule.png') });
+		await page.getByTestId('change-cancel').click();
+		for (const scheme of ['light', 'dark'] as const) {
+			await page.emulateMedia({ colorScheme: scheme });
+			for (const width of [1280, 400]) {
+				await page.setViewportSize({ width, height: 900 });
+				await section.scrollIntoViewIfNeeded();
+				await page.screenshot({ path: join(shots, `snapshots-${scheme}-${width}.png`) });
+			}
+		}
+		await page.setViewportSize({ width: 1280, height: 720 });
+	} else await page.getByTestId('change-cancel').click();
+	for (const left of [1, 0]) {
+		await section.getByTestId('backup-menu').first().click();
+		await page.getByTestId('backup-action-delete').click();
+		await expect(page.getByTestId('change-effects')).toContainText('the others stay whole');
+		await confirm(page);
+		await expect(section.getByTestId('backup-row')).toHaveCount(left);
+	}
+	// What cannot be used says why, and offers nothing.
+	const folder = join(home.home, 'vault', 'snapshots');
+	rmSync(folder, { recursive: true });
+	writeFileSync(folder, '');
+	await page.reload();
+	await expect(section.getByTestId('vault-problem')).toContainText('The vault snapshots cannot be used');
+	await expect(section.getByTestId('snapshot-take')).toHaveCount(0);
+	if (shots) await page.screenshot({ path: join(shots, 'snapshots-failed.png') });
+	rmSync(folder);
 });
 
 test('the key is asked for until somebody has kept it, and comes back', async ({ page }) => {

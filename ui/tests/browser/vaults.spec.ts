@@ -23,7 +23,8 @@ test('a folder is tried without being made, then added', async ({ page }) => {
 	const nas = join(home.home, 'nas');
 	await signIn(page, home);
 	await page.goto(`${home.url}/settings`);
-	await expect(page.getByTestId('vault-row')).toHaveCount(1);
+	await expect(page.getByTestId('vault-row')).toHaveCount(2);
+	for (const always of ['local', 'snapshots']) await expect(page.locator(`[data-testid=vault-row][data-id=${always}]`).getByTestId('vault-remove')).toHaveCount(0);
 	await page.getByTestId('vault-add').click();
 	await expect(page.getByTestId('vault-try')).toBeDisabled();
 	await page.getByTestId('vault-path').fill('nas');

@@ -97,6 +97,7 @@ fn described() -> OpenApiRouter<Rooms> {
         .routes(routes!(backups::range_of_cluster))
         .routes(routes!(backups::range))
         .routes(routes!(backups::download))
+        .routes(routes!(backups::formats))
         .routes(routes!(backups::vaults, backups::add_vault))
         .routes(routes!(backups::remove_vault))
         .routes(routes!(backups::check_vault))

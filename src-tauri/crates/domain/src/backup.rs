@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// The vault in the home's own folder. It is always there.
 pub const LOCAL_VAULT: &str = "local";
+/// The vault for snapshots, in the home's own folder as well: they share what did not change between them. It is always there.
+pub const SNAPSHOT_VAULT: &str = "snapshots";
 /// How long the final backup of a deleted cluster is kept, unless the settings say otherwise. Days.
 pub const FINAL_BACKUP_DAYS: u32 = 15;
 
@@ -20,12 +22,45 @@ pub const FINAL_BACKUP_DAYS: u32 = 15;
 pub enum BackupKind {
     /// A folder of this computer.
     Local,
-    /// A copy of the data as it stands, beside it.
+    /// A copy of the data as it stands, beside it on the same disk, that shares with others what did not change.
     Snapshot,
     /// A Borg repository.
     Borg,
     /// An S3-compatible store.
     S3,
+}
+
+/// As what a backup is handed out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackupFormat {
+    /// The files that the service's own tools copy and restore, in a tar.
+    #[default]
+    Copy,
+    /// Statements for the service's own client, compressed.
+    Logical,
+}
+
+impl std::str::FromStr for BackupFormat {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "copy" => Ok(Self::Copy),
+            "logical" => Ok(Self::Logical),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Whether a backup can be handed out in a format.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FormatOffer {
+    /// Which.
+    pub format: BackupFormat,
+    /// What the file would be called.
+    pub file: String,
+    /// Why it cannot, in words; `null`: it can.
+    pub why_not: Option<String>,
 }
 
 /// Why a backup was made.

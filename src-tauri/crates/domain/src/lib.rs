@@ -33,8 +33,8 @@ mod version;
 pub use alert::{ALERTS_KEPT, Alert, AlertBook, AlertKind, AlertNews, Severity, Situation, Trouble};
 pub use allow::{AllowEntry, AllowTrial, AllowWish, MAX_ALLOW_COMMENT, MAX_ALLOWED, lets_in};
 pub use backup::{
-    BackedUp, Backup, BackupKind, BackupPart, BackupReason, BackupState, Count, FINAL_BACKUP_DAYS,
-    LOCAL_VAULT, disagreements, part_name, spanning,
+    BackedUp, Backup, BackupFormat, BackupKind, BackupPart, BackupReason, BackupState, Count,
+    FINAL_BACKUP_DAYS, FormatOffer, LOCAL_VAULT, SNAPSHOT_VAULT, disagreements, part_name, spanning,
 };
 pub use catalog::{Failover, Line, Port, SERVICES, ServiceEntry, TopologyEntry, service};
 pub use change::{Change, ChangeKind, CloneCluster, CreateCluster, RestoreBackup, ScheduleWish};

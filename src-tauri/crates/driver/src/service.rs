@@ -277,6 +277,32 @@ pub trait ServiceDriver: Send + Sync {
     ) -> Result<()>;
     /// What such a copy of a server of this version is. Pure.
     fn copy_format(&self, service: ServiceKind, version: &str) -> CopyFormat;
+    /// How a dump of a server of this version is loaded elsewhere ([`ServiceDriver::dump`]), step by step, in plain text; `FILE`
+    /// stands for the file. Pure.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    fn dump_format(
+        &self,
+        _service: ServiceKind,
+        _version: &str,
+    ) -> std::result::Result<&'static str, String> {
+        Err("what a download holds is what other programs read already".to_owned())
+    }
+    /// Writes what people have in a running server to which nobody writes, as statements for its own client; lines that begin
+    /// with `-- ` are remarks in them. What it needs on the machine meanwhile is gone when it returns.
+    ///
+    /// # Errors
+    /// `Transient` when `output` fails.
+    async fn dump(
+        &self,
+        _cx: &ClusterContext,
+        _node: &NodeSpec,
+        _output: &mut Outgoing,
+        _progress: &Progress,
+    ) -> Result<()> {
+        Err(DriverError::Unsupported { what: "a dump of it".to_owned() })
+    }
     /// Counts what a running server holds: what is cheap to count always, the rest for at most `within`; what was not finished
     /// by then is left out. At most some hundred counts.
     async fn count(&self, cx: &ClusterContext, node: &NodeSpec, within: Duration) -> Result<Vec<Count>>;

@@ -22,6 +22,8 @@ pub struct SealKey {
 pub struct VaultCheck {
     /// Bytes it can still take; `None` where it does not say.
     pub free_bytes: Option<u64>,
+    /// Bytes that what lies in it takes, where its pieces share some; `None`: they take what [`Vault::put`] said of each.
+    pub used_bytes: Option<u64>,
 }
 
 /// What came of trying a vault out.
@@ -58,7 +60,7 @@ pub trait Vault: Send + Sync {
         Ok(VaultTrial { there: true, free_bytes: self.check().await?.free_bytes })
     }
     /// Takes all of `input` as a piece of a backup, over one that is there. Until it returns the piece is not there. Gives the
-    /// bytes that it takes in the vault.
+    /// bytes that it takes in the vault beyond what lies there already.
     ///
     /// # Errors
     /// Nothing of the piece is left then; an error of `input` is told as `Transient`.
@@ -84,14 +86,22 @@ pub trait Vault: Send + Sync {
 }
 
 /// Opens vaults.
+#[async_trait]
 pub trait Vaults: Send + Sync {
     /// The home's own, where a backup goes when nobody says. It is always there.
     fn own(&self) -> Arc<dyn Vault>;
+    /// The one for snapshots, beside the data. It is always there, too.
+    fn snapshots(&self) -> Arc<dyn Vault>;
     /// Another one, with the secret it wants. Nobody is asked yet: see [`Vault::check`].
     ///
     /// # Errors
     /// `Rejected` where it cannot be meant.
     fn open(&self, spec: &VaultSpec, secret: Option<&Sensitive<String>>) -> Result<Arc<dyn Vault>>;
+    /// Compresses a stream for people, in the format of `zstd`. It is not sealed.
+    ///
+    /// # Errors
+    /// `Transient` when either end fails; what was written is cut off then.
+    async fn pack(&self, input: &mut Incoming, output: &mut Outgoing) -> Result<()>;
     /// A new key.
     fn new_key(&self) -> SealKey;
     /// A key from its secret half, alone or in a file with remarks.

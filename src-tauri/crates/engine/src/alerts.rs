@@ -9,8 +9,7 @@ use crate::{
     facade::Result,
 };
 use clusterdeck_domain::{
-    Alert, AlertBook, AlertId, AlertNews, Backup, BackupSchedule, ClusterId, LOCAL_VAULT, Severity,
-    Situation, Trouble,
+    Alert, AlertBook, AlertId, AlertNews, Backup, BackupSchedule, ClusterId, Severity, Situation, Trouble,
 };
 
 /// The key in state.db. A row for the whole book: it is bounded, and changes a few times a day.
@@ -51,7 +50,7 @@ pub(crate) async fn settle(shared: &Shared) {
     // Not knowing which vaults there are, none is taken for gone.
     let Ok(added) = backups::added_vaults(shared).await else { return };
     let vaults: Vec<String> =
-        added.into_iter().map(|vault| vault.id).chain([LOCAL_VAULT.to_owned()]).collect();
+        added.into_iter().map(|vault| vault.id).chain(backups::BUILT_IN.map(ToOwned::to_owned)).collect();
     let now = Situation { backups: &backups, schedules: &schedules, vaults: &vaults };
     change(shared, |book| book.settle(&now, shared.now())).await;
 }

@@ -102,6 +102,8 @@ pub(crate) struct Shared {
     pub(crate) making_key: tokio::sync::Mutex<()>,
     /// Networks of machines on which backups are tried.
     pub(crate) throw_away: Mutex<BTreeMap<ClusterId, Network>>,
+    /// Held by the dump of a backup that is under way: one at a time, each has a machine.
+    pub(crate) dumping: Arc<tokio::sync::Mutex<()>>,
     /// Migrations that copy or follow, by the cluster they go into.
     pub(crate) migrations: Mutex<BTreeMap<ClusterId, crate::operations::migrate::UnderWay>>,
     pub(crate) watched: Mutex<HashMap<ClusterId, CancellationToken>>,
@@ -167,12 +169,14 @@ impl Engine {
             logs: Mutex::new(logs),
             making_key: tokio::sync::Mutex::default(),
             throw_away: Mutex::default(),
+            dumping: Arc::default(),
             migrations: Mutex::default(),
             watched: Mutex::default(),
             closing: CancellationToken::new(),
             stopped: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
+        crate::backups::clear_dumps(&shared).await?;
         for row in shared.state.unfinished().await? {
             runner::launch(&shared, row);
         }

@@ -1,6 +1,7 @@
 //! What the faces see of the engine. Everything an engine can be asked stands in this file.
 
 use crate::{
+    backups::Download,
     engine::Shared,
     error::EngineError,
     event::EventHub,
@@ -8,9 +9,10 @@ use crate::{
     repository::{AuditEntry, JournalEntry, OperationRow, Page},
 };
 use clusterdeck_domain::{
-    Alert, AllowEntry, AllowTrial, Backup, BackupSchedule, Busy, Capacity, Change, ClusterHealth,
-    ClusterObserved, ClusterSpec, ClusterState, Figures, Metric, NodeId, Operation, OperationId, Plan, Point,
-    PointInTime, Preview, PreviewId, ProviderId, Sensitive, ServiceKind, VaultFacts, VaultSpec, WayIn,
+    Alert, AllowEntry, AllowTrial, Backup, BackupFormat, BackupSchedule, Busy, Capacity, Change,
+    ClusterHealth, ClusterObserved, ClusterSpec, ClusterState, Figures, FormatOffer, Metric, NodeId,
+    Operation, OperationId, Plan, Point, PointInTime, Preview, PreviewId, ProviderId, Sensitive, ServiceKind,
+    VaultFacts, VaultSpec, WayIn,
 };
 use clusterdeck_driver::{ProviderCheck, Region};
 use jiff::Timestamp;
@@ -410,17 +412,20 @@ impl Engine {
         Ok(crate::backups::log::report(&self.shared, &cluster))
     }
     /// A backup as one file for people: its name, and its content, which fails where the backup cannot be read to its end. It is
-    /// not encrypted, and written to the audit trail.
+    /// not encrypted, and written to the audit trail. For a logical one a server is started on a throw-away machine, which is
+    /// given back when the content was read or dropped; this returns when the first of it is there, or after a minute.
     ///
     /// # Errors
-    /// `NotFound`; `Driver` where it is not whole or its key is not there.
-    pub async fn download(
-        &self,
-        id: &str,
-        actor: &str,
-    ) -> Result<(String, impl tokio::io::AsyncRead + Send + Unpin + 'static)> {
-        let download = crate::backups::download(&self.shared, id, actor).await?;
-        Ok((download.name, download.content))
+    /// `NotFound`; `Invalid` where there is none in this format; `Busy` while another one is dumped; `Driver`.
+    pub async fn download(&self, id: &str, format: BackupFormat, actor: &str) -> Result<(String, Download)> {
+        crate::backups::download(&self.shared, id, format, actor).await
+    }
+    /// In which formats a backup can be handed out.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn backup_formats(&self, id: &str) -> Result<Vec<FormatOffer>> {
+        crate::backups::formats(&self.shared, id)
     }
     /// The vaults there are, and whether each can be used.
     ///

@@ -25,7 +25,7 @@ mod runner;
 mod step;
 mod watch;
 
-pub use backups::BY_SCHEDULE;
+pub use backups::{BY_SCHEDULE, Download};
 pub use clock::{Clock, SystemClock};
 pub use clusterdeck_driver::{ClientCommand, VaultTrial};
 pub use engine::Parts;

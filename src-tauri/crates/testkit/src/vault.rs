@@ -2,19 +2,27 @@
 
 use crate::world::World;
 use async_trait::async_trait;
-use clusterdeck_domain::{BackupId, BackupKind, Sensitive, VaultSpec};
+use clusterdeck_domain::{BackupId, BackupKind, LOCAL_VAULT, SNAPSHOT_VAULT, Sensitive, VaultSpec};
 use clusterdeck_driver::{DriverError, Incoming, Outgoing, Result, SealKey, Vault, VaultCheck, Vaults};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 pub(crate) struct FakeVaults(pub(crate) World);
 
+#[async_trait]
 impl Vaults for FakeVaults {
     fn own(&self) -> Arc<dyn Vault> {
-        Arc::new(FakeVault(self.0.clone()))
+        Arc::new(FakeVault(self.0.clone(), LOCAL_VAULT))
+    }
+    fn snapshots(&self) -> Arc<dyn Vault> {
+        Arc::new(FakeVault(self.0.clone(), SNAPSHOT_VAULT))
     }
     fn open(&self, _: &VaultSpec, _: Option<&Sensitive<String>>) -> Result<Arc<dyn Vault>> {
         Ok(self.own())
+    }
+    async fn pack(&self, input: &mut Incoming, output: &mut Outgoing) -> Result<()> {
+        let copied = tokio::io::copy(input, output).await;
+        copied.map(drop).map_err(|e| DriverError::transient(format!("passing on a copy: {e}")))
     }
     fn new_key(&self) -> SealKey {
         SealKey { public: "age1test".to_owned(), secret: Sensitive::new("AGE-SECRET-KEY-TEST".to_owned()) }
@@ -24,22 +32,22 @@ impl Vaults for FakeVaults {
     }
 }
 
-struct FakeVault(World);
+struct FakeVault(World, &'static str);
 
 #[async_trait]
 impl Vault for FakeVault {
     fn id(&self) -> &str {
-        "local"
+        self.1
     }
     fn kind(&self) -> BackupKind {
-        BackupKind::Local
+        if self.1 == SNAPSHOT_VAULT { BackupKind::Snapshot } else { BackupKind::Local }
     }
     async fn check(&self) -> Result<VaultCheck> {
         self.0.vault_there()?;
         if self.0.refuses("vault_check") {
             return Err(DriverError::silent_vault("the vault does not answer"));
         }
-        Ok(VaultCheck { free_bytes: Some(1 << 40) })
+        Ok(VaultCheck { free_bytes: Some(1 << 40), used_bytes: None })
     }
     async fn put(&self, backup: &BackupId, piece: &str, input: &mut Incoming, _: &SealKey) -> Result<u64> {
         self.0.vault_there()?;

@@ -280,7 +280,7 @@ impl Vault for Repository {
     async fn check(&self) -> Result<VaultCheck> {
         let _one = self.one.lock().await;
         if self.there().await? {
-            return Ok(VaultCheck { free_bytes: None });
+            return Ok(VaultCheck { free_bytes: None, used_bytes: None });
         }
         // Made once, when it was added: an empty one in its place would only seem to hold what is elsewhere.
         Err(DriverError::vault(

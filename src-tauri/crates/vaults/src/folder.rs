@@ -34,7 +34,7 @@ impl Folder {
     pub fn elsewhere(id: &str, at: PathBuf) -> Self {
         Self { marked: true, ..Self::new(id, at) }
     }
-    fn there(&self) -> Result<()> {
+    pub(crate) fn there(&self) -> Result<()> {
         if !self.marked || self.at.join(MARK).exists() {
             return Ok(());
         }
@@ -44,13 +44,13 @@ impl Folder {
             "mount the disk it is on, then try again",
         ))
     }
-    fn of(&self, backup: &BackupId) -> PathBuf {
+    pub(crate) fn of(&self, backup: &BackupId) -> PathBuf {
         self.at.join(backup.as_str())
     }
 }
 
 /// Names of pieces and notes become names of files.
-fn named(name: &str, ending: &str) -> Result<String> {
+pub(crate) fn named(name: &str, ending: &str) -> Result<String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
     if name.is_empty() || name.starts_with('.') || name.len() > 100 || !name.chars().all(fine) {
         return Err(DriverError::broken(format!("`{name}` is no name for a piece of a backup")));
@@ -58,7 +58,7 @@ fn named(name: &str, ending: &str) -> Result<String> {
     Ok(format!("{name}{ending}"))
 }
 
-fn make_folder(at: &Path) -> io::Result<()> {
+pub(crate) fn make_folder(at: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(at)
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn nearest(at: &Path) -> io::Result<&Path> {
     Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is no folder", stands.display())))
 }
 
-async fn off_thread<T: Send + 'static>(
+pub(crate) async fn off_thread<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T> {
@@ -127,7 +127,7 @@ impl Vault for Folder {
             let (probe, file) = Coming::begin(&at, "probe")?;
             drop((probe, file));
             let stat = rustix::fs::statvfs(&at)?;
-            Ok(VaultCheck { free_bytes: Some(stat.f_bavail.saturating_mul(stat.f_frsize)) })
+            Ok(VaultCheck { free_bytes: Some(stat.f_bavail.saturating_mul(stat.f_frsize)), used_bytes: None })
         })
         .await
     }

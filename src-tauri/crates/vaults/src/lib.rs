@@ -6,14 +6,17 @@ mod bridge;
 mod folder;
 mod s3;
 mod seal;
+mod snapshots;
 
 pub use borg::Repository;
 pub use folder::Folder;
 pub use s3::Bucket;
 pub use seal::new_key;
+pub use snapshots::Snapshots;
 
-use clusterdeck_domain::{LOCAL_VAULT, Sensitive, VaultFault, VaultPlace, VaultSpec};
-use clusterdeck_driver::{DriverError, Result, SealKey, Vault, Vaults};
+use async_trait::async_trait;
+use clusterdeck_domain::{LOCAL_VAULT, SNAPSHOT_VAULT, Sensitive, VaultFault, VaultPlace, VaultSpec};
+use clusterdeck_driver::{DriverError, Incoming, Outgoing, Result, SealKey, Vault, Vaults};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -22,6 +25,7 @@ use std::{
 /// Opens the vaults of a home.
 pub struct HomeVaults {
     own: Arc<dyn Vault>,
+    snapshots: Arc<dyn Vault>,
     /// For what programs keep to themselves.
     notes: PathBuf,
     /// How other computers are reached, where not as the user reaches them.
@@ -32,7 +36,12 @@ impl HomeVaults {
     /// Those of the home in this folder.
     pub fn new(home: &Path) -> Self {
         let at = home.join("vault");
-        Self { own: Arc::new(Folder::new(LOCAL_VAULT, at.join("backups"))), notes: at, rsh: None }
+        Self {
+            own: Arc::new(Folder::new(LOCAL_VAULT, at.join("backups"))),
+            snapshots: Arc::new(Snapshots::new(SNAPSHOT_VAULT, at.join("snapshots"))),
+            notes: at,
+            rsh: None,
+        }
     }
 
     /// The same with another command for ssh.
@@ -43,9 +52,13 @@ impl HomeVaults {
     }
 }
 
+#[async_trait]
 impl Vaults for HomeVaults {
     fn own(&self) -> Arc<dyn Vault> {
         self.own.clone()
+    }
+    fn snapshots(&self) -> Arc<dyn Vault> {
+        self.snapshots.clone()
     }
     fn open(&self, spec: &VaultSpec, secret: Option<&Sensitive<String>>) -> Result<Arc<dyn Vault>> {
         let wanted = || {
@@ -69,6 +82,9 @@ impl Vaults for HomeVaults {
                 })
             }
         })
+    }
+    async fn pack(&self, input: &mut Incoming, output: &mut Outgoing) -> Result<()> {
+        seal::pack(input, output).await
     }
     fn new_key(&self) -> SealKey {
         new_key()

@@ -156,7 +156,7 @@ impl Vault for Bucket {
                 )));
             }
         }
-        Ok(VaultCheck { free_bytes: None })
+        Ok(VaultCheck { free_bytes: None, used_bytes: None })
     }
     async fn put(&self, backup: &BackupId, piece: &str, input: &mut Incoming, key: &SealKey) -> Result<u64> {
         let at = self.at(backup, &format!("{piece}.zst.age"));

@@ -1,6 +1,7 @@
 //! Sealing: a stream is compressed and encrypted on a thread of its own while it passes. `age -d -i key.txt FILE | zstd -d`
 //! opens it again.
 
+use crate::bridge::sending;
 use age::{
     DecryptError, Decryptor, Encryptor,
     secrecy::ExposeSecret as _,
@@ -59,6 +60,11 @@ pub(crate) fn broken(what: &str, error: &io::Error) -> DriverError {
             format!("{what} failed: {error}"),
             "give this user the right to write there, then try again",
         ),
+        io::ErrorKind::AlreadyExists => DriverError::vault(
+            VaultFault::Unreachable,
+            format!("{what} failed: something else is where its folder should be"),
+            "look at what is there, take it away, then try again",
+        ),
         io::ErrorKind::NotADirectory => DriverError::vault(
             VaultFault::Unreachable,
             format!("{what} failed: {error}"),
@@ -82,25 +88,38 @@ fn lost() -> DriverError {
     DriverError::broken("the thread that seals ended without a word")
 }
 
-/// Seals all of `input` into `to`, and gives that back when all is written. An input that fails leaves it half written.
-pub(crate) async fn seal<W: Write + Send + 'static>(input: &mut Incoming, key: &SealKey, to: W) -> Result<W> {
-    let recipient = Recipient::from_str(&key.public)
-        .map_err(|e| DriverError::broken(format!("the key of the backups cannot be read: {e}")))?;
-    // `None` is the end; a channel that closes without one is an input that failed.
-    let (give, mut take) = mpsc::channel::<Option<Vec<u8>>>(UNDER_WAY);
-    let sealing = spawn_blocking(move || -> io::Result<Option<W>> {
-        let one: [&dyn age::Recipient; 1] = [&recipient];
-        let sealed =
-            Encryptor::with_recipients(one.into_iter()).map_err(io::Error::other)?.wrap_output(to)?;
-        let mut packed = zstd::Encoder::new(sealed, LEVEL)?;
+/// What a vault is given, for the thread that works on it.
+pub(crate) struct Given {
+    /// `None` is the end; a channel that closes without one is an input that failed.
+    from: mpsc::Receiver<Option<Vec<u8>>>,
+    piece: io::Cursor<Vec<u8>>,
+    ended: bool,
+}
+
+impl Read for Given {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
-            match take.blocking_recv() {
-                Some(Some(piece)) => packed.write_all(&piece)?,
-                Some(None) => return packed.finish()?.finish().map(Some),
-                None => return Ok(None),
+            let n = Read::read(&mut self.piece, buf)?;
+            if n > 0 || buf.is_empty() || self.ended {
+                return Ok(n);
+            }
+            match self.from.blocking_recv() {
+                Some(Some(piece)) => self.piece = io::Cursor::new(piece),
+                Some(None) => self.ended = true,
+                None => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the copy was cut off")),
             }
         }
-    });
+    }
+}
+
+/// Has `work` read all of `input`, on a thread of its own. An input that fails is told as that, whatever comes of the work.
+pub(crate) async fn working<T: Send + 'static>(
+    input: &mut Incoming,
+    work: impl FnOnce(Given) -> io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let (give, from) = mpsc::channel::<Option<Vec<u8>>>(UNDER_WAY);
+    let given = Given { from, piece: io::Cursor::default(), ended: false };
+    let working = spawn_blocking(move || work(given));
     let passed = async {
         loop {
             let mut piece = Vec::with_capacity(PIECE);
@@ -112,7 +131,7 @@ pub(crate) async fn seal<W: Write + Send + 'static>(input: &mut Incoming, key: &
                 }
             }
             let last = piece.len() < PIECE;
-            // A sealer that is gone says why below.
+            // A worker that is gone says why below.
             if give.send(Some(piece)).await.is_err() {
                 return Ok(());
             }
@@ -124,9 +143,35 @@ pub(crate) async fn seal<W: Write + Send + 'static>(input: &mut Incoming, key: &
     }
     .await;
     drop(give);
-    let sealed = sealing.await.map_err(|_| lost())?;
+    let worked = working.await.map_err(|_| lost())?;
     passed?;
-    sealed.map_err(|e| broken("writing the copy", &e))?.ok_or_else(lost)
+    worked.map_err(|e| broken("writing the copy", &e))
+}
+
+/// The half of a key that seals.
+pub(crate) fn sealer(key: &SealKey) -> Result<Recipient> {
+    Recipient::from_str(&key.public)
+        .map_err(|e| DriverError::broken(format!("the key of the backups cannot be read: {e}")))
+}
+
+/// Seals all of `from` into `to`, and gives that back when all is written.
+pub(crate) fn seal_into<W: Write>(mut from: impl Read, recipient: &Recipient, to: W) -> io::Result<W> {
+    let one: [&dyn age::Recipient; 1] = [recipient];
+    let sealed = Encryptor::with_recipients(one.into_iter()).map_err(io::Error::other)?.wrap_output(to)?;
+    let mut packed = zstd::Encoder::new(sealed, LEVEL)?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        match from.read(&mut piece)? {
+            0 => return packed.finish()?.finish(),
+            n => packed.write_all(&piece[..n])?,
+        }
+    }
+}
+
+/// Seals all of `input` into `to`, and gives that back when all is written. An input that fails leaves it half written.
+pub(crate) async fn seal<W: Write + Send + 'static>(input: &mut Incoming, key: &SealKey, to: W) -> Result<W> {
+    let recipient = sealer(key)?;
+    working(input, move |from| seal_into(from, &recipient, to)).await
 }
 
 /// A reader that remembers how it failed: whoever reads through a cipher cannot tell that from data that is wrong.
@@ -146,17 +191,42 @@ impl<R: Read> Read for Watched<R> {
     }
 }
 
-/// Opens what was sealed. Nothing that was changed is passed on beyond the place of the change.
-pub(crate) async fn unseal<R: Read + Send + 'static>(
-    from: R,
-    output: &mut Outgoing,
-    key: &SealKey,
-) -> Result<()> {
-    let identity = Identity::from_str(key.secret.reveal())
-        .map_err(|e| DriverError::broken(format!("the key of the backups cannot be read: {e}")))?;
-    let public = key.public.clone();
-    let (give, mut take) = mpsc::channel::<Vec<u8>>(UNDER_WAY);
-    let opening = spawn_blocking(move || -> Result<()> {
+/// Compresses all of `input` into `output`, without sealing it.
+pub(crate) async fn pack(input: &mut Incoming, output: &mut Outgoing) -> Result<()> {
+    let (sending, mut packed) = sending();
+    let packing = working(input, move |mut from| {
+        let mut to = zstd::Encoder::new(sending, LEVEL)?;
+        io::copy(&mut from, &mut to)?;
+        to.finish()?.flush()
+    });
+    let passing = async {
+        while let Some(piece) = packed.recv().await {
+            let written = output.write_all(&piece).await;
+            written.map_err(|e| DriverError::transient(format!("passing on a copy failed: {e}")))?;
+        }
+        // Nothing more comes to whoever packs once this ends.
+        drop(packed);
+        Ok(())
+    };
+    let (packing, passing) = tokio::join!(packing, passing);
+    passing.and(packing)
+}
+
+/// The half of a key that opens.
+pub(crate) struct Opener {
+    identity: Identity,
+    public: String,
+}
+
+impl Opener {
+    pub(crate) fn new(key: &SealKey) -> Result<Self> {
+        let identity = Identity::from_str(key.secret.reveal())
+            .map_err(|e| DriverError::broken(format!("the key of the backups cannot be read: {e}")))?;
+        Ok(Self { identity, public: key.public.clone() })
+    }
+    /// Gives what was sealed, piece by piece, until it ends or nobody wants more (`give` says `false`). Nothing that was changed
+    /// is given beyond the place of the change.
+    pub(crate) fn open(&self, from: impl Read, mut give: impl FnMut(Vec<u8>) -> bool) -> Result<()> {
         let cut = Arc::new(Mutex::new(None));
         let from = Watched { from, cut: cut.clone() };
         // A vault that stops in the middle says nothing about what lies in it.
@@ -165,20 +235,29 @@ pub(crate) async fn unseal<R: Read + Send + 'static>(
             cut.map_or_else(|| damaged(e), |cut| broken("reading the copy", &cut))
         };
         let opened = Decryptor::new(io::BufReader::with_capacity(PIECE, from)).and_then(|sealed| {
-            let one: [&dyn age::Identity; 1] = [&identity];
+            let one: [&dyn age::Identity; 1] = [&self.identity];
             sealed.decrypt(one.into_iter())
         });
-        let opened = opened.map_err(|e| closed(e, &public))?;
+        let opened = opened.map_err(|e| closed(e, &self.public))?;
         let mut plain = zstd::Decoder::new(opened).map_err(|e| damaged(&e))?;
         loop {
             let mut piece = vec![0; PIECE];
             let n = plain.read(&mut piece).map_err(|e| damaged(&e))?;
             piece.truncate(n);
-            if n == 0 || give.blocking_send(piece).is_err() {
+            if n == 0 || !give(piece) {
                 return Ok(());
             }
         }
-    });
+    }
+}
+
+/// Passes on what `work` gives, which runs on a thread of its own and hears `false` when nobody takes it any more.
+pub(crate) async fn passing(
+    output: &mut Outgoing,
+    work: impl FnOnce(&mut dyn FnMut(Vec<u8>) -> bool) -> Result<()> + Send + 'static,
+) -> Result<()> {
+    let (give, mut take) = mpsc::channel::<Vec<u8>>(UNDER_WAY);
+    let working = spawn_blocking(move || work(&mut |piece| give.blocking_send(piece).is_ok()));
     let mut passed = Ok(());
     while let Some(piece) = take.recv().await {
         if let Err(e) = output.write_all(&piece).await {
@@ -187,8 +266,18 @@ pub(crate) async fn unseal<R: Read + Send + 'static>(
         }
     }
     drop(take);
-    opening.await.map_err(|_| lost())??;
+    working.await.map_err(|_| lost())??;
     passed
+}
+
+/// Opens what was sealed. Nothing that was changed is passed on beyond the place of the change.
+pub(crate) async fn unseal<R: Read + Send + 'static>(
+    from: R,
+    output: &mut Outgoing,
+    key: &SealKey,
+) -> Result<()> {
+    let opener = Opener::new(key)?;
+    passing(output, move |give| opener.open(from, give)).await
 }
 
 fn closed(error: DecryptError, public: &str) -> DriverError {
@@ -202,7 +291,7 @@ fn closed(error: DecryptError, public: &str) -> DriverError {
     }
 }
 
-fn damaged(error: &dyn std::fmt::Display) -> DriverError {
+pub(crate) fn damaged(error: &dyn std::fmt::Display) -> DriverError {
     DriverError::rejected(
         format!("what the vault returned is damaged: {error}"),
         "this backup cannot be used; choose another one",

@@ -67,6 +67,16 @@ export interface Backup {
 	leftover?: boolean;
 }
 
+/** As what a backup is handed out. */
+export type BackupFormat = 'copy' | 'logical';
+export interface FormatOffer {
+	format: BackupFormat;
+	/** What the file is called. */
+	file: string;
+	/** Null where it can be had. */
+	why_not: string | null;
+}
+
 /** Which backups of a schedule stay. */
 export interface Keep {
 	last: number;

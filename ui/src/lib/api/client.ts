@@ -4,7 +4,7 @@ import { Fault, faultOf, isAbort, toFault } from './problem';
 import { transport, type Answer, type Request } from './transport';
 import type { components } from './schema';
 import type {
-	Access, Alert, AuditEntry, Backup, BackupKey, Change, Cluster, Connection, Credentials, Info, JournalEntry, LogPage, Metric, MetricsAnswer, NewVault, Operation, Page, Parameter, Plan, PointInTime, Preview, Provider, Region, Service, Settings, Vault, VaultTrial
+	Access, Alert, AuditEntry, Backup, BackupFormat, BackupKey, Change, Cluster, Connection, Credentials, FormatOffer, Info, JournalEntry, LogPage, Metric, MetricsAnswer, NewVault, Operation, Page, Parameter, Plan, PointInTime, Preview, Provider, Region, Service, Settings, Vault, VaultTrial
 } from './types';
 
 /** A list is read to its end, but no further than this: 20 pages of 500. */
@@ -113,6 +113,7 @@ export const api = {
 	/** Those of a cluster that is there. */
 	backupsOf: (cluster: string, signal?: AbortSignal) => all<Backup>(`/v1/clusters/${part(cluster)}/backups`, signal),
 	rangeOfBackup: (id: string, signal?: AbortSignal) => get<PointInTime>(`/v1/backups/${part(id)}/range`, signal),
+	backupFormats: (id: string, signal?: AbortSignal) => all<FormatOffer>(`/v1/backups/${part(id)}/formats`, signal),
 	backup: (id: string, signal?: AbortSignal) => get<Backup>(`/v1/backups/${part(id)}`, signal),
 	vaults: (signal?: AbortSignal) => all<Vault>('/v1/vaults', signal),
 	/** Nothing is made and nothing kept. */
@@ -145,6 +146,9 @@ export const api = {
 	removeConnection: (name: string) => call<void>('DELETE', `/v1/connections/${part(name)}`),
 	useConnection: (name: string) => call<void>('PUT', '/v1/connections/current', { name }),
 	/** Whether this is the window; a browser has no connections of its own and no tray. */
+	/** The page is one of a browser, which fetches files by itself. */
+	inPage: (): boolean => !window.__TAURI_INTERNALS__,
+	downloadOf: (id: string, format: BackupFormat): string => `/v1/backups/${part(id)}/download${query({ format: format === 'copy' ? null : format })}`,
 	inWindow: async () => (await transport()).kind === 'tauri',
 	signIn: (token: string) => call<void>('POST', '/v1/session', { token })
 };

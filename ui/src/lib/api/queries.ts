@@ -32,6 +32,7 @@ export const keys = {
 	backupsOf: (cluster: string) => ['backups', 'of', cluster] as const,
 	backup: (id: string) => ['backups', 'one', id] as const,
 	rangeOfBackup: (id: string) => ['backups', 'range', id] as const,
+	backupFormats: (id: string) => ['backups', 'formats', id] as const,
 	vaults: ['vaults'] as const,
 	backupKey: ['backup-key'] as const,
 	settings: ['settings'] as const,
@@ -96,6 +97,7 @@ export const queries = {
 	vaults: () => queryOptions({ queryKey: keys.vaults, queryFn: ({ signal }) => api.vaults(signal), staleTime: MINUTE }),
 	/** Without the half that opens. */
 	rangeOfBackup: (id: string) => queryOptions({ queryKey: keys.rangeOfBackup(id), queryFn: ({ signal }) => api.rangeOfBackup(id, signal), enabled: id !== '' }),
+	backupFormats: (id: string) => queryOptions({ queryKey: keys.backupFormats(id), queryFn: ({ signal }) => api.backupFormats(id, signal), staleTime: MINUTE }),
 	backupKey: () => queryOptions({ queryKey: keys.backupKey, queryFn: ({ signal }) => api.backupKey(false, signal), retry: false }),
 	settings: () => queryOptions({ queryKey: keys.settings, queryFn: ({ signal }) => api.settings(signal), staleTime: MINUTE }),
 	connections: () => queryOptions({ queryKey: keys.connections, queryFn: ({ signal }) => api.connections(signal), refetchInterval: 30_000 })

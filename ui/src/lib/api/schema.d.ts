@@ -115,10 +115,29 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * A backup as one tar: the plain data as the service's own tools take it, what is known of it, and how a server is started on
-         *     it without Clusterdeck. It is not encrypted any more.
+         * A backup as one file, not encrypted any more. `copy`: a tar with the plain data as the service's own tools take it, what is
+         *     known of it, and how a server is started on it without Clusterdeck. `logical`: statements for the service's own client, packed
+         *     with zstd, which begin with how they are loaded; for that the backup is restored on a throw-away machine first, so it takes a
+         *     while until the first of it comes.
          */
         get: operations["download_backup"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/backups/{id}/formats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** In which formats a backup can be handed out, and why not in others. */
+        get: operations["list_backup_formats"];
         put?: never;
         post?: never;
         delete?: never;
@@ -957,6 +976,11 @@ export interface components {
              */
             verified_at?: string | null;
         };
+        /**
+         * @description As what a backup is handed out.
+         * @enum {string}
+         */
+        BackupFormat: "copy" | "logical";
         /** @description A backup. */
         BackupId: string;
         /** @description The key that backups of a home are sealed for. */
@@ -1607,6 +1631,15 @@ export interface components {
             text: string;
             way_out?: components["schemas"]["WayOut"] | null;
         };
+        /** @description Whether a backup can be handed out in a format. */
+        FormatOffer: {
+            /** @description What the file would be called. */
+            file: string;
+            /** @description Which. */
+            format: components["schemas"]["BackupFormat"];
+            /** @description Why it cannot, in words; `null`: it can. */
+            why_not?: string | null;
+        };
         /**
          * @description How well something is.
          * @enum {string}
@@ -1940,6 +1973,20 @@ export interface components {
                 port: number;
                 /** @description Whether it passes traffic; `null` when nobody knows. */
                 up?: boolean | null;
+            }[];
+            /** @description Give this as `cursor` for the next page; `null` on the last. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        List_FormatOffer: {
+            /** @description What is on this page. */
+            items: {
+                /** @description What the file would be called. */
+                file: string;
+                /** @description Which. */
+                format: components["schemas"]["BackupFormat"];
+                /** @description Why it cannot, in words; `null`: it can. */
+                why_not?: string | null;
             }[];
             /** @description Give this as `cursor` for the next page; `null` on the last. */
             next_cursor?: string | null;
@@ -3483,7 +3530,10 @@ export interface operations {
     };
     download_backup: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description `copy` when left out */
+                format?: components["schemas"]["BackupFormat"];
+            };
             header?: never;
             path: {
                 id: string;
@@ -3498,6 +3548,15 @@ export interface operations {
                 };
                 content: {
                     "application/x-tar": number[];
+                    "application/zstd": number[];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
             404: {
@@ -3508,7 +3567,44 @@ export interface operations {
                     "application/json": components["schemas"]["Problem"];
                 };
             };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
             502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_backup_formats: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_FormatOffer"];
+                };
+            };
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

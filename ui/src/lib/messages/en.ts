@@ -212,14 +212,14 @@ export const en = {
 		kind: { local: 'Manual and scheduled local backups', snapshot: 'Automated snapshots', borg: 'Automated remote backups (Borg)', s3: 'Automated external backups (S3)' },
 		kindShort: { local: 'Local', snapshot: 'Snapshot', borg: 'Remote (Borg)', s3: 'External (S3)' },
 		kindNote: {
-			local: 'In folders of the computer that runs Clusterdeck: quick to restore, but lost with it where they lie on its own disk.', snapshot: 'A copy of the data as it stands, beside it.',
+			local: 'In folders of the computer that runs Clusterdeck: quick to restore, but lost with it where they lie on its own disk.', snapshot: 'On the disk that the data is on, each whole and costing only what changed since the one before. They outlive the cluster, and are lost with that disk.',
 			borg: 'Kept in a Borg repository.', s3: 'Kept in an S3-compatible store.'
 		},
 		noVault: {
-			local: 'There is no vault on this computer.', snapshot: 'Not set up yet, so no snapshots are taken.',
+			local: 'There is no vault on this computer.', snapshot: 'There is no place for snapshots.',
 			borg: 'No Borg repository is set up yet, so no copy is kept on another computer.', s3: 'No S3 store is set up yet, so no copy is kept with a storage provider.'
 		},
-		none: 'None yet.', vaultProblem: (vault: string, problem: string) => `The vault ${vault} cannot be used: ${problem}`, sum: (n: number, size: string) => `${plural(n, 'backup', 'backups')}, ${size}`,
+		none: 'None yet.', takeSnapshot: 'Take a snapshot', scheduleSnapshots: 'Schedule snapshots', sumSnapshots: (n: number) => plural(n, 'snapshot', 'snapshots'), onDisk: (size: string, free: string) => `All of this home together: ${size} on the disk, ${free} free`, added: (size: string) => `${size} more`, vaultProblem: (vault: string, problem: string) => `The vault ${vault} cannot be used: ${problem}`, sum: (n: number, size: string) => `${plural(n, 'backup', 'backups')}, ${size}`,
 		columns: { cluster: 'Cluster', made: 'Made', state: 'State', size: 'Size', kept: 'Kept', vault: 'Vault', menu: 'Acts' },
 		data: (size: string) => `${size} of data`, untried: 'Nobody has restored it yet', tried: 'Tried', stillUnderWay: 'Made, still under way',
 		keptUntil: 'until', keptBySchedule: 'by its schedule', keptForGood: 'until it is deleted', gone: 'deleted',
@@ -230,13 +230,20 @@ export const en = {
 		deletedTitle: 'Recently deleted', deletedText: 'These clusters are gone. The last backup of each is kept for a while and brings it back.',
 		deletedAt: 'Deleted', recover: 'Recover', recoverAs: 'Restore…', nameTaken: (name: string) => `There is another ${name} now, so it would get a new name.`,
 		panel: {
-			label: (cluster: string) => `A backup of ${cluster}`, made: 'Made', took: 'Took', verified: 'Verified', reason: 'Why it was made', kept: 'Kept', vault: 'Vault', size: 'Size in the vault', data: 'Data',
+			label: (cluster: string) => `A backup of ${cluster}`, made: 'Made', took: 'Took', verified: 'Verified', reason: 'Why it was made', kept: 'Kept', vault: 'Vault', size: 'Size in the vault', sizeAdded: 'Added to the vault', data: 'Data',
 			service: 'Service', shape: 'Shape', place: 'Place and plan', operation: 'Made by', showOperation: 'Show its steps', id: 'Id', key: 'Sealed for the key',
 			otherKey: 'Not the key that is in force now: it opens only with the one it was sealed for.', parts: 'What it holds', from: 'Copied from', upTo: 'Up to', checksum: 'Checksum (SHA-256)',
-			stored: (data: string, stored: string) => `${data}, ${stored} in the vault`, counted: 'Counted', nothingCounted: 'Nothing was counted', counts: (n: string, of: string) => `${n} ${of}`, between: (low: string, high: string) => `${low} to ${high}`,
+			stored: (data: string, stored: string) => `${data}, ${stored} in the vault`, storedMore: (data: string, more: string) => `${data}, ${more} more in the vault`, counted: 'Counted', nothingCounted: 'Nothing was counted', counts: (n: string, of: string) => `${n} ${of}`, between: (low: string, high: string) => `${low} to ${high}`,
 			moreCounts: (n: number) => `${n} more`, parameters: (n: number) => `${plural(n, 'setting', 'settings')} of its servers`, empty: 'There is nothing of it in the vault.'
 		},
 		tryIt: 'Try it afterwards', tryItText: 'A server is started on it on a throw-away machine. Only then it counts as proven.', intoVault: 'Vault',
+		download: {
+			menu: 'Download…', title: 'Download this backup', text: 'The file is not encrypted: whoever has it has the data.', format: 'Format', begin: 'Download', command: 'the command',
+			formats: { copy: 'The files of the server', logical: 'A logical dump (SQL)' },
+			about: { copy: 'A tar with what the server\u2019s own tools copied, and how a server is started on it.', logical: 'Statements that any server of this kind and version or a newer one loads, packed with zstd. Its first lines say how.' },
+			nothing: 'It begins at once. Fetching it is written to the audit trail.', waits: 'It is restored on a throw-away machine first, so it takes a while until it begins. The cluster is not asked. Fetching it is written to the audit trail.',
+			inTerminal: 'Files of this size are fetched in a terminal, on this computer:'
+		},
 		keyNever: 'The backup key is kept nowhere else.', keyWhy: 'Without this key nobody can open the backups once this computer is lost.', keepKey: 'Keep the key'
 	},
 	restore: {
@@ -263,7 +270,7 @@ export const en = {
 		backup: 'The backup', vault: (name: string) => `Vault ${name}`
 	},
 	vaults: {
-		title: 'Vaults', text: 'Where backups go. The folder of this home is always there; a copy elsewhere outlives this computer.',
+		title: 'Vaults', text: 'Where backups go. The folder of this home and its snapshots are always there; a copy elsewhere outlives this computer.',
 		add: 'Add a vault', setUp: 'Set one up', check: 'Test', remove: (name: string) => `Remove ${name}`, removeTitle: (name: string) => `Remove the vault ${name}?`,
 		removeText: 'It is no longer known here. What lies in it stays as it is.', removed: (name: string) => `${name} is no longer known. What lies in it stays.`,
 		usable: 'Can be used', fault: { unreachable: 'Cannot be reached', full: 'Full', refused: 'Does not let us in' }, unusable: 'Cannot be used',

@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderName, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use clusterdeck_domain::{Backup, PointInTime, VaultFacts};
+use clusterdeck_domain::{Backup, BackupFormat, FormatOffer, PointInTime, VaultFacts};
 use tokio_util::io::ReaderStream;
 
 /// All backups, the newest first, also those of clusters that are gone.
@@ -61,20 +61,41 @@ pub(crate) async fn range(State(rooms): State<Rooms>, Path(id): Path<String>) ->
     Ok(Json(rooms.engine.point_in_time(backup.id.as_str()).await?))
 }
 
-/// A backup as one tar: the plain data as the service's own tools take it, what is known of it, and how a server is started on
-/// it without Clusterdeck. It is not encrypted any more.
-#[utoipa::path(get, operation_id = "download_backup", path = "/v1/backups/{id}/download", tag = "backups",
+/// In which formats a backup can be handed out, and why not in others.
+#[utoipa::path(get, operation_id = "list_backup_formats", path = "/v1/backups/{id}/formats", tag = "backups",
     params(("id" = String, Path)),
-    responses((status = 200, body = Vec<u8>, content_type = "application/x-tar"), (status = 404, body = Problem),
+    responses((status = 200, body = List<FormatOffer>), (status = 404, body = Problem)))]
+pub(crate) async fn formats(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<List<FormatOffer>> {
+    Ok(whole(rooms.engine.backup_formats(&id).await?))
+}
+
+/// A backup as one file, not encrypted any more. `copy`: a tar with the plain data as the service's own tools take it, what is
+/// known of it, and how a server is started on it without Clusterdeck. `logical`: statements for the service's own client, packed
+/// with zstd, which begin with how they are loaded; for that the backup is restored on a throw-away machine first, so it takes a
+/// while until the first of it comes.
+#[utoipa::path(get, operation_id = "download_backup", path = "/v1/backups/{id}/download", tag = "backups",
+    params(("id" = String, Path),
+        ("format" = Option<BackupFormat>, Query, description = "`copy` when left out")),
+    responses((status = 200, content((Vec<u8> = "application/x-tar"), (Vec<u8> = "application/zstd"))),
+        (status = 400, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 502, body = Problem)))]
 pub(crate) async fn download(
     State(rooms): State<Rooms>,
     Actor(actor): Actor,
     Path(id): Path<String>,
+    params: Params,
 ) -> Result<Response, Problem> {
-    let (name, content) = rooms.engine.download(&id, &actor).await?;
+    let format = params
+        .text("format")
+        .map_or(Ok(BackupFormat::Copy), str::parse)
+        .map_err(|()| Problem::invalid("/format", "a format is `copy` or `logical`"))?;
+    let (name, content) = rooms.engine.download(&id, format, &actor).await?;
+    let kind = match format {
+        BackupFormat::Copy => "application/x-tar",
+        BackupFormat::Logical => "application/zstd",
+    };
     let headers = [
-        (header::CONTENT_TYPE, "application/x-tar".to_owned()),
+        (header::CONTENT_TYPE, kind.to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
         (header::CACHE_CONTROL, "private, no-store".to_owned()),
     ];

@@ -273,8 +273,30 @@ async fn backups_their_vaults_and_their_key_have_every_member_that_others_rely_o
     }
     assert_eq!(tar.text.len() % 512, 0, "whole blocks");
 
+    // A logical dump where the service has one, which this one has not.
+    let formats = desk.get(&format!("/v1/backups/{id}/formats")).await.json();
+    assert_eq!(
+        (&formats["items"][0]["format"], &formats["items"][0]["why_not"]),
+        (&json!("copy"), &Value::Null)
+    );
+    assert!(
+        formats["items"][1]["why_not"].as_str().is_some_and(|why| why.contains("no logical dump")),
+        "{formats}"
+    );
+    for format in ["logical", "nonsense"] {
+        let refused = desk.get(&format!("/v1/backups/{id}/download?format={format}")).await;
+        assert_eq!(refused.problem(), (400, "invalid".to_owned()), "{format}");
+        assert_eq!(refused.json()["fields"][0]["pointer"], "/format");
+    }
+
     let vaults = desk.get("/v1/vaults").await.json();
-    has(&vaults["items"][0], &["id", "kind", "place", "problem", "free_bytes"]);
+    for vault in vaults["items"].as_array().expect("a list") {
+        has(vault, &["id", "kind", "place", "problem", "free_bytes"]);
+    }
+    assert_eq!(
+        (&vaults["items"][0]["id"], &vaults["items"][1]["kind"]),
+        (&json!("local"), &json!("snapshot"))
+    );
     let key = desk.get("/v1/backup-key").await.json();
     assert_eq!(
         (&key["public"], &key["secret"], &key["exported_at"]),

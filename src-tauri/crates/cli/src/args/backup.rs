@@ -50,8 +50,8 @@ pub(crate) enum BackupVerb {
     Now {
         /// Name or id of the cluster
         cluster: String,
-        /// Which vault [default: the home's own]
-        #[arg(long, value_name = "VAULT")]
+        /// Which vault; `snapshots` is beside the data [default: local]
+        #[arg(long, value_name = "VAULT", visible_alias = "vault")]
         to: Option<String>,
         /// Do not restore it on a throw-away machine afterwards
         #[arg(long)]
@@ -101,8 +101,8 @@ pub(crate) enum BackupVerb {
         /// Keep the newest of each of so many months
         #[arg(long, value_name = "N")]
         keep_monthly: Option<u32>,
-        /// Which vault [default: the home's own]
-        #[arg(long, value_name = "VAULT")]
+        /// Which vault; `snapshots` is beside the data [default: local]
+        #[arg(long, value_name = "VAULT", visible_alias = "vault")]
         to: Option<String>,
         /// Do not restore them on a throw-away machine
         #[arg(long)]
@@ -123,12 +123,15 @@ pub(crate) enum BackupVerb {
         #[command(flatten)]
         confirming: Confirming,
     },
-    /// Write a backup to a file: a tar with the plain data, and how to restore it without Clusterdeck
+    /// Write a backup to a file, and how to restore it without Clusterdeck
     Download {
         /// The backup's id
         id: String,
         /// The new file
         file: PathBuf,
+        /// A tar with the plain data; or statements for the service's own client (SQL), packed with zstd
+        #[arg(long, value_enum, default_value = "copy")]
+        format: Format,
     },
     /// Take a backup away
     Delete {
@@ -153,6 +156,13 @@ impl BackupVerb {
             | Self::Delete { confirming, .. } => Some(confirming),
         }
     }
+}
+
+/// As what a backup is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    Copy,
+    Logical,
 }
 
 #[derive(Debug, Subcommand)]

@@ -7,7 +7,7 @@ mod node;
 mod program;
 mod work;
 
-pub(crate) use backup::{BackupVerb, Restore, VaultVerb};
+pub(crate) use backup::{BackupVerb, Format, Restore, VaultVerb};
 pub(crate) use cluster::{Allow, ClusterVerb, Create, OptionSwitches, Switch};
 pub(crate) use migrate::Migrate;
 pub(crate) use node::NodeVerb;

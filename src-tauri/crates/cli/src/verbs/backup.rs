@@ -3,7 +3,7 @@
 use super::word;
 use crate::{
     answer::piece,
-    args::{BackupVerb, Confirming, Restore, VaultVerb},
+    args::{BackupVerb, Confirming, Format, Restore, VaultVerb},
     change,
     failure::Failure,
     output::{Table, age, bytes, facts, or_unknown},
@@ -26,7 +26,7 @@ pub(super) async fn run(session: &Session, verb: BackupVerb) -> Result<(), Failu
         BackupVerb::List { cluster } => return list(session, cluster.as_deref()).await,
         BackupVerb::Range { cluster } => return range(session, &cluster).await,
         BackupVerb::Show { id } => return show(session, &id).await,
-        BackupVerb::Download { id, file } => return download(session, &id, &file).await,
+        BackupVerb::Download { id, file, format } => return download(session, &id, &file, format).await,
         BackupVerb::Now { cluster, to, no_verify, confirming } => {
             (json!({"kind": "back-up", "cluster": cluster, "vault": to, "verify": !no_verify}), confirming)
         }
@@ -197,14 +197,19 @@ async fn range(session: &Session, of: &str) -> Result<(), Failure> {
 }
 
 /// As it comes, into a file that has its name only when it is whole.
-async fn download(session: &Session, id: &str, file: &Path) -> Result<(), Failure> {
+async fn download(session: &Session, id: &str, file: &Path, format: Format) -> Result<(), Failure> {
     let failed = |e: std::io::Error| {
         Failure::from(Problem::new(Code::Failed, format!("{} could not be written: {e}", file.display())))
     };
     if file.exists() {
         return Err(Problem::new(Code::Conflict, format!("{} is there already", file.display())).into());
     }
-    let mut body = session.body(&format!("/v1/backups/{}/download", piece(id))).await?;
+    let logical = format == Format::Logical;
+    if logical {
+        session.output.note("Restoring it on a throw-away machine first; that takes a while.");
+    }
+    let asked = if logical { "?format=logical" } else { "" };
+    let mut body = session.body(&format!("/v1/backups/{}/download{asked}", piece(id))).await?;
     let part = PathBuf::from(format!("{}.part", file.display()));
     drop(std::fs::remove_file(&part));
     let mut opened = private(&part).map_err(failed)?;
@@ -225,9 +230,10 @@ async fn download(session: &Session, id: &str, file: &Path) -> Result<(), Failur
     opened.sync_all().map_err(failed)?;
     std::fs::rename(&part, file).map_err(failed)?;
     session.output.line(&format!(
-        "{} is written, {}. It is not encrypted: whoever has it has the data. Its README says how to restore it.",
+        "{} is written, {}. It is not encrypted: whoever has it has the data. {} to restore it.",
         file.display(),
-        self::bytes(bytes as f64)
+        self::bytes(bytes as f64),
+        if logical { "Its first lines say how" } else { "Its README says how" }
     ))
 }
 

@@ -3,9 +3,9 @@
 use super::rules::{self, fresh, leaders_well, words};
 use super::{Facts, Finding, Preview, Subject, create, moment};
 use crate::{
-    BackedUp, Backup, BackupReason, BackupSchedule, BackupState, Change, ClusterName, ClusterObserved,
-    ClusterSpec, CreateCluster, OptionWish, RestoreBackup, ScheduleWish, Topology, VaultFacts, VaultFault,
-    version,
+    BackedUp, Backup, BackupKind, BackupReason, BackupSchedule, BackupState, Change, ClusterName,
+    ClusterObserved, ClusterSpec, CreateCluster, OptionWish, RestoreBackup, ScheduleWish, Topology,
+    VaultFacts, VaultFault, version,
 };
 use jiff::Timestamp;
 
@@ -116,6 +116,7 @@ pub(super) fn copy(spec: &ClusterSpec, seen: &ClusterObserved, facts: &Facts<'_>
     preview.block(unusable(vault).map(|finding| finding.at("/vault")));
     if let (Some(bytes), Some(free)) = (bytes, vault.free_bytes)
         && free < bytes
+        && !shares(vault, facts)
     {
         preview.warn(Finding::new(
             "vault-may-be-full",
@@ -128,10 +129,33 @@ pub(super) fn copy(spec: &ClusterSpec, seen: &ClusterObserved, facts: &Facts<'_>
             ),
         ));
     }
-    preview.effect(format!(
-        "It is compressed, encrypted and put into the vault {}, then read back and compared.",
-        vault.id
-    ));
+    preview.effect(match vault.kind {
+        BackupKind::Snapshot => format!(
+            "What earlier snapshots do not have yet is compressed, encrypted and put into the vault {}; then all of it is read \
+             back and compared.",
+            vault.id
+        ),
+        _ => format!(
+            "It is compressed, encrypted and put into the vault {}, then read back and compared.",
+            vault.id
+        ),
+    });
+    same_disk(vault, preview);
+}
+
+/// Of a snapshot after another only what changed since must fit.
+fn shares(vault: &VaultFacts, facts: &Facts<'_>) -> bool {
+    vault.kind == BackupKind::Snapshot && facts.backups.iter().any(|b| b.vault == vault.id && b.usable())
+}
+
+/// What snapshots are no help against.
+fn same_disk(vault: &VaultFacts, preview: &mut Preview) {
+    if vault.kind == BackupKind::Snapshot {
+        preview.effect(
+            "Snapshots lie on this computer's disk beside the data: they outlive the cluster when it is deleted, and are lost \
+             with that disk. A schedule into another vault as well keeps a copy elsewhere.",
+        );
+    }
 }
 
 /// Why a vault can neither be written to nor read.
@@ -165,9 +189,11 @@ pub(super) fn unreadable(backup: &Backup, facts: &Facts<'_>) -> Option<Finding> 
 pub(super) fn verify(backup: &Backup, facts: &Facts<'_>) -> Preview {
     let mut preview = Preview::titled(format!("Verify {}", named(backup, facts)));
     preview.block(unreadable(backup, facts));
+    // A snapshot's size is only what it added.
+    let much = if backup.kind == BackupKind::Snapshot { backup.data_bytes } else { backup.size_bytes };
     preview.effect(format!(
         "{} is read from the vault {} and its checksum compared.",
-        words::bytes(backup.size_bytes),
+        words::bytes(much),
         backup.vault
     ));
     preview.effect("A server is started on it on a throw-away machine, and what it holds is counted.");
@@ -189,7 +215,13 @@ pub(super) fn delete(backup: &Backup, facts: &Facts<'_>) -> Preview {
             .warn(Finding::new("last-backup", format!("It is the last one there is of {}.", backup.cluster)));
         preview.confirm = Some(backup.cluster.clone());
     }
-    preview.effect(format!("{} in the vault {} are erased.", words::bytes(backup.size_bytes), backup.vault));
+    preview.effect(match backup.kind {
+        BackupKind::Snapshot => format!(
+            "What no other snapshot in the vault {} shares with it is erased; the others stay whole.",
+            backup.vault
+        ),
+        _ => format!("{} in the vault {} are erased.", words::bytes(backup.size_bytes), backup.vault),
+    });
     preview.effect("It cannot be brought back. The cluster is not touched.");
     preview
 }
@@ -380,6 +412,7 @@ pub(super) fn schedule(subject: &Subject<'_>, wish: Option<&ScheduleWish>, facts
             vault.id
         ));
     }
+    same_disk(vault, &mut preview);
     preview.effect(if schedule.verify {
         "Each is read back, and restored on a throw-away machine to see that it can be."
     } else {

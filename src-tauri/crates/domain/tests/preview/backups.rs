@@ -2,8 +2,8 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    BackupState, Busy, Change, ChangeKind, Lifecycle, PlanId, RestoreBackup, Role, Topology, copy_source,
-    plan,
+    Backup, BackupKind, BackupState, Busy, Change, ChangeKind, Lifecycle, PlanId, RestoreBackup, Role,
+    SNAPSHOT_VAULT, Topology, copy_source, plan,
 };
 
 pub(crate) fn back_up(verify: Option<bool>) -> Change {
@@ -172,4 +172,20 @@ fn the_last_backup_goes_only_when_its_name_is_typed_and_none_goes_while_it_is_re
     assert_eq!(preview.confirm, None);
     let reads = Busy { kind: ChangeKind::RestoreBackup, title: "Restore demo-restored".to_owned() };
     blocked(&other.set(|s| s.backup_used_by = Some(reads)).preview(&delete()), &["backup-in-use"]);
+}
+
+#[test]
+fn a_snapshot_says_what_it_is_no_help_against_and_what_goes_with_it() {
+    let beside = |s: &mut Scene| {
+        let vault = s.vault.as_mut().unwrap();
+        (vault.id, vault.kind) = (SNAPSHOT_VAULT.to_owned(), BackupKind::Snapshot);
+        vault.free_bytes = Some(1 << 20);
+    };
+    let first = three().set(beside).preview(&back_up(None));
+    warned(&first, &["vault-may-be-full"]);
+    assert!(first.effects.iter().any(|e| e.contains("lost with that disk")), "{:?}", first.effects);
+    let lies_there = |b: &mut Backup| (b.vault, b.kind) = (SNAPSHOT_VAULT.to_owned(), BackupKind::Snapshot);
+    warned(&three().with_backup(lies_there).set(beside).preview(&back_up(None)), &[]);
+    let elsewhere = three().preview(&back_up(None));
+    assert!(elsewhere.effects.iter().all(|e| !e.contains("that disk")), "{:?}", elsewhere.effects);
 }

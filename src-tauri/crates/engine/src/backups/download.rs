@@ -1,38 +1,44 @@
 //! A backup as one file for people: a tar with the plain data as the server's own tools take it, what is known of it, and how a
 //! server is started on it without us.
 
-use super::{
-    find, key,
-    stream::{Outlet, pipe},
-    vault,
-};
+use super::{dump, find, key, stream::pipe, vault};
 use crate::{engine::Shared, facade::Result, repository::AuditEntry};
-use clusterdeck_domain::{Backup, BackupPart, service};
+use clusterdeck_domain::{Backup, BackupFormat, BackupPart, FormatOffer, service};
 use clusterdeck_driver::{CopyFormat, DriverError};
-use std::sync::Arc;
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use std::{pin::Pin, sync::Arc};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 /// What a tar counts in.
 const BLOCK: usize = 512;
 
+/// What is handed out. It fails where it cannot be given to its end; dropped, whoever makes it ends.
+pub type Download = Pin<Box<dyn AsyncRead + Send>>;
+
 /// See [`crate::Engine::download`].
-pub(crate) struct Download {
-    /// What the file is called: `demo-20261129T081500Z.tar`.
-    pub(crate) name: String,
-    /// It fails where the backup cannot be read to its end.
-    pub(crate) content: Outlet,
+pub(crate) async fn begin(
+    shared: &Arc<Shared>,
+    id: &str,
+    format: BackupFormat,
+    actor: &str,
+) -> Result<(String, Download)> {
+    match format {
+        BackupFormat::Copy => copied(shared, id, actor).await,
+        BackupFormat::Logical => dump::begin(shared, id, actor).await,
+    }
 }
 
-pub(crate) async fn begin(shared: &Arc<Shared>, id: &str, actor: &str) -> Result<Download> {
+/// See [`crate::Engine::backup_formats`].
+pub(crate) fn formats(shared: &Shared, id: &str) -> Result<Vec<FormatOffer>> {
     let backup = find(shared, id)?;
-    if !backup.usable() {
-        let what = format!("the backup {id} is not whole");
-        return Err(DriverError::rejected(what, "choose another one").into());
-    }
-    // What cannot be opened is told before anything is sent.
-    key::of(shared, &backup.sealed_for).await?;
+    let copy = FormatOffer { format: BackupFormat::Copy, file: named(&backup, "tar"), why_not: None };
+    let why_not = dump::loading(shared, &backup)?.err();
+    Ok(vec![copy, FormatOffer { format: BackupFormat::Logical, file: named(&backup, "sql.zst"), why_not }])
+}
+
+async fn copied(shared: &Arc<Shared>, id: &str, actor: &str) -> Result<(String, Download)> {
+    let backup = readable(shared, id).await?;
     let format = shared.driver(backup.of.service)?.copy_format(backup.of.service, &backup.of.version);
-    let name = format!("{}-{}.tar", backup.cluster, backup.created_at.strftime("%Y%m%dT%H%M%SZ"));
+    let name = named(&backup, "tar");
     shared.audit(entry(shared, &backup, actor)).await;
     let (mut inlet, content) = pipe(|_| {});
     let owner = shared.clone();
@@ -51,7 +57,7 @@ pub(crate) async fn begin(shared: &Arc<Shared>, id: &str, actor: &str) -> Result
             },
         }
     });
-    Ok(Download { name, content })
+    Ok((name, Box::pin(content)))
 }
 
 async fn write(
@@ -74,11 +80,28 @@ async fn write(
     Ok(())
 }
 
+/// What a file of it is called.
+pub(super) fn named(backup: &Backup, ending: &str) -> String {
+    format!("{}-{}.{ending}", backup.cluster, backup.created_at.strftime("%Y%m%dT%H%M%SZ"))
+}
+
+/// The backup of that id, when it can be read.
+pub(super) async fn readable(shared: &Shared, id: &str) -> Result<Backup> {
+    let backup = find(shared, id)?;
+    if !backup.usable() {
+        let what = format!("the backup {id} is not whole");
+        return Err(DriverError::rejected(what, "choose another one").into());
+    }
+    // What cannot be opened is told before anything is sent.
+    key::of(shared, &backup.sealed_for).await?;
+    Ok(backup)
+}
+
 fn file(part: &BackupPart, format: CopyFormat) -> String {
     format!("{}.{}", part.name, format.ending)
 }
 
-fn passing(error: std::io::Error) -> DriverError {
+pub(super) fn passing(error: std::io::Error) -> DriverError {
     DriverError::transient(format!("handing out a backup: {error}"))
 }
 
@@ -130,7 +153,7 @@ fn readme(backup: &Backup, format: CopyFormat) -> String {
     )
 }
 
-fn entry(shared: &Shared, backup: &Backup, actor: &str) -> AuditEntry {
+pub(super) fn entry(shared: &Shared, backup: &Backup, actor: &str) -> AuditEntry {
     let text =
         format!("The backup of {} from {} was handed out, not encrypted", backup.cluster, backup.created_at);
     AuditEntry::new(shared.now(), actor, "download-backup", text).about(&backup.of.id, &backup.cluster)

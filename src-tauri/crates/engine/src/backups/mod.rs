@@ -2,6 +2,7 @@
 //! or taken away is for the operations (`operations/back_up.rs` and its neighbours) and for `expire`.
 
 mod download;
+mod dump;
 mod expire;
 mod key;
 pub(crate) mod log;
@@ -11,15 +12,17 @@ mod stream;
 pub(crate) mod throw_away;
 mod vaults;
 
-pub(crate) use download::begin as download;
+pub use download::Download;
+pub(crate) use download::{begin as download, formats};
+pub(crate) use dump::clear_left as clear_dumps;
 pub(crate) use expire::{expire, take_away};
 pub(crate) use key::{ensure as ensure_key, import as import_key, report as report_key};
 pub(crate) use moving::{copy, counted, lay, read_back};
 pub use schedule::BY_SCHEDULE;
 pub(crate) use schedule::follow;
 pub(crate) use vaults::{
-    add as add_vault, added as added_vaults, all as vaults, check as check_vault, facts as vault_facts,
-    open as vault, remove as remove_vault, try_out as try_vault,
+    BUILT_IN, add as add_vault, added as added_vaults, all as vaults, check as check_vault,
+    facts as vault_facts, open as vault, remove as remove_vault, try_out as try_vault,
 };
 
 use crate::{

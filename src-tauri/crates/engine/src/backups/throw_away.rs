@@ -14,7 +14,8 @@ use clusterdeck_domain::{
     NodeKind, NodeSpec, Topology, disagreements,
 };
 use clusterdeck_driver::{
-    ClusterContext, DriverError, MachineRequest, Progress, Provider, Secrets, ServiceDriver, StartAs,
+    ClusterContext, DriverError, MachineRequest, Outgoing, Progress, Provider, Secrets, ServiceDriver,
+    StartAs,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -141,35 +142,14 @@ async fn test_part(
     progress: &Progress,
 ) -> Verdict {
     let untried = Verdict::Untried;
-    let made = make(shared, plan, progress).await;
-    let (driver, context) = match made {
-        Ok(made) => made,
-        Err(error) => return untried(error),
+    let (driver, context) = match restored(shared, plan, part, progress).await {
+        Ok(restored) => restored,
+        Err(verdict) => return verdict,
     };
     let (driver, node) = match plan.node() {
         Ok(node) => (driver.as_ref(), node),
         Err(error) => return untried(error),
     };
-    if let Err(error) = lay(shared, &context, driver, node, part, progress).await {
-        return match error {
-            EngineError::Driver(DriverError::Rejected { what, .. }) if !what.contains("disk is full") => {
-                Verdict::Bad(what)
-            }
-            other => untried(other),
-        };
-    }
-    let begun = tokio::time::Instant::now();
-    let started = loop {
-        match start(&context, driver, node, progress).await {
-            Err(error) if error.is_transient() && begun.elapsed() < ANSWERS_WITHIN => {
-                tokio::time::sleep(AGAIN_AFTER).await;
-            }
-            other => break other,
-        }
-    };
-    if let Err(error) = started {
-        return Verdict::Bad(format!("no server starts on it: {error}"));
-    }
     progress.note("counting what it holds");
     match counted(&context, driver, node).await {
         Err(EngineError::Driver(DriverError::Rejected { what, .. })) => {
@@ -180,6 +160,58 @@ async fn test_part(
             wrong if wrong.is_empty() => Verdict::Good,
             wrong => Verdict::Bad(format!("it does not hold what was written down: {}", wrong.join("; "))),
         },
+    }
+}
+
+/// Starts a server on one part, and writes what people have in it.
+pub(crate) async fn dump(
+    shared: &Arc<Shared>,
+    plan: &Plan,
+    part: (&Backup, &BackupPart),
+    output: &mut Outgoing,
+    progress: &Progress,
+) -> Result<()> {
+    let (driver, context) = match restored(shared, plan, part, progress).await {
+        Ok(restored) => restored,
+        Err(Verdict::Untried(error)) => return Err(error),
+        Err(Verdict::Bad(why)) => {
+            let what = format!("the backup cannot be relied on: {why}");
+            return Err(DriverError::rejected(what, "Verify it, or choose another one.").into());
+        }
+        Err(Verdict::Good) => return Err(DriverError::broken("a good backup without a server").into()),
+    };
+    Ok(driver.dump(&context, plan.node()?, output, progress).await?)
+}
+
+/// A server that runs on one part; otherwise what that says of the backup.
+async fn restored(
+    shared: &Arc<Shared>,
+    plan: &Plan,
+    part: (&Backup, &BackupPart),
+    progress: &Progress,
+) -> std::result::Result<(Arc<dyn ServiceDriver>, ClusterContext), Verdict> {
+    let (made, context) = make(shared, plan, progress).await.map_err(Verdict::Untried)?;
+    let (driver, node) = (made.as_ref(), plan.node().map_err(Verdict::Untried)?);
+    if let Err(error) = lay(shared, &context, driver, node, part, progress).await {
+        return Err(match error {
+            EngineError::Driver(DriverError::Rejected { what, .. }) if !what.contains("disk is full") => {
+                Verdict::Bad(what)
+            }
+            other => Verdict::Untried(other),
+        });
+    }
+    let begun = tokio::time::Instant::now();
+    let started = loop {
+        match start(&context, driver, node, progress).await {
+            Err(error) if error.is_transient() && begun.elapsed() < ANSWERS_WITHIN => {
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+            other => break other,
+        }
+    };
+    match started {
+        Ok(()) => Ok((made, context)),
+        Err(error) => Err(Verdict::Bad(format!("no server starts on it: {error}"))),
     }
 }
 

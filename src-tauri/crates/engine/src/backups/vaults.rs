@@ -3,7 +3,9 @@
 
 use super::audit;
 use crate::{alerts, engine::Shared, error::EngineError, facade::Result};
-use clusterdeck_domain::{BackupKind, BackupState, LOCAL_VAULT, SecretRef, Sensitive, VaultFacts, VaultSpec};
+use clusterdeck_domain::{
+    BackupKind, BackupState, LOCAL_VAULT, SNAPSHOT_VAULT, SecretRef, Sensitive, VaultFacts, VaultSpec,
+};
 use clusterdeck_driver::{DriverError, Vault, VaultTrial};
 use std::sync::Arc;
 
@@ -23,23 +25,42 @@ async fn keep(shared: &Shared, specs: &[VaultSpec]) -> Result<()> {
 
 /// The vault of that name. Nobody is asked yet whether it answers.
 pub(crate) async fn open(shared: &Shared, id: &str) -> Result<Arc<dyn Vault>> {
-    if id == LOCAL_VAULT {
-        return Ok(shared.vaults.own());
+    match named(shared, id).await? {
+        Named::BuiltIn(vault) => Ok(vault),
+        Named::Added(spec) => open_spec(shared, &spec).await,
     }
-    let missing = || EngineError::NotFound { what: format!("vault `{id}`") };
-    let spec = added(shared).await?.into_iter().find(|spec| spec.id == id).ok_or_else(missing)?;
-    open_spec(shared, &spec).await
 }
 
 /// The kind of the vault of that name, also where its secret is not to be had.
 pub(crate) async fn kind(shared: &Shared, id: &str) -> Result<BackupKind> {
-    if id == LOCAL_VAULT {
-        return Ok(shared.vaults.own().kind());
-    }
-    let missing = || EngineError::NotFound { what: format!("vault `{id}`") };
-    let spec = added(shared).await?.into_iter().find(|spec| spec.id == id).ok_or_else(missing)?;
-    Ok(spec.place.kind())
+    Ok(match named(shared, id).await? {
+        Named::BuiltIn(vault) => vault.kind(),
+        Named::Added(spec) => spec.place.kind(),
+    })
 }
+
+/// A vault by its name.
+enum Named {
+    /// Always there.
+    BuiltIn(Arc<dyn Vault>),
+    Added(VaultSpec),
+}
+
+async fn named(shared: &Shared, id: &str) -> Result<Named> {
+    // One that somebody added under a name that was free then keeps it.
+    if let Some(spec) = added(shared).await?.into_iter().find(|spec| spec.id == id) {
+        return Ok(Named::Added(spec));
+    }
+    let found = built_in(shared).into_iter().find(|vault| vault.id() == id);
+    found.map(Named::BuiltIn).ok_or_else(|| EngineError::NotFound { what: format!("vault `{id}`") })
+}
+
+fn built_in(shared: &Shared) -> [Arc<dyn Vault>; 2] {
+    [shared.vaults.own(), shared.vaults.snapshots()]
+}
+
+/// The names of those that are always there.
+pub(crate) const BUILT_IN: [&str; 2] = [LOCAL_VAULT, SNAPSHOT_VAULT];
 
 async fn open_spec(shared: &Shared, spec: &VaultSpec) -> Result<Arc<dyn Vault>> {
     let secret = match spec.place.wants_secret() {
@@ -51,44 +72,45 @@ async fn open_spec(shared: &Shared, spec: &VaultSpec) -> Result<Arc<dyn Vault>> 
 
 /// What a preview wants to know of a vault; the home's own when nobody names one.
 pub(crate) async fn facts(shared: &Shared, id: Option<&str>) -> Option<VaultFacts> {
-    let id = id.unwrap_or(LOCAL_VAULT);
-    let spec = added(shared).await.ok()?.into_iter().find(|spec| spec.id == id);
-    match spec {
-        None if id != LOCAL_VAULT => None,
-        spec => Some(facts_of(shared, spec.as_ref()).await),
-    }
+    let found = named(shared, id.unwrap_or(LOCAL_VAULT)).await.ok()?;
+    Some(facts_of(shared, found).await)
 }
 
-async fn facts_of(shared: &Shared, spec: Option<&VaultSpec>) -> VaultFacts {
-    let own = shared.vaults.own();
-    let opened = match spec {
-        Some(spec) => open_spec(shared, spec).await,
-        None => Ok(own.clone()),
+async fn facts_of(shared: &Shared, named: Named) -> VaultFacts {
+    let (id, kind, place, opened) = match named {
+        Named::Added(spec) => {
+            let opened = open_spec(shared, &spec).await;
+            (spec.id, spec.place.kind(), spec.place.place(), opened)
+        }
+        Named::BuiltIn(vault) => {
+            let beside = vault.kind() == BackupKind::Snapshot;
+            let place = if beside { "this home, beside the data" } else { "this home" };
+            (vault.id().to_owned(), vault.kind(), place.to_owned(), Ok(vault))
+        }
     };
     let checked = match opened {
         Ok(vault) => vault.check().await.map_err(EngineError::from),
         Err(error) => Err(error),
     };
-    let (problem, free_bytes) = match checked {
-        Ok(check) => (None, check.free_bytes),
-        Err(error) => (Some(error), None),
+    let (problem, free_bytes, used_bytes) = match checked {
+        Ok(check) => (None, check.free_bytes, check.used_bytes),
+        Err(error) => (Some(error), None, None),
     };
     let fault = match &problem {
         Some(EngineError::Driver(DriverError::Vault { fault, .. })) => Some(*fault),
         _ => None,
     };
-    let id = spec.map_or_else(|| own.id().to_owned(), |spec| spec.id.clone());
     let mut held = super::all(shared);
     held.retain(|backup| backup.vault == id && backup.state != BackupState::Failed);
     VaultFacts {
         id,
-        kind: spec.map_or(own.kind(), |spec| spec.place.kind()),
-        place: spec.map_or_else(|| "this home".to_owned(), |spec| spec.place.place()),
+        kind,
+        place,
         hint: problem.as_ref().map_or_else(String::new, |error| error.problem().hint),
         problem: problem.map(|error| error.to_string()),
         fault,
         free_bytes,
-        used_bytes: held.iter().map(|backup| backup.size_bytes).sum(),
+        used_bytes: used_bytes.unwrap_or_else(|| held.iter().map(|backup| backup.size_bytes).sum()),
         backups: held.len() as u64,
     }
 }
@@ -96,8 +118,10 @@ async fn facts_of(shared: &Shared, spec: Option<&VaultSpec>) -> VaultFacts {
 /// All vaults, the home's own first, asked at once.
 pub(crate) async fn all(shared: &Shared) -> Result<Vec<VaultFacts>> {
     let specs = added(shared).await?;
-    let asked = std::iter::once(None).chain(specs.iter().map(Some)).map(|spec| facts_of(shared, spec));
-    Ok(futures::future::join_all(asked).await)
+    let built_in = built_in(shared).into_iter().filter(|vault| specs.iter().all(|s| s.id != vault.id()));
+    let all: Vec<Named> =
+        built_in.map(Named::BuiltIn).chain(specs.iter().cloned().map(Named::Added)).collect();
+    Ok(futures::future::join_all(all.into_iter().map(|named| facts_of(shared, named))).await)
 }
 
 fn invalid(pointer: &str, what: &str) -> EngineError {
@@ -122,7 +146,7 @@ pub(crate) async fn add(
 ) -> Result<VaultFacts> {
     checked(&spec, secret.as_ref())?;
     let mut specs = added(shared).await?;
-    if spec.id == LOCAL_VAULT || specs.iter().any(|known| known.id == spec.id) {
+    if BUILT_IN.contains(&spec.id.as_str()) || specs.iter().any(|known| known.id == spec.id) {
         return Err(invalid("/id", "there is a vault of that name already"));
     }
     // Asked before it is kept: one that does not answer now would only be found out by its first backup.
@@ -137,7 +161,7 @@ pub(crate) async fn add(
     keep(shared, &specs).await?;
     let text = format!("The vault {} was added: {}", spec.id, spec.place.place());
     audit(shared, actor, "add-vault", &text).await;
-    Ok(facts_of(shared, Some(&spec)).await)
+    Ok(facts_of(shared, Named::Added(spec)).await)
 }
 
 /// See [`crate::Engine::try_vault`].

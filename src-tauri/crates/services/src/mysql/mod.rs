@@ -9,6 +9,7 @@ mod change;
 mod config;
 mod copy;
 mod count;
+mod dump;
 mod flavour;
 mod form;
 mod galera;
@@ -257,6 +258,18 @@ impl ServiceDriver for Mysql {
             Flavour::MySql => group::COPY_FORMAT,
             _ => backup::FORMAT,
         }
+    }
+    fn dump_format(&self, _service: ServiceKind, version: &str) -> std::result::Result<&'static str, String> {
+        dump::format(version)
+    }
+    async fn dump(
+        &self,
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        output: &mut Outgoing,
+        progress: &Progress,
+    ) -> Result<()> {
+        dump::out(cx, node, output, progress).await
     }
     async fn count(&self, cx: &ClusterContext, node: &NodeSpec, within: Duration) -> Result<Vec<Count>> {
         count::count(cx, node, within).await

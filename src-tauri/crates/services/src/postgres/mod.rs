@@ -9,6 +9,7 @@ mod config;
 mod copy;
 mod count;
 mod diverged;
+mod dump;
 mod etcd;
 mod flavour;
 mod form;
@@ -208,6 +209,18 @@ impl ServiceDriver for Postgres {
     }
     fn copy_format(&self, _service: ServiceKind, _version: &str) -> CopyFormat {
         copy::FORMAT
+    }
+    fn dump_format(&self, service: ServiceKind, _version: &str) -> std::result::Result<&'static str, String> {
+        dump::format(service)
+    }
+    async fn dump(
+        &self,
+        cx: &ClusterContext,
+        node: &NodeSpec,
+        output: &mut Outgoing,
+        progress: &Progress,
+    ) -> Result<()> {
+        dump::out(cx, node, output, progress).await
     }
     async fn count(&self, cx: &ClusterContext, node: &NodeSpec, within: Duration) -> Result<Vec<Count>> {
         count::count(cx, node, within).await

@@ -169,6 +169,13 @@ impl ServiceDriver for Redis {
     fn copy_format(&self, _service: ServiceKind, _version: &str) -> CopyFormat {
         copy::FORMAT
     }
+    fn dump_format(
+        &self,
+        _service: ServiceKind,
+        _version: &str,
+    ) -> std::result::Result<&'static str, String> {
+        Err("a download of it is an RDB file, which is what other programs read already".to_owned())
+    }
     async fn count(&self, cx: &ClusterContext, node: &NodeSpec, _within: Duration) -> Result<Vec<Count>> {
         copy::count(cx, node).await
     }

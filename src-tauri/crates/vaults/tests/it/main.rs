@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helping functions too")]
 
 mod borg;
+mod snapshots;
 mod store;
 
 use clusterdeck_domain::{BackupId, VaultFault};

@@ -76,8 +76,19 @@ async fn databases(source: &mut Source, url: &SourceUrl) -> Result<Vec<String>> 
     Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
 }
 
+/// Those of people that a server of ours has.
+pub(crate) async fn of_people(session: &mut Session) -> Result<Vec<String>> {
+    let rows = session
+        .rows(&format!(
+            "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN ({}) ORDER BY 1",
+            super::count::SYSTEM
+        ))
+        .await?;
+    Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
+}
+
 /// What dumps, and what loads.
-async fn programs(machine: &dyn Machine) -> Result<(PathBuf, PathBuf)> {
+pub(crate) async fn programs(machine: &dyn Machine) -> Result<(PathBuf, PathBuf)> {
     let find = async |name: &str| {
         let found = machine.software(name).await?.into_iter().next();
         found.map(|software| software.path).ok_or_else(|| {
@@ -229,7 +240,8 @@ fn theirs(url: &SourceUrl) -> String {
     )
 }
 
-fn ours(cx: &ClusterContext, machine: &dyn Machine) -> Result<String> {
+/// A file of options with our own way in.
+pub(crate) fn ours(cx: &ClusterContext, machine: &dyn Machine) -> Result<String> {
     let password = cx.secrets.newest(accounts::OPERATOR)?;
     Ok(format!(
         "[client]\nprotocol=tcp\nhost={}\nport={}\nuser={}\npassword={}\nssl\nssl-ca={}\n",

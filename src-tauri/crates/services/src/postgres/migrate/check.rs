@@ -9,7 +9,7 @@ use crate::postgres::{
 use clusterdeck_domain::{
     Check, CheckState,
     CheckState::{Failed, Passed, Warning},
-    Scheme, SourceReport,
+    NodeSpec, Scheme, SourceReport,
 };
 use clusterdeck_driver::{ClusterContext, Filter, Migration, Result};
 
@@ -261,6 +261,12 @@ const HOLDS: &str = "SELECT count(*) FROM (\
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.deptype = 'e' \
         AND (d.classid, d.objid) IN ((o.of, o.oid), ('pg_namespace'::regclass, n.oid)))";
 
+/// How many objects of people's a database of a node has.
+pub(crate) async fn holds(cx: &ClusterContext, node: &NodeSpec, database: &str) -> Result<i64> {
+    let inside = Session::read(cx, node, database, ANSWER).await?;
+    Ok(inside.row(HOLDS, &[]).await?.get(0))
+}
+
 async fn names(
     cx: &ClusterContext,
     migration: &Migration,
@@ -279,9 +285,7 @@ async fn names(
     let there = !target.rows("SELECT 1 FROM pg_database WHERE datname = $1", &[&database]).await?.is_empty();
     let mut holds = 0_i64;
     if there {
-        let lead = form::leader(cx).await?;
-        let inside = Session::read(cx, lead, database, ANSWER).await?;
-        holds = inside.row(HOLDS, &[]).await?.get(0);
+        holds = self::holds(cx, form::leader(cx).await?, database).await?;
     }
     report.target_is_empty = holds == 0;
     report.clashes = holds > 0;

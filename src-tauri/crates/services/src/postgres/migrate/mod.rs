@@ -10,7 +10,7 @@ mod online;
 mod source;
 mod tell;
 
-pub(crate) use check::look;
+pub(crate) use check::{holds, look};
 
 use super::{
     config, flavour, form,
@@ -268,17 +268,26 @@ async fn extensions(cx: &ClusterContext, source: &Source, database: &str, passag
     Ok(())
 }
 
-/// A file of passwords as the programs read it.
-fn passwords(cx: &ClusterContext, machine: &dyn Machine, url: &SourceUrl) -> Result<String> {
-    let plain = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
+/// A word in a file of passwords.
+fn plain(text: &str) -> String {
+    text.replace('\\', "\\\\").replace(':', "\\:")
+}
+
+/// A file with our own password on this machine, as the programs read it.
+pub(crate) fn own_password(cx: &ClusterContext, machine: &dyn Machine) -> Result<String> {
     let own = cx.secrets.newest(config::OPERATOR)?;
-    let mut text = format!(
+    Ok(format!(
         "{}:{}:*:{}:{}\n",
         plain(&machine.address().to_string()),
         machine.port(config::PORT),
         config::OPERATOR,
         plain(own.reveal())
-    );
+    ))
+}
+
+/// The same with that of the source.
+fn passwords(cx: &ClusterContext, machine: &dyn Machine, url: &SourceUrl) -> Result<String> {
+    let mut text = own_password(cx, machine)?;
     if let Some(password) = &url.password {
         let user = url.user.as_deref().unwrap_or("postgres");
         // First: a user of ours may have the same name there.
