@@ -21,7 +21,9 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(1_800);
 /// A client writes so often.
 const EVERY: Duration = Duration::from_millis(5);
-/// How long it is followed before it is cut over.
+/// Lag at which it is cut over, in kB of the source's log.
+const BEHIND_KB: f64 = 100.0;
+/// How long it is followed at least before it is cut over.
 const FOLLOWS: Duration = Duration::from_secs(10);
 /// A row of about a kilobyte of text that packs badly, and so many of them.
 const ROWS: u32 = 1_000_000;
@@ -156,8 +158,15 @@ async fn one(table: &mut Table, name: &str, service: &str, from: &str, writes: W
             }
             if note.starts_with("Following") {
                 let since = *copied.get_or_insert_with(Instant::now);
-                if since.elapsed() > FOLLOWS {
+                // Nobody cuts over while the lag is large.
+                let behind =
+                    note.split_whitespace().find_map(|word| word.parse::<f64>().ok()).unwrap_or(f64::MAX);
+                if since.elapsed() > FOLLOWS && behind < BEHIND_KB {
                     let took = since.duration_since(begun);
+                    eprintln!(
+                        "{name}: {behind} kB behind after another {:.1} s",
+                        since.elapsed().as_secs_f64()
+                    );
                     table.add(
                         &format!("migrate {name}, 1 GB: until it follows"),
                         "s",

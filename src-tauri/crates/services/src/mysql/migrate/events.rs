@@ -41,6 +41,8 @@ pub(super) struct Group {
     pub(super) open: bool,
     pub(super) rows: bool,
     pub(super) bytes: usize,
+    /// Of those, what was not applied yet.
+    pub(super) events: Vec<u8>,
     pub(super) up_to: Option<Place>,
 }
 

@@ -33,6 +33,8 @@ const AWAY: Duration = Duration::from_secs(600);
 const APPLIES: Duration = Duration::from_secs(120);
 /// Bytes of transactions of the source that become one here, when there are more than one can wait for.
 const AT_ONCE: usize = 1 << 20;
+/// Bytes of events that are applied by one statement here: each is a way there and back.
+const STATEMENT: usize = 256 << 10;
 /// So long they wait for more to come.
 const WAITS: Duration = Duration::from_millis(100);
 
@@ -270,8 +272,11 @@ impl<'a> Follower<'a> {
                     self.begun = Instant::now();
                 }
                 self.group.bytes += events.len();
-                self.session.run(binlog(&events)).await?;
+                self.group.events.extend(events);
                 self.group.rows = true;
+                if self.group.events.len() > STATEMENT {
+                    self.apply().await?;
+                }
             }
             Happened::Committed(place) => {
                 self.group.up_to = Some(place);
@@ -292,11 +297,20 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
+    /// Events that were read and nobody has applied.
+    async fn apply(&mut self) -> Result<()> {
+        match std::mem::take(&mut self.group.events) {
+            none if none.is_empty() => Ok(()),
+            events => self.session.run(binlog(&events)).await,
+        }
+    }
+
     /// What was read of whole transactions is here from now on. In the middle of one nothing is done.
     async fn commit(&mut self) -> Result<()> {
         if self.reader.inside() {
             return Ok(());
         }
+        self.apply().await?;
         let group = std::mem::take(&mut self.group);
         let place = group.up_to.unwrap_or_else(|| self.place.clone());
         if group.open {
