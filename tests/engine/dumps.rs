@@ -212,3 +212,37 @@ async fn of_redis_there_is_none_and_the_reason_is_told() {
     assert!(told.unwrap_err().to_string().contains("RDB"));
     assert_eq!(home.machines().len(), home.cluster().await.spec.nodes.len() + 1, "nothing was made for it");
 }
+
+/// There is no plain server of its maker here: the dump is loaded into the cluster that lost what is in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dump_of_mysql_in_a_container_loads_again() {
+    let Some(home) = Home::in_containers_with_mysql().await else { return };
+    home.create(ServiceKind::Mysql, Topology::Single, 1, 0).await;
+    let (mut before, url) = (Ledger::new(false), home.url().await);
+    tokio::task::block_in_place(|| (0..20).for_each(|_| before.write(&url)));
+    let backup = home.untried_backup().await;
+    let file = home.dir.path().join("demo.sql.zst");
+    home.dumped(&backup, &file).await;
+    assert!(head(&file).contains("| mysql --default-character-set"), "{}", head(&file));
+    tokio::task::block_in_place(|| {
+        connect(&url, false).unwrap().say("DROP TABLE w").unwrap();
+        let (user, rest) = url.strip_prefix("mysql://").unwrap().split_once(':').unwrap();
+        let (password, rest) = rest.split_once('@').unwrap();
+        let (host, port) = rest.split(['/', '?']).next().unwrap().rsplit_once(':').unwrap();
+        load(
+            &file,
+            Command::new("mariadb")
+                .env("MYSQL_PWD", password)
+                .args([
+                    "--no-defaults",
+                    "--default-character-set=utf8mb4",
+                    "--ssl",
+                    "--skip-ssl-verify-server-cert",
+                ])
+                .args(["-h", host, "-P", port, "-u", user]),
+        );
+    });
+    home.holds(&before, "what was dumped is there again").await;
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
+}

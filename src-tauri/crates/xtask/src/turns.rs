@@ -24,6 +24,7 @@ const TURNS: [&[&str]; 3] = [
         "containers::killed_at_any_moment_of_making_and_deleting",
         "backups::valkey_in_containers_comes_back",
         "copying::a_container_with_an_extension",
+        "dumps::a_dump_of_mysql_in_a_container",
         "timescale::a_timescaledb_cluster_lives",
         "killed::containers::reboots_changes_of_plan",
         "killed::postgres::postgresql_growing_shrinking",

@@ -260,7 +260,7 @@ impl ServiceDriver for Mysql {
         }
     }
     fn dump_format(&self, _service: ServiceKind, version: &str) -> std::result::Result<&'static str, String> {
-        dump::format(version)
+        Ok(dump::format(version))
     }
     async fn dump(
         &self,

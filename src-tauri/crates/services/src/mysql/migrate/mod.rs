@@ -13,6 +13,7 @@ pub(crate) use check::look;
 
 use super::{
     accounts, config,
+    flavour::Flavour,
     sql::{ANSWER, As, Session, number, text},
     survey,
 };
@@ -87,18 +88,20 @@ pub(crate) async fn of_people(session: &mut Session) -> Result<Vec<String>> {
     Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
 }
 
+/// Where a program is.
+pub(crate) async fn program(machine: &dyn Machine, name: &str) -> Result<PathBuf> {
+    let found = machine.software(name).await?.into_iter().next();
+    found.map(|software| software.path).ok_or_else(|| {
+        DriverError::rejected(
+            format!("{name} is not installed on the machine at {}", machine.address()),
+            "install it, then try again",
+        )
+    })
+}
+
 /// What dumps, and what loads.
-pub(crate) async fn programs(machine: &dyn Machine) -> Result<(PathBuf, PathBuf)> {
-    let find = async |name: &str| {
-        let found = machine.software(name).await?.into_iter().next();
-        found.map(|software| software.path).ok_or_else(|| {
-            DriverError::rejected(
-                format!("{name} is not installed on the machine at {}", machine.address()),
-                "install it, then try again",
-            )
-        })
-    };
-    Ok((find("mariadb-dump").await?, find("mariadb").await?))
+async fn programs(machine: &dyn Machine) -> Result<(PathBuf, PathBuf)> {
+    Ok((program(machine, "mariadb-dump").await?, program(machine, "mariadb").await?))
 }
 
 /// Everything as of one moment, into databases that are emptied for it. Gives how many bytes that were.
@@ -243,8 +246,13 @@ fn theirs(url: &SourceUrl) -> String {
 /// A file of options with our own way in.
 pub(crate) fn ours(cx: &ClusterContext, machine: &dyn Machine) -> Result<String> {
     let password = cx.secrets.newest(accounts::OPERATOR)?;
+    // Each maker's programs refuse the other's word for it.
+    let encrypted = match Flavour::of(&cx.spec.version) {
+        Flavour::MySql => "ssl-mode=VERIFY_CA",
+        Flavour::MariaDb => "ssl",
+    };
     Ok(format!(
-        "[client]\nprotocol=tcp\nhost={}\nport={}\nuser={}\npassword={}\nssl\nssl-ca={}\n",
+        "[client]\nprotocol=tcp\nhost={}\nport={}\nuser={}\npassword={}\n{encrypted}\nssl-ca={}\n",
         machine.address(),
         machine.port(config::PORT),
         accounts::OPERATOR,
