@@ -38,6 +38,7 @@ const TURNS: [&[&str]; 3] = [
         "containers::a_mysql_9_cluster_in_containers_lives",
         "containers::a_redis_8_cluster_in_containers_lives",
         "backups::postgresql_17_in_containers_comes_back",
+        "snapshots::postgresql_comes_back",
         "timescale::a_single_timescaledb_grows",
         "killed::containers::a_group_of_mysql",
         "killed::postgres::a_change_of_plan",
