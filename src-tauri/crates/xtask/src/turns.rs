@@ -17,6 +17,8 @@ const TURNS: [&[&str]; 3] = [
         "group::members_that_all_take_writes_hand_out_numbers",
         "group::a_single_node_does_not_begin_a_group",
         "vaults::redis_comes_back_from_a_store",
+        "backups::galera_comes_back",
+        "backups::sharded_redis_comes_back",
     ],
     &[
         "containers::a_mariadb_11_cluster_in_containers_lives",
@@ -33,6 +35,9 @@ const TURNS: [&[&str]; 3] = [
         "group::a_member_with_transactions_of_its_own",
         "group::a_minority_stops_taking_writes",
         "vaults::postgresql_comes_back_from_a_store",
+        "backups::mariadb_comes_back",
+        "killed::backups::a_clone_can",
+        "migrating_online::a_mariadb",
     ],
     &[
         "containers::a_mysql_9_cluster_in_containers_lives",
@@ -47,6 +52,9 @@ const TURNS: [&[&str]; 3] = [
         "group::when_all_were_killed_under_writes",
         "logs::members_of_a_group_keep_within_the_bound",
         "vaults::mariadb_comes_back_from_a_store",
+        "backups::postgresql_comes_back",
+        "backups::a_cluster_that_is_written_to_is_cloned",
+        "migrating_online::a_postgresql",
     ],
 ];
 
