@@ -8,6 +8,7 @@ mod access;
 mod alerts;
 mod backups;
 mod clock;
+mod collected;
 mod door;
 mod engine;
 mod error;

@@ -2,7 +2,8 @@
 
 use crate::{
     backups::{self, throw_away},
-    door::{Collected, unique, used_networks},
+    collected::Collected,
+    door::{unique, used_networks},
     engine::{Live, Shared},
     error::EngineError,
     facade::Result,
