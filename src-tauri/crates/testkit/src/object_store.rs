@@ -1,5 +1,7 @@
 //! A real S3-compatible store of a test: Ceph's gateway with its monitor and a disk in memory, on loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in what it stands on too")]
+
 use clusterdeck_domain::VaultPlace;
 use std::{
     fs,

@@ -1,5 +1,7 @@
 //! A real ssh server of a test, on loopback, with keys of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, in what it stands on too")]
+
 use std::{
     fs,
     net::{TcpListener, TcpStream},
