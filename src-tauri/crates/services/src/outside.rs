@@ -1,15 +1,19 @@
 //! Servers outside of our clusters, from which data comes, alike for each family: TLS towards them (what this computer trusts, or
 //! nobody's word at all when a person says so), why they let nobody in, and how what was looked at is told.
 
-use clusterdeck_domain::{Check, CheckState, SourceReport, SourceUrl};
-use clusterdeck_driver::{ClusterContext, DriverError, Result};
+use clusterdeck_domain::{Check, CheckState, Migrated, SourceReport, SourceUrl};
+use clusterdeck_driver::{ClusterContext, DriverError, Passage, Progress, Result};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Whether an address leads to the cluster itself, to a node or to its endpoint: what is brought in from there would be replaced by
 /// itself.
@@ -44,6 +48,40 @@ pub(crate) fn skip_the_rest(titles: &Titles, report: &mut SourceReport) {
         if !report.checks.iter().any(|c| c.id == *id) {
             report.checks.push(check(titles, id, CheckState::Skipped, WHY));
         }
+    }
+}
+
+/// Lets something take its time, and says each second that it goes on.
+pub(crate) async fn alive<T>(progress: &Progress, what: &str, act: impl Future<Output = T>) -> T {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    let begun = Instant::now();
+    tokio::pin!(act);
+    loop {
+        tokio::select! {
+            done = &mut act => return done,
+            _ = tick.tick() => progress.measured(what, begun.elapsed().as_secs(), 0),
+        }
+    }
+}
+
+/// Writes down what came of holding both sides against each other, and what was `written` at the source meanwhile.
+pub(crate) fn judged(report: &mut Migrated, written: &[String], took: Duration, passage: &Passage) {
+    let verdict = if report.differences.is_empty() { "both sides are the same" } else { "they differ" };
+    let line = format!(
+        "{} tables were compared by count and checksum in {:.1} s: {verdict}",
+        report.compared.len() - written.len(),
+        took.as_secs_f64()
+    );
+    passage.log(line.clone());
+    report.notes.push(line);
+    if !written.is_empty() {
+        let line = format!(
+            "The source was still written to when the cluster was cut over, so {} could not be compared; what was written since did not \
+             come along",
+            written.join(", ")
+        );
+        passage.log(line.clone());
+        report.notes.push(line);
     }
 }
 

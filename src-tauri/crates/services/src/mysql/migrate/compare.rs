@@ -1,17 +1,18 @@
 //! Holding both sides against each other: the rows of each table and their sum, in any order.
 
 use super::{Source, follow::Follower, list, literal, quoted};
-use crate::mysql::sql::{Session, number, text};
+use crate::{
+    mysql::sql::{Session, number, text},
+    outside::{self, alive},
+};
 use clusterdeck_domain::{Compared, Migrated};
 use clusterdeck_driver::{Passage, Progress, Result};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Tables that are compared; of more only these are.
 const TABLES: usize = 500;
 /// How often a table is looked at that is still written to.
 const ROUNDS: usize = 3;
-/// How often somebody is told that it goes on.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// A table, and the question that sums it.
 struct Table {
@@ -138,35 +139,6 @@ pub(super) async fn judge(
         }
         report.compared.push(part);
     }
-    let verdict = if report.differences.is_empty() { "both sides are the same" } else { "they differ" };
-    let line = format!(
-        "{} tables were compared by count and checksum in {:.1} s: {verdict}",
-        report.compared.len() - written.len(),
-        begun.elapsed().as_secs_f64()
-    );
-    passage.log(line.clone());
-    report.notes.push(line);
-    if !written.is_empty() {
-        let line = format!(
-            "The source was still written to when the cluster was cut over, so {} could not be compared; what was written since did not \
-             come along",
-            written.join(", ")
-        );
-        passage.log(line.clone());
-        report.notes.push(line);
-    }
+    outside::judged(report, &written, begun.elapsed(), passage);
     Ok(())
-}
-
-/// Lets something take its time.
-async fn alive<T>(progress: &Progress, what: &str, act: impl Future<Output = T>) -> T {
-    let mut tick = tokio::time::interval(LOOK);
-    let begun = Instant::now();
-    tokio::pin!(act);
-    loop {
-        tokio::select! {
-            done = &mut act => return done,
-            _ = tick.tick() => progress.measured(what, begun.elapsed().as_secs(), 0),
-        }
-    }
 }

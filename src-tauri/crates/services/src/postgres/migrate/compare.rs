@@ -4,15 +4,20 @@ use super::{
     follow::Follower,
     source::{SAME_WORDS, Source},
 };
-use crate::postgres::{count, sql::Session};
+use crate::{
+    outside::{self, alive},
+    postgres::{count, sql::Session},
+};
 use clusterdeck_domain::{Compared, Migrated};
 use clusterdeck_driver::{Passage, Progress, Result};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Tables that are compared; of more only the rows of these are.
 const TABLES: usize = 500;
 /// How often a table is looked at that is still written to.
 const ROUNDS: usize = 3;
+/// What is told meanwhile.
+pub(super) const BOTH: &str = "Comparing both sides";
 
 /// What the source holds of a table: its name, how it is written in a statement, its rows and their sum.
 pub(super) struct Side {
@@ -91,17 +96,17 @@ pub(super) async fn judge(
         let (mut theirs, mut ours) = {
             let both =
                 async { tokio::try_join!(there(&follower.source, &from), here(&follower.inside, &from)) };
-            alive(progress, both).await?
+            alive(progress, BOTH, both).await?
         };
         let mut settled = theirs == ours;
         for _ in 0..ROUNDS {
             if settled {
                 break;
             }
-            let before = alive(progress, there(&follower.source, &from)).await?;
+            let before = alive(progress, BOTH, there(&follower.source, &from)).await?;
             follower.until_all(passage, progress).await?;
-            ours = alive(progress, here(&follower.inside, &from)).await?;
-            theirs = alive(progress, there(&follower.source, &from)).await?;
+            ours = alive(progress, BOTH, here(&follower.inside, &from)).await?;
+            theirs = alive(progress, BOTH, there(&follower.source, &from)).await?;
             settled = theirs == ours || before == theirs;
         }
         if !settled {
@@ -114,38 +119,6 @@ pub(super) async fn judge(
         }
         report.compared.push(part);
     }
-    let verdict = if report.differences.is_empty() { "both sides are the same" } else { "they differ" };
-    let line = format!(
-        "{} tables were compared by count and checksum in {:.1} s: {verdict}",
-        report.compared.len() - written.len(),
-        begun.elapsed().as_secs_f64()
-    );
-    passage.log(line.clone());
-    report.notes.push(line);
-    if !written.is_empty() {
-        let line = format!(
-            "The source was still written to when the cluster was cut over, so {} could not be compared; what was written since did not \
-             come along",
-            written.join(", ")
-        );
-        passage.log(line.clone());
-        report.notes.push(line);
-    }
+    outside::judged(report, &written, begun.elapsed(), passage);
     Ok(())
-}
-
-/// Lets something take its time, as long as it is answered at all.
-pub(super) async fn alive<T>(progress: &Progress, act: impl Future<Output = Result<T>>) -> Result<T> {
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    let mut seconds = 0;
-    tokio::pin!(act);
-    loop {
-        tokio::select! {
-            done = &mut act => return done,
-            _ = tick.tick() => {
-                seconds += 1;
-                progress.measured("Comparing both sides", seconds, 0);
-            }
-        }
-    }
 }

@@ -16,11 +16,11 @@ use super::{
     config, flavour, form,
     sql::{ANSWER, As, Session},
 };
+use crate::outside::alive;
 use clusterdeck_domain::{Compared, Migrated, SourceTls, SourceUrl};
 use clusterdeck_driver::{
     ClusterContext, DriverError, Filter, Machine, Migration, Passage, Progress, Result,
 };
-use compare::alive;
 use source::Source;
 use std::time::{Duration, Instant};
 use tell::Lines;
@@ -203,9 +203,9 @@ pub(crate) async fn bring_in(
     progress.note("gathering statistics");
     let inside = Session::inside(cx, lead, &database, ANSWER).await?.patient(PATIENT);
     let analysing = inside.run("ANALYZE");
-    alive(progress, analysing).await?;
+    alive(progress, compare::BOTH, analysing).await?;
     compare::same_words(&inside).await?;
-    let ours = alive(progress, compare::sums_here(&inside, theirs)).await?;
+    let ours = alive(progress, compare::BOTH, compare::sums_here(&inside, theirs)).await?;
     let mut report = Migrated {
         items: ours.iter().map(|part| part.target).sum(),
         bytes,

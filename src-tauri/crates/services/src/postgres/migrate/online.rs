@@ -51,7 +51,7 @@ pub(super) async fn bring_in(
     // What was written until now may have moved them further.
     follower.beside_rows().await?;
     follow::unsubscribe(cx, database).await?;
-    alive(progress, follower.refresh()).await?;
+    alive(progress, compare::BOTH, follower.refresh()).await?;
     let cleaned = follow::clean(&follower.source, &follow::called(cx)).await;
     if let Err(error) = cleaned {
         tracing::warn!(%error, "what was made at the source could not be dropped");
@@ -112,7 +112,7 @@ async fn copy(
     passage.log(format!("Copied in {:.1} s", begun.elapsed().as_secs_f64()));
     let inside = Session::inside(cx, lead, database, ANSWER).await?.patient(PATIENT);
     progress.note("gathering statistics");
-    alive(progress, inside.run("ANALYZE")).await?;
+    alive(progress, compare::BOTH, inside.run("ANALYZE")).await?;
     follow::subscribe(cx, machine.as_ref(), &inside, url).await?;
     machine.write(FOLLOWED, bytes.to_string().as_bytes(), 0o600).await?;
     Ok(bytes)
