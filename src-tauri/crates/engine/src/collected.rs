@@ -138,23 +138,12 @@ pub(crate) async fn collect(shared: &Arc<Shared>, change: &Change, asker: Asker)
         _ => None,
     };
     let spec = subject.as_ref().map(|(live, _)| &live.spec);
-    let (capacity, restored) = match (change, &backup) {
-        (Change::RestoreBackup(wish), Some(backup)) => {
-            // What there is decides which version may stand for the one it was made of.
-            let first = restored_cluster(wish, backup, &clusters, &[]);
-            let capacity = capacity(shared, &Change::CreateCluster(first), None).await;
-            let found = capacity.as_ref().map_or(&[][..], |c| &c.versions);
-            let restored = restored_cluster(wish, backup, &clusters, found);
-            (capacity, Some(restored))
+    let (capacity, restored) = match (change, &backup, spec) {
+        (Change::RestoreBackup(wish), Some(backup), _) => {
+            made_of_another(shared, |found| restored_cluster(wish, backup, &clusters, found)).await
         }
-        (Change::CloneCluster(wish), _) if subject.is_some() => {
-            let of = |found: &[String]| Some(cloned_cluster(wish, spec?, &clusters, found));
-            let capacity = match of(&[]) {
-                Some(first) => capacity(shared, &Change::CreateCluster(first), None).await,
-                None => None,
-            };
-            let cloned = of(capacity.as_ref().map_or(&[][..], |c| &c.versions));
-            (capacity, cloned)
+        (Change::CloneCluster(wish), _, Some(spec)) => {
+            made_of_another(shared, |found| cloned_cluster(wish, spec, &clusters, found)).await
         }
         _ => (capacity(shared, change, spec).await, None),
     };
@@ -200,6 +189,16 @@ pub(crate) async fn collect(shared: &Arc<Shared>, change: &Change, asker: Asker)
         clusters,
         subject,
     })
+}
+
+/// A cluster that is made of another one, and what there is for it: that decides which version may stand for the other's.
+async fn made_of_another(
+    shared: &Arc<Shared>,
+    wish: impl Fn(&[String]) -> CreateCluster,
+) -> (Option<Capacity>, Option<CreateCluster>) {
+    let capacity = capacity(shared, &Change::CreateCluster(wish(&[])), None).await;
+    let made = wish(capacity.as_ref().map_or(&[][..], |c| &c.versions));
+    (capacity, Some(made))
 }
 
 /// What in a cluster's data keeps it from growing. Not being able to ask counts as something.
