@@ -82,7 +82,7 @@ const SERVERS: [Want; 14] = [
     Want { required: false, ..want("borgbackup", Sign::Program("borg"), "backups in Borg repositories") },
 ];
 
-const TESTS: [Want; 26] = [
+const TESTS: [Want; 27] = [
     want(
         "runc",
         Sign::Program("runc"),
@@ -115,6 +115,7 @@ const TESTS: [Want; 26] = [
     server("ceph-mgr", "ceph-mgr", "the same: what looks after it"),
     server("ceph-osd", "ceph-osd", "the same: its disk"),
     want("curl", Sign::Program("curl"), "the same: makes a bucket in it"),
+    want("openssl", Sign::Program("openssl"), "a certificate of a server outside of clusters"),
     want("chromium", Sign::Program("chromium"), "browser tests"),
     want("chromium-driver", Sign::Program("chromedriver"), "browser tests"),
 ];
