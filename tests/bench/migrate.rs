@@ -21,8 +21,8 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(1_800);
 /// A client writes so often.
 const EVERY: Duration = Duration::from_millis(5);
-/// Lag at which it is cut over, in kB of the source's log.
-const BEHIND_KB: f64 = 100.0;
+/// Lag at which it is cut over, in kB of the source's log or in keys.
+const BEHIND: f64 = 100.0;
 /// How long it is followed at least before it is cut over.
 const FOLLOWS: Duration = Duration::from_secs(10);
 /// A row of about a kilobyte of text that packs badly, and so many of them.
@@ -58,7 +58,7 @@ pub(crate) async fn measure(table: &mut Table) -> Result<()> {
             async move { Ok(client.batch_execute(&sql).await?) }
         });
         let from = format!("postgres://owner:{PASSWORD}@127.0.0.1:{port}/shop");
-        one(table, "PostgreSQL", "postgresql", &from, writes).await?;
+        one(table, "PostgreSQL, 1 GB", "postgresql", &from, writes).await?;
         drop(source);
     }
     if table.wants_by_name("migrate mariadb") {
@@ -89,10 +89,52 @@ pub(crate) async fn measure(table: &mut Table) -> Result<()> {
             }
         });
         let from = format!("mysql://owner:{PASSWORD}@127.0.0.1:{port}/store");
-        one(table, "MariaDB", "mysql", &from, writes).await?;
+        one(table, "MariaDB, 1 GB", "mysql", &from, writes).await?;
+        drop(source);
+    }
+    if table.wants_by_name("migrate redis") {
+        let source = tokio::task::spawn_blocking(|| {
+            let source = Outside::redis();
+            fill_redis(&source);
+            source
+        });
+        let source = source.await?;
+        let port = source.port;
+        let client = source.client().get_multiplexed_async_connection().await?;
+        let writes = Writes::begin(move |n| {
+            let mut client = client.clone();
+            async move {
+                let old = n * 7 % u64::from(ROWS);
+                let mut all = redis::pipe();
+                all.cmd("SET").arg(format!("new:{n}")).arg(n).ignore();
+                all.cmd("SET").arg(format!("key:{old}")).arg(n).arg("PX").arg(9_000_000).ignore();
+                all.cmd("DEL").arg(format!("key:{}", (old + 1) % u64::from(ROWS))).ignore();
+                Ok(all.exec_async(&mut client).await?)
+            }
+        });
+        let from = format!("redis://:{PASSWORD}@127.0.0.1:{port}");
+        one(table, "Redis, 1 M keys", "redis", &from, writes).await?;
         drop(source);
     }
     Ok(())
+}
+
+/// Keys of three types, each third with a time to live.
+fn fill_redis(source: &Outside) {
+    let mut to = source.connection();
+    for some in (0..ROWS).collect::<Vec<_>>().chunks(10_000) {
+        let mut all = redis::pipe();
+        for n in some {
+            let key = format!("key:{n}");
+            match n % 3 {
+                0 => all.cmd("SET").arg(&key).arg(format!("value {n}")).arg("PX").arg(7_200_000 + n),
+                1 => all.cmd("HSET").arg(&key).arg("a").arg(*n).arg("b").arg(format!("{n} b")),
+                _ => all.cmd("RPUSH").arg(&key).arg(*n).arg("x").arg("y"),
+            }
+            .ignore();
+        }
+        all.exec(&mut to).expect("the source takes keys");
+    }
 }
 
 /// A client of the source.
@@ -161,14 +203,11 @@ async fn one(table: &mut Table, name: &str, service: &str, from: &str, writes: W
                 // Nobody cuts over while the lag is large.
                 let behind =
                     note.split_whitespace().find_map(|word| word.parse::<f64>().ok()).unwrap_or(f64::MAX);
-                if since.elapsed() > FOLLOWS && behind < BEHIND_KB {
+                if since.elapsed() > FOLLOWS && behind < BEHIND {
                     let took = since.duration_since(begun);
-                    eprintln!(
-                        "{name}: {behind} kB behind after another {:.1} s",
-                        since.elapsed().as_secs_f64()
-                    );
+                    eprintln!("{name}: {behind} behind after another {:.1} s", since.elapsed().as_secs_f64());
                     table.add(
-                        &format!("migrate {name}, 1 GB: until it follows"),
+                        &format!("migrate {name}: until it follows"),
                         "s",
                         &[took.as_secs_f64()],
                         &[],
@@ -186,16 +225,10 @@ async fn one(table: &mut Table, name: &str, service: &str, from: &str, writes: W
     };
     let outcome = &migrated["outcome"];
     let gap = outcome["write_gap_ms"].as_f64().context("no gap")?;
-    table.add(&format!("migrate {name}, 1 GB: gap at the cut-over"), "ms", &[gap], &[], "");
+    table.add(&format!("migrate {name}: gap at the cut-over"), "ms", &[gap], &[], "");
+    table.add(&format!("migrate {name}: all of it, compared"), "s", &[ms(begun.elapsed()) / 1e3], &[], "");
     table.add(
-        &format!("migrate {name}, 1 GB: all of it, compared"),
-        "s",
-        &[ms(begun.elapsed()) / 1e3],
-        &[],
-        "",
-    );
-    table.add(
-        &format!("migrate {name}, 1 GB: peak memory of our process"),
+        &format!("migrate {name}: peak memory of our process"),
         "MiB",
         &[serve.peak_mib()?],
         &[before],

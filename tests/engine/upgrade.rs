@@ -1,8 +1,12 @@
-//! A newer minor version for a cluster that a client writes to, from one image to another.
+//! A newer minor version for a cluster that a client writes to: from one image to another, and from one package of this
+//! computer to the next.
 
 use crate::home::{Home, missing};
 use clusterdeck_domain::{Change, Operation, OperationState, ServiceKind, Topology};
-use clusterdeck_testkit::containers::NEWER_REDIS;
+use clusterdeck_testkit::{
+    containers::NEWER_REDIS,
+    packages::{self, Older},
+};
 use clusterdeck_tests::client::Writer;
 use std::time::{Duration, Instant};
 
@@ -143,4 +147,57 @@ async fn a_valkey_cluster_goes_from_one_line_of_its_major_version_to_the_next() 
     assert!(versions(&home).await.iter().all(|v| v.starts_with("8.1")), "{:?}", versions(&home).await);
     home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
     assert_eq!(home.left_behind().await, Vec::<String>::new());
+}
+
+/// Two nodes on an older package, written to while the newer one, which was installed meanwhile, is taken. At most how long
+/// the client may wait.
+async fn takes_the_newer_package(home: &Home, older: &Older, service: ServiceKind, patience: Duration) {
+    home.create(service, Topology::PrimaryReplica, 2, 0).await;
+    home.until_healthy().await;
+    let old = home.cluster().await.spec.version;
+    assert_eq!(versions(home).await, [old.as_str(); 2]);
+    let before = home.engine.preview(upgrade()).await.unwrap().preview;
+    let codes: Vec<_> = before.blockers.iter().map(|b| b.code.as_str()).collect();
+    assert_eq!(codes, ["same-version"], "nothing newer is there yet: {before:#?}");
+    older.upgrade();
+
+    let writer = Writer::start(home.url().await, false);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let begun = Instant::now();
+    let done = home.done(upgrade()).await;
+    let took = begun.elapsed();
+    let written = writer.stop();
+    tell(&done);
+    let now = versions(home).await;
+    println!(
+        "{service}: {old} to {now:?} in {:.1} s: measured gap {:?} ms, the client saw {:?} and {} errors in {} writes",
+        took.as_secs_f64(),
+        done.outcome.write_gap_ms,
+        written.longest_gap,
+        written.errors,
+        written.acknowledged.len()
+    );
+    assert!(written.acknowledged.len() > 100, "the client must have written: {written:?}");
+    assert_eq!(missing(&home.url().await, &written), Vec::<u64>::new(), "nothing is lost");
+    assert!(written.longest_gap < patience, "the client waited {:?}", written.longest_gap);
+    home.until_healthy().await;
+    let spec = home.cluster().await.spec;
+    assert_ne!(spec.version, old);
+    assert_eq!(versions(home).await, [spec.version.as_str(); 2]);
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgresql_cluster_takes_a_newer_package_node_by_node_without_losing_a_write() {
+    let Some(older) = Older::enter(&packages::POSTGRES) else { return };
+    let home = Home::open().await;
+    takes_the_newer_package(&home, &older, ServiceKind::Postgresql, Duration::from_secs(3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mariadb_cluster_takes_a_newer_package_node_by_node_without_losing_a_write() {
+    let Some(older) = Older::enter(&packages::MARIADB) else { return };
+    let home = Home::open().await;
+    takes_the_newer_package(&home, &older, ServiceKind::Mysql, Duration::from_secs(3)).await;
 }

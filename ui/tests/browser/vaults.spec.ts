@@ -1,4 +1,5 @@
 // Vaults in the window: tried, added, found away and told as one alert, back again, removed. Their secrets never come back.
+import { execFileSync } from 'node:child_process';
 import { existsSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { accessible } from './accessible';
@@ -75,12 +76,27 @@ test('a Borg repository wants its passphrase, which never comes back', async ({ 
 	await expect(page.getByTestId('error-panel')).toHaveAttribute('data-code', 'vault-refused', { timeout: 60_000 });
 	await accessible(page, 'a vault that refuses');
 	await page.keyboard.press('Escape');
+	// Somebody gives the repository another passphrase: the old one does not open it, a wrong one is not kept, the new one is.
+	const env = { ...process.env, BORG_BASE_DIR: join(home.home, 'borg-of-the-test'), BORG_PASSPHRASE: 'a passphrase for tests', BORG_NEW_PASSPHRASE: 'its next passphrase' };
+	execFileSync('borg', ['key', 'change-passphrase', repository], { env, stdio: 'ignore' });
+	const row = page.locator('[data-testid=vault-row][data-id=borg]');
+	await row.getByTestId('vault-check').click();
+	await expect(row).toHaveAttribute('data-usable', 'false', { timeout: 60_000 });
+	await row.getByTestId('vault-secret-change').click();
+	await page.getByTestId('vault-new-secret').fill('a wrong passphrase');
+	await page.getByTestId('vault-secret-submit').click();
+	await expect(page.getByTestId('error-panel')).toHaveAttribute('data-code', 'vault-refused', { timeout: 60_000 });
+	await accessible(page, 'a secret that is refused');
+	await page.getByTestId('vault-new-secret').fill('its next passphrase');
+	await page.getByTestId('vault-secret-submit').click();
+	await expect(row).toHaveAttribute('data-usable', 'true', { timeout: 60_000 });
+	await expect(page.getByTestId('vault-secret-dialog')).toHaveCount(0);
 	await page.locator('[data-testid=vault-row][data-id=borg]').getByTestId('vault-remove').click();
 	await page.getByTestId('vault-remove-confirm').click();
 	await expect(page.locator('[data-testid=vault-row][data-id=borg]')).toHaveCount(0);
 	expect(existsSync(repository)).toBe(true);
 	expect(answers.length).toBeGreaterThan(3);
-	expect(answers.join('\n')).not.toContain('passphrase for tests');
+	for (const secret of ['passphrase for tests', 'next passphrase', 'wrong passphrase']) expect(answers.join('\n')).not.toContain(secret);
 });
 
 test('a vault that is away says what to do, is one alert, and is over when it answers', async ({ page }) => {

@@ -101,6 +101,7 @@ fn described() -> OpenApiRouter<Rooms> {
         .routes(routes!(backups::vaults, backups::add_vault))
         .routes(routes!(backups::remove_vault))
         .routes(routes!(backups::check_vault))
+        .routes(routes!(backups::change_vault_secret))
         .routes(routes!(backups::try_vault))
         .routes(routes!(backups::key, backups::import_key))
         .routes(routes!(alerts::list))

@@ -13,6 +13,7 @@ mod gateway;
 mod log;
 mod machine;
 mod migrate;
+mod pipe;
 mod provider;
 mod route;
 mod service;
@@ -26,6 +27,7 @@ pub use gateway::{Backend, CheckLine, Gateway, GatewayStatus, Listener, Traffic}
 pub use log::{LogReady, LogTaken, LogTarget, LogWaiting};
 pub use machine::{Machine, Software, UnitSpec, UnitState, UnitUsage};
 pub use migrate::{Migration, Passage};
+pub use pipe::widen;
 pub use provider::{
     Image, MachineRequest, Needs, OtherPrograms, Programs, Provider, ProviderCheck, Region, alternatives,
 };

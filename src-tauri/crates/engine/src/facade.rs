@@ -446,6 +446,21 @@ impl Engine {
     ) -> Result<VaultFacts> {
         crate::backups::add_vault(&self.shared, spec, secret, actor).await
     }
+    /// Gives a vault that was added another secret, and one of S3 another access key with it, once it has answered to them: rotated
+    /// elsewhere, or lost with a keyring. What lies in it stays.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` with the member that is wrong; the vault's own words when it does not take the new one: the one
+    /// before stays; `Secret`.
+    pub async fn change_vault_secret(
+        &self,
+        id: &str,
+        secret: Sensitive<String>,
+        access_key: Option<String>,
+        actor: &str,
+    ) -> Result<VaultFacts> {
+        crate::backups::change_vault_secret(&self.shared, id, secret, access_key, actor).await
+    }
     /// Whether a place could be a vault, without keeping or making anything.
     ///
     /// # Errors

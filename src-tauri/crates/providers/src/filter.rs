@@ -6,7 +6,7 @@ use std::{collections::VecDeque, io};
 /// Bytes of what a program says beside its output that are kept: the last ones, which say why it ended.
 const WORDS: usize = 8 << 10;
 /// Bytes passed on at once.
-pub(crate) const PIECE: usize = 64 << 10;
+pub(crate) const PIECE: usize = 256 << 10;
 
 /// The last words of a program.
 #[derive(Default)]

@@ -433,9 +433,14 @@ impl Ground {
 
 /// Where images are kept: the target folder that this test was built into.
 fn store() -> PathBuf {
+    target().join("containers")
+}
+
+/// The folder that this program was built into.
+pub(crate) fn target() -> PathBuf {
     let program = std::env::current_exe().expect("a program");
     let target = program.ancestors().find(|p| p.join("CACHEDIR.TAG").exists());
-    target.expect("tests are built into a target folder").join("containers")
+    target.expect("tests are built into a target folder").to_owned()
 }
 
 fn variables(dir: &Path) -> [(&'static str, PathBuf); 3] {

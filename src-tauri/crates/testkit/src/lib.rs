@@ -12,6 +12,7 @@ mod machine;
 mod memory;
 pub mod network;
 pub mod object_store;
+pub mod packages;
 mod provider;
 mod ssh;
 mod vault;

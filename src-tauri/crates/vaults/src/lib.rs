@@ -66,7 +66,7 @@ impl Vaults for HomeVaults {
                 DriverError::vault(
                     VaultFault::Refused,
                     format!("the secret of the vault {} is not in the keyring", spec.id),
-                    "remove this vault and add it again with its secret; what lies in it stays",
+                    "give it again: `clusterdeck vault secret NAME --secret-file FILE`, or under Vaults in the settings",
                 )
             })
         };

@@ -155,23 +155,52 @@ pub(crate) fn sealer(key: &SealKey) -> Result<Recipient> {
 }
 
 /// Seals all of `from` into `to`, and gives that back when all is written.
-pub(crate) fn seal_into<W: Write>(mut from: impl Read, recipient: &Recipient, to: W) -> io::Result<W> {
+pub(crate) fn seal_into<W: Write>(from: impl Read, recipient: &Recipient, to: W) -> io::Result<W> {
+    pack_into(from, encryptor(recipient, to)?)?.finish()
+}
+
+fn encryptor<W: Write>(recipient: &Recipient, to: W) -> io::Result<age::stream::StreamWriter<W>> {
     let one: [&dyn age::Recipient; 1] = [recipient];
-    let sealed = Encryptor::with_recipients(one.into_iter()).map_err(io::Error::other)?.wrap_output(to)?;
-    let mut packed = zstd::Encoder::new(sealed, LEVEL)?;
+    Encryptor::with_recipients(one.into_iter()).map_err(io::Error::other)?.wrap_output(to)
+}
+
+/// Compresses all of `from` into `to`, and gives that back.
+fn pack_into<W: Write>(mut from: impl Read, to: W) -> io::Result<W> {
+    let mut packed = zstd::Encoder::new(to, LEVEL)?;
     let mut piece = vec![0; PIECE];
     loop {
         match from.read(&mut piece)? {
-            0 => return packed.finish()?.finish(),
+            0 => return packed.finish(),
             n => packed.write_all(&piece[..n])?,
         }
     }
 }
 
+/// As [`seal_into`], compressing on a second thread: each of the two takes about as long as a server needs to give the data.
+fn seal_wide<W: Write>(from: impl Read + Send, recipient: &Recipient, to: W) -> io::Result<W> {
+    let mut sealed = encryptor(recipient, to)?;
+    std::thread::scope(|threads| {
+        let (sending, mut pieces) = sending();
+        let packing = threads.spawn(move || pack_into(from, sending)?.flush());
+        // What fails here drops the pieces, which ends the one that packs.
+        let written = (|| {
+            while let Some(piece) = pieces.blocking_recv() {
+                sealed.write_all(&piece)?;
+            }
+            Ok(())
+        })();
+        drop(pieces);
+        let packed =
+            packing.join().map_err(|_| io::Error::other("the thread that packs ended without a word"))?;
+        written.and(packed)
+    })?;
+    sealed.finish()
+}
+
 /// Seals all of `input` into `to`, and gives that back when all is written. An input that fails leaves it half written.
 pub(crate) async fn seal<W: Write + Send + 'static>(input: &mut Incoming, key: &SealKey, to: W) -> Result<W> {
     let recipient = sealer(key)?;
-    working(input, move |from| seal_into(from, &recipient, to)).await
+    working(input, move |from| seal_wide(from, &recipient, to)).await
 }
 
 /// A reader that remembers how it failed: whoever reads through a cipher cannot tell that from data that is wrong.
@@ -194,11 +223,7 @@ impl<R: Read> Read for Watched<R> {
 /// Compresses all of `input` into `output`, without sealing it.
 pub(crate) async fn pack(input: &mut Incoming, output: &mut Outgoing) -> Result<()> {
     let (sending, mut packed) = sending();
-    let packing = working(input, move |mut from| {
-        let mut to = zstd::Encoder::new(sending, LEVEL)?;
-        io::copy(&mut from, &mut to)?;
-        to.finish()?.flush()
-    });
+    let packing = working(input, move |from| pack_into(from, sending)?.flush());
     let passing = async {
         while let Some(piece) = packed.recv().await {
             let written = output.write_all(&piece).await;

@@ -6,7 +6,7 @@ use anyhow::Result;
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only the group whose words contain this: `create promote failover`, `postgresql`, `mariadb galera`, `mysql group`, `migrate postgresql`, `migrate mariadb`, `copies` (those three only by name), `api reads`, `window start memory idle`.
+    /// Only the group whose words contain this: `create promote failover`, `postgresql`, `mariadb galera`, `mysql group`, `migrate postgresql`, `migrate mariadb`, `migrate redis`, `copies` (those four only by name), `api reads`, `window start memory idle`.
     filter: Option<String>,
 }
 

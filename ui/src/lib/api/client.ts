@@ -119,6 +119,7 @@ export const api = {
 	/** Nothing is made and nothing kept. */
 	tryVault: (vault: NewVault) => call<VaultTrial>('POST', '/v1/vault-trials', vault),
 	addVault: (vault: NewVault) => call<Vault>('POST', '/v1/vaults', vault),
+	changeVaultSecret: (id: string, secret: string, access_key?: string) => call<Vault>('PUT', `/v1/vaults/${part(id)}/secret`, { secret, access_key }),
 	checkVault: (id: string) => call<Vault>('POST', `/v1/vaults/${part(id)}/check`),
 	/** What lies in it stays. */
 	removeVault: (id: string) => call<void>('DELETE', `/v1/vaults/${part(id)}`),

@@ -284,6 +284,8 @@ export const en = {
 		name: 'Name', nameHint: 'a–z, 0–9 and -. It cannot be changed later.', path: 'Folder', pathHint: 'From the root on. It is made when it is not there.',
 		endpoint: 'Address of the store', bucket: 'Bucket', bucketHint: 'It must be there already.', prefix: 'Folder in the bucket (optional)', region: 'Region', regionHint: 'Many stores take any.',
 		accessKey: 'Access key', secretKey: 'Secret key', repository: 'Repository', repositoryHint: 'A path from the root on, or ssh://user@host/path. It is made when it is not there.',
+		secretTitle: (name: string) => `Change the secret of ${name}`, secretText: 'It is kept once the vault has answered to it; until then the one before stays. What lies in the vault is not touched.',
+		secretSubmit: 'Change secret', secretChanged: (name: string) => `${name} answered to its new secret.`, accessKeySame: 'Empty: it stays the same.',
 		passphrase: 'Passphrase', passphraseHint: 'Keep it elsewhere too: without it nobody reads this repository.', secretHint: 'It goes to the keyring and is not shown again.',
 		test: 'Test', good: 'It answers.', goodNew: 'It can be made there.', added: (name: string) => `${name} can be used for backups now.`
 	},

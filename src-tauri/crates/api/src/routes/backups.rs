@@ -5,7 +5,7 @@ use crate::{
     extract::{Actor, Body, Params},
     problem::Problem,
     router::Rooms,
-    wire::{BackupKey, ImportedKey, List, NewVault, VaultTrial},
+    wire::{BackupKey, ImportedKey, List, NewVault, VaultSecret, VaultTrial},
 };
 use axum::{
     Json,
@@ -137,6 +137,21 @@ pub(crate) async fn try_vault(State(rooms): State<Rooms>, Body(vault): Body<NewV
     responses((status = 200, body = VaultFacts), (status = 404, body = Problem)))]
 pub(crate) async fn check_vault(State(rooms): State<Rooms>, Path(id): Path<String>) -> Answer<VaultFacts> {
     Ok(Json(rooms.engine.check_vault(&id).await?))
+}
+
+/// Gives a vault another secret once it has answered to it; else the one before stays.
+#[utoipa::path(put, operation_id = "change_vault_secret", path = "/v1/vaults/{id}/secret", tag = "backups",
+    params(("id" = String, Path)), request_body = VaultSecret,
+    responses((status = 200, body = VaultFacts), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 502, body = Problem), (status = 503, body = Problem)))]
+pub(crate) async fn change_vault_secret(
+    State(rooms): State<Rooms>,
+    Actor(actor): Actor,
+    Path(id): Path<String>,
+    Body(secret): Body<VaultSecret>,
+) -> Answer<VaultFacts> {
+    let (secret, access_key) = secret.parts();
+    Ok(Json(rooms.engine.change_vault_secret(&id, secret, access_key, &actor).await?))
 }
 
 /// Forgets a vault that nothing uses. What lies in it stays.

@@ -46,6 +46,23 @@ impl NewVault {
     }
 }
 
+/// Another secret for a vault.
+#[derive(Clone, Deserialize, utoipa::ToSchema)]
+pub struct VaultSecret {
+    /// The secret half of an access key, or the passphrase of a repository. It goes to the keyring.
+    secret: String,
+    /// The public half of the access key, where it is another one too.
+    #[serde(default)]
+    access_key: Option<String>,
+}
+
+impl VaultSecret {
+    /// The secret, and the public half that belongs to it.
+    pub fn parts(self) -> (Sensitive<String>, Option<String>) {
+        (Sensitive::new(self.secret), self.access_key)
+    }
+}
+
 /// What came of trying a vault out.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct VaultTrial {

@@ -8,7 +8,7 @@ mod document;
 mod node;
 mod work;
 
-pub use backup::{BackupKey, ImportedKey, NewVault, VaultTrial};
+pub use backup::{BackupKey, ImportedKey, NewVault, VaultSecret, VaultTrial};
 pub use catalog::{Offered, Place, Provider, Region, Service};
 pub use cluster::{Access, AccessTrial, Busy, Cluster, Credentials, Endpoint, Scheduled};
 pub use document::{Info, List, MetricSample, MetricsAnswer, NodeSample, Session, SignIn};

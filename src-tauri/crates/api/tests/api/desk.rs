@@ -100,6 +100,9 @@ impl Desk {
     pub(crate) async fn post(&self, path: &str, body: Value) -> Told {
         ask(&self.front, Method::POST, path, &[], Some(body)).await
     }
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Told {
+        ask(&self.front, Method::PUT, path, &[], Some(body)).await
+    }
     /// Previews a change and confirms it with what it asks to be typed; returns the operation once it has ended.
     pub(crate) async fn change(&self, change: Value) -> Value {
         let preview = self.post("/v1/previews", change).await;

@@ -313,6 +313,9 @@ async fn backups_their_vaults_and_their_key_have_every_member_that_others_rely_o
         (wrong.problem(), &wrong.json()["fields"][0]["pointer"]),
         ((400, "invalid".to_owned()), &json!("/path"))
     );
+    let none = desk.put("/v1/vaults/local/secret", json!({"secret": "of-nobody"})).await;
+    assert_eq!(none.problem(), (404, "not-found".to_owned()), "the home's own has no secret");
+    assert!(!none.text.contains("of-nobody"), "what was typed is not said again: {}", none.text);
     let audit = desk.get("/v1/audit").await.text;
     for action in ["back-up", "download-backup", "reveal-backup-key"] {
         assert!(audit.contains(action), "{action} is in the audit trail");

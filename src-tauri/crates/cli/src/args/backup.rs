@@ -203,6 +203,17 @@ pub(crate) enum VaultVerb {
         /// Its name
         name: String,
     },
+    /// Give a vault another secret, which it must answer to; else the one before stays
+    Secret {
+        /// Its name
+        name: String,
+        /// A file with the secret half of the access key, or the passphrase of the repository; `-` reads it from the input
+        #[arg(long, value_name = "FILE")]
+        secret_file: PathBuf,
+        /// The public half of the access key, where it is another one too
+        #[arg(long, value_name = "KEY")]
+        access_key: Option<String>,
+    },
     /// Forget a vault that nothing uses; what lies in it stays
     Remove {
         /// Its name

@@ -327,6 +327,15 @@ pub(super) async fn vault(session: &Session, verb: VaultVerb) -> Result<(), Fail
             let vault: VaultFacts = answer.read()?;
             session.output.line(&format!("{} ({}): usable: {}", vault.id, vault.place, usable(&vault)))
         }
+        VaultVerb::Secret { name, secret_file, access_key } => {
+            let body = json!({"secret": secret(&secret_file)?, "access_key": access_key});
+            let path = format!("/v1/vaults/{}/secret", piece(&name));
+            let answer = session.send(Method::PUT, &path, Some(&body)).await?;
+            if session.output.json() {
+                return session.output.body(&answer.body);
+            }
+            session.output.line(&format!("{name} answered to the new secret, which is kept now."))
+        }
         add @ VaultVerb::Add { .. } => add_vault(session, add).await,
         VaultVerb::Key { import: Some(file), .. } => import(session, &file).await,
         VaultVerb::Key { export, .. } => key(session, export).await,
@@ -350,17 +359,8 @@ async fn add_vault(session: &Session, add: VaultVerb) -> Result<(), Failure> {
             return Err(problem.hint("With --folder DIR, --s3 BUCKET or --borg REPOSITORY.").into());
         }
     };
-    let secret = match secret_file {
-        None => None,
-        Some(file) if file == Path::new("-") => Some(std::io::read_to_string(std::io::stdin())),
-        Some(file) => Some(std::fs::read_to_string(&file)),
-    };
-    let secret = secret
-        .transpose()
-        .map_err(|e| Problem::new(Code::Invalid, format!("the secret cannot be read: {e}")))?;
     vault["id"] = json!(name);
-    // What a file ends with is no part of it.
-    vault["secret"] = json!(secret.map(|secret| secret.trim_end_matches(['\r', '\n']).to_owned()));
+    vault["secret"] = json!(secret_file.as_deref().map(secret).transpose()?);
     let answer = session.send(Method::POST, "/v1/vaults", Some(&vault)).await?;
     if session.output.json() {
         return session.output.body(&answer.body);
@@ -369,6 +369,16 @@ async fn add_vault(session: &Session, add: VaultVerb) -> Result<(), Failure> {
     session
         .output
         .line(&format!("{} can be used: `clusterdeck backup now CLUSTER --to {}`.", added.place, added.id))
+}
+
+/// What stands in a file, or comes in where it is `-`. What a file ends with is no part of it.
+fn secret(file: &Path) -> Result<String, Failure> {
+    let read = match file == Path::new("-") {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(file),
+    };
+    let read = read.map_err(|e| Problem::new(Code::Invalid, format!("the secret cannot be read: {e}")))?;
+    Ok(read.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Whether it can be used, else why not and what to do.

@@ -151,7 +151,7 @@ pub(super) fn cut_over(subject: &Subject<'_>, facts: &Facts<'_>) -> Preview {
         format!("Whatever is written to {} from now on does not come along.", following.from),
     ));
     preview.effect(format!(
-        "{name} takes what is missing, and the migration ends. Writers may use {name} then."
+        "{name} takes what is missing, and the migration ends. Writers may use {name} then; how long they had to wait is measured."
     ));
     preview
 }

@@ -21,8 +21,8 @@ pub(crate) use moving::{copy, counted, lay, read_back};
 pub use schedule::BY_SCHEDULE;
 pub(crate) use schedule::follow;
 pub(crate) use vaults::{
-    BUILT_IN, add as add_vault, added as added_vaults, all as vaults, check as check_vault,
-    facts as vault_facts, open as vault, remove as remove_vault, try_out as try_vault,
+    BUILT_IN, add as add_vault, added as added_vaults, all as vaults, change_secret as change_vault_secret,
+    check as check_vault, facts as vault_facts, open as vault, remove as remove_vault, try_out as try_vault,
 };
 
 use crate::{

@@ -14,7 +14,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf};
 
 /// Bytes in the pipe.
-const PIPE: usize = 256 << 10;
+const PIPE: usize = 1 << 20;
 
 /// What went through.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,8 @@
 use super::audit;
 use crate::{alerts, engine::Shared, error::EngineError, facade::Result};
 use clusterdeck_domain::{
-    BackupKind, BackupState, LOCAL_VAULT, SNAPSHOT_VAULT, SecretRef, Sensitive, VaultFacts, VaultSpec,
+    BackupKind, BackupState, LOCAL_VAULT, SNAPSHOT_VAULT, SecretRef, Sensitive, VaultFacts, VaultPlace,
+    VaultSpec,
 };
 use clusterdeck_driver::{DriverError, Vault, VaultTrial};
 use std::sync::Arc;
@@ -161,6 +162,36 @@ pub(crate) async fn add(
     keep(shared, &specs).await?;
     let text = format!("The vault {} was added: {}", spec.id, spec.place.place());
     audit(shared, actor, "add-vault", &text).await;
+    Ok(facts_of(shared, Named::Added(spec)).await)
+}
+
+/// See [`crate::Engine::change_vault_secret`].
+pub(crate) async fn change_secret(
+    shared: &Shared,
+    id: &str,
+    secret: Sensitive<String>,
+    access_key: Option<String>,
+    actor: &str,
+) -> Result<VaultFacts> {
+    let mut specs = added(shared).await?;
+    let spec = specs.iter_mut().find(|spec| spec.id == id);
+    let spec = spec.ok_or_else(|| EngineError::NotFound { what: format!("vault `{id}` that was added") })?;
+    if !spec.place.wants_secret() {
+        return Err(invalid("/secret", "a folder has no secret"));
+    }
+    match (&mut spec.place, access_key) {
+        (_, None) => {}
+        (VaultPlace::S3 { access_key, .. }, Some(new)) => *access_key = new,
+        (_, Some(_)) => return Err(invalid("/access_key", "only a store of S3 has an access key")),
+    }
+    checked(spec, Some(&secret))?;
+    // The one before stays until the vault has taken this one.
+    shared.vaults.open(spec, Some(&secret))?.check().await?;
+    let spec = spec.clone();
+    shared.secrets.put(&SecretRef::of_vault(id), &secret).await?;
+    keep(shared, &specs).await?;
+    alerts::answered(shared, id).await;
+    audit(shared, actor, "change-vault-secret", &format!("The vault {id} has another secret")).await;
     Ok(facts_of(shared, Named::Added(spec)).await)
 }
 

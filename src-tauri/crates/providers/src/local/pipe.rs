@@ -3,7 +3,7 @@
 
 use super::unit::as_servers_run;
 use crate::filter::{PIECE, Words, ended, our_end};
-use clusterdeck_driver::{DriverError, Filter, Incoming, Outgoing, Result};
+use clusterdeck_driver::{DriverError, Filter, Incoming, Outgoing, Result, widen};
 use std::{path::Path, process::Stdio};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -43,6 +43,7 @@ pub(super) async fn output_of(root: &Path, filter: &Filter, output: &mut Outgoin
     let (said, errors) = (child.stdout.take(), child.stderr.take());
     let pass_on = async {
         let Some(mut said) = said else { return Ok(()) };
+        widen(&said);
         let mut piece = vec![0; PIECE];
         loop {
             match said.read(&mut piece).await.map_err(|e| our_end("reading what a program writes", &e))? {
@@ -62,6 +63,7 @@ pub(super) async fn feed(root: &Path, filter: &Filter, input: &mut Incoming, byt
     let (takes, errors) = (child.stdin.take(), child.stderr.take());
     let pass_on = async {
         let Some(mut takes) = takes else { return Ok(true) };
+        widen(&takes);
         let (mut piece, mut left) = (vec![0; PIECE], bytes);
         while left > 0 {
             let most = PIECE.min(usize::try_from(left).unwrap_or(PIECE));
