@@ -2,7 +2,7 @@
 //! computer to the next.
 
 use crate::home::{Home, missing};
-use clusterdeck_domain::{Change, Operation, OperationState, ServiceKind, Topology};
+use clusterdeck_domain::{Change, NodeSpec, Operation, OperationState, ServiceKind, Topology};
 use clusterdeck_testkit::{
     containers::NEWER_REDIS,
     packages::{self, Older},
@@ -30,9 +30,12 @@ async fn three_with_a_newer_image_at_hand(home: &Home) -> String {
     version
 }
 
+/// What each data node says that it runs; a witness runs no server.
 async fn versions(home: &Home) -> Vec<String> {
-    let seen = home.cluster().await.observed.unwrap();
-    seen.nodes.into_iter().map(|n| n.version.unwrap_or_default()).collect()
+    let cluster = home.cluster().await;
+    let seen = cluster.observed.unwrap();
+    let says = |node: &NodeSpec| seen.node(&node.id).and_then(|n| n.version.clone()).unwrap_or_default();
+    cluster.spec.data_nodes().map(says).collect()
 }
 
 fn tell(done: &Operation) {

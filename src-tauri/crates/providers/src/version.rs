@@ -1,7 +1,7 @@
 //! Versions as programs tell them, and extensions.
 
 use clusterdeck_domain::{Carrier, belongs};
-use clusterdeck_driver::{Carried, DriverError, Extension, Result, Software};
+use clusterdeck_driver::{Carried, DriverError, Extension, Result, Software, alternatives};
 use std::cmp::Reverse;
 
 /// What a program is asked with. HAProxy knows only the short form, and takes the long one for a wrong option.
@@ -29,7 +29,13 @@ pub(crate) fn newest_first(mut versions: Vec<String>) -> Vec<String> {
     versions
 }
 
-/// Whether all of these programs were found, and the first of them in this version or one that begins with it.
+/// Every program to look for, in order: of those of which one is enough, each.
+pub(crate) fn each<'a>(programs: &[(&'a str, &str)]) -> Vec<&'a str> {
+    programs.iter().flat_map(|(program, _)| alternatives(program)).collect()
+}
+
+/// Whether all of these programs are among what was found of [`each`], and the first of them in this version or one that begins
+/// with it.
 pub(crate) fn ready(
     place: &str,
     programs: &[(&str, &str)],
@@ -37,12 +43,16 @@ pub(crate) fn ready(
     version: &str,
 ) -> Result<()> {
     let hint = "nothing was stopped for it: put it right, then ask again";
-    for ((program, _), found) in programs.iter().zip(held) {
+    let mut rest = held.iter();
+    let mut first: Option<Vec<&Software>> = None;
+    for (program, _) in programs {
+        let found: Vec<&Software> = rest.by_ref().take(alternatives(program).count()).flatten().collect();
         if found.is_empty() {
             return Err(DriverError::rejected(format!("{place} does not hold {program}"), hint));
         }
+        first.get_or_insert(found);
     }
-    let found: Vec<&str> = held.first().into_iter().flatten().map(|s| s.version.as_str()).collect();
+    let found: Vec<&str> = first.into_iter().flatten().map(|s| s.version.as_str()).collect();
     if found.iter().any(|has| belongs(has, version)) {
         return Ok(());
     }
@@ -73,6 +83,22 @@ mod tests {
         assert_eq!(parse("HAProxy version 2.6.12-1+deb12u2 2025/04/23").as_deref(), Some("2.6.12"));
         assert_eq!(parse("postgres (PostgreSQL) 15.18 (Debian 15.18-0)").as_deref(), Some("15.18"));
         assert_eq!(parse("no number here..."), None);
+    }
+
+    #[test]
+    fn of_programs_that_stand_for_each_other_one_is_enough() {
+        let programs = [("mariadbd", "mariadb-server"), ("perl or python3", "perl"), ("haproxy", "haproxy")];
+        assert_eq!(each(&programs), ["mariadbd", "perl", "python3", "haproxy"]);
+        let one = |program: &str, version: &str| {
+            vec![Software { program: program.to_owned(), path: program.into(), version: version.to_owned() }]
+        };
+        let mut held =
+            [one("mariadbd", "10.11.19"), Vec::new(), one("python3", "3.11.2"), one("haproxy", "2.6.12")];
+        assert!(ready("here", &programs, &held, "10.11").is_ok());
+        assert!(ready("here", &programs, &held, "10.12").unwrap_err().to_string().contains("10.11.19"));
+        held[2].clear();
+        let lacks = ready("here", &programs, &held, "10.11").unwrap_err();
+        assert!(lacks.to_string().contains("does not hold perl or python3"), "{lacks}");
     }
 
     #[test]

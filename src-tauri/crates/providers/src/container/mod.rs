@@ -379,8 +379,8 @@ impl Provider for Container {
         let engine = self.engines.get(&note.engine).await?;
         let reference = image.ok_or_else(|| no_image(&note))?;
         let id = self.images.ensure(&engine, reference, progress).await?;
-        let names: Vec<&str> = programs.iter().map(|(program, _)| *program).collect();
-        let held = self.images.software(&engine, &shared.home_id, &id, &names).await?;
+        let each = crate::version::each(programs);
+        let held = self.images.software(&engine, &shared.home_id, &id, &each).await?;
         crate::version::ready(&format!("the image {reference}"), programs, &held, version)
     }
 

@@ -291,7 +291,7 @@ impl Provider for Local {
         _: &Progress,
     ) -> Result<()> {
         let mut held = Vec::with_capacity(programs.len());
-        for (program, _) in programs {
+        for program in version::each(programs) {
             held.push(self.software.find(program).await);
         }
         version::ready("this computer", programs, &held, version)
