@@ -68,7 +68,7 @@ export function textOf(fault: Pick<Fault, 'code' | 'title' | 'detail' | 'hint'>)
 		severity: known.severity,
 		title: sentence(fault.title) || known.title,
 		meaning: detail || known.meaning,
-		hint: fault.hint || known.hint,
+		hint: sentence(fault.hint) || known.hint,
 		action: known.action
 	};
 }
