@@ -1,10 +1,12 @@
 //! The bound of the binary logs of a group's members. One that misses what was taken away copies everything by itself.
 
 use super::super::{
+    archive::Seen,
     logs::{bound, files, first_to_stay, nearly_full, purge},
     sql::{As, GLANCE, Session, text},
 };
 use super::{
+    config,
     gtid::GtidSet,
     survey::{self, Answer},
 };
@@ -13,19 +15,32 @@ use clusterdeck_driver::{ClusterContext, DriverError, Result};
 use futures::future::join_all;
 
 /// Takes away what a cluster's logs have beyond their bound.
-pub(crate) async fn tidy(cx: &ClusterContext) -> Result<()> {
+pub(crate) async fn tidy(cx: &ClusterContext, seen: &Seen) -> Result<()> {
     let answers = survey::all(cx).await;
-    let done = answers.iter().filter(|a| a.place.is_ok()).map(|a| tidy_node(cx, a.node, &answers));
+    let done = answers
+        .iter()
+        .filter(|a| a.place.is_ok())
+        .map(|a| tidy_node(cx, a.node, &answers, seen.archived(cx)));
     join_all(done).await.into_iter().collect::<Result<Vec<()>>>().map(drop)
 }
 
-async fn tidy_node(cx: &ClusterContext, node: &NodeSpec, answers: &[Answer<'_>]) -> Result<()> {
+async fn tidy_node(
+    cx: &ClusterContext,
+    node: &NodeSpec,
+    answers: &[Answer<'_>],
+    archived: u64,
+) -> Result<()> {
     let machine = cx.machine(node)?;
     let mut session = Session::open(cx, node, As::Operator, GLANCE).await?;
     let files = files(&mut session).await?;
     let Some(mut first) = first_to_stay(&files, bound(machine.as_ref())) else { return Ok(()) };
     if !nearly_full(machine.as_ref()).await? {
-        while first > 0 && !everybody_has(cx, node, answers, &before(&mut session, &files[first].0).await?) {
+        while first > 0 {
+            let set = before(&mut session, &files[first].0).await?;
+            // Archived, where it is, as well.
+            if set.edge(&config::group(cx)).last <= archived && everybody_has(cx, node, answers, &set) {
+                break;
+            }
             first -= 1;
         }
     }
@@ -39,7 +54,7 @@ fn everybody_has(cx: &ClusterContext, node: &NodeSpec, answers: &[Answer<'_>], s
 }
 
 /// All transactions before a file, as it says itself in its first events.
-async fn before(session: &mut Session, file: &str) -> Result<GtidSet> {
+pub(crate) async fn before(session: &mut Session, file: &str) -> Result<GtidSet> {
     let rows = session.rows(&format!("SHOW BINLOG EVENTS IN '{file}' LIMIT 3")).await?;
     let known = rows.iter().find(|row| text(row, 2).as_deref() == Some("Previous_gtids"));
     let whom = session.whom();
