@@ -6,7 +6,8 @@
 //! of both makers and of MariaDB; what a member of Oracle's group does in another way is in `group/archive`.
 
 use super::{
-    config, group,
+    config,
+    group::{self, GtidSet},
     gtid::Gtids,
     logs,
     sql::{ANSWER, As, Session, number, text},
@@ -147,15 +148,15 @@ impl Piece {
 pub(crate) enum Numbered {
     /// By the numbers of MariaDB's domain.
     InDomain,
-    /// By those of a group, called so.
-    InGroup(String),
+    /// By those of a group, called so; with what its server has without ever having had it in its log, or not any more.
+    InGroup(String, GtidSet),
 }
 
 impl Numbered {
     async fn before(&self, session: &mut Session, file: &str) -> Result<Edge> {
         match self {
             Self::InDomain => Ok(Edge::after(logs::begins_after(session, file).await?)),
-            Self::InGroup(name) => Ok(group::before(session, file).await?.edge(name)),
+            Self::InGroup(name, purged) => Ok(group::before(session, file, purged).await?.edge(name)),
         }
     }
 }

@@ -61,7 +61,7 @@ pub(crate) async fn ready(cx: &ClusterContext, seen: &Seen) -> Result<LogReady> 
     }
     let mark = moment(&asked).filter(|_| begun.elapsed() < LEADS_FOR);
     let mark = mark.map(|at| LogMark { at, place: LogPlace { line: 0, at: has.last + 1 } });
-    let mut log = Log { cx, seen, lead, numbered: Numbered::InGroup(group), session };
+    let mut log = Log { cx, seen, lead, numbered: Numbered::InGroup(group, place.purged), session };
     log.ready(now, mark).await
 }
 

@@ -86,11 +86,11 @@ impl Reader {
             let bytes = self.event.get(from..from + MOMENT_BYTES)?;
             Some(bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)))
         };
-        let micros = match number(MOMENT) {
-            Some(first) if first & ANOTHER != 0 => number(MOMENT + MOMENT_BYTES),
-            first => first,
-        };
-        let moment = micros.filter(|micros| *micros > 0).and_then(|micros| i64::try_from(micros).ok());
+        let here = number(MOMENT).unwrap_or(0);
+        let origin = if here & ANOTHER == 0 { None } else { number(MOMENT + MOMENT_BYTES) };
+        // What the group itself wrote (that its members are others) comes from nobody.
+        let micros = origin.filter(|micros| *micros > 0).unwrap_or(here & !ANOTHER);
+        let moment = i64::try_from(micros).ok().filter(|micros| *micros > 0);
         let Some(moment) = moment.and_then(|micros| Timestamp::from_microsecond(micros).ok()) else {
             self.strange = Some("a transaction without the moment of its commit");
             return;
@@ -157,6 +157,16 @@ mod tests {
                 assert_eq!(reader.beyond, beyond.map(|n: usize| begins[n]), "second {until} by {step}");
             }
         }
+    }
+
+    #[test]
+    fn what_comes_from_nobody_has_the_moment_at_which_it_came_in_here() {
+        let mut reader = Reader::until(None);
+        reader.read(b"\xfebin");
+        reader.read(&transaction(12_500_000, Some(0)));
+        assert_eq!((reader.strange, reader.last), (None, Some(at(12_500_000))));
+        reader.read(&transaction(0, None));
+        assert!(reader.strange.is_some());
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub(crate) use change::{accept_next_secrets, restart_in_place, resync, retire_ol
 pub(crate) use failover::{set_candidate, settle};
 pub(crate) use form::{form, join, leave, start_node, stop_node};
 pub(crate) use growth::growth_findings;
+pub(crate) use gtid::GtidSet;
 pub(crate) use hand_over::hand_over;
 pub(crate) use heal::heal;
 pub(crate) use logs::{before, tidy};
