@@ -86,8 +86,8 @@ impl Archive {
     fn all(&self) -> Vec<LogPiece> {
         self.pieces.values().cloned().collect()
     }
-    /// A single node of its own, from a copy as it was at a moment.
-    async fn bring_back(&self, ground: &Ground, copy: &Copied, base: &LogBase, at: Timestamp) -> Ground {
+    /// The machine of a single node of its own, with the log that leads from a base to a moment.
+    async fn laid(&self, ground: &Ground, base: &LogBase, at: Timestamp) -> Ground {
         let pieces = self.all();
         let found =
             replay(std::slice::from_ref(base), &pieces, self.mark.as_ref(), at).expect("it is in range");
@@ -97,13 +97,18 @@ impl Archive {
             let mut input = tokio::fs::File::open(self.file(&piece.name)).await.unwrap();
             bare.driver.log_in(&bare.cx, node, &piece.name, &mut input, piece.data_bytes).await.unwrap();
         }
-        let names = found.pieces.iter().map(|piece| piece.name.clone()).collect();
+        let names: Vec<String> = found.pieces.iter().map(|piece| piece.name.clone()).collect();
+        println!("{} pieces lead to {at}", names.len());
         let target =
             LogTarget { at, line: found.line, from: base.place, to_end: found.to_end, pieces: names };
         bare.driver.log_until(&bare.cx, node, &target).await.unwrap();
-        let begun = Instant::now();
+        bare
+    }
+    /// A single node of its own, from a copy as it was at a moment.
+    async fn bring_back(&self, ground: &Ground, copy: &Copied, base: &LogBase, at: Timestamp) -> Ground {
+        let (bare, begun) = (self.laid(ground, base, at).await, Instant::now());
         let new = bare.restored(copy).await;
-        println!("{} pieces: brought back in {:?}", found.pieces.len(), begun.elapsed());
+        println!("brought back in {:?}", begun.elapsed());
         for path in ["mysql/log.laid", "mysql/log.until", "mysql/copy-in"] {
             assert!(!new.machine(1).exists(path).await.unwrap(), "{path} is left");
         }
@@ -224,6 +229,20 @@ async fn a_single_mysql_is_brought_back_to_a_part_of_a_second() {
     let piece = archive.all().pop().unwrap();
     let LogSpan::Stretch { last: Some(last), .. } = piece.span else { panic!("{piece:?}") };
     assert!(moments[18] < last && last < moments[19], "{last}: it tells its last commit");
+    // A piece that is not what it was.
+    let (file, whole) = (archive.file(&piece.name), std::fs::read(archive.file(&piece.name)).unwrap());
+    let mut bad = whole.clone();
+    bad[whole.len() / 2..].fill(0xff);
+    std::fs::write(&file, bad).unwrap();
+    let bare = archive.laid(&ground, &base, moments[19]).await;
+    let refused = bare.copy_in(&copy, copy.bytes).await.unwrap_err().to_string();
+    println!("{refused}");
+    assert!(refused.contains("the log could not be replayed"), "{refused}");
+    for path in ["mysql/data", "mysql/copied-in", "mysql/copy-in", "mysql/log.laid"] {
+        assert!(!bare.machine(1).exists(path).await.unwrap(), "{path} is left");
+    }
+    drop(bare);
+    std::fs::write(&file, whole).unwrap();
     let new = archive.bring_back(&ground, &copy, &base, moments[11]).await;
     assert_eq!(there(&new, "t").await, (1..=12).collect::<BTreeSet<u64>>());
     // Most of what it has was never in its own log, which goes on from there.

@@ -122,9 +122,11 @@ pub(crate) async fn until(cx: &ClusterContext, node: &NodeSpec, target: &LogTarg
         let file = machine.path(&format!("{LAID}/{name}")).display().to_string();
         let cat = Filter::new("/bin/cat", [file]);
         let give = |mut to| async move { machine.output_of(&cat, &mut to).await.map(drop) };
-        if let Some(byte) = read(name, Some(target.at), give, &mut tokio::io::sink()).await?.beyond {
-            text = format!("{byte}\n");
-        }
+        let beyond = read(name, Some(target.at), give, &mut tokio::io::sink()).await?.beyond;
+        let byte = beyond.ok_or_else(|| {
+            DriverError::broken(format!("the piece {name} of the log has nothing behind {}", target.at))
+        })?;
+        text = format!("{byte}\n");
     }
     for name in &target.pieces {
         text.push_str(&format!("{name}\n"));

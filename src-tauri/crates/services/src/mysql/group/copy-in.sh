@@ -43,7 +43,8 @@ replay() {
     {
         read -r stop
         while read -r piece; do
-            file=$laid/replay-moment.$(printf '%06d' $((n += 1)))
+            n=$((n + 1))
+            file=$laid/replay-moment.$(printf '%06d' $n)
             ln -f "$laid/$piece" "$file" || return 1
             echo "$file" >&3
         done
@@ -52,7 +53,7 @@ replay() {
     [ "$stop" = end ] && stop=$(stat -c %s "$file")
     # Its own number is nobody's in the log: what a server wrote itself it would leave out.
     serve --socket=../replay.sock --init-file="$folder/replay.sql" --skip-log-bin --server-id=4294967295 \
-        --relay-log="$laid/replay" --relay-log-purge=OFF --replica-parallel-workers=0 --innodb-flush-log-at-trx-commit=0 >replay.log 2>&1
+        --relay-log="$laid/replay" --relay-log-purge=OFF --innodb-flush-log-at-trx-commit=0 >replay.log 2>&1
     local pid=$!
     trap 'kill $pid 2>/dev/null' EXIT
     for _ in $(seq 300); do
@@ -67,8 +68,10 @@ replay() {
         WHERE CHANNEL_NAME = 'moment'") && [ "$state" = ON ]; do
         sleep 0.1
     done
-    failed=$(ask --execute="SELECT LAST_ERROR_MESSAGE FROM performance_schema.replication_applier_status_by_worker
-        WHERE CHANNEL_NAME = 'moment' AND LAST_ERROR_NUMBER <> 0")
+    failed=$(for who in worker coordinator; do
+        ask --execute="SELECT LAST_ERROR_MESSAGE FROM performance_schema.replication_applier_status_by_$who
+            WHERE CHANNEL_NAME = 'moment' AND LAST_ERROR_NUMBER <> 0"
+    done)
     if [ "$state" != OFF ] || [ -n "$failed" ]; then
         echo "the log could not be replayed: $failed" | sed "s/'[^']*'/'…'/g" >&2
         return 1
