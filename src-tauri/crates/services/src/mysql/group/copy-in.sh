@@ -34,12 +34,15 @@ serve() {
         --innodb-buffer-pool-size=64M --log-error-verbosity=2 "$@" &
 }
 
-ask() { "$client" --defaults-file="$folder/replay.cnf" --batch --skip-column-names "$@"; }
+ask() { "$client" --defaults-file="$folder/replay.cnf" "$@"; }
+
+# A column of what the server said of its replaying.
+of() { sed -n "s/^ *$1: *//p" <<<"$status"; }
 
 # Replays the log that was laid as what a replica has received: a transaction that the copy or an earlier piece has is left out by
 # its id. The socket lies in the folder that the server works in, so that its path is short.
 replay() {
-    local laid=$folder/../../log.laid piece file='' n=0 stop state failed
+    local laid=$folder/../../log.laid piece file='' n=0 stop status
     {
         read -r stop
         while read -r piece; do
@@ -55,7 +58,7 @@ replay() {
     serve --socket=../replay.sock --init-file="$folder/replay.sql" --skip-log-bin --server-id=4294967295 \
         --relay-log="$laid/replay" --relay-log-purge=OFF --innodb-flush-log-at-trx-commit=0 >replay.log 2>&1
     local pid=$!
-    trap 'kill $pid 2>/dev/null' EXIT
+    trap "kill $pid 2>/dev/null" EXIT
     for _ in $(seq 300); do
         ask --execute='SELECT 1' >replayed.log 2>&1 && break
         kill -0 $pid 2>/dev/null || { grep '\[ERROR\]' replay.log | tail -n 3 | sed "s/'[^']*'/'…'/g" >&2; return 1; }
@@ -64,16 +67,12 @@ replay() {
     ask --execute="CHANGE REPLICATION SOURCE TO SOURCE_HOST = 'log', RELAY_LOG_FILE = 'replay-moment.000001', RELAY_LOG_POS = 4
         FOR CHANNEL 'moment'; START REPLICA SQL_THREAD UNTIL RELAY_LOG_FILE = '${file##*/}', RELAY_LOG_POS = $stop
         FOR CHANNEL 'moment'" >replayed.log 2>&1 || { tail -n 2 replayed.log | sed "s/'[^']*'/'…'/g" >&2; return 1; }
-    while state=$(ask --execute="SELECT SERVICE_STATE FROM performance_schema.replication_applier_status
-        WHERE CHANNEL_NAME = 'moment'") && [ "$state" = ON ]; do
+    while status=$(ask --vertical --execute="SHOW REPLICA STATUS FOR CHANNEL 'moment'") && [ "$(of Replica_SQL_Running)" = Yes ]; do
         sleep 0.1
     done
-    failed=$(for who in worker coordinator; do
-        ask --execute="SELECT LAST_ERROR_MESSAGE FROM performance_schema.replication_applier_status_by_$who
-            WHERE CHANNEL_NAME = 'moment' AND LAST_ERROR_NUMBER <> 0"
-    done)
-    if [ "$state" != OFF ] || [ -n "$failed" ]; then
-        echo "the log could not be replayed: $failed" | sed "s/'[^']*'/'…'/g" >&2
+    # Whatever it stopped for: nothing less than all of it counts.
+    if [ "$(of Relay_Log_File)" != "${file##*/}" ] || [ "$(of Relay_Log_Pos)" -lt "$stop" ] || [ "$(of Last_SQL_Errno)" != 0 ]; then
+        echo "the log could not be replayed to its end: $(of Last_SQL_Error)" | sed "s/'[^']*'/'…'/g" >&2
         return 1
     fi
     { cat replayed.sql; echo 'SHUTDOWN;'; } | ask >replayed.log 2>&1 || { tail -n 2 replayed.log >&2; return 1; }
