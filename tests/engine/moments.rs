@@ -254,3 +254,40 @@ async fn mariadb_is_brought_back_to_just_before_a_table_was_dropped() {
     exactly(&found, &[&all], "before the table was dropped");
     home.refused(&backup, Timestamp::from_second(end.as_second() + 3600).unwrap()).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_of_mysql_is_brought_back_to_just_before_a_table_was_dropped() {
+    let Some(home) = Home::in_containers_with_mysql().await else { return };
+    home.create(ServiceKind::Mysql, Topology::PrimaryReplica, 3, 0).await;
+    home.until_healthy().await;
+    home.archives_its_log().await;
+    let backup = home.backed_up().await;
+    // The one who leads dies in the middle of the writes, and another one takes over by itself.
+    let writer = Writer::start(home.url().await, false);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let old = home.primary().await;
+    home.kill_server(&old, ServiceKind::Mysql).await;
+    let took_over = home.found("another one must lead", |c| {
+        let seen = c.observed.as_ref().and_then(|o| o.primary())?;
+        c.spec.node(&seen.node).map(|n| n.name.clone()).filter(|name| *name != old)
+    });
+    println!("{} took over from {old}", took_over.await);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let written = tokio::task::block_in_place(|| writer.stop());
+    assert!(written.acknowledged.len() > 100, "{written:?}");
+    tokio::time::sleep(soon()).await;
+    let good = Timestamp::now();
+    tokio::time::sleep(soon()).await;
+    home.say("DROP TABLE w").await;
+    let after = home.writes_for(Duration::from_millis(500)).await;
+    assert!(!after.acknowledged.is_empty());
+    let end = Timestamp::now();
+    let begun = Instant::now();
+    let range =
+        home.until_range("the archive must follow", BEHIND, |r| r.ranges.iter().any(|r| r.holds(end))).await;
+    println!("{:?} until the end was archived, {} bytes", begun.elapsed(), range.stored_bytes);
+    assert_eq!((range.ranges.len(), range.problem.as_deref()), (1, None), "no hole: {range:#?}");
+    let found = home.brought_back(&backup, good).await;
+    exactly(&found, &[&written], "before the table was dropped");
+    home.refused(&backup, Timestamp::now() + SignedDuration::from_hours(1)).await;
+}

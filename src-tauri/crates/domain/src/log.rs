@@ -184,12 +184,10 @@ fn legs(base: LogPlace, pieces: &[LogPiece]) -> Vec<Leg> {
     legs
 }
 
-/// The pieces of each history by the place at which they begin: an archive has tens of thousands.
+/// For each place at which a piece begins, the piece that leads farthest of all that begin there or before it: an archive has
+/// tens of thousands. One server's touch each other; that of another, which has what it received in files of its own, may
+/// begin before any number of them.
 struct Index<'a>(BTreeMap<(u32, u64), (&'a LogPiece, u64)>);
-
-/// How many pieces that begin before a place are looked at for one that holds it. One server's touch each other; those of several
-/// overlap.
-const OVERLAP: usize = 32;
 
 impl<'a> Index<'a> {
     fn of(pieces: &'a [LogPiece]) -> Self {
@@ -201,12 +199,22 @@ impl<'a> Index<'a> {
                 *known = (piece, to);
             }
         }
+        let mut farthest: Option<(u32, (&LogPiece, u64))> = None;
+        for ((line, _), found) in &mut all {
+            if let Some((of, before)) = farthest
+                && of == *line
+                && before.1 > found.1
+            {
+                *found = before;
+            }
+            farthest = Some((*line, *found));
+        }
         Self(all)
     }
     /// The piece of a history that holds a place; of several the one that leads farthest.
     fn holding(&self, line: u32, place: u64) -> Option<(&'a LogPiece, u64)> {
-        let before = self.0.range((line, 0)..=(line, place)).rev().take(OVERLAP);
-        before.map(|(_, found)| *found).filter(|(_, to)| place < *to).max_by_key(|(_, to)| *to)
+        let (_, found) = self.0.range((line, 0)..=(line, place)).next_back()?;
+        Some(*found).filter(|(_, to)| place < *to)
     }
 }
 
@@ -494,5 +502,20 @@ mod tests {
         let found = [two, one];
         let way = way(&base(1, 1, 0, 5), &found, None);
         assert_eq!((names(&way.pieces), way.end.at, way.to), (vec!["a", "b"], 90, second(9)));
+    }
+
+    #[test]
+    fn the_file_of_whoever_took_over_leads_on_however_many_pieces_of_the_one_before_it_holds() {
+        let of = |name: String, from, to, last| {
+            piece(&name, LogSpan::Stretch { line: 0, from, to, first: None, last: Some(second(last)) })
+        };
+        let mut found: Vec<LogPiece> =
+            (0_u32..500).map(|n| of(format!("one-{n:03}"), u64::from(n), u64::from(n) + 1, 5)).collect();
+        found.push(of("two".to_owned(), 0, 600, 9));
+        let way = way(&base(1, 1, 0, 5), &found, None);
+        assert_eq!((names(&way.pieces), way.end.at, way.to), (vec!["two"], 600, second(9)));
+        found.push(of("two-more".to_owned(), 600, 700, 12));
+        let bases = [base(1, 1, 0, 5)];
+        assert_eq!(ranges(&bases, &found, None), [range(1, 12)]);
     }
 }

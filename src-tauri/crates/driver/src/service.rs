@@ -312,8 +312,8 @@ pub trait ServiceDriver: Send + Sync {
     fn no_log(&self, _spec: &ClusterSpec) -> Option<String> {
         Some("its servers keep no log that could be replayed".to_owned())
     }
-    /// Whether moments are more exact than whole seconds.
-    fn log_is_exact(&self) -> bool {
+    /// Whether moments are more exact than whole seconds in the log of such a version.
+    fn log_is_exact(&self, _version: &str) -> bool {
         true
     }
     /// Where in the log a copy ends, from what [`ServiceDriver::copy_out`] said of it. Pure.

@@ -9,6 +9,7 @@ const TURNS: [&[&str]; 4] = [
         "backing_up::a_clone_of_mysql_becomes_a_group",
         "group::a_single_node_does_not_begin_a_group",
         "backups::sharded_redis_comes_back",
+        "moments::a_single_mysql",
         "containers::members_of_a_mysql_9_group_in_containers",
         "killed::postgres::postgresql_growing_shrinking",
         "group::a_member_with_transactions_of_its_own",
@@ -39,6 +40,7 @@ const TURNS: [&[&str]; 4] = [
         "group::passwords_change_under_writes",
         "group::a_minority_stops_taking_writes",
         "backups::mariadb_comes_back",
+        "moments::a_group_of_mysql_is_brought_back_to_moments",
         "killed::backups::a_clone_can",
         "migrating_online::a_mariadb",
         "killed::nodes::a_change_of_plan",
@@ -61,6 +63,7 @@ const TURNS: [&[&str]; 4] = [
         "logs::members_of_a_group_keep_within_the_bound",
         "vaults::mariadb_comes_back_from_a_store",
         "backups::postgresql_comes_back",
+        "moments::a_group_that_numbers_in_blocks",
         "backups::a_cluster_that_is_written_to_is_cloned",
         "migrating_online::a_postgresql",
         "killed::nodes::adding_and_removing",
@@ -93,6 +96,7 @@ const TURNS: [&[&str]; 4] = [
         "killed::switches::every_switch",
         "killed::unwinding::a_cancelled",
         "upgrade::a_valkey_cluster_goes",
+        "moments::a_group_of_mysql_is_brought_back_to_just",
     ],
 ];
 

@@ -154,7 +154,7 @@ pub(crate) async fn copy_in(
     };
     let calls = [call("lay", bytes.to_string()), call("prepare", redo)];
     if machine.exists(archive::UNTIL).await? {
-        laying.may_replay(cx).await?;
+        laying.may_replay(cx, "FLUSH PRIVILEGES").await?;
     }
     let laid = laying.end(&accounts(cx)?, calls, (input, bytes), progress).await;
     // What was replayed is in the data by now.
@@ -204,19 +204,20 @@ impl<'a> Laying<'a> {
         machine.create_dir(&folder).await?;
         Ok(Self { node, machine, folder })
     }
-    /// Lets the call that prepares sign in to replay a log.
-    async fn may_replay(&self, cx: &ClusterContext) -> Result<()> {
+    /// Lets the call that prepares sign in to replay a log. `first` is said before all else, and again before that account goes.
+    pub(crate) async fn may_replay(&self, cx: &ClusterContext, first: &str) -> Result<()> {
         let password = cx.secrets.newest(accounts::OPERATOR)?.reveal();
         let files = [
             ("replay.cnf", format!("[client]\nuser={REPLAYS}\npassword={password}\nsocket=replay.sock\n")),
             (
                 "replay.sql",
                 format!(
-                    "FLUSH PRIVILEGES;\nCREATE OR REPLACE USER {REPLAYS}@localhost IDENTIFIED BY '{password}';\n\
+                    "{first};\nDROP USER IF EXISTS {REPLAYS}@localhost;\n\
+                     CREATE USER {REPLAYS}@localhost IDENTIFIED BY '{password}';\n\
                      GRANT ALL PRIVILEGES ON *.* TO {REPLAYS}@localhost WITH GRANT OPTION;\n"
                 ),
             ),
-            ("replayed.sql", format!("FLUSH PRIVILEGES;\nDROP USER {REPLAYS}@localhost;\n")),
+            ("replayed.sql", format!("{first};\nDROP USER {REPLAYS}@localhost;\n")),
         ];
         for (name, text) in files {
             self.machine.write(&format!("{}/{name}", self.folder), text.as_bytes(), 0o600).await?;

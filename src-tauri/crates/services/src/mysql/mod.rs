@@ -276,16 +276,17 @@ impl ServiceDriver for Mysql {
     }
 
     fn no_log(&self, spec: &ClusterSpec) -> Option<String> {
-        match Flavour::of(&spec.version) {
-            MySql => Some("of Oracle's MySQL it is not done yet: members of a group number their transactions in blocks of their own".to_owned()),
-            MariaDb if spec.topology == Topology::MultiMaster => {
-                Some("members of Galera keep no log of their own that could be archived".to_owned())
+        let several = spec.topology == Topology::MultiMaster;
+        let why = match Flavour::of(&spec.version) {
+            MariaDb => "members of Galera keep no log of their own that could be archived",
+            MySql => {
+                "where several members take writes each writes them down in an order of its own, in which no moment has one place"
             }
-            MariaDb => None,
-        }
+        };
+        several.then(|| why.to_owned())
     }
-    fn log_is_exact(&self) -> bool {
-        false
+    fn log_is_exact(&self, version: &str) -> bool {
+        Flavour::of(version) == MySql
     }
     fn log_place(&self, position: &str) -> Option<LogPlace> {
         archive::place(position)
@@ -295,7 +296,10 @@ impl ServiceDriver for Mysql {
         Ok(())
     }
     async fn log_ready(&self, cx: &ClusterContext) -> Result<LogReady> {
-        archive::ready(cx, &self.logs).await
+        match of(cx) {
+            MariaDb => archive::ready(cx, &self.logs).await,
+            MySql => group::log_ready(cx, &self.logs).await,
+        }
     }
     async fn log_out(
         &self,
@@ -303,7 +307,10 @@ impl ServiceDriver for Mysql {
         piece: &LogWaiting,
         output: &mut Outgoing,
     ) -> Result<LogSpan> {
-        archive::out(cx, piece, output).await
+        match of(cx) {
+            MariaDb => archive::out(cx, piece, output).await,
+            MySql => group::log_out(cx, piece, output).await,
+        }
     }
     async fn log_taken(&self, cx: &ClusterContext, taken: &[LogTaken]) -> Result<Vec<String>> {
         archive::taken(cx, &self.logs, taken);
@@ -320,7 +327,10 @@ impl ServiceDriver for Mysql {
         archive::lay(cx, node, name, input, bytes).await
     }
     async fn log_until(&self, cx: &ClusterContext, node: &NodeSpec, target: &LogTarget) -> Result<()> {
-        archive::until(cx, node, target).await
+        match of(cx) {
+            MariaDb => archive::until(cx, node, target).await,
+            MySql => group::log_until(cx, node, target).await,
+        }
     }
     async fn look_at_source(&self, cx: &ClusterContext, migration: &Migration) -> Result<SourceReport> {
         migrate::look(cx, migration).await
@@ -374,7 +384,7 @@ impl ServiceDriver for Mysql {
     async fn tidy(&self, cx: &ClusterContext) -> Result<()> {
         match of(cx) {
             MariaDb => logs::tidy(cx, &self.logs).await,
-            MySql => group::tidy(cx).await,
+            MySql => group::tidy(cx, &self.logs).await,
         }
     }
     async fn probe(&self, cx: &ClusterContext) -> Result<()> {

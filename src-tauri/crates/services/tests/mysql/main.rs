@@ -11,3 +11,4 @@ mod life;
 mod load;
 mod logs;
 mod members;
+mod moments;

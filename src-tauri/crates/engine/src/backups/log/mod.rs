@@ -228,7 +228,8 @@ pub(crate) fn moment(
     let bases = bases(shared, &named.of.id);
     let (facts, base) = with(shared, &named.of.id, |archive| {
         let mut facts = MomentFacts { ranges: archive.ranges(&bases), ..MomentFacts::default() };
-        facts.whole_seconds = shared.driver(named.of.service).is_ok_and(|driver| !driver.log_is_exact());
+        let driver = shared.driver(named.of.service);
+        facts.whole_seconds = driver.is_ok_and(|driver| !driver.log_is_exact(&named.of.version));
         let found = archive.replay(&bases, at);
         if let Some(found) = &found {
             facts.reached = true;

@@ -6,18 +6,23 @@
 //! new group clone it.
 
 use super::super::{
+    archive::{LAID, UNTIL},
     backup::{Laying, bash},
     config::FOLDER,
     flavour,
     sql::{ANSWER, As, Session, number},
 };
 use super::{
-    accounts,
+    accounts, config,
     enter::cloned,
     growth,
+    gtid::GtidSet,
     survey::{self, Place},
 };
-use crate::wait::{Look, until};
+use crate::{
+    laying::clear,
+    wait::{Look, until},
+};
 use clusterdeck_domain::{NodeSpec, Topology};
 use clusterdeck_driver::{
     ClusterContext, CopyFormat, CopyFrom, DriverError, Incoming, Machine, Outgoing, Progress, Result,
@@ -85,13 +90,14 @@ pub(crate) async fn copy_out(
     fits(&mut session, node, machine).await?;
     let copied = async {
         let before = executed(&mut session).await?;
+        let whole = GtidSet::parse(&before).unwrap_or_default().whole(&config::group(cx));
         clone(cx, node, &mut session, progress).await?;
         let after = executed(&mut session).await?;
         all_is_cloned(&mut session, node).await?;
         progress.note(&format!("copying {}", node.name));
         let folder = machine.path(CLONE).to_string_lossy().into_owned();
         machine.output_of(&bash(OUT, [folder]), output).await?;
-        Ok(position(&before, &after))
+        Ok(position(&before, &after, whole))
     };
     let copied = copied.await;
     machine.remove(CLONE).await?;
@@ -208,13 +214,15 @@ fn refused(node: &NodeSpec, e: DriverError) -> DriverError {
 }
 
 /// Up to where a clone goes. The server tells that only when it is started on it, so while others write it is between two.
-fn position(before: &str, after: &str) -> String {
-    match (before, after) {
+/// Up to `whole` it has every one of the cluster's history.
+fn position(before: &str, after: &str, whole: u64) -> String {
+    let told = match (before, after) {
         ("", "") => "before the first transaction".to_owned(),
         ("", after) => format!("GTID up to {after}"),
         (before, after) if before == after => format!("GTID {after}"),
         (before, after) => format!("GTID between {before} and {after}"),
-    }
+    };
+    format!("{told} (transaction {whole})")
 }
 
 /// See [`clusterdeck_driver::ServiceDriver::copy_in`].
@@ -225,12 +233,24 @@ pub(crate) async fn copy_in(
     bytes: u64,
     progress: &Progress,
 ) -> Result<()> {
-    let software = flavour::software(&cx.spec, cx.machine(node)?.as_ref()).await?;
+    let machine = cx.machine(node)?.as_ref();
+    let software = flavour::software(&cx.spec, machine).await?;
     let laying = Laying::begin(cx, node).await?;
-    let call = |what: &str, with: String| bash(IN, [what.to_owned(), laying.path(), with]);
+    let call = |what: &str, with: String| {
+        let client = software.client.to_string_lossy().into_owned();
+        bash(IN, [what.to_owned(), laying.path(), with, client])
+    };
     let server = software.server.to_string_lossy().into_owned();
     let calls = [call("lay", bytes.to_string()), call("prepare", server)];
-    laying.end(&accounts::statements_for_a_copy(&cx.secrets)?, calls, (input, bytes), progress).await
+    if machine.exists(UNTIL).await? {
+        // The group that the copy was in is forgotten, and then what was replayed.
+        laying.may_replay(cx, "RESET REPLICA ALL").await?;
+    }
+    let accounts = accounts::statements_for_a_copy(&cx.secrets)?;
+    let laid = laying.end(&accounts, calls, (input, bytes), progress).await;
+    // What was replayed is in the data by now.
+    clear(machine, &[UNTIL, LAID]).await?;
+    laid
 }
 
 #[cfg(test)]
@@ -239,8 +259,8 @@ mod tests {
 
     #[test]
     fn where_a_clone_ends_is_told_as_exactly_as_it_is_known() {
-        assert_eq!(position("", ""), "before the first transaction");
-        assert_eq!(position("aa:1-5", "aa:1-5"), "GTID aa:1-5");
-        assert_eq!(position("aa:1-5", "aa:1-9"), "GTID between aa:1-5 and aa:1-9");
+        assert_eq!(position("", "", 0), "before the first transaction (transaction 0)");
+        assert_eq!(position("aa:1-5", "aa:1-5", 5), "GTID aa:1-5 (transaction 5)");
+        assert_eq!(position("aa:1-5", "aa:1-9", 5), "GTID between aa:1-5 and aa:1-9 (transaction 5)");
     }
 }

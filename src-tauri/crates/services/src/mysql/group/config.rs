@@ -163,6 +163,10 @@ pub(crate) fn conf(cx: &ClusterContext, node: &NodeSpec, machine: &dyn Machine) 
         // The least there is; 1 GiB unless set.
         ("loose-group-replication-message-cache-size", (128 * MIB).to_string()),
     ];
+    if !many {
+        // One by one, whoever leads: a number is a place in the history (`archive`).
+        lines.push(("loose-group-replication-gtid-assignment-block-size", "1".to_owned()));
+    }
     if many {
         lines.push(("auto-increment-increment", NUMBER_STEP.to_string()));
         lines.push(("auto-increment-offset", number_offset(cx, node).to_string()));

@@ -7,6 +7,7 @@ use super::super::{
     unit::UNIT,
 };
 use super::{
+    archive::BLOCK,
     config::{NUMBER_STEP, number_offset},
     form::start_node,
     survey::{self, Answer, Place},
@@ -86,6 +87,7 @@ pub(crate) async fn enter(cx: &ClusterContext, node: &NodeSpec) -> Result<()> {
     }
     sign_in(cx, &mut session).await.map_err(later)?;
     own_numbers(cx, node, &answers, &mut session).await.map_err(later)?;
+    same_blocks(cx, &answers, &mut session).await.map_err(later)?;
     let others = answers.iter().filter_map(|a| a.place.as_ref().ok()).filter(|p| p.serves());
     let sent_on = others.into_iter().any(|p| own.executed.contains(&p.purged));
     let copies = own.executed.is_empty() && !cx.spec.lifecycle.begins() || !sent_on;
@@ -130,6 +132,14 @@ async fn own_numbers(
             "SET GLOBAL auto_increment_increment = {NUMBER_STEP}, GLOBAL auto_increment_offset = {chosen}"
         ))
         .await
+}
+
+/// Numbers of transactions are handed out as the group does it that there is, which nobody enters who would do it otherwise. Its
+/// members may be older than their files.
+async fn same_blocks(cx: &ClusterContext, answers: &[Answer<'_>], session: &mut Session) -> Result<()> {
+    let mut member = Session::open(cx, survey::serving(answers)?, As::Watch, ANSWER).await?;
+    let block = member.word(&format!("SELECT {BLOCK}")).await?;
+    session.run(format!("SET GLOBAL group_replication_gtid_assignment_block_size = {block}")).await
 }
 
 /// Lets a started server enter the group and waits until it has all the group has.

@@ -1,6 +1,7 @@
 //! Sets of transaction ids as Oracle's MySQL writes them: `uuid:1-5:9,uuid:tag:3`. Who has what is a question of which set
 //! contains which, never of a single number. Pure.
 
+use super::super::archive::Edge;
 use std::{collections::BTreeMap, fmt};
 
 /// A set of transactions: for each source (with its tag, where it has one) the numbers, as ranges that do not touch.
@@ -38,7 +39,23 @@ impl GtidSet {
     }
     /// How many transactions.
     pub(crate) fn count(&self) -> u64 {
-        self.0.values().flatten().map(|(first, last)| last.saturating_sub(*first) + 1).sum()
+        self.0.values().map(|ranges| numbers(ranges)).sum()
+    }
+    /// How many are of other sources than a group, and the numbers of those that are its own. A group's come after all others:
+    /// those were there before it.
+    fn split(&self, group: &str) -> (u64, &[(u64, u64)]) {
+        let own = self.0.get(group).map_or(&[][..], Vec::as_slice);
+        (self.count() - numbers(own), own)
+    }
+    /// How far it is in the history of a group.
+    pub(crate) fn edge(&self, group: &str) -> Edge {
+        let (others, own) = self.split(group);
+        Edge { count: self.count(), last: others + own.last().map_or(0, |(_, last)| *last) }
+    }
+    /// Up to which number of that history nothing is missing.
+    pub(crate) fn whole(&self, group: &str) -> u64 {
+        let (others, own) = self.split(group);
+        others + own.first().filter(|(first, _)| *first == 1).map_or(0, |(_, last)| *last)
     }
     /// Whether every transaction of `other` is here.
     pub(crate) fn contains(&self, other: &Self) -> bool {
@@ -56,6 +73,11 @@ impl GtidSet {
         }
         self
     }
+}
+
+/// How many numbers are in ranges.
+fn numbers(ranges: &[(u64, u64)]) -> u64 {
+    ranges.iter().map(|(first, last)| last.saturating_sub(*first) + 1).sum()
 }
 
 /// Ranges in order, those that touch made one.
@@ -96,6 +118,17 @@ mod tests {
         assert_eq!((many.to_string().as_str(), many.count()), ("aa:1-5:7-7,bb:tag:2-4", 9));
         assert!(set("").is_empty());
         assert!(GtidSet::parse("aa:1-x").is_err(), "what is not understood is not nothing");
+    }
+
+    #[test]
+    fn how_far_a_group_has_come_counts_what_was_before_it() {
+        let edge =
+            |text: &str| (set(text).edge("gg").count, set(text).edge("gg").last, set(text).whole("gg"));
+        assert_eq!(edge(""), (0, 0, 0));
+        assert_eq!(edge("aa:1-7"), (7, 7, 7), "a single node");
+        assert_eq!(edge("aa:1-7:1000001-1000002,gg:1-5"), (14, 14, 14), "of a group before this one");
+        assert_eq!(edge("aa:1-7,gg:1-5:8-9"), (14, 16, 12), "two are on their way");
+        assert_eq!(edge("gg:2-3"), (2, 3, 0));
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! outage of all members finding the one that has most.
 
 mod accounts;
+mod archive;
 mod backup;
 mod change;
 mod config;
 mod enter;
+mod events;
 mod failover;
 mod form;
 mod growth;
@@ -18,14 +20,16 @@ mod logs;
 mod observe;
 mod survey;
 
+pub(crate) use archive::{out as log_out, ready as log_ready, until as log_until};
 pub(crate) use backup::{FORMAT as COPY_FORMAT, copy_in, copy_out};
 pub(crate) use change::{accept_next_secrets, restart_in_place, resync, retire_old_secrets};
 pub(crate) use failover::{set_candidate, settle};
 pub(crate) use form::{form, join, leave, start_node, stop_node};
 pub(crate) use growth::growth_findings;
+pub(crate) use gtid::GtidSet;
 pub(crate) use hand_over::hand_over;
 pub(crate) use heal::heal;
-pub(crate) use logs::tidy;
+pub(crate) use logs::{before, tidy};
 pub(crate) use observe::observe;
 
 use clusterdeck_domain::Topology;
