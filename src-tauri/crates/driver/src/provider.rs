@@ -3,10 +3,13 @@
 use crate::{Extension, Machine, Progress, Result};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId,
+    Capacity, ClusterId, Exposable, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId,
 };
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 /// A machine somebody wants.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -143,6 +146,11 @@ pub trait Provider: Send + Sync {
     fn reach(&self, spec: &MachineSpec, port: u16) -> SocketAddr {
         SocketAddr::new(spec.address, port.saturating_add(spec.port_offset))
     }
+    /// What there is for other computers to come in by to its machines, and who listens at `on` already. The engine adds the
+    /// standard port.
+    async fn exposable(&self, on: Option<IpAddr>) -> Result<Exposable>;
+    /// Whether this address leads to its machines right now, as far as this computer knows. Costs nothing.
+    fn leads_here(&self, address: IpAddr) -> bool;
     /// Makes the machine, or finds it when it is there. What takes long (an image that is fetched) is reported.
     async fn ensure_machine(&self, request: &MachineRequest, progress: &Progress)
     -> Result<Arc<dyn Machine>>;

@@ -102,7 +102,10 @@ pub(crate) async fn ensure(cx: &ClusterContext, name: &str, machine: &dyn Machin
 
 /// Writes a machine's certificate anew, signed by the newest authority. The key comes last: without it there is none.
 pub(crate) async fn renew(cx: &ClusterContext, name: &str, machine: &dyn Machine) -> Result<()> {
-    let (certificate, key) = certificate(cx, name, names(machine))?;
+    let mut names = names(machine);
+    // Clients on other computers come through the endpoint to whichever node it is.
+    names.extend(cx.spec.exposed_at().map(|at| SanType::IpAddress(at.ip())));
+    let (certificate, key) = certificate(cx, name, names)?;
     machine.write(CA_FILE, trusted(cx)?.as_bytes(), 0o600).await?;
     machine.write(CERT_FILE, certificate.as_bytes(), 0o600).await?;
     machine.write(KEY_FILE, key.reveal().as_bytes(), 0o600).await

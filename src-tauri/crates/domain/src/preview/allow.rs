@@ -26,10 +26,14 @@ pub struct WayIn {
 pub fn ways_in(spec: &ClusterSpec) -> Vec<WayIn> {
     let maker = rules::entry(spec).name_of(&spec.version);
     let way = |name: &str, enforced, text: String| WayIn { name: name.to_owned(), enforced, text };
+    let exposed = spec.exposed_at().map(|at| format!(" Other computers come in at {at}."));
     let endpoint = way(
         "The endpoints",
         true,
-        "A connection from any other address is closed before it can sign in.".to_owned(),
+        format!(
+            "A connection from any other address is closed before it can sign in.{}",
+            exposed.unwrap_or_default()
+        ),
     );
     let nodes = if spec.service.knows_addresses() {
         way(
@@ -40,6 +44,11 @@ pub fn ways_in(spec: &ClusterSpec) -> Vec<WayIn> {
                 .to_owned(),
         )
     } else {
+        let stays_open = if spec.nodes.iter().all(|node| node.machine.address.is_loopback()) {
+            "Reached from this computer only, by whoever knows a password"
+        } else {
+            "Stays open to whoever reaches that address and knows a password"
+        };
         let sharded = match spec.topology {
             Topology::Sharded => {
                 " The members of a sharded cluster send clients there, so it cannot be closed."
@@ -49,10 +58,7 @@ pub fn ways_in(spec: &ClusterSpec) -> Vec<WayIn> {
         way(
             "Each node's own port",
             false,
-            format!(
-                "Stays open to whoever reaches that address and knows a password: the accounts of {maker} are not \
-                 bound to addresses here.{sharded}"
-            ),
+            format!("{stays_open}: the accounts of {maker} are not bound to addresses here.{sharded}"),
         )
     };
     let own = way(
@@ -202,6 +208,12 @@ pub(super) fn preview(
             "open-to-everybody",
             format!("An empty list is open: whoever reaches {name} may try to sign in."),
         ));
+    }
+    let everybody = to.is_empty() || to.iter().any(|entry| entry.cidr.is_everybody());
+    if let Some(at) = spec.exposed_at().filter(|_| everybody) {
+        let text = format!("Other computers reach {name} at {at}: each of them may then try passwords.");
+        preview.warn(Finding::new("exposed-to-everybody", text));
+        preview.confirm = Some(name.to_string());
     }
     if spec.topology == Topology::Sharded && !to.is_empty() && !spec.service.knows_addresses() {
         preview.warn(Finding::new(

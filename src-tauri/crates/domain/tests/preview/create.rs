@@ -39,6 +39,7 @@ fn with<T>(capacity: Option<&Capacity>, look: impl FnOnce(&Facts<'_>) -> T) -> T
         no_log: None,
         source: None,
         sources_hidden: false,
+        exposable: None,
     })
 }
 

@@ -174,6 +174,7 @@ fn created(scene: &Scene, wish: clusterdeck_domain::CreateCluster) -> clusterdec
         no_log: None,
         source: None,
         sources_hidden: false,
+        exposable: None,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

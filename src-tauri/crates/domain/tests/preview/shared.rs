@@ -150,6 +150,7 @@ fn what_is_not_there_is_not_found() {
         no_log: None,
         source: None,
         sources_hidden: false,
+        exposable: None,
     };
     for change in changes() {
         blocked(&preview(&change, &facts), &["not-found"]);

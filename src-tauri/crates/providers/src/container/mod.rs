@@ -30,7 +30,8 @@ use crate::disk::{self, off_thread};
 use async_trait::async_trait;
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder};
 use clusterdeck_domain::{
-    Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId, REGION_LOCAL,
+    Capacity, ClusterId, Exposable, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId,
+    REGION_LOCAL,
 };
 use clusterdeck_driver::{
     DriverError, Machine, MachineRequest, Needs, Progress, Provider, ProviderCheck, Region, Result,
@@ -44,7 +45,7 @@ use publish::Published;
 use shared::Shared;
 use std::{
     collections::{BTreeSet, HashMap},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -291,6 +292,16 @@ impl Provider for Container {
             }
             _ => publish::reach(spec, &Published::new(), port),
         }
+    }
+
+    async fn exposable(&self, _: Option<IpAddr>) -> Result<Exposable> {
+        let why = "Its machines are containers: they are reached from this computer, and a port that an engine publishes once is \
+                   published for good.";
+        Ok(Exposable { refused: Some(why.to_owned()), ..Exposable::default() })
+    }
+
+    fn leads_here(&self, _: IpAddr) -> bool {
+        false
     }
 
     async fn ensure_machine(

@@ -14,7 +14,8 @@ mod unit;
 use crate::{host, version};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId, REGION_LOCAL,
+    Capacity, ClusterId, Exposable, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId,
+    REGION_LOCAL,
 };
 use clusterdeck_driver::{
     DriverError, Extension, Machine, MachineRequest, Needs, Programs, Progress, Provider, ProviderCheck,
@@ -28,6 +29,7 @@ use software::Finder;
 use std::{
     collections::BTreeSet,
     fs,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -225,6 +227,22 @@ impl Provider for Local {
 
     fn machine_spec(&self, request: &MachineRequest) -> Result<MachineSpec> {
         network::machine_spec(request)
+    }
+
+    async fn exposable(&self, on: Option<IpAddr>) -> Result<Exposable> {
+        off_thread(move || {
+            Ok(Exposable {
+                addresses: host::addresses()
+                    .ok_or_else(|| DriverError::broken("the system does not tell its addresses"))?,
+                taken: on.map(host::ports_taken).unwrap_or_default(),
+                ..Exposable::default()
+            })
+        })
+        .await
+    }
+
+    fn leads_here(&self, address: IpAddr) -> bool {
+        host::has_address(address)
     }
 
     async fn ensure_machine(&self, request: &MachineRequest, _: &Progress) -> Result<Arc<dyn Machine>> {
