@@ -2,6 +2,7 @@
 
 use crate::home::{Home, signal};
 use clusterdeck_domain::{AllowWish, Change, NodeState, ServiceKind, Topology};
+use clusterdeck_engine::Asker;
 use clusterdeck_testkit::neighbour::{Call, Neighbour};
 use std::{
     net::{IpAddr, SocketAddr, TcpListener},
@@ -158,5 +159,83 @@ async fn another_computer_reaches_a_redis_where_it_was_opened_by_its_list_until_
     })
     .await;
     home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
+}
+
+/// Tables of the system's rules that are a cluster's.
+fn tables(of: &str) -> usize {
+    let said = std::process::Command::new("nft").args(["list", "tables"]).output().unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    String::from_utf8_lossy(&said.stdout).lines().filter(|line| line.contains(of)).count()
+}
+
+fn nft(args: &[&str]) {
+    assert!(std::process::Command::new("nft").args(args).status().unwrap().success(), "nft {args:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_network_of_containers_holds_nodes_to_the_list_and_gives_everything_back() {
+    let Some(mut home) = Home::in_containers().await else { return };
+    nft(&["add", "table", "inet", "others"]);
+    home.create(ServiceKind::Redis, Topology::PrimaryReplica, 3, 0).await;
+    home.until_healthy().await;
+    let neighbour = Neighbour::connected();
+    neighbour.inside("ip", &["route", "add", "default", "via", &neighbour.here.to_string()]);
+    let us = home.engine.access("demo", Asker::Here).await.unwrap().your_address.unwrap().0;
+    let at = |spec: &clusterdeck_domain::ClusterSpec, n: usize| {
+        SocketAddr::new(spec.nodes[n].machine.address, 6379)
+    };
+    let spec = home.cluster().await.spec;
+    let (_, mut open) = neighbour.knock(at(&spec, 0), b"PING\r\n").expect("without a list everybody comes");
+    assert_eq!(tables("clusterdeck"), 0);
+
+    // Others are refused at once, from elsewhere and from within the network; the cluster's own and we are not.
+    home.done(limit(&[us])).await;
+    assert_eq!(tables("clusterdeck"), 2, "one for what passes through, one for what stays within");
+    open.says(b"PING\r\n");
+    assert!(open.is_closed(), "what a stranger has open ends with its next packet");
+    assert!(neighbour.knock(at(&spec, 1), b"PING\r\n").is_none(), "and nobody else comes in");
+    assert!(std::net::TcpStream::connect(at(&spec, 1)).is_ok(), "this computer does");
+    let ways = home.engine.access("demo", Asker::Here).await.unwrap().ways;
+    assert!(ways[1].enforced && ways[1].text.contains("nftables"), "{ways:#?}");
+    let ground = home.ground.as_ref().unwrap();
+    let networks = ground.podman(&["network", "ls", "--format", "{{.Name}}"]);
+    let network =
+        networks.lines().find(|name| name.starts_with("clusterdeck")).expect("the cluster's").to_owned();
+    let knock = format!("timeout 2 bash -c '</dev/tcp/{}/6379' && echo in || echo out", at(&spec, 0).ip());
+    let image = "docker.io/library/redis:8.0";
+    let within = ["run", "--rm", "--network", &network, "--entrypoint", "sh", image, "-c", &knock];
+    assert_eq!(ground.podman(&within), "out", "a stranger within the network");
+
+    // So it is at a node that comes later.
+    home.done(Change::AddNode { cluster: "demo".to_owned(), count: Some(1), plan: None }).await;
+    home.until_healthy().await;
+    let spec = home.cluster().await.spec;
+    assert!(neighbour.knock(at(&spec, 3), b"PING\r\n").is_none(), "at a node that came later");
+    home.done(limit(&[us, neighbour.there])).await;
+    assert!(neighbour.knock(at(&spec, 3), b"PING\r\n").is_some(), "who is in the list comes in");
+    home.done(limit(&[us])).await;
+    assert!(neighbour.knock(at(&spec, 3), b"PING\r\n").is_none());
+
+    // A restarted computer has no such rules any more, until we look.
+    let table = format!("clusterdeck_{}", spec.id);
+    home.engine.shutdown(Duration::from_secs(1)).await;
+    nft(&["delete", "table", "inet", &table]);
+    assert!(neighbour.knock(at(&spec, 0), b"PING\r\n").is_some(), "the rules were what kept it out");
+    home.reopen().await;
+    let begun = Instant::now();
+    while neighbour.knock(at(&spec, 0), b"PING\r\n").is_some() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is held to again");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    println!("held to again {:?} after the start", begun.elapsed());
+
+    // Open again, and at the end, nothing of ours is left; what others have is.
+    home.done(limit(&[])).await;
+    assert_eq!(tables("clusterdeck"), 0);
+    assert!(neighbour.knock(at(&spec, 0), b"PING\r\n").is_some());
+    home.done(limit(&[us])).await;
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+    assert_eq!((tables("clusterdeck"), tables("others")), (0, 1));
     assert_eq!(home.left_behind().await, Vec::<String>::new());
 }

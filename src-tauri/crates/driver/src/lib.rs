@@ -27,7 +27,8 @@ pub use log::{LogReady, LogTaken, LogTarget, LogWaiting};
 pub use machine::{Machine, Software, UnitSpec, UnitState, UnitUsage};
 pub use migrate::{Migration, Passage};
 pub use provider::{
-    Image, MachineRequest, Needs, OtherPrograms, Programs, Provider, ProviderCheck, Region, alternatives,
+    Fence, Image, MachineRequest, Needs, OtherPrograms, Programs, Provider, ProviderCheck, Region,
+    alternatives,
 };
 pub use route::source_towards;
 pub use service::{ClientCommand, HandOver, Progress, ServiceDriver, StartAs, Switch};

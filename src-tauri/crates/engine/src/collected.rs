@@ -8,7 +8,7 @@ use crate::{
 };
 use clusterdeck_domain::{
     Backup, Busy, Capacity, Change, ChangeKind, Check, CheckState, ClusterSpec, ComesFrom, CreateCluster,
-    Exposable, Facts, Finding, Following, MigrateIn, MomentFacts, Parameter, PlanId, ServiceKind,
+    Exposable, Facts, Finding, Following, MigrateIn, MomentFacts, NodeFence, Parameter, PlanId, ServiceKind,
     SourceReport, Subject, VaultFacts, chosen_parameters, default_version, preview::cloned_cluster,
     restored_cluster, service as service_entry,
 };
@@ -45,6 +45,7 @@ pub(crate) struct Collected {
     vault: Option<VaultFacts>,
     comes_from: ComesFrom,
     sources_hidden: bool,
+    node_fence: NodeFence,
     exposable: Option<Exposable>,
     moment: Option<MomentFacts>,
     no_log: Option<String>,
@@ -82,6 +83,7 @@ impl Collected {
             vault: self.vault.as_ref(),
             comes_from: self.comes_from,
             sources_hidden: self.sources_hidden,
+            node_fence: &self.node_fence,
             exposable: self.exposable.as_ref(),
             moment: self.moment.as_ref(),
             no_log: self.no_log.as_deref(),
@@ -155,6 +157,10 @@ pub(crate) async fn collect(shared: &Arc<Shared>, change: &Change, asker: Asker)
         }
         _ => (ComesFrom::Nobody, false),
     };
+    let node_fence = match (change, spec) {
+        (Change::SetAllowlist { .. }, Some(spec)) => access::node_fence(shared, spec).await,
+        _ => NodeFence::default(),
+    };
     let exposable = match (change, spec) {
         (Change::ExposeEndpoint { on, .. }, Some(spec)) => access::exposable(shared, spec, *on).await,
         _ => None,
@@ -170,6 +176,7 @@ pub(crate) async fn collect(shared: &Arc<Shared>, change: &Change, asker: Asker)
     Ok(Collected {
         comes_from,
         sources_hidden,
+        node_fence,
         exposable,
         source,
         following,

@@ -32,7 +32,7 @@ mod shard;
 mod undrain;
 mod upgrade;
 
-pub use allow::{WayIn, allow_trial_ms, chosen_allowlist, ways_in};
+pub use allow::{NodeFence, WayIn, allow_trial_ms, chosen_allowlist, ways_in};
 pub use backup::{copy_source, last_of, pieces, restored_cluster};
 pub use clone::{CLONE_KEPT_HOURS, cloned_cluster};
 pub use expose::chosen_exposure;

@@ -5,7 +5,7 @@ use crate::{
     builder::*,
 };
 use clusterdeck_domain::{
-    Change, ClusterId, Exposure, Facts, Preview, ServiceKind, Subject, Topology, preview,
+    Change, ClusterId, Exposure, Facts, NodeFence, Preview, ServiceKind, Subject, Topology, preview,
 };
 
 pub(crate) fn expose(on: Option<&str>, port: Option<u16>) -> Change {
@@ -116,6 +116,7 @@ fn a_port_that_is_kept_for_another_cluster_is_taken() {
         vault: None,
         comes_from: scene.comes_from,
         sources_hidden: false,
+        node_fence: &NodeFence::OnlyHere,
         exposable: scene.exposable.as_ref(),
         moment: None,
         no_log: None,

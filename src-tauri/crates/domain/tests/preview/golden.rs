@@ -2,8 +2,8 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Capacity, Change, ComesFrom, CreateCluster, Facts, Figures, Finding, MissingSoftware, NodeState, Preview,
-    ServiceKind, Topology, preview,
+    Capacity, Change, ComesFrom, CreateCluster, Facts, Figures, Finding, MissingSoftware, NodeFence,
+    NodeState, Preview, ServiceKind, Topology, preview,
 };
 use std::{fmt::Write, path::PathBuf};
 
@@ -78,6 +78,7 @@ fn create(capacity: &Capacity, edit: impl FnOnce(&mut CreateCluster)) -> Preview
         no_log: None,
         source: None,
         sources_hidden: false,
+        node_fence: &NodeFence::OnlyHere,
         exposable: None,
     };
     preview(&Change::CreateCluster(wish), &facts)

@@ -112,6 +112,11 @@ pub(crate) fn all() -> Vec<Story> {
         story("create three", vec![], create(Topology::PrimaryReplica, 3, 0)),
         story("create sharded", vec![], create(Topology::Sharded, 6, 3)),
         story("add nodes", three(), Change::AddNode { cluster: cluster(), count: Some(2), plan: None }),
+        story(
+            "add a node where a list is in force",
+            [three(), vec![limit(&["0.0.0.0/0"], None)]].concat(),
+            Change::AddNode { cluster: cluster(), count: Some(1), plan: None },
+        ),
         story("promote", three(), Change::PromoteNode { node: node("demo-2") }),
         story("drain", three(), Change::DrainNode { node: node("demo-3") }),
         story(

@@ -14,12 +14,12 @@ mod unit;
 use crate::{host, version};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    Capacity, ClusterId, Exposable, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId,
-    REGION_LOCAL,
+    Capacity, ClusterId, Exposable, MachineId, MachineSpec, MissingSoftware, Network, NodeFence, Plan,
+    ProviderId, REGION_LOCAL,
 };
 use clusterdeck_driver::{
-    DriverError, Extension, Machine, MachineRequest, Needs, Programs, Progress, Provider, ProviderCheck,
-    Region, Result, Software, alternatives,
+    DriverError, Extension, Fence, Machine, MachineRequest, Needs, Programs, Progress, Provider,
+    ProviderCheck, Region, Result, Software, alternatives,
 };
 use config::MachineNote;
 use files::{broken, off_thread};
@@ -243,6 +243,14 @@ impl Provider for Local {
 
     fn leads_here(&self, address: IpAddr) -> bool {
         host::has_address(address)
+    }
+
+    async fn node_fence(&self, _: &Network) -> NodeFence {
+        NodeFence::OnlyHere
+    }
+
+    async fn hold_nodes(&self, _: &Fence) -> Result<()> {
+        Ok(())
     }
 
     async fn ensure_machine(&self, request: &MachineRequest, _: &Progress) -> Result<Arc<dyn Machine>> {
