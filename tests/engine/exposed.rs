@@ -162,6 +162,53 @@ async fn another_computer_reaches_a_redis_where_it_was_opened_by_its_list_until_
     assert_eq!(home.left_behind().await, Vec::<String>::new());
 }
 
+/// What `psql` on the other computer says of its connection, or why it has none.
+async fn asked(home: &Home, from: &Neighbour, at: SocketAddr, tls: &str) -> String {
+    let found = home.engine.credentials("demo", true, "test").await.unwrap();
+    let node = home.cluster().await.spec.nodes[0].machine.id.clone();
+    let roots = home.dir.path().join(format!("machines/{node}/tls/ca.crt"));
+    let said = from
+        .command("psql")
+        .args(["-X", "-A", "-t", "-c", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"])
+        .envs([
+            ("PGHOST", at.ip().to_string()),
+            ("PGPORT", at.port().to_string()),
+            ("PGUSER", found.username),
+        ])
+        .envs([("PGPASSWORD", found.password.unwrap().reveal().as_str()), ("PGDATABASE", "app")])
+        .envs([("PGSSLMODE", tls), ("PGCONNECT_TIMEOUT", "10")])
+        .env("PGSSLROOTCERT", roots)
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    format!("{out}{err}").trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_computer_reaches_a_postgresql_over_tls_and_its_certificate_names_that_address_after_a_rotation()
+ {
+    let home = Home::open().await;
+    home.create(ServiceKind::Postgresql, Topology::Single, 1, 0).await;
+    home.until_healthy().await;
+    let neighbour = Neighbour::connected();
+    let us = IpAddr::from([127, 0, 0, 1]);
+    home.done(limit(&[us, neighbour.there])).await;
+    let preview = home.engine.preview(expose(Some(neighbour.here), None)).await.unwrap().preview;
+    assert_eq!(codes(&preview.warnings), ["encrypted-on-request"], "a list is in force");
+    assert_eq!(preview.confirm, None);
+    home.done(expose(Some(neighbour.here), None)).await;
+    let at = exposed(&home).await[0].0;
+    assert_eq!(asked(&home, &neighbour, at, "require").await, "t", "encrypted");
+    let unnamed = asked(&home, &neighbour, at, "verify-full").await;
+    assert!(unnamed.contains(&neighbour.here.to_string()) && unnamed.contains("certificate"), "{unnamed}");
+    home.done(Change::RotateCredentials { cluster: "demo".to_owned() }).await;
+    home.until_healthy().await;
+    assert_eq!(asked(&home, &neighbour, at, "verify-full").await, "t", "and the name can be verified");
+    home.done(limit(&[us])).await;
+    let refused = asked(&home, &neighbour, at, "require").await;
+    assert!(refused.contains("closed the connection") || refused.contains("reset"), "{refused}");
+}
+
 /// Tables of the system's rules that are a cluster's.
 fn tables(of: &str) -> usize {
     let said = std::process::Command::new("nft").args(["list", "tables"]).output().unwrap();

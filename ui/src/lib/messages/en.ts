@@ -138,7 +138,7 @@ export const en = {
 		left: (s: number) => (s > 0 ? `Back to what it held before in ${s >= 120 ? `${String(Math.round(s / 60))} min` : `${String(s)} s`}` : 'Going back to what it held before'), keep: 'Keep this data', revert: 'Take it back now', kept: 'Kept'
 	},
 	expose: {
-		here: 'Reached from this computer only.', byList: 'Other computers reach it; its list says which.', byAll: 'Every computer that reaches this one can try to sign in.',
+		here: 'Not open to other computers.', byList: 'Other computers reach it; its list says which.', byAll: 'Every computer that reaches this one can try to sign in.',
 		open: 'Let others in', change: 'Change', form: 'Who can reach it', address: 'At this address', nobody: 'This computer only', port: 'Port', portFree: 'Next free', outside: 'From other computers', inside: 'From this computer'
 	},
 	access: {

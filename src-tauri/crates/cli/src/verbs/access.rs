@@ -49,7 +49,7 @@ async fn show_exposure(session: &Session, name: &str) -> Result<(), Failure> {
     session.output.line(&match access.exposure.and_then(Exposure::open_at) {
         Some(at) if access.open => format!("Other computers reach it at {at}; no list limits which."),
         Some(at) => format!("Other computers reach it at {at}; only those in its list come in."),
-        None => "It is reached from this computer only.".to_owned(),
+        None => "It is not open to other computers.".to_owned(),
     })?;
     session.output.line(&match access.not_exposable {
         Some(why) => why,

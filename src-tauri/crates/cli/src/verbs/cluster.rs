@@ -142,7 +142,10 @@ async fn list(session: &Session, query: &str) -> Result<(), Failure> {
 }
 
 fn place(endpoint: &Endpoint) -> String {
-    format!("{}:{}", endpoint.host, endpoint.port)
+    match endpoint.host.contains(':') {
+        true => format!("[{}]:{}", endpoint.host, endpoint.port),
+        false => format!("{}:{}", endpoint.host, endpoint.port),
+    }
 }
 
 async fn show(session: &Session, name: &str) -> Result<(), Failure> {
@@ -202,10 +205,10 @@ async fn endpoints(session: &Session, name: &str) -> Result<(), Failure> {
         return session.output.body(&answer.body);
     }
     let endpoints: List<Endpoint> = answer.read()?;
-    let mut table = Table::new(&["kind", "address", "reached from", "passes traffic"]);
+    let mut table = Table::new(&["kind", "address", "other computers", "passes traffic"]);
     for endpoint in &endpoints.items {
         let up = endpoint.up.map_or("unknown", |up| if up { "yes" } else { "no" });
-        let from = if endpoint.exposed { "other computers" } else { "this computer" };
+        let from = if endpoint.exposed { "come in" } else { "" };
         table.row(vec![word(&endpoint.kind), place(endpoint), from.to_owned(), up.to_owned()]);
     }
     session.output.table(&table)

@@ -296,8 +296,8 @@ impl Provider for Container {
     }
 
     async fn exposable(&self, _: Option<IpAddr>) -> Result<Exposable> {
-        let why = "Its machines are containers: they are reached from this computer, and a port that an engine publishes once is \
-                   published for good.";
+        let why = "Its machines are containers, and opening the ports of those to other computers is not there yet; those of a \
+                   cluster on this computer itself can be opened.";
         Ok(Exposable { refused: Some(why.to_owned()), ..Exposable::default() })
     }
 
