@@ -217,13 +217,12 @@ fn open(spec: &ClusterSpec, at: SocketAddr, before: Option<SocketAddr>, preview:
         Finding::new(
             "encrypted-on-request",
             format!(
-                "Passwords and data travel encrypted only where the client asks for TLS. The certificates are those of {name}'s own \
-                 authority; {} stands in those that are made from now on (of nodes that are added, and of all at a rotation of the \
-                 credentials).",
+                "Passwords and data travel encrypted only where the client asks for TLS. The certificates are of {name}'s own \
+                 authority, and name {} too.",
                 at.ip()
             ),
         )
-        .hint("Let clients insist on TLS; rotate the credentials once before they check names.")
+        .hint("Let clients insist on TLS, and give them the authority's certificate if they shall check whom they talk to.")
     } else {
         Finding::new(
             "not-encrypted",

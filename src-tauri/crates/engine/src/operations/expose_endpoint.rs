@@ -22,6 +22,12 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
     if opens {
         steps.push(step("look", "See that the ports are still free", move |cx| see_free(cx, to)));
     }
+    if opens {
+        // Before anybody comes in who would compare. There is no way back to take: a name too many harms nobody.
+        steps.push(step("certificates", "Let the servers' certificates name the address", move |cx| {
+            name(cx, to)
+        }));
+    }
     let title = if opens {
         "Open the endpoints to other computers"
     } else {
@@ -55,6 +61,12 @@ async fn see_free(cx: StepContext, to: Option<Exposure>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+async fn name(cx: StepContext, to: Option<Exposure>) -> Result<()> {
+    let mut context = cx.context().await?;
+    context.spec.exposure = to;
+    Ok(cx.driver()?.name_exposed(&context).await?)
 }
 
 /// What came in by a way that is no more is closed.
