@@ -325,7 +325,7 @@ fn server_in(ground: &Ground, container: &str) -> u32 {
         .unwrap()
 }
 
-fn find_number(value: &serde_json::Value, name: &str) -> Option<u64> {
+pub(crate) fn find_number(value: &serde_json::Value, name: &str) -> Option<u64> {
     let members = value.as_object()?;
     members
         .get(name)

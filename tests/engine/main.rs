@@ -10,6 +10,7 @@ mod backups;
 mod bad_days;
 mod containers;
 mod dumps;
+mod exposed;
 mod home;
 mod life;
 mod migrating;

@@ -98,3 +98,20 @@ test('access is limited from the page, tried when it shuts its author out, kept,
 	await expect(card).toHaveAttribute('data-open', 'true');
 	expect(await comesIn(host, port, '127.9.9.9')).toBe(true);
 });
+
+test('letting other computers in is previewed with its ports and confirmed by name, and nothing is open before', async ({ page }) => {
+	await signIn(page, serve);
+	await page.getByTestId('cluster-row').click();
+	await expect(page.getByTestId('reach')).toHaveAttribute('data-open', 'false');
+	await page.getByTestId('expose-change').click();
+	await expect(page.getByTestId('change-warnings')).toContainText('may try passwords');
+	await expect(page.getByTestId('change-typed')).toBeVisible();
+	await accessible(page, 'the dialog that lets other computers in');
+	await page.getByTestId('expose-port').fill('80');
+	await expect(page.getByTestId('expose-form')).toContainText('A port is a number from 1024');
+	await page.getByTestId('expose-port').fill('21379');
+	await expect(page.getByTestId('change-effects')).toContainText(':21379');
+	await page.getByTestId('change-cancel').click();
+	await expect(page.locator('[data-testid=endpoint][data-exposed=true]')).toHaveCount(0);
+	await accessible(page, 'the endpoints with who reaches them');
+});

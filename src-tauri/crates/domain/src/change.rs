@@ -5,7 +5,7 @@ use crate::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 /// What the wizard asks for. Left out is chosen: the newest version found, the service's default topology and size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -249,6 +249,19 @@ pub enum Change {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         keep_within_ms: Option<u64>,
     },
+    /// Let other computers reach its endpoints, or no longer.
+    ExposeEndpoint {
+        /// Which.
+        cluster: String,
+        /// The address of this computer at which they can; `null`: this computer alone again.
+        #[serde(default)]
+        #[schema(value_type = Option<String>)]
+        on: Option<IpAddr>,
+        /// The port for writes, the one above it being that for reads; when left out the one it had before, or the service's own,
+        /// or the next that is free.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
+    },
     /// New passwords everywhere.
     RotateCredentials {
         /// Which.
@@ -345,6 +358,7 @@ pub enum ChangeKind {
     SetOptions,
     SetParameters,
     SetAllowlist,
+    ExposeEndpoint,
     RotateCredentials,
     BackUp,
     SetBackupSchedule,
@@ -379,6 +393,7 @@ impl ChangeKind {
             Self::SetOptions => "set-options",
             Self::SetParameters => "set-parameters",
             Self::SetAllowlist => "set-allowlist",
+            Self::ExposeEndpoint => "expose-endpoint",
             Self::RotateCredentials => "rotate-credentials",
             Self::BackUp => "back-up",
             Self::SetBackupSchedule => "set-backup-schedule",
@@ -419,6 +434,7 @@ impl Change {
             Self::SetOptions { .. } => ChangeKind::SetOptions,
             Self::SetParameters { .. } => ChangeKind::SetParameters,
             Self::SetAllowlist { .. } => ChangeKind::SetAllowlist,
+            Self::ExposeEndpoint { .. } => ChangeKind::ExposeEndpoint,
             Self::RotateCredentials { .. } => ChangeKind::RotateCredentials,
             Self::BackUp { .. } => ChangeKind::BackUp,
             Self::SetBackupSchedule { .. } => ChangeKind::SetBackupSchedule,
@@ -446,6 +462,7 @@ impl Change {
             | Self::SetOptions { cluster, .. }
             | Self::SetParameters { cluster, .. }
             | Self::SetAllowlist { cluster, .. }
+            | Self::ExposeEndpoint { cluster, .. }
             | Self::RotateCredentials { cluster }
             | Self::BackUp { cluster, .. }
             | Self::SetBackupSchedule { cluster, .. }

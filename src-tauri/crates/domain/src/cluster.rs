@@ -1,8 +1,8 @@
 //! What a cluster is meant to be: the row that state.db keeps.
 
 use crate::{
-    AllowEntry, AllowTrial, BackupSchedule, ClusterId, ClusterName, ClusterOptions, Failover, MachineId,
-    NodeId, OptionEntry, Parameters, PlanId, ServiceKind, Topology, service,
+    AllowEntry, AllowTrial, BackupSchedule, ClusterId, ClusterName, ClusterOptions, Exposure, Failover,
+    MachineId, NodeId, OptionEntry, Parameters, PlanId, ServiceKind, Topology, service,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -133,6 +133,9 @@ pub struct ClusterSpec {
     /// A list that is being tried in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_trial: Option<AllowTrial>,
+    /// Where other computers reach its endpoints; absent where they never could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
     /// Data nodes and witnesses, by ordinal.
     pub nodes: Vec<NodeSpec>,
     /// The machine of the endpoints.

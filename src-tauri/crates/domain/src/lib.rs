@@ -12,6 +12,7 @@ mod catalog;
 mod change;
 mod cidr;
 mod cluster;
+mod exposure;
 mod ids;
 mod log;
 mod migrate;
@@ -42,6 +43,7 @@ pub use cidr::{BadCidr, Cidr};
 pub use cluster::{
     ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId, REGION_LOCAL,
 };
+pub use exposure::{Exposable, Exposure};
 pub use ids::{AlertId, BackupId, BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
 pub use log::{
     Fork, LogBase, LogMark, LogPiece, LogPlace, LogRange, LogSpan, PointInTime, RangeBase, Replay, Way,
@@ -62,10 +64,11 @@ pub use parameters::{Parameter, ParameterKind, Parameters};
 pub use plan::{BadPlan, DEFAULT_PLAN, PLANS, Plan, PlanId, SIDE_PLAN, plan, side_plan};
 pub use preview::{
     Busy, Capacity, Carrier, ComesFrom, Facts, Figures, Finding, Instead, MissingSoftware, MomentFacts,
-    Preview, ResolvedCreate, Subject, VaultFacts, WayIn, WayOut, chosen_allowlist, chosen_parameters,
-    copy_source, dead_primary_of, default_version, last_of, nodes_per_shard, pieces, plan_holds, preview,
-    promotion_candidate, replica_needed_for_writes, resize_order, resolve_create, restored_cluster,
-    resync_order, upgrade_order, upgrade_target, voters, ways_in,
+    NodeFence, Preview, ResolvedCreate, Subject, VaultFacts, WayIn, WayOut, chosen_allowlist,
+    chosen_exposure, chosen_parameters, copy_source, dead_primary_of, default_version, last_of,
+    nodes_per_shard, pieces, plan_holds, preview, promotion_candidate, replica_needed_for_writes,
+    resize_order, resolve_create, restored_cluster, resync_order, upgrade_order, upgrade_target, voters,
+    ways_in,
 };
 pub use sample::{METRICS, Metric, Point, Series, Unit};
 pub use schedule::{BackupSchedule, BadSchedule, Keep};

@@ -57,6 +57,10 @@ impl ServiceKind {
     pub const fn knows_addresses(self) -> bool {
         matches!(self, Self::Postgresql | Self::Timescaledb | Self::Hydra)
     }
+    /// Its servers speak TLS with clients that ask for it.
+    pub const fn speaks_tls(self) -> bool {
+        matches!(self, Self::Postgresql | Self::Timescaledb | Self::Hydra | Self::Mysql)
+    }
     /// Its servers keep one password for an account: a new one ends the one before.
     pub const fn keeps_one_password(self) -> bool {
         matches!(self, Self::Postgresql | Self::Timescaledb | Self::Hydra)

@@ -29,7 +29,8 @@ pub use machine::{Machine, Software, UnitSpec, UnitState, UnitUsage};
 pub use migrate::{Migration, Passage};
 pub use pipe::widen;
 pub use provider::{
-    Image, MachineRequest, Needs, OtherPrograms, Programs, Provider, ProviderCheck, Region, alternatives,
+    Fence, Image, MachineRequest, Needs, OtherPrograms, Programs, Provider, ProviderCheck, Region,
+    alternatives,
 };
 pub use route::source_towards;
 pub use service::{ClientCommand, HandOver, Progress, ServiceDriver, StartAs, Switch};

@@ -3,10 +3,14 @@
 use crate::{Extension, Machine, Progress, Result};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId,
+    Capacity, Cidr, ClusterId, Exposable, MachineId, MachineSpec, MissingSoftware, Network, NodeFence, Plan,
+    ProviderId,
 };
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 /// A machine somebody wants.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,6 +86,23 @@ impl Programs {
     }
 }
 
+/// Who comes to the nodes of a cluster through its network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// Whose they are.
+    pub cluster: ClusterId,
+    /// Their network.
+    pub network: Network,
+    /// The nodes. Each reaches the others.
+    pub nodes: Vec<IpAddr>,
+    /// Who else of the cluster reaches them: its endpoint.
+    pub insiders: Vec<IpAddr>,
+    /// On which ports it is held to, as the machines have them.
+    pub ports: Vec<u16>,
+    /// Who else comes in; empty: everybody.
+    pub list: Vec<Cidr>,
+}
+
 /// What new machines are needed for.
 #[derive(Debug, Clone, Default)]
 pub struct Needs<'a> {
@@ -143,6 +164,17 @@ pub trait Provider: Send + Sync {
     fn reach(&self, spec: &MachineSpec, port: u16) -> SocketAddr {
         SocketAddr::new(spec.address, port.saturating_add(spec.port_offset))
     }
+    /// What there is for other computers to come in by to its machines, and who listens at `on` already. The engine adds the
+    /// standard port.
+    async fn exposable(&self, on: Option<IpAddr>) -> Result<Exposable>;
+    /// Whether this address leads to its machines right now, as far as this computer knows. Costs nothing.
+    fn leads_here(&self, address: IpAddr) -> bool;
+    /// Whether it can hold the nodes' own ports to a cluster's list ([`Provider::hold_nodes`]).
+    async fn node_fence(&self, network: &Network) -> NodeFence;
+    /// Lets packets to the ports of a fence through only from those it names and from this computer, in place of what was in
+    /// force before; connections from others end. With an empty list everybody comes in again. Nothing happens where
+    /// [`Provider::node_fence`] says that it cannot be held.
+    async fn hold_nodes(&self, fence: &Fence) -> Result<()>;
     /// Makes the machine, or finds it when it is there. What takes long (an image that is fetched) is reported.
     async fn ensure_machine(&self, request: &MachineRequest, progress: &Progress)
     -> Result<Arc<dyn Machine>>;

@@ -248,6 +248,11 @@ pub trait ServiceDriver: Send + Sync {
     async fn apply_allowlist(&self, _cx: &ClusterContext) -> Result<()> {
         Ok(())
     }
+    /// Makes the certificates of running servers name the address at which other computers reach the endpoint; those of servers
+    /// that start do by themselves. Nothing where servers have none, or where nobody does.
+    async fn name_exposed(&self, _cx: &ClusterContext) -> Result<()> {
+        Ok(())
+    }
     /// Rotation, first half: every node accepts `secrets.next` as well as `secrets.current`, and uses `next` itself.
     async fn accept_next_secrets(&self, cx: &ClusterContext) -> Result<()>;
     /// Rotation, second half: `secrets.current` (by now the new ones) is all that is accepted.

@@ -7,10 +7,15 @@ use crate::{
     facade::{AccessReport, Asker, Result},
 };
 use clusterdeck_domain::{
-    AllowWish, Change, ChangeKind, ClusterSpec, ComesFrom, Lifecycle, OperationId, lets_in, ways_in,
+    AllowWish, Change, ChangeKind, ClusterSpec, ComesFrom, Exposable, Lifecycle, NodeFence, OperationId,
+    lets_in, ways_in,
 };
-use clusterdeck_driver::source_towards;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use clusterdeck_driver::{Fence, source_towards};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often entries whose time has come are looked for. The endpoint lets them in no longer at the second itself.
@@ -40,6 +45,40 @@ fn endpoint(shared: &Shared, spec: &ClusterSpec) -> Option<SocketAddr> {
     Some(shared.provider_of(&spec.provider).ok()?.reach(spec.gateway.as_ref()?, port))
 }
 
+/// What there is for other computers to come in by, and who listens at `on` already; `None` when nobody could ask.
+pub(crate) async fn exposable(shared: &Shared, spec: &ClusterSpec, on: Option<IpAddr>) -> Option<Exposable> {
+    let standard_port = *shared.driver(spec.service).ok()?.ports(spec.service).first()?;
+    let asked = shared.provider_of(&spec.provider).ok()?.exposable(on).await;
+    let found =
+        asked.inspect_err(|error| tracing::warn!(%error, "what leads here from elsewhere is not known"));
+    Some(Exposable { standard_port, ..found.ok()? })
+}
+
+/// Whether the network of a cluster holds its nodes' own ports to the list.
+pub(crate) async fn node_fence(shared: &Shared, spec: &ClusterSpec) -> NodeFence {
+    match shared.provider_of(&spec.provider) {
+        Ok(provider) => provider.node_fence(&spec.network).await,
+        Err(error) => NodeFence::Missing(error.to_string()),
+    }
+}
+
+/// Lets the network hold the nodes' own ports to the list of the row as it is now; a list that is tried is not theirs yet.
+pub(crate) async fn hold_nodes(shared: &Shared, spec: &ClusterSpec) -> Result<()> {
+    let now = shared.now();
+    let provider = shared.provider_of(&spec.provider)?;
+    let standard = shared.driver(spec.service)?.ports(spec.service);
+    let offset = spec.nodes.first().map_or(0, |node| node.machine.port_offset);
+    let fence = Fence {
+        cluster: spec.id.clone(),
+        network: spec.network.clone(),
+        nodes: spec.nodes.iter().map(|node| node.machine.address).collect(),
+        insiders: spec.gateway.iter().map(|gateway| gateway.address).collect(),
+        ports: standard.iter().map(|port| port.saturating_add(offset)).collect(),
+        list: spec.allowlist.iter().filter(|entry| !entry.is_over(now)).map(|entry| entry.cidr).collect(),
+    };
+    Ok(provider.hold_nodes(&fence).await?)
+}
+
 /// See [`crate::Engine::access`].
 pub(crate) async fn report(shared: &Arc<Shared>, cluster: &str, asker: Asker) -> Result<AccessReport> {
     let live = shared.find(cluster)?;
@@ -52,11 +91,15 @@ pub(crate) async fn report(shared: &Arc<Shared>, cluster: &str, asker: Asker) ->
         ComesFrom::Address(from) => Some((from, lets_in(spec.allowed(now), from, now))),
         ComesFrom::Nobody | ComesFrom::Unknown => None,
     };
+    let place = exposable(shared, spec, None).await.unwrap_or_default();
     Ok(AccessReport {
+        exposure: spec.exposure,
+        addresses: place.addresses,
+        not_exposable: place.refused,
         entries: spec.allowlist.clone(),
         trial: spec.allow_trial.clone().map(|trial| (trial, live.busy.as_ref().and_then(waits))),
         your_address,
-        ways: ways_in(spec),
+        ways: ways_in(spec, &node_fence(shared, spec).await),
     })
 }
 

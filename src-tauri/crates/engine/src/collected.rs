@@ -8,9 +8,9 @@ use crate::{
 };
 use clusterdeck_domain::{
     Backup, Busy, Capacity, Change, ChangeKind, Check, CheckState, ClusterSpec, ComesFrom, CreateCluster,
-    Facts, Finding, Following, MigrateIn, MomentFacts, Parameter, PlanId, ServiceKind, SourceReport, Subject,
-    VaultFacts, chosen_parameters, default_version, preview::cloned_cluster, restored_cluster,
-    service as service_entry,
+    Exposable, Facts, Finding, Following, MigrateIn, MomentFacts, NodeFence, Parameter, PlanId, ServiceKind,
+    SourceReport, Subject, VaultFacts, chosen_parameters, default_version, preview::cloned_cluster,
+    restored_cluster, service as service_entry,
 };
 use clusterdeck_driver::{Migration, Needs, Provider};
 use std::{
@@ -45,6 +45,8 @@ pub(crate) struct Collected {
     vault: Option<VaultFacts>,
     comes_from: ComesFrom,
     sources_hidden: bool,
+    node_fence: NodeFence,
+    exposable: Option<Exposable>,
     moment: Option<MomentFacts>,
     no_log: Option<String>,
     /// What was found out about the source of a migration.
@@ -81,6 +83,8 @@ impl Collected {
             vault: self.vault.as_ref(),
             comes_from: self.comes_from,
             sources_hidden: self.sources_hidden,
+            node_fence: &self.node_fence,
+            exposable: self.exposable.as_ref(),
             moment: self.moment.as_ref(),
             no_log: self.no_log.as_deref(),
             source: self.source.as_ref(),
@@ -153,6 +157,14 @@ pub(crate) async fn collect(shared: &Arc<Shared>, change: &Change, asker: Asker)
         }
         _ => (ComesFrom::Nobody, false),
     };
+    let node_fence = match (change, spec) {
+        (Change::SetAllowlist { .. }, Some(spec)) => access::node_fence(shared, spec).await,
+        _ => NodeFence::default(),
+    };
+    let exposable = match (change, spec) {
+        (Change::ExposeEndpoint { on, .. }, Some(spec)) => access::exposable(shared, spec, *on).await,
+        _ => None,
+    };
     let source = match (change, &subject) {
         (Change::Migrate(wish), Some((live, _))) if live.busy.is_none() => source(shared, live, wish).await,
         _ => None,
@@ -164,6 +176,8 @@ pub(crate) async fn collect(shared: &Arc<Shared>, change: &Change, asker: Asker)
     Ok(Collected {
         comes_from,
         sources_hidden,
+        node_fence,
+        exposable,
         source,
         following,
         by_schedule: false,
@@ -239,6 +253,7 @@ const fn needs_a_look(kind: ChangeKind) -> bool {
         ChangeKind::CreateCluster
             | ChangeKind::SetProtection
             | ChangeKind::SetAllowlist
+            | ChangeKind::ExposeEndpoint
             | ChangeKind::SetBackupSchedule
     )
 }

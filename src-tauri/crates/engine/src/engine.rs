@@ -298,14 +298,25 @@ impl Shared {
         let Ok(provider) = self.provider_of(&spec.provider) else { return Vec::new() };
         let at = |kind, machine, port: u16, up| {
             let at = provider.reach(machine, port);
-            EndpointReport { kind, host: at.ip().to_string(), port: at.port(), up }
+            EndpointReport { kind, host: at.ip().to_string(), port: at.port(), up, exposed: false }
         };
         let up = live.observed.as_ref().and_then(|o| o.endpoint_up);
+        let replicas = spec.topology == Topology::PrimaryReplica;
         let mut found = Vec::new();
         if let Some(gateway) = &spec.gateway {
             found.push(at(EndpointKind::ReadWrite, gateway, port, up));
-            if spec.topology == Topology::PrimaryReplica {
+            if replicas {
                 found.push(at(EndpointKind::ReadOnly, gateway, port + 1, up));
+            }
+        }
+        if let Some(exposed) = spec.exposed_at() {
+            // A computer that is in another network today has it no longer.
+            let up = if provider.leads_here(exposed.ip()) { up } else { Some(false) };
+            let at =
+                |kind, port| EndpointReport { kind, host: exposed.ip().to_string(), port, up, exposed: true };
+            found.push(at(EndpointKind::ReadWrite, exposed.port()));
+            if replicas {
+                found.push(at(EndpointKind::ReadOnly, exposed.port().saturating_add(1)));
             }
         }
         found.extend(spec.nodes.iter().filter(|n| n.kind == NodeKind::Data).map(|node| {

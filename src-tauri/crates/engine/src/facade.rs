@@ -10,9 +10,9 @@ use crate::{
 };
 use clusterdeck_domain::{
     Alert, AllowEntry, AllowTrial, Backup, BackupFormat, BackupSchedule, Busy, Capacity, Change,
-    ClusterHealth, ClusterObserved, ClusterSpec, ClusterState, Figures, FormatOffer, Metric, NodeId,
-    Operation, OperationId, Plan, Point, PointInTime, Preview, PreviewId, ProviderId, Sensitive, ServiceKind,
-    VaultFacts, VaultSpec, WayIn,
+    ClusterHealth, ClusterObserved, ClusterSpec, ClusterState, Exposure, Figures, FormatOffer, Metric,
+    NodeId, Operation, OperationId, Plan, Point, PointInTime, Preview, PreviewId, ProviderId, Sensitive,
+    ServiceKind, VaultFacts, VaultSpec, WayIn,
 };
 use clusterdeck_driver::{ProviderCheck, Region};
 use jiff::Timestamp;
@@ -56,6 +56,8 @@ pub struct EndpointReport {
     pub port: u16,
     /// Whether it passes traffic; `None` when nobody knows.
     pub up: Option<bool>,
+    /// Other computers come in there.
+    pub exposed: bool,
 }
 
 /// What an endpoint is for.
@@ -114,6 +116,12 @@ pub struct AccessReport {
     pub your_address: Option<(IpAddr, bool)>,
     /// The ways to the servers.
     pub ways: Vec<WayIn>,
+    /// Where other computers reach the endpoints.
+    pub exposure: Option<Exposure>,
+    /// Addresses at which they could.
+    pub addresses: Vec<IpAddr>,
+    /// Why nobody can be let in from other computers there, in sentences.
+    pub not_exposable: Option<String>,
 }
 
 /// The key that backups of a home are sealed for.

@@ -10,9 +10,9 @@ use crate::{
     inventory,
     operations::{
         Plan, Planned, add_node, add_shard, back_up, create_cluster, cut_over, delete_backup, delete_cluster,
-        drain_node, migrate, promote_node, reboot_node, remove_node, remove_shard, resize_cluster,
-        restore_in_place, resync_cluster, rotate_credentials, set_allowlist, set_backup_schedule,
-        set_parameters, switches, undrain_node, upgrade_cluster, verify_backup,
+        drain_node, expose_endpoint, migrate, promote_node, reboot_node, remove_node, remove_shard,
+        resize_cluster, restore_in_place, resync_cluster, rotate_credentials, set_allowlist,
+        set_backup_schedule, set_parameters, switches, undrain_node, upgrade_cluster, verify_backup,
     },
 };
 use clusterdeck_domain::{
@@ -20,8 +20,8 @@ use clusterdeck_domain::{
     LOCAL_VAULT, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState, PlanId, Role, Topology,
     dead_primary_of,
     preview::{
-        allow_trial_ms, chosen_allowlist, chosen_parameters, nodes_per_shard, resize_order, resolve_create,
-        resync_order, upgrade_order, upgrade_target,
+        allow_trial_ms, chosen_allowlist, chosen_exposure, chosen_parameters, nodes_per_shard, resize_order,
+        resolve_create, resync_order, upgrade_order, upgrade_target,
     },
     side_plan,
 };
@@ -115,6 +115,11 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
                 to,
                 from: live.spec.allowlist.clone(),
             })
+        }
+        Change::ExposeEndpoint { on, port, .. } => {
+            let to = chosen_exposure(&live.spec, *on, *port, &collected.facts(shared));
+            let to = to.map_err(|blockers| EngineError::Blocked { blockers })?;
+            Plan::ExposeEndpoint(expose_endpoint::Plan { to, from: live.spec.exposure })
         }
         Change::RotateCredentials { .. } => Plan::RotateCredentials(rotate_credentials::Plan {
             from: live.spec.secrets_generation,
@@ -265,6 +270,7 @@ async fn create(
         backup_schedules: from.as_ref().map(|backup| since(&backup.of.schedules, shared)).unwrap_or_default(),
         allowlist: from.as_ref().map(|backup| still(&backup.of.allowlist, shared)).unwrap_or_default(),
         allow_trial: None,
+        exposure: None,
         nodes: Vec::new(),
         gateway: None,
         network,

@@ -16,6 +16,8 @@ pub(crate) const CA: &str = "ca";
 pub(crate) const CA_FILE: &str = "tls/ca.crt";
 pub(crate) const CERT_FILE: &str = "tls/node.crt";
 pub(crate) const KEY_FILE: &str = "tls/node.key";
+/// Which address its certificate names as that of the endpoint for other computers.
+const EXPOSED_FILE: &str = "tls/exposed";
 
 fn broken(e: rcgen::Error) -> DriverError {
     DriverError::broken(format!("a certificate could not be made: {e}"))
@@ -78,8 +80,12 @@ pub(crate) fn certificate(
     name: &str,
     names: Vec<SanType>,
 ) -> Result<(String, Sensitive<String>)> {
-    let issuer = Issuer::new(authority(&cx.spec.id), key_of(cx.secrets.newest(CA)?)?);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(broken)?;
+    Ok((signed(cx, name, names, &key)?, Sensitive::new(key.serialize_pem())))
+}
+
+fn signed(cx: &ClusterContext, name: &str, names: Vec<SanType>, key: &KeyPair) -> Result<String> {
+    let issuer = Issuer::new(authority(&cx.spec.id), key_of(cx.secrets.newest(CA)?)?);
     let mut params = CertificateParams::default();
     // Python 3.13, which runs newer Patronis, takes no certificate without it.
     params.use_authority_key_identifier_extension = true;
@@ -88,22 +94,41 @@ pub(crate) fn certificate(
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages =
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    let made = params.signed_by(&key, &issuer).map_err(broken)?;
-    Ok((made.pem(), Sensitive::new(key.serialize_pem())))
+    Ok(params.signed_by(key, &issuer).map_err(broken)?.pem())
 }
 
-/// Writes a machine's certificate where it has none yet.
+/// Writes a machine's certificate where it has none yet, or where it does not name the address at which other computers reach
+/// the endpoint: they come through that to whichever node it is.
 pub(crate) async fn ensure(cx: &ClusterContext, name: &str, machine: &dyn Machine) -> Result<()> {
-    if machine.exists(KEY_FILE).await? {
+    let exposed = cx.spec.exposed_at().map(|at| at.ip());
+    let names = names(machine).into_iter().chain(exposed.map(SanType::IpAddress)).collect();
+    if !machine.exists(KEY_FILE).await? {
+        let (certificate, key) = certificate(cx, name, names)?;
+        machine.write(CA_FILE, trusted(cx)?.as_bytes(), 0o600).await?;
+        machine.write(CERT_FILE, certificate.as_bytes(), 0o600).await?;
+        note_exposed(machine, exposed).await?;
+        // The key comes last: without it there is none.
+        return machine.write(KEY_FILE, key.reveal().as_bytes(), 0o600).await;
+    }
+    let Some(exposed) = exposed else { return Ok(()) };
+    let noted = match machine.read(EXPOSED_FILE).await {
+        Err(DriverError::Gone { .. }) => Vec::new(),
+        noted => noted?,
+    };
+    if noted == exposed.to_string().as_bytes() {
         return Ok(());
     }
-    renew(cx, name, machine).await
+    // The same key: whoever reads both files meanwhile has a pair that fits.
+    let damaged = || DriverError::broken(format!("the key of the certificate of {name} is damaged"));
+    let key = String::from_utf8(machine.read(KEY_FILE).await?).map_err(|_| damaged())?;
+    let key = KeyPair::from_pem(&key).map_err(|_| damaged())?;
+    machine.write(CERT_FILE, signed(cx, name, names, &key)?.as_bytes(), 0o600).await?;
+    note_exposed(machine, Some(exposed)).await
 }
 
-/// Writes a machine's certificate anew, signed by the newest authority. The key comes last: without it there is none.
-pub(crate) async fn renew(cx: &ClusterContext, name: &str, machine: &dyn Machine) -> Result<()> {
-    let (certificate, key) = certificate(cx, name, names(machine))?;
-    machine.write(CA_FILE, trusted(cx)?.as_bytes(), 0o600).await?;
-    machine.write(CERT_FILE, certificate.as_bytes(), 0o600).await?;
-    machine.write(KEY_FILE, key.reveal().as_bytes(), 0o600).await
+async fn note_exposed(machine: &dyn Machine, exposed: Option<IpAddr>) -> Result<()> {
+    match exposed {
+        Some(exposed) => machine.write(EXPOSED_FILE, exposed.to_string().as_bytes(), 0o600).await,
+        None => Ok(()),
+    }
 }

@@ -138,6 +138,7 @@ impl Lab {
             }
             machines.extend(spec.machines().map(|m| m.id.clone()));
             secrets.push(format!("cluster/{}/passwords-{}", spec.id, spec.secrets_generation));
+            found.extend(self.world.fence_complaint(spec));
             let sizes: BTreeSet<_> = spec.data_nodes().map(|n| &n.plan).chain([&spec.plan]).collect();
             if sizes.len() > 1 {
                 found.push(format!("{} is left half resized: {sizes:?}", spec.name));

@@ -10,6 +10,7 @@ mod gateway;
 mod lab;
 mod machine;
 mod memory;
+pub mod neighbour;
 pub mod network;
 pub mod object_store;
 pub mod packages;

@@ -6,10 +6,11 @@ use crate::{
 };
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    Capacity, ClusterId, MachineId, MachineSpec, Network, PLANS, Plan, PlanId, ProviderId, plan,
+    Capacity, ClusterId, Exposable, MachineId, MachineSpec, Network, NodeFence, PLANS, Plan, PlanId,
+    ProviderId, plan,
 };
 use clusterdeck_driver::{
-    DriverError, Machine, MachineRequest, Needs, Progress, Provider, ProviderCheck, Region, Result,
+    DriverError, Fence, Machine, MachineRequest, Needs, Progress, Provider, ProviderCheck, Region, Result,
 };
 use std::{
     collections::BTreeMap,
@@ -58,6 +59,23 @@ impl Provider for FakeProvider {
         let last = u8::try_from(request.slot + 10).map_err(|_| DriverError::broken("no such slot"))?;
         let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
         Ok(MachineSpec { id: request.id.clone(), address, port_offset: 0 })
+    }
+    async fn exposable(&self, _: Option<IpAddr>) -> Result<Exposable> {
+        Ok(Exposable { addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))], ..Exposable::default() })
+    }
+    fn leads_here(&self, _: IpAddr) -> bool {
+        true
+    }
+    async fn node_fence(&self, _: &Network) -> NodeFence {
+        NodeFence::Held
+    }
+    async fn hold_nodes(&self, fence: &Fence) -> Result<()> {
+        let mut world = self.0.call("hold_nodes")?;
+        match fence.list.is_empty() {
+            true => drop(world.fences.remove(&fence.cluster)),
+            false => drop(world.fences.insert(fence.cluster.clone(), fence.nodes.len())),
+        }
+        Ok(())
     }
     async fn ensure_machine(&self, request: &MachineRequest, _: &Progress) -> Result<Arc<dyn Machine>> {
         let spec = self.machine_spec(request)?;

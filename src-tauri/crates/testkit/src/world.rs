@@ -1,6 +1,8 @@
 //! The fake world: machines with files and units, and what the fake servers on them believe.
 
-use clusterdeck_domain::{BackupId, MachineId, MachineSpec, NodeId, NodeSpec, Plan, PlanId, VaultFault};
+use clusterdeck_domain::{
+    BackupId, ClusterId, ClusterSpec, MachineId, MachineSpec, NodeId, NodeSpec, Plan, PlanId, VaultFault,
+};
 use clusterdeck_driver::{DriverError, Result, UnitSpec};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -65,6 +67,8 @@ pub(crate) struct Inner {
     /// Where the endpoint sends writes; `None` is closed.
     pub(crate) endpoint: Option<BTreeSet<NodeId>>,
     pub(crate) drained: BTreeSet<NodeId>,
+    /// How many nodes of a cluster its network holds to its list.
+    pub(crate) fences: BTreeMap<ClusterId, usize>,
     /// The vault is away: a disk that is not mounted.
     vault_away: bool,
     /// What the vault holds, by backup and piece.
@@ -284,6 +288,14 @@ impl World {
     pub fn machine_count(&self) -> usize {
         self.lock().machines.len()
     }
+    /// What is wrong with who comes to the nodes of a cluster.
+    pub fn fence_complaint(&self, spec: &ClusterSpec) -> Option<String> {
+        let wanted = (!spec.allowlist.is_empty()).then_some(spec.nodes.len());
+        let held = self.lock().fences.get(&spec.id).copied();
+        (held != wanted)
+            .then(|| format!("the network of {} holds {held:?} nodes to its list, not {wanted:?}", spec.name))
+    }
+
     /// What is wrong with the world when these machines and data nodes should be there, all of them serving.
     pub fn complaints(&self, machines: &[MachineId], serving: &[NodeId], stopped: &[NodeId]) -> Vec<String> {
         let inner = self.lock();

@@ -762,8 +762,13 @@ export interface components {
     schemas: {
         /** @description From which addresses a cluster may be reached. */
         Access: {
+            /** @description Addresses of this computer at which they could. */
+            addresses?: string[];
             /** @description All that may come in. */
             entries: components["schemas"]["AllowEntry"][];
+            exposure?: components["schemas"]["Exposure"] | null;
+            /** @description Why nobody can be let in from other computers there, in sentences; `null` where they can. */
+            not_exposable?: string | null;
             /** @description No list is in force: every address may come in. */
             open: boolean;
             trial?: components["schemas"]["AccessTrial"] | null;
@@ -1218,6 +1223,19 @@ export interface components {
             /** @description Which. */
             cluster: string;
             /** @enum {string} */
+            kind: "expose-endpoint";
+            /** @description The address of this computer at which they can; `null`: this computer alone again. */
+            on?: string | null;
+            /**
+             * Format: int32
+             * @description The port for writes, the one above it being that for reads; when left out the one it had before, or the service's own,
+             *     or the next that is free.
+             */
+            port?: number | null;
+        } | {
+            /** @description Which. */
+            cluster: string;
+            /** @enum {string} */
             kind: "rotate-credentials";
         } | {
             /** @description Which. */
@@ -1287,7 +1305,7 @@ export interface components {
          * @description The kind of a change, without what it is about.
          * @enum {string}
          */
-        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "set-allowlist" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "clone-cluster" | "restore-in-place" | "delete-backup" | "migrate" | "cut-over" | "delete-cluster";
+        ChangeKind: "create-cluster" | "add-node" | "add-shard" | "remove-shard" | "promote-node" | "drain-node" | "undrain-node" | "reboot-node" | "remove-node" | "resize-cluster" | "upgrade-cluster" | "resync-cluster" | "set-protection" | "set-auto-failover" | "set-options" | "set-parameters" | "set-allowlist" | "expose-endpoint" | "rotate-credentials" | "back-up" | "set-backup-schedule" | "verify-backup" | "restore-backup" | "clone-cluster" | "restore-in-place" | "delete-backup" | "migrate" | "cut-over" | "delete-cluster";
         /** @description One thing that was looked at before a migration. */
         Check: {
             /** @description What to do about it. */
@@ -1514,6 +1532,8 @@ export interface components {
         };
         /** @description An address that clients connect to. */
         Endpoint: {
+            /** @description Other computers come in there. */
+            exposed?: boolean;
             /** @description Where. */
             host: string;
             /** @description What for. */
@@ -1561,6 +1581,16 @@ export interface components {
          * @enum {string}
          */
         EventKind: "cluster-changed" | "cluster-removed" | "operation-changed" | "node-down" | "node-recovered" | "failover-noticed" | "backup-changed" | "alert-raised" | "alert-changed" | "settings-changed";
+        /** @description The place of this computer at which a cluster's endpoints listen for other computers, beside their own. */
+        Exposure: {
+            /** @description An address of this computer; `null`: they listen there no longer, and the port is kept for the next time. */
+            on?: string | null;
+            /**
+             * Format: int32
+             * @description The port for writes; the one above it is that for reads.
+             */
+            port: number;
+        };
         /** @description One thing a server says of itself that only its kind has. */
         Fact: {
             /** @description Stable name: `timeline`. */
@@ -1979,6 +2009,8 @@ export interface components {
         List_Endpoint: {
             /** @description What is on this page. */
             items: {
+                /** @description Other computers come in there. */
+                exposed?: boolean;
                 /** @description Where. */
                 host: string;
                 /** @description What for. */

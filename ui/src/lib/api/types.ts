@@ -210,6 +210,8 @@ export interface Endpoint {
 	host: string;
 	port: number;
 	up: boolean | null;
+	/** Other computers come in there. */
+	exposed: boolean;
 }
 export interface Busy {
 	operation_id: string;
@@ -274,6 +276,16 @@ export interface Access {
 	your_address: string | null;
 	you_come_in: boolean | null;
 	ways: WayIn[];
+	/** Where other computers reach the endpoints; the port stays when they no longer do. */
+	exposure: Exposure | null;
+	/** Addresses of this computer at which they could. */
+	addresses: string[];
+	/** Why they cannot there, in sentences. */
+	not_exposable: string | null;
+}
+export interface Exposure {
+	on: string | null;
+	port: number;
 }
 export type ParameterKind =
 	| { kind: 'switch' }
@@ -333,6 +345,7 @@ export type Change =
 	| { kind: 'set-options'; cluster: string; options: OptionWish }
 	| { kind: 'set-parameters'; cluster: string; parameters: Record<string, string | null> }
 	| { kind: 'set-allowlist'; cluster: string; entries: AllowEntry[]; keep_within_ms?: number | null }
+	| { kind: 'expose-endpoint'; cluster: string; on: string | null; port?: number | null }
 	| { kind: 'rotate-credentials'; cluster: string }
 	| { kind: 'back-up'; cluster: string; vault?: string | null; verify?: boolean | null }
 	| { kind: 'set-backup-schedule'; cluster: string; vault?: string | null; schedule: ScheduleWish | null }

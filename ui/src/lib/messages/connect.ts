@@ -91,4 +91,6 @@ function mysql(program: string, host: string, port: number, user: string, langua
 	}
 }
 
+/** `host:port`, an IPv6 address in brackets. */
+export const addressOf = (host: string, port: number): string => `${at(host)}:${String(port)}`;
 const at = (host: string): string => (host.includes(':') ? `[${host}]` : host);

@@ -137,6 +137,10 @@ export const en = {
 		trialTitle: 'The data can be looked at', trialText: 'The endpoints are closed: look with `clusterdeck node shell` or at the nodes\u2019 own addresses. Kept, the endpoints open. Else what the cluster held before comes back.',
 		left: (s: number) => (s > 0 ? `Back to what it held before in ${s >= 120 ? `${String(Math.round(s / 60))} min` : `${String(s)} s`}` : 'Going back to what it held before'), keep: 'Keep this data', revert: 'Take it back now', kept: 'Kept'
 	},
+	expose: {
+		here: 'Not open to other computers.', byList: 'Other computers reach it; its list says which.', byAll: 'Every computer that reaches this one can try to sign in.',
+		open: 'Let others in', change: 'Change', form: 'Who can reach it', address: 'At this address', nobody: 'This computer only', port: 'Port', portFree: 'Next free', outside: 'From other computers', inside: 'From this computer'
+	},
 	access: {
 		title: 'Access by address', change: 'Change', limit: 'Limit access', open: 'Open to every address', openText: 'Whoever reaches an endpoint may try to sign in.',
 		listed: (n: number) => `${plural(n, 'entry', 'entries')} may come in`, more: (n: number) => `and ${n} more`, until: 'until', over: 'over',
@@ -411,7 +415,7 @@ export const en = {
 	palette: {
 		title: 'Command palette', placeholder: 'Search screens, clusters and changes', none: 'Nothing found.', screens: 'Screens', clusters: 'Clusters', changes: 'Changes', hint: 'Type a name or an act, for example “promote”. A change shows what will happen before anything is done.',
 		addNode: (c: string) => `Add node to ${c}`, addShard: (c: string) => `Add shard to ${c}`, resize: (c: string) => `Resize ${c} (change its plan)`, upgrade: (c: string) => `Upgrade ${c} to a newer version`, resync: (c: string) => `Resync ${c}`, rotate: (c: string) => `Rotate credentials of ${c}`,
-		access: (c: string) => `Limit access to ${c}`, protect: (c: string) => `Protect ${c} from deletion`, unprotect: (c: string) => `Switch off protection of ${c}`, failoverOn: (c: string) => `Switch on automatic failover of ${c}`,
+		access: (c: string) => `Limit access to ${c}`, unexpose: (c: string) => `Close ${c} to other computers`, protect: (c: string) => `Protect ${c} from deletion`, unprotect: (c: string) => `Switch off protection of ${c}`, failoverOn: (c: string) => `Switch on automatic failover of ${c}`,
 		failoverOff: (c: string) => `Switch off automatic failover of ${c}`, delete: (c: string) => `Delete ${c}`, backUp: (c: string) => `Back up ${c}`, clone: (c: string) => `Clone ${c}`, backups: (c: string) => `Backups of ${c}`, promote: (n: string) => `Promote ${n}`, drain: (n: string) => `Drain ${n}`,
 		undrain: (n: string) => `Put ${n} back into service`, reboot: (n: string) => `Reboot ${n}`, removeNode: (n: string) => `Remove ${n}`, metrics: (c: string) => `Metrics of ${c}`, parameters: (c: string) => `Parameters of ${c}`, removeShard: (c: string) => `Remove a shard from ${c}`,
 		optionOn: (option: string, c: string) => `Switch on “${option}” of ${c}`, optionOff: (option: string, c: string) => `Switch off “${option}” of ${c}`, nodes: (c: string) => `Nodes of ${c}`

@@ -3,7 +3,8 @@
 use super::Node;
 use clusterdeck_domain::{
     AllowEntry, AllowTrial, BackupSchedule, ChangeKind, ClusterId, ClusterName, ClusterOptions, ClusterState,
-    FailoverReadiness, Health, OperationId, PlanId, ProviderId, ServiceKind, Topology, Votes, WayIn, service,
+    Exposure, FailoverReadiness, Health, OperationId, PlanId, ProviderId, ServiceKind, Topology, Votes,
+    WayIn, service,
 };
 use clusterdeck_engine::{AccessReport, ClusterReport, EndpointKind, EndpointReport};
 use jiff::Timestamp;
@@ -100,6 +101,15 @@ pub struct Access {
     pub you_come_in: Option<bool>,
     /// The ways to the servers, and where the list is held to.
     pub ways: Vec<WayIn>,
+    /// Where other computers reach the endpoints; `null` where they never could.
+    #[serde(default)]
+    pub exposure: Option<Exposure>,
+    /// Addresses of this computer at which they could.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// Why nobody can be let in from other computers there, in sentences; `null` where they can.
+    #[serde(default)]
+    pub not_exposable: Option<String>,
 }
 
 /// A list that goes back by itself unless somebody keeps it.
@@ -127,6 +137,9 @@ impl From<AccessReport> for Access {
             your_address: report.your_address.map(|(from, _)| from.to_string()),
             you_come_in: report.your_address.map(|(_, comes_in)| comes_in),
             ways: report.ways,
+            exposure: report.exposure,
+            addresses: report.addresses.iter().map(ToString::to_string).collect(),
+            not_exposable: report.not_exposable,
         }
     }
 }
@@ -159,6 +172,9 @@ pub struct Endpoint {
     pub port: u16,
     /// Whether it passes traffic; `null` when nobody knows.
     pub up: Option<bool>,
+    /// Other computers come in there.
+    #[serde(default)]
+    pub exposed: bool,
 }
 
 /// The way in for people. Password and url are there only when they were asked to be revealed.
@@ -181,7 +197,13 @@ impl std::fmt::Debug for Credentials {
 
 impl From<&EndpointReport> for Endpoint {
     fn from(report: &EndpointReport) -> Self {
-        Self { kind: report.kind, host: report.host.clone(), port: report.port, up: report.up }
+        Self {
+            kind: report.kind,
+            host: report.host.clone(),
+            port: report.port,
+            up: report.up,
+            exposed: report.exposed,
+        }
     }
 }
 

@@ -132,6 +132,25 @@ pub(crate) struct Allow {
     pub(crate) confirming: Confirming,
 }
 
+/// Whether other computers reach a cluster's endpoints.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Expose {
+    /// Name or id
+    pub(crate) name: String,
+    /// The address of this computer at which they do; without it and --off it is shown who reaches the cluster
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) on: Option<std::net::IpAddr>,
+    /// The port for writes; that for reads is the one above [default: the one it had before, the service's own, or the next that
+    /// is free]
+    #[arg(long, value_name = "PORT", requires = "on")]
+    pub(crate) port: Option<u16>,
+    /// This computer alone again
+    #[arg(long, conflicts_with = "on")]
+    pub(crate) off: bool,
+    #[command(flatten)]
+    pub(crate) confirming: Confirming,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClusterVerb {
     /// Make a cluster
@@ -269,6 +288,8 @@ pub(crate) enum ClusterVerb {
     },
     /// From which addresses it may be reached: shows the list, or changes it
     Allow(Box<Allow>),
+    /// Lets other computers reach its endpoints: shows where they do, or changes it
+    Expose(Box<Expose>),
     /// Where clients connect to
     Endpoints {
         /// Name or id
@@ -300,6 +321,7 @@ impl ClusterVerb {
                 let changes = allow.open || !allow.entries.is_empty() || allow.keep;
                 changes.then_some(&allow.confirming)
             }
+            Self::Expose(expose) => (expose.off || expose.on.is_some()).then_some(&expose.confirming),
             Self::List(_) | Self::Show { .. } | Self::Credentials { .. } | Self::Endpoints { .. } => None,
         }
     }

@@ -8,7 +8,7 @@ mod program;
 mod work;
 
 pub(crate) use backup::{BackupVerb, Format, Restore, VaultVerb};
-pub(crate) use cluster::{Allow, ClusterVerb, Create, OptionSwitches, Switch};
+pub(crate) use cluster::{Allow, ClusterVerb, Create, Expose, OptionSwitches, Switch};
 pub(crate) use migrate::Migrate;
 pub(crate) use node::NodeVerb;
 pub(crate) use program::{ConnectionVerb, PlanVerb, ProviderVerb, Serve, ServiceVerb};

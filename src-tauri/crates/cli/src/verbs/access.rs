@@ -1,8 +1,8 @@
-//! `clusterdeck cluster allow …`
+//! `clusterdeck cluster allow …` and `clusterdeck cluster expose …`: who may reach a cluster.
 
 use crate::{
     answer::piece,
-    args::Allow,
+    args::{Allow, Expose},
     change,
     failure::Failure,
     output::{Table, facts},
@@ -10,7 +10,7 @@ use crate::{
 };
 use axum::http::Method;
 use clusterdeck_api::{Problem, wire::Access};
-use clusterdeck_domain::{AllowEntry, AllowWish, Cidr, Operation};
+use clusterdeck_domain::{AllowEntry, AllowWish, Cidr, Exposure, Operation};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -29,6 +29,32 @@ pub(super) async fn allow(session: &Session, asked: &Allow) -> Result<(), Failur
         "keep_within_ms": asked.keep_within.map(|s| s.saturating_mul(1_000)),
     });
     change::make(session, change, &asked.confirming).await
+}
+
+pub(super) async fn expose(session: &Session, asked: &Expose) -> Result<(), Failure> {
+    if asked.on.is_none() && !asked.off {
+        return show_exposure(session, &asked.name).await;
+    }
+    let change = json!({
+        "kind": "expose-endpoint", "cluster": asked.name, "on": asked.on, "port": asked.port,
+    });
+    change::make(session, change, &asked.confirming).await
+}
+
+async fn show_exposure(session: &Session, name: &str) -> Result<(), Failure> {
+    let (access, body) = access(session, name).await?;
+    if session.output.json() {
+        return session.output.body(&body);
+    }
+    session.output.line(&match access.exposure.and_then(Exposure::open_at) {
+        Some(at) if access.open => format!("Other computers reach it at {at}; no list limits which."),
+        Some(at) => format!("Other computers reach it at {at}; only those in its list come in."),
+        None => "It is not open to other computers.".to_owned(),
+    })?;
+    session.output.line(&match access.not_exposable {
+        Some(why) => why,
+        None => format!("Addresses of this computer: {}.", access.addresses.join(", ")),
+    })
 }
 
 async fn access(session: &Session, name: &str) -> Result<(Access, Vec<u8>), Failure> {

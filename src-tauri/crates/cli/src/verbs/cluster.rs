@@ -23,6 +23,7 @@ pub(super) async fn run(session: &Session, verb: ClusterVerb) -> Result<(), Fail
             return credentials(session, &name, reveal || url, url).await;
         }
         ClusterVerb::Allow(allow) => return super::access::allow(session, &allow).await,
+        ClusterVerb::Expose(expose) => return super::access::expose(session, &expose).await,
         ClusterVerb::Endpoints { name } => return endpoints(session, &name).await,
         ClusterVerb::Parameters { name, set, reset, grep, confirming } => {
             if set.is_empty() && reset.is_empty() {
@@ -141,7 +142,10 @@ async fn list(session: &Session, query: &str) -> Result<(), Failure> {
 }
 
 fn place(endpoint: &Endpoint) -> String {
-    format!("{}:{}", endpoint.host, endpoint.port)
+    match endpoint.host.contains(':') {
+        true => format!("[{}]:{}", endpoint.host, endpoint.port),
+        false => format!("{}:{}", endpoint.host, endpoint.port),
+    }
 }
 
 async fn show(session: &Session, name: &str) -> Result<(), Failure> {
@@ -201,10 +205,11 @@ async fn endpoints(session: &Session, name: &str) -> Result<(), Failure> {
         return session.output.body(&answer.body);
     }
     let endpoints: List<Endpoint> = answer.read()?;
-    let mut table = Table::new(&["kind", "address", "passes traffic"]);
+    let mut table = Table::new(&["kind", "address", "other computers", "passes traffic"]);
     for endpoint in &endpoints.items {
         let up = endpoint.up.map_or("unknown", |up| if up { "yes" } else { "no" });
-        table.row(vec![word(&endpoint.kind), place(endpoint), up.to_owned()]);
+        let from = if endpoint.exposed { "come in" } else { "" };
+        table.row(vec![word(&endpoint.kind), place(endpoint), from.to_owned(), up.to_owned()]);
     }
     session.output.table(&table)
 }

@@ -22,39 +22,35 @@ pub struct WayIn {
     pub text: String,
 }
 
+/// Whether the network of a cluster can hold its nodes' own ports to the list, whatever the servers do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum NodeFence {
+    /// It need not: the addresses of the nodes lead there from this computer only.
+    #[default]
+    OnlyHere,
+    /// It does.
+    Held,
+    /// It cannot, and why, in words that end a sentence.
+    Missing(String),
+}
+
 /// The ways to the servers of a cluster, and where its list is held to.
-pub fn ways_in(spec: &ClusterSpec) -> Vec<WayIn> {
-    let maker = rules::entry(spec).name_of(&spec.version);
+pub fn ways_in(spec: &ClusterSpec, fence: &NodeFence) -> Vec<WayIn> {
     let way = |name: &str, enforced, text: String| WayIn { name: name.to_owned(), enforced, text };
+    let exposed = spec.exposed_at().map(|at| format!(" Other computers come in at {at}."));
     let endpoint = way(
         "The endpoints",
         true,
-        "A connection from any other address is closed before it can sign in.".to_owned(),
+        format!(
+            "A connection from any other address is closed before it can sign in.{}",
+            exposed.unwrap_or_default()
+        ),
     );
-    let nodes = if spec.service.knows_addresses() {
-        way(
-            "Each node's own port",
-            true,
-            "The server refuses people's roles from any other address, also on nodes that are added later. Let in are the \
-             list, the endpoint, and each node's own address."
-                .to_owned(),
-        )
-    } else {
-        let sharded = match spec.topology {
-            Topology::Sharded => {
-                " The members of a sharded cluster send clients there, so it cannot be closed."
-            }
-            _ => " Nodes and Clusterdeck need it too.",
-        };
-        way(
-            "Each node's own port",
-            false,
-            format!(
-                "Stays open to whoever reaches that address and knows a password: the accounts of {maker} are not \
-                 bound to addresses here.{sharded}"
-            ),
-        )
-    };
+    let nodes = way(
+        "Each node's own port",
+        spec.service.knows_addresses() || *fence == NodeFence::Held,
+        nodes_text(spec, fence),
+    );
     let own = way(
         "Nodes among themselves, and Clusterdeck",
         false,
@@ -62,6 +58,36 @@ pub fn ways_in(spec: &ClusterSpec) -> Vec<WayIn> {
             .to_owned(),
     );
     vec![endpoint, nodes, own]
+}
+
+fn nodes_text(spec: &ClusterSpec, fence: &NodeFence) -> String {
+    let maker = rules::entry(spec).name_of(&spec.version);
+    if *fence == NodeFence::Held {
+        let servers = match spec.service.knows_addresses() {
+            true => " So does the server itself, for people's roles.",
+            false => "",
+        };
+        return format!(
+            "The network (nftables) refuses any other address, also on nodes that are added later. Let in are the list, the \
+             cluster's own nodes, its endpoint, and this computer.{servers}"
+        );
+    }
+    if spec.service.knows_addresses() {
+        return "The server refuses people's roles from any other address, also on nodes that are added later. Let in are the \
+                list, the endpoint, and each node's own address."
+            .to_owned();
+    }
+    let open = match fence {
+        NodeFence::Missing(why) => {
+            format!("Stays open to whoever reaches that address and knows a password: {why}, and ")
+        }
+        _ => "Reached from this computer only, by whoever knows a password: ".to_owned(),
+    };
+    let also = match spec.topology {
+        Topology::Sharded => " The members of a sharded cluster send clients there, so it cannot be closed.",
+        _ => " Nodes and Clusterdeck need it too.",
+    };
+    format!("{open}the accounts of {maker} are not bound to addresses here.{also}")
 }
 
 /// The list that was wished for, with each text understood and each range only once.
@@ -190,7 +216,7 @@ pub(super) fn preview(
     understood(wishes, &to, &mut preview);
     differences(spec, &to, &mut preview);
     if !to.is_empty() {
-        preview.effects.extend(held_to(spec));
+        preview.effects.extend(held_to(spec, facts.node_fence));
     }
     for entry in to.iter().filter(|entry| entry.cidr.is_everybody()) {
         let kind = if entry.cidr.first().is_ipv4() { "IPv4" } else { "IPv6" };
@@ -203,7 +229,14 @@ pub(super) fn preview(
             format!("An empty list is open: whoever reaches {name} may try to sign in."),
         ));
     }
-    if spec.topology == Topology::Sharded && !to.is_empty() && !spec.service.knows_addresses() {
+    let everybody = to.is_empty() || to.iter().any(|entry| entry.cidr.is_everybody());
+    if let Some(at) = spec.exposed_at().filter(|_| everybody) {
+        let text = format!("Other computers reach {name} at {at}: each of them may then try passwords.");
+        preview.warn(Finding::new("exposed-to-everybody", text));
+        preview.confirm = Some(name.to_string());
+    }
+    let held = *facts.node_fence == NodeFence::Held;
+    if spec.topology == Topology::Sharded && !to.is_empty() && !spec.service.knows_addresses() && !held {
         preview.warn(Finding::new(
             "shards-stay-open",
             "Its members send clients on to the nodes' own ports, where the list is not held to: it guards only the endpoint.",
@@ -225,7 +258,7 @@ pub(super) fn preview(
              the endpoint holds both, and the time.",
             words::wait(ms)
         ));
-        if spec.service.knows_addresses() {
+        if spec.service.knows_addresses() || held {
             preview.effect("The nodes' own ports follow when it is kept.");
         }
     }
@@ -306,9 +339,9 @@ fn differences(spec: &ClusterSpec, to: &[AllowEntry], preview: &mut Preview) {
     }
 }
 
-fn held_to(spec: &ClusterSpec) -> Vec<String> {
+fn held_to(spec: &ClusterSpec, fence: &NodeFence) -> Vec<String> {
     let way = |way: WayIn| format!("{}: {}{}", way.name, lower_if_open(way.enforced), way.text);
-    let mut said: Vec<String> = ways_in(spec).into_iter().map(way).collect();
+    let mut said: Vec<String> = ways_in(spec, fence).into_iter().map(way).collect();
     said.push("Connections that are open from any other address are closed there.".to_owned());
     said
 }

@@ -1,9 +1,9 @@
 //! What a preview is made from. Whoever asks for one collects these first; `None` means nobody could find out.
 
-use super::Finding;
+use super::{Finding, NodeFence};
 use crate::{
-    Backup, BackupKind, ChangeKind, ClusterObserved, ClusterSpec, Following, NodeSpec, Parameter, Plan,
-    ProviderId, ServiceKind, SourceReport, VaultFault,
+    Backup, BackupKind, ChangeKind, ClusterObserved, ClusterSpec, Exposable, Following, NodeSpec, Parameter,
+    Plan, ProviderId, ServiceKind, SourceReport, VaultFault,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -225,6 +225,11 @@ pub struct Facts<'a> {
     pub comes_from: ComesFrom,
     /// The endpoint does not see where clients come from: they reach it through a port that is published on this computer.
     pub sources_hidden: bool,
+    /// Whether the network of the cluster holds its nodes' own ports to a list.
+    pub node_fence: &'a NodeFence,
+    /// What the cluster's place has for other computers to come in by; `None` when nobody could ask or the change is about
+    /// something else.
+    pub exposable: Option<&'a Exposable>,
     /// The moment that is wanted back; `None` where none is.
     pub moment: Option<&'a MomentFacts>,
     /// Why the log of the cluster cannot be archived; `None` when it can.

@@ -10,6 +10,7 @@ mod clone;
 mod create;
 mod delete;
 mod drain;
+mod expose;
 mod facts;
 mod failover;
 mod in_place;
@@ -31,9 +32,10 @@ mod shard;
 mod undrain;
 mod upgrade;
 
-pub use allow::{WayIn, allow_trial_ms, chosen_allowlist, ways_in};
+pub use allow::{NodeFence, WayIn, allow_trial_ms, chosen_allowlist, ways_in};
 pub use backup::{copy_source, last_of, pieces, restored_cluster};
 pub use clone::{CLONE_KEPT_HOURS, cloned_cluster};
+pub use expose::chosen_exposure;
 pub use facts::{
     Busy, Capacity, Carrier, ComesFrom, Facts, Figures, Instead, MissingSoftware, MomentFacts, Subject,
     VaultFacts,
@@ -200,6 +202,7 @@ pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
         Change::SetAllowlist { entries, keep_within_ms, .. } => {
             allow::preview(&subject, entries, *keep_within_ms, facts)
         }
+        Change::ExposeEndpoint { on, port, .. } => expose::preview(&subject, *on, *port, facts),
         Change::CloneCluster(wish) => clone::preview(wish, &subject, facts),
         Change::RotateCredentials { .. } => rotate::preview(&subject, facts),
         Change::BackUp { verify, .. } => backup::back_up(&subject, verify.unwrap_or(true), facts),

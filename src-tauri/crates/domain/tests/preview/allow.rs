@@ -2,7 +2,8 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    AllowEntry, AllowWish, Change, Cidr, ComesFrom, ServiceKind, Topology, chosen_allowlist, ways_in,
+    AllowEntry, AllowWish, Change, Cidr, ComesFrom, NodeFence, ServiceKind, Topology, chosen_allowlist,
+    ways_in,
 };
 
 pub(crate) fn limit(entries: &[&str]) -> Change {
@@ -123,12 +124,26 @@ fn a_range_named_twice_is_in_the_list_once_and_too_many_are_refused() {
 
 #[test]
 fn where_a_list_is_held_to_is_told_for_each_kind_of_server() {
-    let held = |scene: Scene| ways_in(&scene.spec).iter().map(|w| w.enforced).collect::<Vec<_>>();
+    let held =
+        |scene: Scene| ways_in(&scene.spec, &scene.node_fence).iter().map(|w| w.enforced).collect::<Vec<_>>();
     let pg = of(ServiceKind::Postgresql, Topology::PrimaryReplica, 3, 0);
     assert_eq!(held(pg), [true, true, false]);
     assert_eq!(held(three()), [true, false, false]);
+    let held_there = |scene: Scene| held(scene.set(|s| s.node_fence = NodeFence::Held));
+    assert_eq!(held_there(three()), [true, true, false]);
     let sharded = six_in_three().spec(|s| s.gateway = three().spec.gateway);
     warned(&sharded.preview(&limit(&["10.0.0.0/8"])), &["shards-stay-open"]);
+    warned(&sharded.set(|s| s.node_fence = NodeFence::Held).preview(&limit(&["10.0.0.0/8"])), &[]);
+}
+
+#[test]
+fn why_the_network_cannot_hold_a_nodes_port_is_told_and_where_only_this_computer_comes_too() {
+    let text = |fence: NodeFence| ways_in(&three().spec, &fence)[1].text.clone();
+    let missing = text(NodeFence::Missing("the program `nft` is not installed".to_owned()));
+    assert!(missing.starts_with("Stays open to whoever reaches that address"), "{missing}");
+    assert!(missing.contains("the program `nft` is not installed, and the accounts of Redis"), "{missing}");
+    assert!(text(NodeFence::OnlyHere).starts_with("Reached from this computer only"));
+    assert!(text(NodeFence::Held).contains("nftables"));
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use clusterdeck_domain::{
     BackedUp, Backup, BackupId, BackupKind, BackupPart, BackupReason, BackupState, Busy, Capacity, Change,
     ChangeKind, ClusterId, ClusterName, ClusterObserved, ClusterOption, ClusterOptions, ClusterSpec,
-    ComesFrom, Facts, FailoverReadiness, Figures, Finding, Following, Health, Lifecycle, Link, MachineId,
-    MachineSpec, MomentFacts, Network, NodeId, NodeKind, NodeObserved, NodeSpec, NodeState, OptionWish,
-    Parameter, PlanId, Preview, ProviderId, REGION_LOCAL, Role, ServiceKind, SourceReport, Subject, Topology,
-    VaultFacts, Votes, layout, plan, preview, service, voters,
+    ComesFrom, Exposable, Facts, FailoverReadiness, Figures, Finding, Following, Health, Lifecycle, Link,
+    MachineId, MachineSpec, MomentFacts, Network, NodeFence, NodeId, NodeKind, NodeObserved, NodeSpec,
+    NodeState, OptionWish, Parameter, PlanId, Preview, ProviderId, REGION_LOCAL, Role, ServiceKind,
+    SourceReport, Subject, Topology, VaultFacts, Votes, layout, plan, preview, service, voters,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -37,6 +37,8 @@ pub(crate) struct Scene {
     pub(crate) vault: Option<VaultFacts>,
     pub(crate) comes_from: ComesFrom,
     pub(crate) sources_hidden: bool,
+    pub(crate) node_fence: NodeFence,
+    pub(crate) exposable: Option<Exposable>,
     pub(crate) moment: Option<MomentFacts>,
     pub(crate) no_log: Option<&'static str>,
     pub(crate) source: Option<SourceReport>,
@@ -138,6 +140,7 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
             backup_schedules: Vec::new(),
             allowlist: Vec::new(),
             allow_trial: None,
+            exposure: None,
             nodes: specs,
             gateway: (topology != Topology::Sharded).then(|| machine(200)),
             network: Network("127.20.1.0/24".to_owned()),
@@ -186,6 +189,12 @@ pub(crate) fn of(kind: ServiceKind, topology: Topology, nodes: u16, shards: u16)
         no_log: None,
         source: None,
         sources_hidden: false,
+        node_fence: NodeFence::OnlyHere,
+        exposable: Some(Exposable {
+            addresses: vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()],
+            standard_port: 6379,
+            ..Exposable::default()
+        }),
     }
 }
 
@@ -329,6 +338,8 @@ impl Scene {
                 vault: self.vault.as_ref(),
                 comes_from: self.comes_from,
                 sources_hidden: self.sources_hidden,
+                node_fence: &self.node_fence,
+                exposable: self.exposable.as_ref(),
                 moment: self.moment.as_ref(),
                 no_log: self.no_log,
                 source: self.source.as_ref(),

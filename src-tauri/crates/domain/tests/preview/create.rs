@@ -3,8 +3,8 @@
 use crate::builder::*;
 use clusterdeck_domain::{
     Capacity, Carrier, Change, ClusterOption, ComesFrom, CreateCluster, Facts, Figures, Instead,
-    MissingSoftware, OptionWish, Plan, PlanId, Preview, ProviderId, ResolvedCreate, ServiceKind, Topology,
-    plan, preview, resolve_create,
+    MissingSoftware, NodeFence, OptionWish, Plan, PlanId, Preview, ProviderId, ResolvedCreate, ServiceKind,
+    Topology, plan, preview, resolve_create,
 };
 
 fn wish() -> CreateCluster {
@@ -39,6 +39,8 @@ fn with<T>(capacity: Option<&Capacity>, look: impl FnOnce(&Facts<'_>) -> T) -> T
         no_log: None,
         source: None,
         sources_hidden: false,
+        node_fence: &NodeFence::OnlyHere,
+        exposable: None,
     })
 }
 

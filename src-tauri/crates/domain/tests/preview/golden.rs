@@ -2,8 +2,8 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Capacity, Change, ComesFrom, CreateCluster, Facts, Figures, Finding, MissingSoftware, NodeState, Preview,
-    ServiceKind, Topology, preview,
+    Capacity, Change, ComesFrom, CreateCluster, Facts, Figures, Finding, MissingSoftware, NodeFence,
+    NodeState, Preview, ServiceKind, Topology, preview,
 };
 use std::{fmt::Write, path::PathBuf};
 
@@ -78,6 +78,8 @@ fn create(capacity: &Capacity, edit: impl FnOnce(&mut CreateCluster)) -> Preview
         no_log: None,
         source: None,
         sources_hidden: false,
+        node_fence: &NodeFence::OnlyHere,
+        exposable: None,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }
@@ -286,4 +288,21 @@ fn limiting_access() {
     );
     let listed = three().spec(|s| s.allowlist = listed(&["10.0.0.0/8"]));
     golden("allow-open", "a three with a list", &listed.preview(&limit(&[])));
+}
+
+#[test]
+fn letting_other_computers_in() {
+    use crate::{
+        allow::listed,
+        expose::{expose, exposed},
+    };
+    golden("expose", "an open three", &three().preview(&expose(Some("192.0.2.7"), None)));
+    let pg = of(ServiceKind::Postgresql, Topology::PrimaryReplica, 3, 0)
+        .spec(|s| (s.allowlist, s.exposure) = (listed(&["10.0.0.0/8"]), exposed(Some("2001:db8::7"), 5432)));
+    golden(
+        "expose-moved",
+        "PostgreSQL with a list, open elsewhere",
+        &pg.preview(&expose(Some("192.0.2.7"), None)),
+    );
+    golden("expose-off", "the same, closed again", &pg.preview(&expose(None, None)));
 }

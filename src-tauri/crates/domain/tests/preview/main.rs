@@ -8,6 +8,7 @@ mod builder;
 mod by_hand;
 mod cluster_changes;
 mod create;
+mod expose;
 mod golden;
 mod grow;
 mod migrate;

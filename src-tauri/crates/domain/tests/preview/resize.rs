@@ -2,8 +2,8 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Change, ClusterOptions, ComesFrom, Facts, Figures, Health, Lifecycle, MissingSoftware, NodeId, PlanId,
-    Role, ServiceKind, Subject, Topology, preview, resize_order,
+    Change, ClusterOptions, ComesFrom, Facts, Figures, Health, Lifecycle, MissingSoftware, NodeFence, NodeId,
+    PlanId, Role, ServiceKind, Subject, Topology, preview, resize_order,
 };
 
 const LARGER: &str = "SMALL-1C-2G";
@@ -174,6 +174,8 @@ fn created(scene: &Scene, wish: clusterdeck_domain::CreateCluster) -> clusterdec
         no_log: None,
         source: None,
         sources_hidden: false,
+        node_fence: &NodeFence::OnlyHere,
+        exposable: None,
     };
     preview(&Change::CreateCluster(wish), &facts)
 }

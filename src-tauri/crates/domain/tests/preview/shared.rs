@@ -2,7 +2,7 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    Change, ComesFrom, Facts, Figures, Health, Lifecycle, Subject, nodes_per_shard, preview,
+    Change, ComesFrom, Facts, Figures, Health, Lifecycle, NodeFence, Subject, nodes_per_shard, preview,
     promotion_candidate,
 };
 use jiff::SignedDuration;
@@ -150,6 +150,8 @@ fn what_is_not_there_is_not_found() {
         no_log: None,
         source: None,
         sources_hidden: false,
+        node_fence: &NodeFence::OnlyHere,
+        exposable: None,
     };
     for change in changes() {
         blocked(&preview(&change, &facts), &["not-found"]);

@@ -88,6 +88,7 @@ pub(crate) async fn plan(shared: &Arc<Shared>, of: &BackedUp) -> Result<Plan> {
         backup_schedules: Vec::new(),
         allowlist: Vec::new(),
         allow_trial: None,
+        exposure: None,
         nodes: Vec::new(),
         gateway: None,
         network,

@@ -1,6 +1,7 @@
 //! Add data nodes. A new node takes no traffic before it has caught up; until the end everything can be taken back.
 
 use crate::{
+    access,
     facade::Result,
     operations::create_cluster::{ensure_machines, machines_title},
     step::{Step, StepContext, step},
@@ -102,11 +103,16 @@ pub(super) async fn add_to_spec(cx: StepContext, nodes: Vec<NodeSpec>) -> Result
     .map(drop)
 }
 
-/// Takes nodes from the cluster's row; voters and endpoints then know the others only.
+/// Takes nodes from the cluster's row; voters, endpoints and the network then know the others only.
 pub(super) async fn take_from_spec(cx: StepContext, nodes: Vec<NodeSpec>) -> Result<()> {
-    cx.update_spec(move |spec| spec.nodes.retain(|n| nodes.iter().all(|gone| gone.id != n.id))).await?;
+    let spec =
+        cx.update_spec(move |spec| spec.nodes.retain(|n| nodes.iter().all(|gone| gone.id != n.id))).await?;
     cx.arm_failover().await?;
-    cx.apply_endpoints().await
+    cx.apply_endpoints().await?;
+    if !spec.allowlist.is_empty() {
+        access::hold_nodes(&cx.shared, &spec).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn remove_machines(cx: StepContext, nodes: Vec<NodeSpec>) -> Result<()> {

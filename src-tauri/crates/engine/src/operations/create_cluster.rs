@@ -1,7 +1,7 @@
 //! Make a cluster. Until the last step it can be taken back without a trace.
 
 use crate::{
-    backups,
+    access, backups,
     facade::Result,
     operations::back_up,
     passwords,
@@ -137,9 +137,13 @@ pub(super) fn machines_title(count: usize) -> String {
     if count == 1 { "Prepare a machine".to_owned() } else { format!("Prepare {count} machines") }
 }
 
-/// Asks the provider for machines, all at once.
+/// Asks the provider for machines, all at once. Where a list is in force the network holds to it before any server is there.
 pub(super) async fn ensure_machines(cx: StepContext, requests: Vec<MachineRequest>) -> Result<()> {
     let provider = cx.provider()?;
+    let spec = cx.spec()?;
+    if !spec.allowlist.is_empty() {
+        access::hold_nodes(&cx.shared, &spec).await?;
+    }
     let progress = cx.progress();
     try_join_all(requests.iter().map(|request| provider.ensure_machine(request, &progress))).await?;
     Ok(())
@@ -150,7 +154,8 @@ pub(super) async fn remove_machines(cx: StepContext) -> Result<()> {
     let provider = cx.provider()?;
     let spec = cx.spec()?;
     try_join_all(spec.machines().map(|machine| provider.remove_machine(machine))).await?;
-    Ok(())
+    // Nobody is there any more who could be reached.
+    access::hold_nodes(&cx.shared, &ClusterSpec { allowlist: Vec::new(), ..spec }).await
 }
 
 pub(super) async fn start_servers(cx: StepContext) -> Result<()> {

@@ -8,6 +8,7 @@ pub(crate) mod cut_over;
 pub(crate) mod delete_backup;
 pub(crate) mod delete_cluster;
 pub(crate) mod drain_node;
+pub(crate) mod expose_endpoint;
 pub(crate) mod migrate;
 pub(crate) mod promote_node;
 pub(crate) mod reboot_node;
@@ -51,6 +52,7 @@ pub(crate) enum Plan {
     Switch(switches::Plan),
     SetParameters(set_parameters::Plan),
     SetAllowlist(set_allowlist::Plan),
+    ExposeEndpoint(expose_endpoint::Plan),
     RotateCredentials(rotate_credentials::Plan),
     BackUp(back_up::Plan),
     SetBackupSchedule(set_backup_schedule::Plan),
@@ -81,6 +83,7 @@ impl Plan {
             Self::Switch(plan) => switches::steps(plan),
             Self::SetParameters(plan) => set_parameters::steps(plan),
             Self::SetAllowlist(plan) => set_allowlist::steps(plan),
+            Self::ExposeEndpoint(plan) => expose_endpoint::steps(plan),
             Self::RotateCredentials(plan) => rotate_credentials::steps(plan),
             Self::BackUp(plan) => back_up::steps(plan),
             Self::SetBackupSchedule(plan) => set_backup_schedule::steps(plan),

@@ -4,6 +4,7 @@
 
 use super::trial;
 use crate::{
+    access,
     facade::Result,
     step::{Step, StepContext, step},
 };
@@ -48,7 +49,9 @@ pub(crate) fn steps(plan: &Plan) -> Vec<Step> {
             .no_cancel(),
     );
     // Taken back by the step before, since servers follow the row.
-    steps.push(step("servers", "Hold the servers to it", |cx| async move { hold_servers(&cx).await }));
+    steps.push(step("servers", "Hold the servers and their network to it", |cx| async move {
+        hold_servers(&cx).await
+    }));
     steps
 }
 
@@ -98,5 +101,6 @@ async fn cut(cx: &StepContext) -> Result<u64> {
 
 async fn hold_servers(cx: &StepContext) -> Result<()> {
     let context = cx.context().await?;
-    Ok(cx.driver()?.apply_allowlist(&context).await?)
+    cx.driver()?.apply_allowlist(&context).await?;
+    access::hold_nodes(&cx.shared, &context.spec).await
 }

@@ -41,7 +41,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, id: &ClusterId) {
     shared.tasks.spawn(async move {
         let mut ticks = interval(ROUND);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut tidied = Instant::now();
+        let (mut tidied, mut held) = (Instant::now(), None);
         loop {
             tokio::select! {
                 () = shared_.stopped.cancelled() => return,
@@ -51,7 +51,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, id: &ClusterId) {
             tokio::select! {
                 () = shared_.stopped.cancelled() => return,
                 () = token.cancelled() => return,
-                () = round(&shared_, &id, &mut tidied) => {}
+                () = round(&shared_, &id, &mut tidied, &mut held) => {}
             }
         }
     });
@@ -64,7 +64,7 @@ pub(crate) fn end(shared: &Shared, id: &ClusterId) {
     }
 }
 
-async fn round(shared: &Arc<Shared>, id: &ClusterId, tidied: &mut Instant) {
+async fn round(shared: &Arc<Shared>, id: &ClusterId, tidied: &mut Instant, held: &mut Option<Instant>) {
     let Ok(live) = shared.live(id) else { return };
     // While a cluster is made or taken down its nodes come and go on purpose. One whose deletion failed is looked at: what
     // is left of it should not seem well.
@@ -75,6 +75,10 @@ async fn round(shared: &Arc<Shared>, id: &ClusterId, tidied: &mut Instant) {
     match look(shared, id).await {
         Ok(seen) => {
             if active && live.busy.is_none() && !shared.is_deleting(id) {
+                if held.is_none_or(|at| at.elapsed() >= TIDY) {
+                    *held = Some(Instant::now());
+                    repair::hold(shared, id).await;
+                }
                 repair::repair(shared, id, &seen).await;
                 if tidied.elapsed() >= TIDY {
                     *tidied = Instant::now();

@@ -1,7 +1,7 @@
 //! Starts again what ended by itself: servers in the role the cluster has for them now, voters and gateway as they were.
 //! Ends a second primary that those who decide have replaced.
 
-use crate::{engine::Shared, error::EngineError};
+use crate::{access, engine::Shared, error::EngineError};
 use clusterdeck_domain::{ClusterId, ClusterObserved, Health, NodeKind, NodeObserved, NodeState, Role};
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, ServiceDriver, UnitState};
 use std::sync::Arc;
@@ -55,6 +55,18 @@ pub(super) async fn tidy(shared: &Arc<Shared>, id: &ClusterId) {
     let Ok(driver) = shared.driver(context.spec.service) else { return };
     if let Err(error) = driver.tidy(&context).await {
         tracing::info!(cluster = %context.spec.name, %error, "its servers could not be tidied");
+    }
+}
+
+/// Lets the network hold to the cluster's list again: what a computer knows of that ends when it is restarted, and others may
+/// have taken it away.
+pub(super) async fn hold(shared: &Shared, id: &ClusterId) {
+    let Ok(spec) = shared.live(id).map(|live| live.spec) else { return };
+    if spec.allowlist.is_empty() {
+        return;
+    }
+    if let Err(error) = access::hold_nodes(shared, &spec).await {
+        tracing::warn!(cluster = %spec.name, %error, "its network may not hold to its list of addresses");
     }
 }
 

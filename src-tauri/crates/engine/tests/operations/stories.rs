@@ -49,6 +49,12 @@ pub(crate) fn limit(entries: &[&str], keep_within_ms: Option<u64>) -> Change {
     Change::SetAllowlist { cluster: "demo".to_owned(), entries, keep_within_ms }
 }
 
+/// Lets other computers in at the fake provider's only address, or no longer.
+fn expose(on: bool) -> Change {
+    let on = on.then(|| "192.0.2.7".parse().expect("an address"));
+    Change::ExposeEndpoint { cluster: "demo".to_owned(), on, port: None }
+}
+
 pub(crate) fn back_up() -> Change {
     Change::BackUp { cluster: "demo".to_owned(), vault: None, verify: None }
 }
@@ -106,6 +112,11 @@ pub(crate) fn all() -> Vec<Story> {
         story("create three", vec![], create(Topology::PrimaryReplica, 3, 0)),
         story("create sharded", vec![], create(Topology::Sharded, 6, 3)),
         story("add nodes", three(), Change::AddNode { cluster: cluster(), count: Some(2), plan: None }),
+        story(
+            "add a node where a list is in force",
+            [three(), vec![limit(&["0.0.0.0/0"], None)]].concat(),
+            Change::AddNode { cluster: cluster(), count: Some(1), plan: None },
+        ),
         story("promote", three(), Change::PromoteNode { node: node("demo-2") }),
         story("drain", three(), Change::DrainNode { node: node("demo-3") }),
         story(
@@ -143,6 +154,8 @@ pub(crate) fn all() -> Vec<Story> {
             },
         ),
         story("limit access", three(), limit(&["0.0.0.0/0"], None)),
+        story("expose", three(), expose(true)),
+        story("close again", [three(), vec![expose(true)]].concat(), expose(false)),
         story("rotate", three(), Change::RotateCredentials { cluster: cluster() }),
         story(ROTATE_ONE, three(), Change::RotateCredentials { cluster: cluster() }),
         story("delete", three(), Change::DeleteCluster { cluster: cluster(), discard_backups: true }),

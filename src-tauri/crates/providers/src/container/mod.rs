@@ -11,6 +11,7 @@ mod credentials;
 mod engines;
 mod exec;
 mod failure;
+mod fence;
 mod files;
 mod images;
 mod layers;
@@ -30,10 +31,11 @@ use crate::disk::{self, off_thread};
 use async_trait::async_trait;
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder};
 use clusterdeck_domain::{
-    Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId, REGION_LOCAL,
+    Capacity, ClusterId, Exposable, MachineId, MachineSpec, MissingSoftware, Network, NodeFence, Plan,
+    ProviderId, REGION_LOCAL,
 };
 use clusterdeck_driver::{
-    DriverError, Machine, MachineRequest, Needs, Progress, Provider, ProviderCheck, Region, Result,
+    DriverError, Fence, Machine, MachineRequest, Needs, Progress, Provider, ProviderCheck, Region, Result,
 };
 use config::MachineNote;
 use engines::{Engine, Engines, Found};
@@ -44,7 +46,7 @@ use publish::Published;
 use shared::Shared;
 use std::{
     collections::{BTreeSet, HashMap},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -291,6 +293,39 @@ impl Provider for Container {
             }
             _ => publish::reach(spec, &Published::new(), port),
         }
+    }
+
+    async fn exposable(&self, _: Option<IpAddr>) -> Result<Exposable> {
+        let why = "Its machines are containers, and opening the ports of those to other computers is not there yet; those of a \
+                   cluster on this computer itself can be opened.";
+        Ok(Exposable { refused: Some(why.to_owned()), ..Exposable::default() })
+    }
+
+    fn leads_here(&self, _: IpAddr) -> bool {
+        false
+    }
+
+    async fn node_fence(&self, network: &Network) -> NodeFence {
+        let engine = match network::engine_of(network) {
+            Ok(id) => self.engines.get(id).await,
+            Err(error) => Err(error),
+        };
+        match engine {
+            // What leads to them is published at an address of this computer's own.
+            Ok(engine) if engine.whereabouts.publishes() => NodeFence::OnlyHere,
+            Ok(_) => fence::missing().map_or(NodeFence::Held, NodeFence::Missing),
+            Err(error) => NodeFence::Missing(format!("the engine of its network does not answer ({error})")),
+        }
+    }
+
+    async fn hold_nodes(&self, fence: &Fence) -> Result<()> {
+        if self.node_fence(&fence.network).await != NodeFence::Held {
+            return Ok(());
+        }
+        if fence.list.is_empty() || fence.nodes.is_empty() {
+            return fence::take_down(&fence.cluster).await;
+        }
+        fence::put_up(fence).await
     }
 
     async fn ensure_machine(

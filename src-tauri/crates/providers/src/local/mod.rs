@@ -14,11 +14,12 @@ mod unit;
 use crate::{host, version};
 use async_trait::async_trait;
 use clusterdeck_domain::{
-    Capacity, ClusterId, MachineId, MachineSpec, MissingSoftware, Network, Plan, ProviderId, REGION_LOCAL,
+    Capacity, ClusterId, Exposable, MachineId, MachineSpec, MissingSoftware, Network, NodeFence, Plan,
+    ProviderId, REGION_LOCAL,
 };
 use clusterdeck_driver::{
-    DriverError, Extension, Machine, MachineRequest, Needs, Programs, Progress, Provider, ProviderCheck,
-    Region, Result, Software, alternatives,
+    DriverError, Extension, Fence, Machine, MachineRequest, Needs, Programs, Progress, Provider,
+    ProviderCheck, Region, Result, Software, alternatives,
 };
 use config::MachineNote;
 use files::{broken, off_thread};
@@ -28,6 +29,7 @@ use software::Finder;
 use std::{
     collections::BTreeSet,
     fs,
+    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -225,6 +227,30 @@ impl Provider for Local {
 
     fn machine_spec(&self, request: &MachineRequest) -> Result<MachineSpec> {
         network::machine_spec(request)
+    }
+
+    async fn exposable(&self, on: Option<IpAddr>) -> Result<Exposable> {
+        off_thread(move || {
+            Ok(Exposable {
+                addresses: host::addresses()
+                    .ok_or_else(|| DriverError::broken("the system does not tell its addresses"))?,
+                taken: on.map(host::ports_taken).unwrap_or_default(),
+                ..Exposable::default()
+            })
+        })
+        .await
+    }
+
+    fn leads_here(&self, address: IpAddr) -> bool {
+        host::has_address(address)
+    }
+
+    async fn node_fence(&self, _: &Network) -> NodeFence {
+        NodeFence::OnlyHere
+    }
+
+    async fn hold_nodes(&self, _: &Fence) -> Result<()> {
+        Ok(())
     }
 
     async fn ensure_machine(&self, request: &MachineRequest, _: &Progress) -> Result<Arc<dyn Machine>> {

@@ -1,9 +1,12 @@
 //! Which addresses may come in: rules that a connection meets before anything else, and what is open from elsewhere. HAProxy
 //! looks at the time by itself, so a list that is tried and an entry with an end need nobody who is there at that moment.
 
-use super::runtime::{self, Channel};
+use super::{
+    config::{EXPOSED, exposed_frontend},
+    runtime::{self, Channel},
+};
 use clusterdeck_domain::{AllowEntry, ClusterSpec};
-use clusterdeck_driver::Result;
+use clusterdeck_driver::{Result, Traffic};
 use jiff::Timestamp;
 use std::{
     net::IpAddr,
@@ -46,21 +49,39 @@ fn accept(text: &mut String, entries: &[AllowEntry], also: &str) {
     }
 }
 
-/// A session that `show sess` names, of a client: its key, and where it comes from.
-fn session(line: &str) -> Option<(&str, IpAddr)> {
-    let (key, rest) = line.split_once(": proto=tcp")?;
-    let word = |name: &str| rest.split(' ').find_map(|word| word.strip_prefix(name));
-    word("fe=").filter(|frontend| matches!(*frontend, "f_rw" | "f_ro"))?;
-    // An IPv6 address has colons too; its port follows the last one.
-    let (address, _port) = word("src=")?.rsplit_once(':')?;
-    Some((key, address.trim_matches(['[', ']']).parse().ok()?))
+/// A session that `show sess` names, of a client.
+#[derive(Debug, PartialEq, Eq)]
+struct Session<'a> {
+    key: &'a str,
+    from: IpAddr,
+    frontend: &'a str,
+}
+
+impl<'a> Session<'a> {
+    /// Nothing for what is not a client's.
+    fn read(line: &'a str) -> Option<Self> {
+        let (key, rest) = line.split_once(": proto=tcp")?;
+        let word = |name: &str| rest.split(' ').find_map(|word| word.strip_prefix(name));
+        let of_clients = |name: &&str| matches!(*name, "f_rw" | "f_ro") || name.starts_with(EXPOSED);
+        let frontend = word("fe=").filter(of_clients)?;
+        // An IPv6 address has colons too; its port follows the last one.
+        let (address, _port) = word("src=")?.rsplit_once(':')?;
+        Some(Self { key, from: address.trim_matches(['[', ']']).parse().ok()?, frontend })
+    }
+
+    /// Whether it may stay: its address may come in, and by the way it came.
+    fn stays(&self, spec: &ClusterSpec, now: Timestamp) -> bool {
+        let open = |name: &str| {
+            let both = [Traffic::ReadWrite, Traffic::ReadOnly];
+            spec.exposed_at()
+                .is_some_and(|at| both.iter().any(|traffic| exposed_frontend(*traffic, at) == name))
+        };
+        spec.lets_in(self.from, now) && (!self.frontend.starts_with(EXPOSED) || open(self.frontend))
+    }
 }
 
 /// Closes the connections of clients that may come in no longer, in every worker, and says how many.
 pub(super) async fn cut(socket: &Channel, spec: &ClusterSpec) -> Result<u64> {
-    if !spec.limits_access() {
-        return Ok(0);
-    }
     let mut closed = 0;
     for _ in 0..ROUNDS {
         let workers = runtime::workers(socket).await?;
@@ -99,8 +120,8 @@ async fn stops_listening(socket: &Channel, worker: u32) {
 async fn cut_in(socket: &Channel, worker: u32, spec: &ClusterSpec) -> Result<u64> {
     let all = runtime::tell(socket, &runtime::to(worker, &["show sess".to_owned()])).await?;
     let now = Timestamp::now();
-    let outside = all.lines().filter_map(session).filter(|(_, from)| !spec.lets_in(*from, now));
-    let commands: Vec<String> = outside.map(|(key, _)| format!("shutdown session {key}")).collect();
+    let outside = all.lines().filter_map(Session::read).filter(|session| !session.stays(spec, now));
+    let commands: Vec<String> = outside.map(|session| format!("shutdown session {}", session.key)).collect();
     for some in commands.chunks(AT_ONCE) {
         // One that has ended by itself meanwhile is answered with words, which are no reason to stop.
         runtime::tell(socket, &runtime::to(worker, some)).await?;
@@ -114,13 +135,14 @@ mod tests {
 
     #[test]
     fn the_client_of_a_session_is_read_and_what_is_ours_is_not() {
+        let read = |line| Session::read(line).map(|s| (s.key, s.from.to_string(), s.frontend));
         let line = "0x562f6901fed0: proto=tcpv4 src=127.9.9.9:46369 fe=f_rw be=rw srv=a ts=00 epoch=0 age=0s";
-        assert_eq!(session(line), Some(("0x562f6901fed0", "127.9.9.9".parse().unwrap())));
-        let v6 = "0x7f: proto=tcpv6 src=2001:db8::1:46369 fe=f_ro be=ro srv=a ts=00";
-        assert_eq!(session(v6), Some(("0x7f", "2001:db8::1".parse().unwrap())));
+        assert_eq!(read(line), Some(("0x562f6901fed0", "127.9.9.9".to_owned(), "f_rw")));
+        let v6 = "0x7f: proto=tcpv6 src=2001:db8::1:46369 fe=x_ro_2001:db8::7_6380 be=ro srv=a ts=00";
+        assert_eq!(read(v6), Some(("0x7f", "2001:db8::1".to_owned(), "x_ro_2001:db8::7_6380")));
         let own = "0x562f69131c40: proto=sockpair src=unix:1 fe=GLOBAL be=<NONE> srv=<none> ts=00 epoch=0";
-        assert_eq!(session(own), None);
+        assert_eq!(read(own), None);
         let door = "0x5: proto=tcpv4 src=127.0.0.1:1 fe=f_door be=door srv=master ts=00";
-        assert_eq!(session(door), None, "our own way to it");
+        assert_eq!(read(door), None, "our own way to it");
     }
 }

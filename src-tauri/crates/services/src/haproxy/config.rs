@@ -5,7 +5,10 @@
 
 use clusterdeck_driver::{CheckLine, Listener, Traffic};
 use sha2::{Digest, Sha256};
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
 
 /// How a role check is paced. A node is up after two good answers, so that an answer that was under way while the
 /// endpoint was turned does not bring the node before back; down after three bad ones, so that one that was under way
@@ -24,6 +27,19 @@ pub(crate) const fn backend(traffic: Traffic) -> &'static str {
         Traffic::ReadOnly => "ro",
     }
 }
+
+/// Where clients of other computers come in, in the words of the file: one frontend for each kind of traffic. Its name says
+/// where, so that connections through it can be told from others, also in a worker from before it moved.
+pub(crate) fn exposed_frontend(traffic: Traffic, at: SocketAddr) -> String {
+    let port = match traffic {
+        Traffic::ReadWrite => at.port(),
+        Traffic::ReadOnly => at.port().saturating_add(1),
+    };
+    format!("{EXPOSED}{}_{}_{port}", backend(traffic), at.ip())
+}
+
+/// With which the names of those frontends begin.
+pub(crate) const EXPOSED: &str = "x_";
 
 /// The traffic of a backend.
 pub(crate) fn traffic(backend: &str) -> Option<Traffic> {
@@ -64,6 +80,9 @@ pub(crate) struct Config {
 ///
 /// `access`: the rules that every connection of a client meets first (see `access`).
 ///
+/// `exposed`: where other computers come in for writes. HAProxy starts although the address is not there (`transparent`, which
+/// needs no right for that), as on a computer that is in another network today: what is on this one must work all the same.
+///
 /// `door`: what leads to the master's socket from outside, in the words of the file. It stands last, since the state names
 /// proxies by their place.
 pub(crate) fn config(
@@ -72,9 +91,16 @@ pub(crate) fn config(
     listeners: &[Listener],
     one_writer: bool,
     access: &str,
+    exposed: Option<SocketAddr>,
     door: Option<&str>,
 ) -> Config {
-    let body = format!("{}{}", body(address, listeners, one_writer, access), door.unwrap_or_default());
+    let mut body = body(address, listeners, one_writer, access);
+    // Behind all backends, whose places stay as they are.
+    for listener in exposed.into_iter().flat_map(|at| listeners.iter().map(move |listener| (at, listener))) {
+        let (at, listener) = listener;
+        body.push_str(&exposed_text(at, listener.traffic, access, listeners));
+    }
+    body.push_str(door.unwrap_or_default());
     let mark = hex::encode(&Sha256::digest(format!("{state_file}\n{body}").as_bytes())[..8]);
     let text = format!(
         "# Written by Clusterdeck. It holds the password of a user that may only ask for a server's role.\n\
@@ -94,16 +120,10 @@ fn body(address: IpAddr, listeners: &[Listener], one_writer: bool, access: &str)
          option redispatch 1\n    retries 2\n    timeout connect 1s\n    timeout client 24h\n    timeout server 24h\n    \
          timeout check {CHECK_ANSWERS_WITHIN}\n    load-server-state-from-file global\n    default-server {PACE}\n"
     );
-    let has_writes = listeners.iter().any(|l| l.traffic == Traffic::ReadWrite);
     for listener in listeners {
         let name = backend(listener.traffic);
         text.push_str(&format!("frontend f_{name}\n    bind {}\n{access}", bind(address, listener.port)));
-        if listener.traffic == Traffic::ReadOnly && has_writes {
-            // With no replica up, reads go where the writes go.
-            text.push_str("    use_backend ro if { nbsrv(ro) gt 0 }\n    default_backend rw\n");
-        } else {
-            text.push_str(&format!("    default_backend {name}\n"));
-        }
+        text.push_str(way_to(listener.traffic, listeners));
         // Servers that let people in by address know this one as the endpoint's.
         text.push_str(&format!(
             "backend {name}\n    source {address}\n    balance leastconn\n    option tcp-check\n    tcp-check connect{}\n",
@@ -113,7 +133,8 @@ fn body(address: IpAddr, listeners: &[Listener], one_writer: bool, access: &str)
             // Who is refused by the one that takes writes is told at once and may ask again: a retry of its own begins after
             // a second, which made a hand-over of 0.5 s one of 1.05 s for whoever connected in it (measured).
             text.push_str("    retries 0\n");
-            text.push_str("    stick-table type ip size 16 nopurge\n    stick on dst\n");
+            // One entry for all, by whichever address they came in.
+            text.push_str("    stick-table type integer size 16 nopurge\n    stick on int(1)\n");
         }
         for line in &listener.check {
             text.push_str(&match line {
@@ -132,6 +153,27 @@ fn body(address: IpAddr, listeners: &[Listener], one_writer: bool, access: &str)
         }
     }
     text
+}
+
+fn way_to(traffic: Traffic, listeners: &[Listener]) -> &'static str {
+    let has_writes = listeners.iter().any(|l| l.traffic == Traffic::ReadWrite);
+    match traffic {
+        // With no replica up, reads go where the writes go.
+        Traffic::ReadOnly if has_writes => {
+            "    use_backend ro if { nbsrv(ro) gt 0 }\n    default_backend rw\n"
+        }
+        Traffic::ReadOnly => "    default_backend ro\n",
+        Traffic::ReadWrite => "    default_backend rw\n",
+    }
+}
+
+fn exposed_text(at: SocketAddr, traffic: Traffic, access: &str, listeners: &[Listener]) -> String {
+    let port = match traffic {
+        Traffic::ReadWrite => at.port(),
+        Traffic::ReadOnly => at.port().saturating_add(1),
+    };
+    let (name, bind) = (exposed_frontend(traffic, at), bind(at.ip(), port));
+    format!("frontend {name}\n    bind {bind} transparent\n{access}{}", way_to(traffic, listeners))
 }
 
 fn bind(address: IpAddr, port: u16) -> String {
@@ -212,8 +254,15 @@ mod tests {
 
     #[test]
     fn a_check_line_is_quoted_so_that_nothing_in_it_is_expanded() {
-        let made =
-            config(IpAddr::from([127, 0, 0, 9]), "/x/state", &[listener(Traffic::ReadWrite)], true, "", None);
+        let made = config(
+            IpAddr::from([127, 0, 0, 9]),
+            "/x/state",
+            &[listener(Traffic::ReadWrite)],
+            true,
+            "",
+            None,
+            None,
+        );
         assert!(made.text.contains(r#"tcp-check send "AUTH watch \$x\r\n""#), "{}", made.text);
         assert!(
             made.text.contains("server demo-3 127.0.0.3:6379 check weight 0"),
@@ -226,7 +275,7 @@ mod tests {
     fn a_clients_address_is_asked_for_before_anything_else() {
         let access = "    tcp-request connection reject\n";
         let both = [listener(Traffic::ReadWrite), listener(Traffic::ReadOnly)];
-        let text = config(IpAddr::from([127, 0, 0, 9]), "/x/state", &both, true, access, None).text;
+        let text = config(IpAddr::from([127, 0, 0, 9]), "/x/state", &both, true, access, None, None).text;
         assert_eq!(
             text.matches("    bind 127.0.0.9:6379\n    tcp-request connection reject\n").count(),
             2,
@@ -244,5 +293,33 @@ mod tests {
         let read = read_state(&text);
         assert_eq!(read.len(), 6, "every server of both backends");
         assert_eq!(read[&("ro".to_owned(), "demo-2".to_owned())], 4);
+    }
+
+    #[test]
+    fn other_computers_come_in_behind_everything_else_by_the_same_rules_and_to_the_same_writer() {
+        let access = "    tcp-request connection reject\n";
+        let both = [listener(Traffic::ReadWrite), listener(Traffic::ReadOnly)];
+        let at = |exposed| {
+            config(IpAddr::from([127, 0, 0, 9]), "/x/state", &both, true, access, exposed, None).text
+        };
+        let text = at(Some("192.0.2.7:7000".parse().unwrap()));
+        let (before, after) =
+            text.split_once("frontend x_rw_192.0.2.7_7000\n").expect("a frontend of its own");
+        assert!(!before.contains("192.0.2.7") && before.contains("backend ro\n"), "{text}");
+        assert!(
+            after.starts_with("    bind 192.0.2.7:7000 transparent\n    tcp-request connection reject\n"),
+            "{text}"
+        );
+        assert!(
+            after.contains("frontend x_ro_192.0.2.7_7001\n    bind 192.0.2.7:7001 transparent\n"),
+            "{text}"
+        );
+        assert_eq!(text.matches("stick on int(1)").count(), 1, "one entry for all who write");
+        assert!(!at(None).contains("transparent"));
+        let v6 = at(Some("[2001:db8::7]:7000".parse().unwrap()));
+        assert!(
+            v6.contains("frontend x_rw_2001:db8::7_7000\n    bind [2001:db8::7]:7000 transparent\n"),
+            "{v6}"
+        );
     }
 }

@@ -173,8 +173,9 @@ impl Gateway for Haproxy {
         let one_writer = matches!(cx.spec.topology, Topology::Single | Topology::PrimaryReplica);
         let door = matches!(socket, Channel::Tls { .. }).then(|| keys::door(machine.as_ref()));
         let access = access::rules(&cx.spec);
+        let (address, exposed) = (machine.address(), cx.spec.exposed_at());
         let config =
-            config::config(machine.address(), &state_file, listeners, one_writer, &access, door.as_deref());
+            config::config(address, &state_file, listeners, one_writer, &access, exposed, door.as_deref());
         let all_down = config::state(listeners, &HashMap::new());
         let running = machine.state(UNIT).await?.is_running();
         if running && mark(&socket).await.is_ok_and(|mark| mark == config.mark) {

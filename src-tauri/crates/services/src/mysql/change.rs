@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     aside::{Aside, Held},
+    tls,
     wait::{Look, until},
 };
 use clusterdeck_domain::{NodeSpec, Topology};
@@ -27,6 +28,23 @@ pub(crate) async fn restart_in_place(cx: &ClusterContext, node: &NodeSpec) -> Re
     start_node(cx, node, &StartAs::Primary).await?;
     answering(cx, node).await?;
     form::may_take(cx, node, Traffic::ReadWrite).await
+}
+
+/// Lets every certificate name where other computers come in. A server that does not run reads its own when it starts.
+pub(crate) async fn name_exposed(cx: &ClusterContext) -> Result<()> {
+    // Neither goes to replicas or other members by the log: each server has a certificate of its own.
+    let reread = match flavour::Flavour::of(&cx.spec.version) {
+        flavour::Flavour::MariaDb => "FLUSH LOCAL SSL",
+        flavour::Flavour::MySql => "ALTER INSTANCE RELOAD TLS",
+    };
+    for node in cx.spec.data_nodes() {
+        let Ok(machine) = cx.machine(node) else { continue };
+        tls::ensure(cx, &node.name, machine.as_ref()).await?;
+        if machine.state(UNIT).await?.is_running() {
+            Session::open(cx, node, As::Operator, ANSWER).await?.run(reread).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Lets a replica copy everything again.

@@ -215,6 +215,9 @@ impl ServiceDriver for Mysql {
     async fn apply_options(&self, _cx: &ClusterContext) -> Result<()> {
         Ok(())
     }
+    async fn name_exposed(&self, cx: &ClusterContext) -> Result<()> {
+        change::name_exposed(cx).await
+    }
     async fn accept_next_secrets(&self, cx: &ClusterContext) -> Result<()> {
         match of(cx) {
             MariaDb => change::accept_next_secrets(cx).await,

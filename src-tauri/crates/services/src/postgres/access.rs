@@ -5,7 +5,10 @@ use super::{
     patroni::{self, Client, Part},
     sql::{ANSWER, As, Session},
 };
-use crate::wait::{Look, until};
+use crate::{
+    tls,
+    wait::{Look, until},
+};
 use clusterdeck_domain::NodeSpec;
 use clusterdeck_driver::{ClusterContext, Result};
 use std::time::Duration;
@@ -28,6 +31,19 @@ pub(crate) async fn apply(cx: &ClusterContext) -> Result<()> {
     for node in running {
         in_force(cx, node).await?;
         cut(cx, node).await?;
+    }
+    Ok(())
+}
+
+/// Lets every certificate name where other computers come in. A server that does not run reads its own when it starts.
+pub(crate) async fn name_exposed(cx: &ClusterContext) -> Result<()> {
+    for node in cx.spec.data_nodes() {
+        let Ok(machine) = cx.machine(node) else { continue };
+        tls::ensure(cx, &node.name, machine.as_ref()).await?;
+        if machine.state(patroni::UNIT).await?.is_running() {
+            let session = Session::open(cx, node, As::Operator, ANSWER).await?;
+            session.row("SELECT pg_reload_conf()", &[]).await?;
+        }
     }
     Ok(())
 }

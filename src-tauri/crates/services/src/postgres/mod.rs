@@ -177,6 +177,9 @@ impl ServiceDriver for Postgres {
     async fn apply_allowlist(&self, cx: &ClusterContext) -> Result<()> {
         access::apply(cx).await
     }
+    async fn name_exposed(&self, cx: &ClusterContext) -> Result<()> {
+        access::name_exposed(cx).await
+    }
     async fn restarts_due(&self, cx: &ClusterContext) -> Result<Vec<NodeId>> {
         parameters::restarts_due(cx).await
     }

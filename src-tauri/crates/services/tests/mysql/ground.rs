@@ -157,6 +157,7 @@ impl Ground {
             backup_schedules: Vec::new(),
             allowlist: Vec::new(),
             allow_trial: None,
+            exposure: None,
             last_ordinal: 0,
             secrets_generation: 1,
             lifecycle: Lifecycle::Creating,

@@ -90,6 +90,7 @@ pub(crate) fn spec(version: &str, topology: Topology, network: Network) -> Clust
         backup_schedules: Vec::new(),
         allowlist: Vec::new(),
         allow_trial: None,
+        exposure: None,
         last_ordinal: 0,
         secrets_generation: 1,
         lifecycle: Lifecycle::Creating,

@@ -55,6 +55,7 @@ pub(crate) fn cluster(number: u128, name: &str) -> ClusterSpec {
         backup_schedules: Vec::new(),
         allowlist: Vec::new(),
         allow_trial: None,
+        exposure: None,
         last_ordinal: 1,
         secrets_generation: 0,
         lifecycle: Lifecycle::Active,

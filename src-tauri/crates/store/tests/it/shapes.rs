@@ -212,3 +212,19 @@ fn a_database_of_another_program_is_refused() {
     let error = State::open(home.path()).err().expect("refused").to_string();
     assert!(error.contains("does not say that it is Clusterdeck's"), "{error}");
 }
+
+#[test]
+fn a_cluster_says_where_other_computers_reach_it_and_one_from_before_says_nothing() {
+    let mut body = serde_json::to_value(made::cluster(1, "demo")).expect("JSON");
+    assert!(body.get("exposure").is_none(), "as every row was written before");
+    for (frozen, on) in [
+        (serde_json::json!({"on": "192.0.2.7", "port": 6380}), Some("192.0.2.7")),
+        (serde_json::json!({"on": null, "port": 6380}), None),
+    ] {
+        body["exposure"] = frozen.clone();
+        let spec: clusterdeck_domain::ClusterSpec = serde_json::from_value(body.clone()).expect("reads");
+        let exposure = spec.exposure.expect("it is there");
+        assert_eq!((exposure.on.map(|on| on.to_string()).as_deref(), exposure.port), (on, 6380));
+        assert_eq!(serde_json::to_value(&spec).expect("JSON")["exposure"], frozen, "and is written so");
+    }
+}

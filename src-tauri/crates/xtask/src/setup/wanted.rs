@@ -82,7 +82,7 @@ const SERVERS: [Want; 14] = [
     Want { required: false, ..want("borgbackup", Sign::Program("borg"), "backups in Borg repositories") },
 ];
 
-const TESTS: [Want; 27] = [
+const TESTS: [Want; 29] = [
     want(
         "runc",
         Sign::Program("runc"),
@@ -91,6 +91,8 @@ const TESTS: [Want; 27] = [
     want("podman", Sign::Program("podman"), "clusters in containers"),
     want("netavark", Sign::Nothing, "their networks"),
     want("iptables", Sign::Program("iptables"), "the same"),
+    want("nftables", Sign::Program("nft"), "nodes' ports in networks of containers are held to a list"),
+    want("iproute2", Sign::Program("ip"), "tests with another computer beside this one"),
     want("catatonit", Sign::Program("catatonit"), "the first process in each container"),
     want("slirp4netns", Sign::Program("slirp4netns"), "containers of a user who is not root: their network"),
     want("uidmap", Sign::Program("newuidmap"), "the same: their users"),

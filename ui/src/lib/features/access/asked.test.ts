@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { endAt, limitOf, wrongWith } from './asked';
+import { endAt, exposeOf, limitOf, wrongWith } from './asked';
 
 describe('who may come in', () => {
 	it('begins with the own address where the cluster is open, and with what is there where it is not', () => {
@@ -16,5 +16,10 @@ describe('who may come in', () => {
 		expect(wrongWith(blockers, 1, 'cidr')).toEqual(['no']);
 		expect(wrongWith(blockers, 0, 'cidr')).toEqual([]);
 		expect(wrongWith(blockers, 1, 'comment')).toEqual([]);
+	});
+	it('opens at the first address there is, and goes on from where it is open', () => {
+		expect(exposeOf('demo', { exposure: null, addresses: ['192.0.2.7', '::7'] })).toMatchObject({ on: '192.0.2.7', port: null });
+		expect(exposeOf('demo', { exposure: { on: '::7', port: 7000 }, addresses: ['192.0.2.7'] })).toMatchObject({ on: '::7', port: 7000 });
+		expect(exposeOf('demo', { exposure: { on: null, port: 7000 }, addresses: [] })).toMatchObject({ on: null, port: 7000 });
 	});
 });

@@ -4,7 +4,7 @@ import { commandsOf, found } from './commands';
 
 const cluster = (name: string): Cluster =>
 	({
-		name, topology: 'primary-replica', plan: 'SMALL-1C-1G', state: 'running', protected: false, auto_failover: { enabled: true },
+		name, topology: 'primary-replica', plan: 'SMALL-1C-1G', state: 'running', protected: false, auto_failover: { enabled: true }, endpoints: [],
 		nodes: [{ name: `${name}-1`, role: 'primary', kind: 'data', drained: false }, { name: `${name}-2`, role: 'replica', kind: 'data', drained: false }]
 	}) as unknown as Cluster;
 const commands = commandsOf([cluster('demo'), cluster('shop')]);

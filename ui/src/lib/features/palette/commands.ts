@@ -51,6 +51,8 @@ export function commandsOf(clusters: Cluster[], services: Pick<Service, 'id' | '
 		add(m.palette.upgrade(c.name), { kind: 'upgrade-cluster', cluster: c.name });
 		if (resyncs(offer, c.topology)) add(m.palette.resync(c.name), { kind: 'resync-cluster', cluster: c.name });
 		add(m.palette.access(c.name), { kind: 'set-allowlist', cluster: c.name, entries: c.allowlist });
+		// Where it shall be opened is chosen on its page, which knows the addresses.
+		if (c.endpoints.some((e) => e.exposed)) add(m.palette.unexpose(c.name), { kind: 'expose-endpoint', cluster: c.name, on: null });
 		add(m.palette.rotate(c.name), { kind: 'rotate-credentials', cluster: c.name });
 		add(c.protected ? m.palette.unprotect(c.name) : m.palette.protect(c.name), { kind: 'set-protection', cluster: c.name, enabled: !c.protected });
 		if (offer?.failover === 'by-vote') {
