@@ -16,7 +16,7 @@ const FOLDERS: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/usr/local/sbin"]
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// Why this computer cannot hold it, in words that end a sentence; `None` where it can.
-pub(super) fn missing() -> Option<String> {
+pub(super) async fn missing() -> Option<String> {
     if !cfg!(target_os = "linux") {
         return Some("nftables is there on Linux only".to_owned());
     }
@@ -28,7 +28,10 @@ pub(super) fn missing() -> Option<String> {
         let how = install.map_or_else(String::new, |command| format!(" (`{command}` installs it)"));
         return Some(format!("the program `{PROGRAM}` is not installed{how}"));
     }
-    None
+    // Root in a container may lack the right, and a kernel a family: only asked, nothing is changed.
+    let probe = ["inet", "bridge"].map(|family| format!("table {family} clusterdeck_probe {{ }}\n")).concat();
+    let refused = nft(&["--check", "-f", "-"], &probe).await.err()?;
+    Some(format!("nftables does not take rules here ({refused})"))
 }
 
 fn program() -> Option<String> {
@@ -94,18 +97,22 @@ fn set<T: std::fmt::Display>(all: impl IntoIterator<Item = T>) -> String {
 }
 
 async fn run(script: &str) -> Result<()> {
-    let failed = |what: String| {
+    nft(&["-f", "-"], script).await.map_err(|what| {
         DriverError::rejected(
             format!(
                 "nftables did not take the rules of the cluster's list: {what}; those before stay in force"
             ),
             "see that `nft list ruleset` works, then try again",
         )
-    };
-    let path = program().ok_or_else(|| failed(format!("`{PROGRAM}` is not installed any more")))?;
+    })
+}
+
+/// What it says first when it does not do it.
+async fn nft(args: &[&str], script: &str) -> std::result::Result<(), String> {
+    let path = program().ok_or_else(|| format!("`{PROGRAM}` is not installed any more"))?;
     let told = async {
         let mut child = Command::new(path)
-            .args(["-f", "-"])
+            .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -116,13 +123,13 @@ async fn run(script: &str) -> Result<()> {
         }
         child.wait_with_output().await
     };
-    let ended = timeout(WITHIN, told).await.map_err(|_| failed(format!("no answer within {WITHIN:?}")))?;
-    let ended = ended.map_err(|e| failed(e.to_string()))?;
+    let ended = timeout(WITHIN, told).await.map_err(|_| format!("no answer within {WITHIN:?}"))?;
+    let ended = ended.map_err(|e| e.to_string())?;
     if ended.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&ended.stderr);
-    Err(failed(said.lines().next().unwrap_or_default().trim().to_owned()))
+    Err(said.lines().next().unwrap_or_default().trim().to_owned())
 }
 
 #[cfg(test)]

@@ -313,7 +313,7 @@ impl Provider for Container {
         match engine {
             // What leads to them is published at an address of this computer's own.
             Ok(engine) if engine.whereabouts.publishes() => NodeFence::OnlyHere,
-            Ok(_) => fence::missing().map_or(NodeFence::Held, NodeFence::Missing),
+            Ok(_) => fence::missing().await.map_or(NodeFence::Held, NodeFence::Missing),
             Err(error) => NodeFence::Missing(format!("the engine of its network does not answer ({error})")),
         }
     }
