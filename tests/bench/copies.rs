@@ -151,9 +151,7 @@ fn raw(server: &Server, kind: &Kind, file: &Path, then: &str, bytes: u64) -> Res
     let copied = copying.wait()?;
     let said = || std::fs::read_to_string(&log).unwrap_or_default();
     // Ours is on the disk when it is called done.
-    if file.exists() {
-        std::fs::File::open(file)?.sync_all()?;
-    }
+    std::fs::File::open(file)?.sync_all()?;
     ensure!(copied.success() && packed.success(), "{}: {copied}, {packed}: {}", kind.name, said());
     Ok(mib(bytes) / (ms(began.elapsed()) / 1000.0))
 }

@@ -1,4 +1,4 @@
-//! A gigabyte of a server outside comes in while a client writes to it, and is cut over: how long the copy takes, how far behind the
+//! A gigabyte, or a million keys, of a server outside comes in while a client writes to it, and is cut over: how long the copy takes, how far behind the
 //! cluster is then, the gap, and how much memory the process that hosts the home took at most. Only when it is asked for by name:
 //! it takes minutes and some gigabytes of disk.
 

@@ -66,6 +66,11 @@ async fn until_written(home: &Home, from: &Neighbour, at: SocketAddr) {
     }
 }
 
+async fn kill_gateway(home: &Home) {
+    let gateway = home.cluster().await.spec.gateway.unwrap().id;
+    signal(home.pid_on(&gateway, "haproxy"), "-9");
+}
+
 fn codes(found: &[clusterdeck_domain::Finding]) -> Vec<&str> {
     found.iter().map(|finding| finding.code.as_str()).collect()
 }
@@ -121,11 +126,7 @@ async fn another_computer_reaches_a_redis_where_it_was_opened_by_its_list_until_
     home.done(Change::PromoteNode { node: "demo-2".to_owned() }).await;
     until_written(&home, &neighbour, at).await;
     home.reopen().await;
-    let gateway = home.cluster().await.spec.gateway.unwrap().id;
-    let note = home.dir.path().join(format!("machines/{gateway}/units/haproxy.json"));
-    let note: serde_json::Value = serde_json::from_slice(&std::fs::read(note).unwrap()).unwrap();
-    let pid = crate::home::find_number(&note, "pid").unwrap();
-    signal(u32::try_from(pid).unwrap(), "-9");
+    kill_gateway(&home).await;
     home.kill_server("demo-2", ServiceKind::Redis).await;
     home.until("somebody else leads", |c| {
         let seen = c.observed.as_ref();
@@ -148,10 +149,7 @@ async fn another_computer_reaches_a_redis_where_it_was_opened_by_its_list_until_
     // In another network this computer has that address no longer; it works here all the same, also after a start.
     drop(neighbour);
     home.until("it is told", |c| c.endpoints.iter().filter(|e| e.exposed).all(|e| e.up == Some(false))).await;
-    let note = home.dir.path().join(format!("machines/{gateway}/units/haproxy.json"));
-    let note: serde_json::Value = serde_json::from_slice(&std::fs::read(note).unwrap()).unwrap();
-    let pid = crate::home::find_number(&note, "pid").unwrap();
-    signal(u32::try_from(pid).unwrap(), "-9");
+    kill_gateway(&home).await;
     home.until("the endpoint is down", |c| c.endpoints[0].up != Some(true)).await;
     home.until("it is back", |c| c.endpoints[0].up == Some(true)).await;
     home.until("so are the nodes", |c| {

@@ -1,8 +1,8 @@
 //! A home of its own for a test: engine, store, vault, machines on loopback addresses; all gone at the end.
 
 use clusterdeck_domain::{
-    Change, ClusterHealth, CreateCluster, Operation, OperationState, PlanId, ProviderId, ServiceKind,
-    Topology,
+    Change, ClusterHealth, CreateCluster, MachineId, Operation, OperationState, PlanId, ProviderId,
+    ServiceKind, Topology,
 };
 use clusterdeck_engine::{ClusterReport, Engine};
 use clusterdeck_testkit::{
@@ -236,6 +236,10 @@ impl Home {
         if let Some(ground) = &self.ground {
             return server_in(ground, &format!("clusterdeck-{machine}-{unit}"));
         }
+        self.pid_on(&machine, unit)
+    }
+    /// The same on a machine of this computer.
+    pub(crate) fn pid_on(&self, machine: &MachineId, unit: &str) -> u32 {
         let note = self.dir.path().join(format!("machines/{machine}/units/{unit}.json"));
         let note: serde_json::Value = serde_json::from_slice(&std::fs::read(&note).unwrap()).unwrap();
         let found = find_number(&note, "pid").unwrap_or_else(|| panic!("no pid in {note}"));
@@ -325,7 +329,7 @@ fn server_in(ground: &Ground, container: &str) -> u32 {
         .unwrap()
 }
 
-pub(crate) fn find_number(value: &serde_json::Value, name: &str) -> Option<u64> {
+fn find_number(value: &serde_json::Value, name: &str) -> Option<u64> {
     let members = value.as_object()?;
     members
         .get(name)

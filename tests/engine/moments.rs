@@ -61,6 +61,15 @@ impl Home {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
+    /// Waits until all that was written by now is in the archive, which has no hole; when that was asked.
+    async fn archived_without_a_hole(&self) -> Timestamp {
+        let (end, begun) = (Timestamp::now(), Instant::now());
+        let holds = |range: &PointInTime| range.ranges.iter().any(|r| r.holds(end));
+        let range = self.until_range("the archive must follow", BEHIND, holds).await;
+        println!("{:?} until the end was archived, {} bytes", begun.elapsed(), range.stored_bytes);
+        assert_eq!((range.ranges.len(), range.problem.as_deref()), (1, None), "no hole: {range:#?}");
+        end
+    }
     async fn open_as(&self, cluster: &str) -> Box<dyn Numbers> {
         let credentials = self.engine.credentials(cluster, true, "test").await.unwrap();
         let url = credentials.url.unwrap().reveal().clone();
@@ -185,12 +194,7 @@ async fn postgresql_is_brought_back_to_just_before_a_table_was_dropped() {
     tokio::time::sleep(soon()).await;
     home.say("DROP TABLE w").await;
     let after = home.writes_for(Duration::from_secs(1)).await;
-    let end = Timestamp::now();
-    let begun = Instant::now();
-    let range =
-        home.until_range("the archive must follow", BEHIND, |r| r.ranges.iter().any(|r| r.holds(end))).await;
-    println!("{:?} until the end was archived, {} bytes", begun.elapsed(), range.stored_bytes);
-    assert_eq!((range.ranges.len(), range.problem.as_deref()), (1, None), "no hole: {range:#?}");
+    home.archived_without_a_hole().await;
 
     assert_eq!(home.brought_back(&backup, good).await, there, "before the table was dropped");
     assert!(!after.acknowledged.is_empty());
@@ -239,12 +243,7 @@ async fn mariadb_is_brought_back_to_just_before_a_table_was_dropped() {
     home.say("DROP TABLE w").await;
     let after = home.writes_for(Duration::from_millis(500)).await;
     assert!(!after.acknowledged.is_empty());
-    let end = Timestamp::now();
-    let begun = Instant::now();
-    let range =
-        home.until_range("the archive must follow", BEHIND, |r| r.ranges.iter().any(|r| r.holds(end))).await;
-    println!("{:?} until the end was archived, {} bytes", begun.elapsed(), range.stored_bytes);
-    assert_eq!((range.ranges.len(), range.problem.as_deref()), (1, None), "no hole: {range:#?}");
+    let end = home.archived_without_a_hole().await;
     let mut all = first;
     all.acknowledged.extend(second.acknowledged);
     all.acknowledged.sort_unstable();
@@ -281,12 +280,7 @@ async fn a_group_of_mysql_is_brought_back_to_just_before_a_table_was_dropped() {
     home.say("DROP TABLE w").await;
     let after = home.writes_for(Duration::from_millis(500)).await;
     assert!(!after.acknowledged.is_empty());
-    let end = Timestamp::now();
-    let begun = Instant::now();
-    let range =
-        home.until_range("the archive must follow", BEHIND, |r| r.ranges.iter().any(|r| r.holds(end))).await;
-    println!("{:?} until the end was archived, {} bytes", begun.elapsed(), range.stored_bytes);
-    assert_eq!((range.ranges.len(), range.problem.as_deref()), (1, None), "no hole: {range:#?}");
+    home.archived_without_a_hole().await;
     let found = home.brought_back(&backup, good).await;
     exactly(&found, &[&written], "before the table was dropped");
     home.refused(&backup, Timestamp::now() + SignedDuration::from_hours(1)).await;

@@ -45,6 +45,30 @@ fn tell(done: &Operation) {
     }
 }
 
+/// Upgrades it while a client writes, who waits less than `patience` and loses nothing.
+async fn upgraded_under_writes(home: &Home, from: &str, patience: Duration) {
+    let writer = Writer::start(home.url().await, false);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let begun = Instant::now();
+    let done = home.done(upgrade()).await;
+    let took = begun.elapsed();
+    let written = writer.stop();
+    tell(&done);
+    println!(
+        "{from} to {:?} in {:.1} s: measured gap {:?} ms, the client saw {:?} and {} errors in {} writes",
+        versions(home).await,
+        took.as_secs_f64(),
+        done.outcome.write_gap_ms,
+        written.longest_gap,
+        written.errors,
+        written.acknowledged.len()
+    );
+    assert!(written.acknowledged.len() > 100, "the client must have written: {written:?}");
+    assert_eq!(missing(&home.url().await, &written), Vec::<u64>::new(), "nothing is lost");
+    assert!(written.longest_gap < patience, "the client waited {:?}", written.longest_gap);
+    home.until_healthy().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_cluster_takes_a_newer_minor_version_node_by_node_without_losing_a_write() {
     let Some(home) = Home::in_containers_with_newer().await else { return };
@@ -55,25 +79,7 @@ async fn a_redis_cluster_takes_a_newer_minor_version_node_by_node_without_losing
     let preview = home.engine.preview(upgrade()).await.unwrap().preview;
     println!("{}: {:#?}", preview.title, preview.effects);
 
-    let writer = Writer::start(home.url().await, false);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let begun = Instant::now();
-    let done = home.done(upgrade()).await;
-    let took = begun.elapsed();
-    let written = writer.stop();
-    tell(&done);
-    println!(
-        "redis: {old} to {newer} in {:.1} s: measured gap {:?} ms, the client saw {:?} and {} errors in {} writes",
-        took.as_secs_f64(),
-        done.outcome.write_gap_ms,
-        written.longest_gap,
-        written.errors,
-        written.acknowledged.len()
-    );
-    assert!(written.acknowledged.len() > 100, "the client must have written: {written:?}");
-    assert_eq!(missing(&home.url().await, &written), Vec::<u64>::new(), "nothing is lost");
-    assert!(written.longest_gap < Duration::from_secs(2), "the client waited {:?}", written.longest_gap);
-    home.until_healthy().await;
+    upgraded_under_writes(&home, &format!("redis {old}"), Duration::from_secs(2)).await;
     assert_eq!(versions(&home).await, [newer.as_str(); 3]);
     let spec = home.cluster().await.spec;
     assert_eq!(spec.version, newer);
@@ -164,26 +170,7 @@ async fn takes_the_newer_package(home: &Home, older: &Older, service: ServiceKin
     assert_eq!(codes, ["same-version"], "nothing newer is there yet: {before:#?}");
     older.upgrade();
 
-    let writer = Writer::start(home.url().await, false);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let begun = Instant::now();
-    let done = home.done(upgrade()).await;
-    let took = begun.elapsed();
-    let written = writer.stop();
-    tell(&done);
-    let now = versions(home).await;
-    println!(
-        "{service}: {old} to {now:?} in {:.1} s: measured gap {:?} ms, the client saw {:?} and {} errors in {} writes",
-        took.as_secs_f64(),
-        done.outcome.write_gap_ms,
-        written.longest_gap,
-        written.errors,
-        written.acknowledged.len()
-    );
-    assert!(written.acknowledged.len() > 100, "the client must have written: {written:?}");
-    assert_eq!(missing(&home.url().await, &written), Vec::<u64>::new(), "nothing is lost");
-    assert!(written.longest_gap < patience, "the client waited {:?}", written.longest_gap);
-    home.until_healthy().await;
+    upgraded_under_writes(home, &format!("{service} {old}"), patience).await;
     let spec = home.cluster().await.spec;
     assert_ne!(spec.version, old);
     assert_eq!(versions(home).await, [spec.version.as_str(); 2]);

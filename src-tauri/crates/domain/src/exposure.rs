@@ -17,12 +17,21 @@ pub struct Exposure {
 impl Exposure {
     /// The ports that are in use of it: that for writes, and that for reads.
     pub fn ports(self) -> [u16; 2] {
-        [self.port, self.port.saturating_add(1)]
+        [self.port, reads_port(self.port)]
     }
     /// Where writes go, while it is open.
     pub fn open_at(self) -> Option<SocketAddr> {
         self.on.map(|on| SocketAddr::new(on, self.port))
     }
+}
+
+const fn reads_port(writes: u16) -> u16 {
+    writes.saturating_add(1)
+}
+
+/// Where other computers read, beside where they write.
+pub const fn reads_beside(writes: SocketAddr) -> SocketAddr {
+    SocketAddr::new(writes.ip(), reads_port(writes.port()))
 }
 
 impl ClusterSpec {

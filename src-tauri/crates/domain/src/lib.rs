@@ -43,7 +43,7 @@ pub use cidr::{BadCidr, Cidr};
 pub use cluster::{
     ClusterSpec, Lifecycle, MachineSpec, Network, NodeKind, NodeSpec, ProviderId, REGION_LOCAL,
 };
-pub use exposure::{Exposable, Exposure};
+pub use exposure::{Exposable, Exposure, reads_beside};
 pub use ids::{AlertId, BackupId, BadId, ClusterId, MachineId, NodeId, OperationId, PreviewId};
 pub use log::{
     Fork, LogBase, LogMark, LogPiece, LogPlace, LogRange, LogSpan, PointInTime, RangeBase, Replay, Way,

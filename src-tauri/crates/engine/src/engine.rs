@@ -11,12 +11,13 @@ use crate::{
 use clusterdeck_domain::{
     AlertBook, Backup, BackupId, BackupSchedule, BackupState, Busy, ClusterId, ClusterObserved, ClusterSpec,
     Lifecycle, Network, NodeId, NodeKind, OperationId, Plan, PlanId, PreviewId, ProviderId, ServiceKind,
-    Topology, cluster_state, last_of,
+    Topology, cluster_state, last_of, reads_beside,
 };
 use clusterdeck_driver::{ClusterContext, DriverError, Gateway, Provider, ServiceDriver, Vaults};
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -312,11 +313,16 @@ impl Shared {
         if let Some(exposed) = spec.exposed_at() {
             // A computer that is in another network today has it no longer.
             let up = if provider.leads_here(exposed.ip()) { up } else { Some(false) };
-            let at =
-                |kind, port| EndpointReport { kind, host: exposed.ip().to_string(), port, up, exposed: true };
-            found.push(at(EndpointKind::ReadWrite, exposed.port()));
+            let at = |kind, at: SocketAddr| EndpointReport {
+                kind,
+                host: at.ip().to_string(),
+                port: at.port(),
+                up,
+                exposed: true,
+            };
+            found.push(at(EndpointKind::ReadWrite, exposed));
             if replicas {
-                found.push(at(EndpointKind::ReadOnly, exposed.port().saturating_add(1)));
+                found.push(at(EndpointKind::ReadOnly, reads_beside(exposed)));
             }
         }
         found.extend(spec.nodes.iter().filter(|n| n.kind == NodeKind::Data).map(|node| {

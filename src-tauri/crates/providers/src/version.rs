@@ -30,8 +30,20 @@ pub(crate) fn newest_first(mut versions: Vec<String>) -> Vec<String> {
 }
 
 /// Every program to look for, in order: of those of which one is enough, each.
-pub(crate) fn each<'a>(programs: &[(&'a str, &str)]) -> Vec<&'a str> {
-    programs.iter().flat_map(|(program, _)| alternatives(program)).collect()
+pub(crate) fn each<'a>(programs: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    programs.into_iter().flat_map(alternatives).collect()
+}
+
+/// What was found of [`each`], by the names as they were given: of those of which one is enough, what any one gives.
+pub(crate) fn together<'a>(
+    programs: impl IntoIterator<Item = &'a str>,
+    held: Vec<Vec<Software>>,
+) -> Vec<Vec<Software>> {
+    let mut held = held.into_iter();
+    programs
+        .into_iter()
+        .map(|name| held.by_ref().take(alternatives(name).count()).flatten().collect())
+        .collect()
 }
 
 /// Whether all of these programs are among what was found of [`each`], and the first of them in this version or one that begins
@@ -39,24 +51,26 @@ pub(crate) fn each<'a>(programs: &[(&'a str, &str)]) -> Vec<&'a str> {
 pub(crate) fn ready(
     place: &str,
     programs: &[(&str, &str)],
-    held: &[Vec<Software>],
+    held: Vec<Vec<Software>>,
     version: &str,
 ) -> Result<()> {
     let hint = "nothing was stopped for it: put it right, then ask again";
-    let mut rest = held.iter();
-    let mut first: Option<Vec<&Software>> = None;
-    for (program, _) in programs {
-        let found: Vec<&Software> = rest.by_ref().take(alternatives(program).count()).flatten().collect();
+    let held = together(names(programs), held);
+    for (program, found) in names(programs).zip(&held) {
         if found.is_empty() {
             return Err(DriverError::rejected(format!("{place} does not hold {program}"), hint));
         }
-        first.get_or_insert(found);
     }
-    let found: Vec<&str> = first.into_iter().flatten().map(|s| s.version.as_str()).collect();
+    let found: Vec<&str> = held.first().into_iter().flatten().map(|s| s.version.as_str()).collect();
     if found.iter().any(|has| belongs(has, version)) {
         return Ok(());
     }
     Err(DriverError::rejected(format!("{place} holds {}, not {version}", found.join(", ")), hint))
+}
+
+/// Of programs with the packages that hold them, the programs.
+pub(crate) fn names<'a>(programs: &[(&'a str, &str)]) -> impl Iterator<Item = &'a str> {
+    programs.iter().map(|(program, _)| *program)
 }
 
 /// Which server each version of an extension is loaded into: of several that carry the same one, the newest.
@@ -88,16 +102,18 @@ mod tests {
     #[test]
     fn of_programs_that_stand_for_each_other_one_is_enough() {
         let programs = [("mariadbd", "mariadb-server"), ("perl or python3", "perl"), ("haproxy", "haproxy")];
-        assert_eq!(each(&programs), ["mariadbd", "perl", "python3", "haproxy"]);
+        assert_eq!(each(names(&programs)), ["mariadbd", "perl", "python3", "haproxy"]);
         let one = |program: &str, version: &str| {
             vec![Software { program: program.to_owned(), path: program.into(), version: version.to_owned() }]
         };
         let mut held =
-            [one("mariadbd", "10.11.19"), Vec::new(), one("python3", "3.11.2"), one("haproxy", "2.6.12")];
-        assert!(ready("here", &programs, &held, "10.11").is_ok());
-        assert!(ready("here", &programs, &held, "10.12").unwrap_err().to_string().contains("10.11.19"));
+            vec![one("mariadbd", "10.11.19"), Vec::new(), one("python3", "3.11.2"), one("haproxy", "2.6.12")];
+        assert!(ready("here", &programs, held.clone(), "10.11").is_ok());
+        assert!(
+            ready("here", &programs, held.clone(), "10.12").unwrap_err().to_string().contains("10.11.19")
+        );
         held[2].clear();
-        let lacks = ready("here", &programs, &held, "10.11").unwrap_err();
+        let lacks = ready("here", &programs, held.clone(), "10.11").unwrap_err();
         assert!(lacks.to_string().contains("does not hold perl or python3"), "{lacks}");
     }
 

@@ -1,6 +1,6 @@
 //! `clusterdeck backup …` and `clusterdeck vault …`
 
-use super::word;
+use super::{typed_in, word};
 use crate::{
     answer::piece,
     args::{BackupVerb, Confirming, Format, Restore, VaultVerb},
@@ -328,7 +328,7 @@ pub(super) async fn vault(session: &Session, verb: VaultVerb) -> Result<(), Fail
             session.output.line(&format!("{} ({}): usable: {}", vault.id, vault.place, usable(&vault)))
         }
         VaultVerb::Secret { name, secret_file, access_key } => {
-            let body = json!({"secret": secret(&secret_file)?, "access_key": access_key});
+            let body = json!({"secret": typed_in("secret", &secret_file)?, "access_key": access_key});
             let path = format!("/v1/vaults/{}/secret", piece(&name));
             let answer = session.send(Method::PUT, &path, Some(&body)).await?;
             if session.output.json() {
@@ -360,7 +360,7 @@ async fn add_vault(session: &Session, add: VaultVerb) -> Result<(), Failure> {
         }
     };
     vault["id"] = json!(name);
-    vault["secret"] = json!(secret_file.as_deref().map(secret).transpose()?);
+    vault["secret"] = json!(secret_file.as_deref().map(|file| typed_in("secret", file)).transpose()?);
     let answer = session.send(Method::POST, "/v1/vaults", Some(&vault)).await?;
     if session.output.json() {
         return session.output.body(&answer.body);
@@ -369,16 +369,6 @@ async fn add_vault(session: &Session, add: VaultVerb) -> Result<(), Failure> {
     session
         .output
         .line(&format!("{} can be used: `clusterdeck backup now CLUSTER --to {}`.", added.place, added.id))
-}
-
-/// What stands in a file, or comes in where it is `-`. What a file ends with is no part of it.
-fn secret(file: &Path) -> Result<String, Failure> {
-    let read = match file == Path::new("-") {
-        true => std::io::read_to_string(std::io::stdin()),
-        false => std::fs::read_to_string(file),
-    };
-    let read = read.map_err(|e| Problem::new(Code::Invalid, format!("the secret cannot be read: {e}")))?;
-    Ok(read.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Whether it can be used, else why not and what to do.

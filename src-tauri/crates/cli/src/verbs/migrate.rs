@@ -1,6 +1,6 @@
 //! `clusterdeck migrate …`
 
-use super::word;
+use super::{typed_in, word};
 use crate::{
     answer::piece,
     args::Migrate,
@@ -16,7 +16,6 @@ use clusterdeck_api::{
 };
 use clusterdeck_domain::{ChangeKind, CheckState, Migrated, Operation};
 use serde_json::{Value, json};
-use std::path::Path;
 
 /// Where a password can be given that is in no argument.
 const PASSWORD: &str = "CLUSTERDECK_SOURCE_PASSWORD";
@@ -40,14 +39,10 @@ pub(super) async fn run(session: &Session, wish: Migrate) -> Result<(), Failure>
 }
 
 fn password(wish: &Migrate) -> Result<Option<String>, Failure> {
-    let text = match &wish.password_file {
-        None => return Ok(std::env::var(PASSWORD).ok()),
-        Some(file) if file == Path::new("-") => std::io::read_to_string(std::io::stdin()),
-        Some(file) => std::fs::read_to_string(file),
-    };
-    let text = text.map_err(|e| Problem::new(Code::Invalid, format!("the password cannot be read: {e}")))?;
-    // What a file ends with is no part of it.
-    Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+    match &wish.password_file {
+        None => Ok(std::env::var(PASSWORD).ok()),
+        Some(file) => typed_in("password", file).map(Some),
+    }
 }
 
 /// Each check with its result; that one failed is a refusal.

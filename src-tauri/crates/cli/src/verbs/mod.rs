@@ -15,6 +15,8 @@ pub(crate) mod program;
 pub(crate) mod serve;
 
 use crate::{answer::piece, args::Noun, args::Paged, failure::Failure, output::Output, session::Session};
+use clusterdeck_api::{Code, Problem};
+use std::path::Path;
 
 /// Does what was typed.
 pub(crate) async fn run(noun: Noun, session: &Session) -> Result<(), Failure> {
@@ -61,4 +63,14 @@ fn word<T: serde::Serialize>(value: &T) -> String {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),
     }
+}
+
+/// A secret that stands in a file, or comes in where that is `-`. What a file ends with is no part of it.
+fn typed_in(what: &str, file: &Path) -> Result<String, Failure> {
+    let read = match file == Path::new("-") {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(file),
+    };
+    let read = read.map_err(|e| Problem::new(Code::Invalid, format!("the {what} cannot be read: {e}")))?;
+    Ok(read.trim_end_matches(['\r', '\n']).to_owned())
 }

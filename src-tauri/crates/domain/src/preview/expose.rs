@@ -3,7 +3,7 @@
 
 use super::rules::{self, words};
 use super::{Facts, Finding, Preview, Subject};
-use crate::{ClusterSpec, Exposable, Exposure, Topology};
+use crate::{ClusterSpec, Exposable, Exposure, Topology, reads_beside};
 use std::net::{IpAddr, SocketAddr};
 
 /// Ports that need no right of their own, with room for the one above.
@@ -170,7 +170,7 @@ pub(super) fn preview(
 
 fn open(spec: &ClusterSpec, at: SocketAddr, before: Option<SocketAddr>, preview: &mut Preview) {
     let name = &spec.name;
-    let reads = SocketAddr::new(at.ip(), at.port().saturating_add(1));
+    let reads = reads_beside(at);
     preview.effect(if spec.topology == Topology::PrimaryReplica {
         format!("Other computers reach {name} at {at} for writes and at {reads} for reads.")
     } else {

@@ -8,12 +8,10 @@ use super::{
 };
 use crate::{
     host,
-    version::{carriers, newest_first, numbers},
+    version::{carriers, each, newest_first, numbers, together},
 };
 use clusterdeck_domain::{Capacity, Carrier, MissingSoftware};
-use clusterdeck_driver::{
-    Carried, DriverError, Extension, Image, Needs, Programs, Result, Software, alternatives,
-};
+use clusterdeck_driver::{Carried, DriverError, Extension, Image, Needs, Programs, Result, Software};
 use std::path::Path;
 
 /// See [`clusterdeck_driver::Provider::capacity`]. `promised` is the memory of the machines that the engine has.
@@ -180,7 +178,7 @@ async fn offers(
         let (line, reference) = (image.line.clone(), image.reference.clone());
         match shared.images.standing(engine, &image.reference).await? {
             Standing::Here(id) => {
-                let each: Vec<&str> = names.iter().flat_map(|name| alternatives(name)).collect();
+                let each = each(names.iter().copied());
                 let held = match shared.images.software(engine, &shared.home_id, &id, &each).await {
                     Ok(held) => held,
                     // One image that cannot be looked into says nothing about the others.
@@ -190,12 +188,7 @@ async fn offers(
                     }
                     Err(e) => return Err(e),
                 };
-                let mut held = held.into_iter();
-                // Of alternatives what any one gives.
-                let held: Vec<Vec<Software>> = names
-                    .iter()
-                    .map(|name| held.by_ref().take(alternatives(name).count()).flatten().collect())
-                    .collect();
+                let held = together(names.iter().copied(), held);
                 let judged = match programs.extension {
                     Some(extension) => {
                         let carried =

@@ -27,7 +27,10 @@ mod sweep;
 mod terminal;
 mod unit;
 
-use crate::disk::{self, off_thread};
+use crate::{
+    disk::{self, off_thread},
+    version,
+};
 use async_trait::async_trait;
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptionsBuilder};
 use clusterdeck_domain::{
@@ -405,7 +408,7 @@ impl Provider for Container {
         spec: &MachineSpec,
         image: Option<&str>,
         programs: &[(&str, &str)],
-        version: &str,
+        wanted: &str,
         progress: &Progress,
     ) -> Result<()> {
         let gone = || DriverError::Gone { what: format!("the machine {}", spec.id) };
@@ -414,9 +417,9 @@ impl Provider for Container {
         let engine = self.engines.get(&note.engine).await?;
         let reference = image.ok_or_else(|| no_image(&note))?;
         let id = self.images.ensure(&engine, reference, progress).await?;
-        let each = crate::version::each(programs);
+        let each = version::each(version::names(programs));
         let held = self.images.software(&engine, &shared.home_id, &id, &each).await?;
-        crate::version::ready(&format!("the image {reference}"), programs, &held, version)
+        version::ready(&format!("the image {reference}"), programs, held, wanted)
     }
 
     async fn renew_machine(

@@ -317,10 +317,10 @@ impl Provider for Local {
         _: &Progress,
     ) -> Result<()> {
         let mut held = Vec::with_capacity(programs.len());
-        for program in version::each(programs) {
+        for program in version::each(version::names(programs)) {
             held.push(self.software.find(program).await);
         }
-        version::ready("this computer", programs, &held, version)
+        version::ready("this computer", programs, held, version)
     }
 
     async fn renew_machine(&self, _: &MachineSpec, _: Option<&str>, _: &Progress) -> Result<()> {

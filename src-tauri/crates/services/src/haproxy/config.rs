@@ -3,6 +3,7 @@
 //! Two backends, `rw` and `ro`; each node is a server in both under its own name. Only role checks decide who is up, so
 //! that a failover that nobody told us about is followed too.
 
+use clusterdeck_domain::reads_beside;
 use clusterdeck_driver::{CheckLine, Listener, Traffic};
 use sha2::{Digest, Sha256};
 use std::{
@@ -31,11 +32,16 @@ pub(crate) const fn backend(traffic: Traffic) -> &'static str {
 /// Where clients of other computers come in, in the words of the file: one frontend for each kind of traffic. Its name says
 /// where, so that connections through it can be told from others, also in a worker from before it moved.
 pub(crate) fn exposed_frontend(traffic: Traffic, at: SocketAddr) -> String {
-    let port = match traffic {
-        Traffic::ReadWrite => at.port(),
-        Traffic::ReadOnly => at.port().saturating_add(1),
-    };
-    format!("{EXPOSED}{}_{}_{port}", backend(traffic), at.ip())
+    let at = exposed_at(traffic, at);
+    format!("{EXPOSED}{}_{}_{}", backend(traffic), at.ip(), at.port())
+}
+
+/// Where that traffic comes in, when writes do at `writes`.
+const fn exposed_at(traffic: Traffic, writes: SocketAddr) -> SocketAddr {
+    match traffic {
+        Traffic::ReadWrite => writes,
+        Traffic::ReadOnly => reads_beside(writes),
+    }
 }
 
 /// With which the names of those frontends begin.
@@ -168,11 +174,8 @@ fn way_to(traffic: Traffic, listeners: &[Listener]) -> &'static str {
 }
 
 fn exposed_text(at: SocketAddr, traffic: Traffic, access: &str, listeners: &[Listener]) -> String {
-    let port = match traffic {
-        Traffic::ReadWrite => at.port(),
-        Traffic::ReadOnly => at.port().saturating_add(1),
-    };
-    let (name, bind) = (exposed_frontend(traffic, at), bind(at.ip(), port));
+    let listens = exposed_at(traffic, at);
+    let (name, bind) = (exposed_frontend(traffic, at), bind(listens.ip(), listens.port()));
     format!("frontend {name}\n    bind {bind} transparent\n{access}{}", way_to(traffic, listeners))
 }
 
