@@ -8,12 +8,14 @@ use super::{
 use crate::wait::{Look, until};
 use clusterdeck_domain::{NodeId, NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, HandOver, Progress, Result, Switch};
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// A switchover takes about a second.
 const LEADS_WITHIN: Duration = Duration::from_secs(15);
+/// For a Patroni to say that it reads its file again: it answers at once, or hangs and is asked anew.
+const READS_WITHIN: Duration = Duration::from_secs(8);
 /// For writing to disk what changed: some gigabytes at 10 MB/s.
 pub(crate) const WRITTEN_WITHIN: Duration = Duration::from_secs(300);
 /// The same a second time, for what changed meanwhile. The voters stand aside then.
@@ -31,31 +33,38 @@ pub(crate) async fn arm(cx: &ClusterContext, leads: Option<&NodeId>) -> Result<(
     if cx.spec.topology == Topology::Single {
         return Ok(());
     }
-    let client = Client::new(cx)?;
     let leads = match leads {
         Some(node) => node.clone(),
         None => form::leader(cx).await?.id.clone(),
     };
-    // Where etcd is and who may lead has changed perhaps: whoever runs reads its file again.
-    for node in cx.spec.data_nodes().filter(|n| !n.drained) {
-        let Ok(machine) = cx.machine(node) else { continue };
-        let part = Part::of(cx, node, node.id == leads);
-        if machine.state(patroni::UNIT).await?.is_running() {
-            note(cx, &client, node, part).await?;
-        } else {
-            patroni::write(cx, node, part).await?;
-        }
-    }
+    // Where etcd is and who may lead has changed perhaps: whoever runs reads its file again. Side by side: each may be busy.
+    let serving = cx.spec.data_nodes().filter(|n| !n.drained);
+    try_join_all(serving.map(|node| told_its_part(cx, node, &leads))).await?;
     set_replication(cx).await?;
     set_pause(cx, false).await
 }
 
-/// Writes a node's file and lets it be read again; a Patroni that does not answer reads it when it starts.
-async fn note(cx: &ClusterContext, client: &Client, node: &NodeSpec, part: Part) -> Result<()> {
+async fn told_its_part(cx: &ClusterContext, node: &NodeSpec, leads: &NodeId) -> Result<()> {
+    let Ok(machine) = cx.machine(node) else { return Ok(()) };
+    let part = Part::of(cx, node, node.id == *leads);
+    if machine.state(patroni::UNIT).await?.is_running() {
+        note(cx, node, part).await
+    } else {
+        patroni::write(cx, node, part).await.map(drop)
+    }
+}
+
+/// Writes a node's file and lets it be read again; a Patroni that does not answer meanwhile reads it when it starts.
+async fn note(cx: &ClusterContext, node: &NodeSpec, part: Part) -> Result<()> {
     patroni::write(cx, node, part).await?;
-    match client.reload(&node.name).await {
-        Err(DriverError::Transient { .. }) | Ok(()) => Ok(()),
-        Err(e) => Err(e),
+    let client = Client::within(cx, patroni::GLANCE)?;
+    let told: Result<()> = until!(READS_WITHIN, async { client.reload(&node.name).await.map(Look::Done) });
+    match told {
+        Err(DriverError::Transient { what }) => {
+            tracing::warn!(node = %node.name, %what, "Patroni did not say that it reads its file");
+            Ok(())
+        }
+        other => other,
     }
 }
 
@@ -206,7 +215,7 @@ pub(crate) async fn hand_over(
 /// set here for a moment is set back by [`arm`].
 async fn may_take_over(cx: &ClusterContext, client: &Client, target: &NodeSpec) -> Result<()> {
     if !cx.spec.auto_failover {
-        note(cx, client, target, Part::of(cx, target, true)).await?;
+        note(cx, target, Part::of(cx, target, true)).await?;
     }
     if !cx.spec.options.synchronous {
         return Ok(());
