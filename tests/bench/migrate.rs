@@ -6,10 +6,11 @@ use crate::{
     ours::{Serve, home, ms},
     table::Table,
 };
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clusterdeck_tests::outside::{Outside, PASSWORD};
 use mysql_async::prelude::Queryable as _;
 use std::{
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -27,6 +28,9 @@ const BEHIND: f64 = 100.0;
 const FOLLOWS: Duration = Duration::from_secs(10);
 /// A row of about a kilobyte of text that packs badly, and so many of them.
 const ROWS: u32 = 1_000_000;
+/// Of the raw tools: as many as there are cores here.
+const JOBS: &str = "2";
+const AIM: &str = "≤ 1.1 × raw";
 
 pub(crate) async fn measure(table: &mut Table) -> Result<()> {
     if table.wants_by_name("migrate postgresql") {
@@ -58,8 +62,15 @@ pub(crate) async fn measure(table: &mut Table) -> Result<()> {
             async move { Ok(client.batch_execute(&sql).await?) }
         });
         let from = format!("postgres://owner:{PASSWORD}@127.0.0.1:{port}/shop");
-        one(table, "PostgreSQL, 1 GB", "postgresql", &from, writes).await?;
-        drop(source);
+        let copied = one(table, "PostgreSQL, 1 GB", "postgresql", &from, writes).await?;
+        let raw = tokio::task::spawn_blocking(move || raw_postgres(&source)).await??;
+        table.add(
+            "migrate PostgreSQL, 1 GB: until it follows; pg_dump -j, pg_restore -j",
+            "s",
+            &[copied],
+            &[raw],
+            AIM,
+        );
     }
     if table.wants_by_name("migrate mariadb") {
         let source = tokio::task::spawn_blocking(Outside::mariadb).await?;
@@ -89,8 +100,15 @@ pub(crate) async fn measure(table: &mut Table) -> Result<()> {
             }
         });
         let from = format!("mysql://owner:{PASSWORD}@127.0.0.1:{port}/store");
-        one(table, "MariaDB, 1 GB", "mysql", &from, writes).await?;
-        drop(source);
+        let copied = one(table, "MariaDB, 1 GB", "mysql", &from, writes).await?;
+        let raw = tokio::task::spawn_blocking(move || raw_mariadb(&source)).await??;
+        table.add(
+            "migrate MariaDB, 1 GB: until it follows; mariadb-dump into mariadb",
+            "s",
+            &[copied],
+            &[raw],
+            AIM,
+        );
     }
     if table.wants_by_name("migrate redis") {
         let source = tokio::task::spawn_blocking(|| {
@@ -113,7 +131,8 @@ pub(crate) async fn measure(table: &mut Table) -> Result<()> {
             }
         });
         let from = format!("redis://:{PASSWORD}@127.0.0.1:{port}");
-        one(table, "Redis, 1 M keys", "redis", &from, writes).await?;
+        let copied = one(table, "Redis, 1 M keys", "redis", &from, writes).await?;
+        table.add("migrate Redis, 1 M keys: until it follows", "s", &[copied], &[], "");
         drop(source);
     }
     Ok(())
@@ -168,7 +187,42 @@ impl Writes {
     }
 }
 
-async fn one(table: &mut Table, name: &str, service: &str, from: &str, writes: Writes) -> Result<()> {
+/// What the server's own tools take to bring the same into an empty server, beside nobody. It is not written to by now.
+fn raw_postgres(source: &Outside) -> Result<f64> {
+    let target = Outside::postgres();
+    target.psql("postgres", "CREATE DATABASE raw").map_err(anyhow::Error::msg)?;
+    let dump = tempfile::Builder::new().prefix("cd-dump-").tempdir()?;
+    let file = dump.path().join("shop");
+    let at = |port: u16, database: &str| format!("postgres://owner@127.0.0.1:{port}/{database}");
+    let run = |program: &str, args: &[&str]| -> Result<()> {
+        let mut tool = Command::new(program);
+        let ended = tool.args(args).arg(&file).env("PGPASSWORD", PASSWORD).output()?;
+        ensure!(ended.status.success(), "{program}: {}", String::from_utf8_lossy(&ended.stderr));
+        Ok(())
+    };
+    let begun = Instant::now();
+    run("pg_dump", &["-Fd", "-j", JOBS, "-d", &at(source.port, "shop"), "-f"])?;
+    run("pg_restore", &["-j", JOBS, "-d", &at(target.port, "raw")])?;
+    Ok(ms(begun.elapsed()) / 1e3)
+}
+
+/// The same of MariaDB.
+fn raw_mariadb(source: &Outside) -> Result<f64> {
+    let target = Outside::mariadb();
+    let at = |port: u16| format!("--no-defaults -h 127.0.0.1 -P {port} -u owner");
+    let pipe = format!(
+        "set -o pipefail; mariadb-dump {} --single-transaction --quick --databases store | mariadb {}",
+        at(source.port),
+        at(target.port)
+    );
+    let begun = Instant::now();
+    let ended = Command::new("bash").args(["-c", &pipe]).env("MYSQL_PWD", PASSWORD).output()?;
+    ensure!(ended.status.success(), "mariadb-dump: {}", String::from_utf8_lossy(&ended.stderr));
+    Ok(ms(begun.elapsed()) / 1e3)
+}
+
+/// Gives the seconds until it followed.
+async fn one(table: &mut Table, name: &str, service: &str, from: &str, writes: Writes) -> Result<f64> {
     let home = home()?;
     let serve = Serve::start(home.path()).await?;
     let made = format!("cluster create demo --service {service} --topology single --plan LEAN-1C-2G --yes");
@@ -177,12 +231,12 @@ async fn one(table: &mut Table, name: &str, service: &str, from: &str, writes: W
     let before = serve.peak_mib()?;
     let begun = Instant::now();
     let words = format!("migrate demo --from {from} --follow --yes");
-    let (note, migrated) = {
+    let (copied_after, note, migrated) = {
         let migrating = serve.run(&words);
         tokio::pin!(migrating);
         // Somebody else looks on meanwhile: how far it is stands in the operation.
         let mut copied = None;
-        loop {
+        let copied_after = loop {
             tokio::select! {
                 ended = &mut migrating => bail!("it ended before it was cut over: {ended:?}"),
                 () = tokio::time::sleep(Duration::from_millis(500)) => {}
@@ -206,22 +260,15 @@ async fn one(table: &mut Table, name: &str, service: &str, from: &str, writes: W
                 if since.elapsed() > FOLLOWS && behind < BEHIND {
                     let took = since.duration_since(begun);
                     eprintln!("{name}: {behind} behind after another {:.1} s", since.elapsed().as_secs_f64());
-                    table.add(
-                        &format!("migrate {name}: until it follows"),
-                        "s",
-                        &[took.as_secs_f64()],
-                        &[],
-                        "",
-                    );
-                    break;
+                    break took.as_secs_f64();
                 }
             }
-        }
+        };
         let written = writes.end().await?;
         let cut = serve.run("migrate demo --cut-over --yes");
         let (migrated, cut) = tokio::join!(&mut migrating, cut);
         cut?;
-        (format!("{written} transactions were written meanwhile"), migrated?)
+        (copied_after, format!("{written} transactions were written meanwhile"), migrated?)
     };
     let outcome = &migrated["outcome"];
     let gap = outcome["write_gap_ms"].as_f64().context("no gap")?;
@@ -240,5 +287,5 @@ async fn one(table: &mut Table, name: &str, service: &str, from: &str, writes: W
         bail!("both sides differ: {outcome}");
     }
     serve.delete().await?;
-    Ok(())
+    Ok(copied_after)
 }

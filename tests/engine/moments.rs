@@ -3,6 +3,10 @@
 
 use crate::home::{Home, processes_of};
 use clusterdeck_domain::{Backup, Change, Operation, PointInTime, RestoreBackup, ServiceKind, Topology};
+use clusterdeck_testkit::{
+    ObjectStore,
+    object_store::{BUCKET, SECRET},
+};
 use clusterdeck_tests::client::{Numbers, Writer, Written, connect};
 use jiff::{SignedDuration, Timestamp};
 use std::{
@@ -28,15 +32,19 @@ fn restore(backup: &Backup, at: Timestamp, name: &str) -> Change {
 }
 
 impl Home {
-    async fn archives_its_log(&self) {
+    async fn archives_its_log(&self, vault: Option<&str>) {
         let schedule = serde_json::json!({
-            "kind": "set-backup-schedule", "cluster": "demo",
+            "kind": "set-backup-schedule", "cluster": "demo", "vault": vault,
             "schedule": {"when": "6h", "verify": false, "point_in_time": true}
         });
         self.done(serde_json::from_value(schedule).unwrap()).await;
     }
     async fn backed_up(&self) -> Backup {
-        let change = Change::BackUp { cluster: "demo".to_owned(), vault: None, verify: Some(false) };
+        self.backed_up_to(None).await
+    }
+    async fn backed_up_to(&self, vault: Option<&str>) -> Backup {
+        let vault = vault.map(str::to_owned);
+        let change = Change::BackUp { cluster: "demo".to_owned(), vault, verify: Some(false) };
         let operation: Operation = self.done(change).await;
         let id = operation.outcome.backup.expect("a backup");
         self.engine.backup(id.as_str()).await.unwrap()
@@ -114,6 +122,15 @@ fn soon() -> Duration {
     Duration::from_millis(100)
 }
 
+/// What two clients wrote, one after the other, who may have begun with the same numbers.
+fn both(mut first: Written, second: Written) -> Written {
+    first.acknowledged.extend(second.acknowledged);
+    first.acknowledged.sort_unstable();
+    first.acknowledged.dedup();
+    first.errors += second.errors;
+    first
+}
+
 /// All of these, in this order, each in what is there, and nothing else.
 #[track_caller]
 fn exactly(found: &[u64], written: &[&Written], when: &str) {
@@ -170,7 +187,7 @@ async fn postgresql_is_brought_back_to_just_before_a_table_was_dropped() {
     home.create(ServiceKind::Postgresql, Topology::PrimaryReplica, 3, 0).await;
     home.until_healthy().await;
     let before = Timestamp::now();
-    home.archives_its_log().await;
+    home.archives_its_log(None).await;
     let backup = home.backed_up().await;
 
     // Writes, a failover in the middle of them, and the app closed for a while.
@@ -229,7 +246,7 @@ async fn mariadb_is_brought_back_to_just_before_a_table_was_dropped() {
     let home = Home::open().await;
     home.create(ServiceKind::Mysql, Topology::PrimaryReplica, 2, 0).await;
     home.until_healthy().await;
-    home.archives_its_log().await;
+    home.archives_its_log(None).await;
     let backup = home.backed_up().await;
     let first = home.writes_for(Duration::from_secs(1)).await;
     home.done(Change::PromoteNode { node: "demo-2".to_owned() }).await;
@@ -244,11 +261,7 @@ async fn mariadb_is_brought_back_to_just_before_a_table_was_dropped() {
     let after = home.writes_for(Duration::from_millis(500)).await;
     assert!(!after.acknowledged.is_empty());
     let end = home.archived_without_a_hole().await;
-    let mut all = first;
-    all.acknowledged.extend(second.acknowledged);
-    all.acknowledged.sort_unstable();
-    all.acknowledged.dedup();
-    all.errors += second.errors;
+    let all = both(first, second);
     let found = home.brought_back(&backup, good).await;
     exactly(&found, &[&all], "before the table was dropped");
     home.refused(&backup, Timestamp::from_second(end.as_second() + 3600).unwrap()).await;
@@ -259,7 +272,7 @@ async fn a_group_of_mysql_is_brought_back_to_just_before_a_table_was_dropped() {
     let Some(home) = Home::in_containers_with_mysql().await else { return };
     home.create(ServiceKind::Mysql, Topology::PrimaryReplica, 3, 0).await;
     home.until_healthy().await;
-    home.archives_its_log().await;
+    home.archives_its_log(None).await;
     let backup = home.backed_up().await;
     // The one who leads dies in the middle of the writes, and another one takes over by itself.
     let writer = Writer::start(home.url().await, false);
@@ -284,4 +297,30 @@ async fn a_group_of_mysql_is_brought_back_to_just_before_a_table_was_dropped() {
     let found = home.brought_back(&backup, good).await;
     exactly(&found, &[&written], "before the table was dropped");
     home.refused(&backup, Timestamp::now() + SignedDuration::from_hours(1)).await;
+}
+
+/// The copy and the log lie in a store that speaks S3, and what is there is gone when nobody needs it any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_moment_of_postgresql_comes_back_out_of_a_store() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let store = tokio::task::spawn_blocking(ObjectStore::start).await.unwrap();
+    let home = Home::open().await;
+    home.has_vault("store", store.place(BUCKET), SECRET).await;
+    home.create(ServiceKind::Postgresql, Topology::Single, 1, 0).await;
+    home.until_healthy().await;
+    home.archives_its_log(Some("store")).await;
+    let backup = home.backed_up_to(Some("store")).await;
+    let first = home.writes_for(Duration::from_secs(1)).await;
+    home.say(MUCH).await;
+    let second = home.writes_for(Duration::from_secs(1)).await;
+    tokio::time::sleep(soon()).await;
+    let good = Timestamp::now();
+    tokio::time::sleep(soon()).await;
+    home.say("DROP TABLE w").await;
+    home.writes_for(Duration::from_millis(500)).await;
+    home.archived_without_a_hole().await;
+    let all = both(first, second);
+    exactly(&home.brought_back(&backup, good).await, &[&all], "before the table was dropped");
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
 }

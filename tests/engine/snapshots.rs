@@ -99,3 +99,8 @@ async fn postgresql_comes_back_from_a_snapshot_taken_under_writes() {
 async fn redis_comes_back_from_a_snapshot_taken_under_writes() {
     comes_back(ServiceKind::Redis).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_comes_back_from_a_snapshot_taken_under_writes() {
+    comes_back(ServiceKind::Mysql).await;
+}

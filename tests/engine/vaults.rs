@@ -15,7 +15,7 @@ use std::time::Instant;
 const VAULTS: [&str; 2] = ["store", "repository"];
 
 impl Home {
-    async fn has_vault(&self, id: &str, place: VaultPlace, secret: &str) {
+    pub(crate) async fn has_vault(&self, id: &str, place: VaultPlace, secret: &str) {
         let (id, secret) = (id.to_owned(), Sensitive::new(secret.to_owned()));
         self.engine.add_vault(VaultSpec { id, place }, Some(secret), "test").await.unwrap();
     }

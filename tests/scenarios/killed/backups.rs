@@ -1,8 +1,10 @@
 //! Backups: made, tried and taken away; a deletion that begins with one, and what brings the cluster back.
 
 use super::{Story, words};
-use crate::home::{Home, PAIR, create};
+use crate::home::{Home, LOOK, PAIR, PATIENCE, create};
+use clusterdeck_tests::client::connect;
 use serde_json::Value;
+use std::time::Instant;
 
 fn make(_: &Home) -> Vec<String> {
     words(&create(&PAIR))
@@ -54,6 +56,35 @@ fn drop_the_clone(_: &Home) -> Vec<String> {
     words(&["cluster", "delete", "demo-clone", "--yes", "--confirm", "demo-clone", "--discard-backups"])
 }
 
+const ALONE: [&str; 4] = ["--service", "postgresql", "--topology", "single"];
+
+fn make_alone(_: &Home) -> Vec<String> {
+    words(&create(&ALONE))
+}
+
+fn archive_the_log(_: &Home) -> Vec<String> {
+    words(&["backup", "schedule", "demo", "--every", "6h", "--point-in-time", "--no-verify", "--yes"])
+}
+
+/// The last moment that the archive holds.
+fn last_moment(home: &Home) -> Option<String> {
+    let range = home.ask(&["backup", "range", "demo"]);
+    Some(range["ranges"].as_array()?.last()?["to"].as_str()?.to_owned())
+}
+
+fn to_the_last_moment(home: &Home) -> Vec<String> {
+    let last = last_moment(home).expect("the log is archived");
+    words(&["backup", "restore", &newest(home), "--at", &last, "--as", "back", "--yes"])
+}
+
+/// With what was written before; then it goes.
+fn drop_what_came_back(home: &Home) -> Vec<String> {
+    let revealed = home.ask(&["cluster", "credentials", "back", "--reveal"]);
+    let found = connect(revealed["url"].as_str().unwrap(), false).unwrap().all().unwrap();
+    assert!(found.starts_with(&[1, 2, 3, 4, 5, 6, 7, 8]), "what was written before it was copied: {found:?}");
+    words(&["cluster", "delete", "back", "--yes", "--confirm", "back", "--discard-backups"])
+}
+
 /// Everything that is shown as good was seen to be, everything in the vault is known, and nothing is half made.
 fn all_are_proven(home: &Home) {
     let known = backups(home);
@@ -95,6 +126,30 @@ fn a_clone_can_be_killed_at_any_moment() {
     story.the_key_stays();
     story.kill_everywhere(&[clone, drop_the_clone]);
     all_are_proven(&story.home);
+    story.plainly(discard);
+}
+
+/// The log of the cluster goes on meanwhile; what is half replayed is begun anew.
+#[test]
+fn a_restore_to_a_moment_can_be_killed_at_any_step() {
+    let mut story = Story::only_after();
+    story.plainly(make_alone);
+    story.the_key_stays();
+    story.plainly(archive_the_log);
+    story.plainly(back_up);
+    // Whoever stays fetches the log.
+    let app = story.home.serve();
+    let begun = Instant::now();
+    let first = loop {
+        assert!(begun.elapsed() < PATIENCE, "the log must be archived");
+        match last_moment(&story.home) {
+            Some(moment) => break moment,
+            None => std::thread::sleep(LOOK),
+        }
+    };
+    println!("archived up to {first} after {:?}", begun.elapsed());
+    drop(app);
+    story.kill_everywhere(&[to_the_last_moment, drop_what_came_back]);
     story.plainly(discard);
 }
 

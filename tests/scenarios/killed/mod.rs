@@ -1,7 +1,7 @@
 //! The program is killed in the steps of every act. Whoever starts next must end with a healthy cluster or none, with
 //! every acknowledged write, and with nothing left of what is gone.
 //!
-//! All steps of all acts take hours, so a run kills each act at some of them, other ones every fourth day; `cargo xtask test
+//! All steps of all acts take hours, so a run kills each act at some of them, other ones every sixth day; `cargo xtask test
 //! --thorough` kills at all of them.
 //!
 //! Debug builds of the program end themselves where `CLUSTERDECK_FAULT` says, as by a power cut: `after` a step (it has
@@ -280,15 +280,15 @@ pub(super) fn points(operation: &Value) -> Vec<Point> {
     points
 }
 
-/// The share of these points that is due: so many, spread over the act, and other ones every fourth day until all had their
+/// The share of these points that is due: so many, spread over the act, and other ones every sixth day until all had their
 /// turn. All of them, where `CLUSTERDECK_EVERY_KILL` is set.
 fn due_today(points: Vec<Point>, most: usize) -> VecDeque<Point> {
     if std::env::var_os("CLUSTERDECK_EVERY_KILL").is_some() || points.len() <= most {
         return points.into();
     }
     let stride = points.len().div_ceil(most);
-    // Some stories run on every fourth day only (`xtask/src/turns.rs`): counted in days, those would meet the same points.
-    let round = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs() / (4 * 86_400);
+    // Most stories run on every sixth day only (`xtask/src/turns.rs`): counted in days, those would meet the same points.
+    let round = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs() / (6 * 86_400);
     let first = usize::try_from(round).unwrap_or_default() % stride;
     println!("{}: every {stride}th of {} points from the {first}th", points[0].kind, points.len());
     points.into_iter().skip(first).step_by(stride).collect()

@@ -293,6 +293,9 @@ pub struct Backup {
     /// It failed, and its vault did not let go of what had got there. That is taken away once the vault can be reached.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leftover: bool,
+    /// Its time was over when nobody was there, or by a clock that was set: it was given a day more, once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reprieved: bool,
 }
 
 impl Backup {

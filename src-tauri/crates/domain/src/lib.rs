@@ -71,7 +71,7 @@ pub use preview::{
     ways_in,
 };
 pub use sample::{METRICS, Metric, Point, Series, Unit};
-pub use schedule::{BackupSchedule, BadSchedule, Keep};
+pub use schedule::{BackupSchedule, BadSchedule, Keep, is_to_come};
 pub use sensitive::{SecretRef, Sensitive};
 pub use service::{Category, ServiceKind};
 pub use topology::{LayoutError, Slot, Topology, layout};

@@ -142,16 +142,20 @@ impl BackupSchedule {
     }
 
     /// Those of its backups that stay. The newest that can be relied on always does, however old it is.
-    pub fn kept(&self, backups: &[Backup]) -> BTreeSet<BackupId> {
+    ///
+    /// Those of a time to come were made before the clock was set back: nobody can say how old they are, so they stay, and take
+    /// no place of those that are made from `now` on.
+    pub fn kept(&self, backups: &[Backup], now: Timestamp) -> BTreeSet<BackupId> {
         let zone = self.zone().unwrap_or(TimeZone::UTC);
-        let mut mine: Vec<&Backup> = backups
+        let all = backups
             .iter()
-            .filter(|b| b.vault == self.vault && b.reason == BackupReason::Scheduled && b.usable())
-            .collect();
+            .filter(|b| b.vault == self.vault && b.reason == BackupReason::Scheduled && b.usable());
+        let (mut mine, to_come): (Vec<&Backup>, Vec<&Backup>) =
+            all.partition(|b| !is_to_come(b.created_at, now));
         mine.sort_by_key(|b| std::cmp::Reverse(b.created_at));
         let day = |b: &Backup| b.created_at.to_zoned(zone.clone()).date();
         let mut kept: BTreeSet<BackupId> =
-            mine.iter().take(self.keep.last as usize).map(|b| b.id.clone()).collect();
+            mine.iter().take(self.keep.last as usize).chain(&to_come).map(|b| b.id.clone()).collect();
         let week = |date: Date| {
             let week = date.iso_week_date();
             (i32::from(week.year()), i32::from(week.week()))
@@ -165,6 +169,11 @@ impl BackupSchedule {
         kept.extend(mine.first().into_iter().chain(proven).map(|b| b.id.clone()));
         kept
     }
+}
+
+/// Whether something was made before the clock was set back. Clocks are put right by a little all the time.
+pub fn is_to_come(at: Timestamp, now: Timestamp) -> bool {
+    at.duration_since(now) > SignedDuration::from_mins(5)
 }
 
 /// The newest of each of `count` days, weeks, months; `backups` are the newest first.
@@ -232,5 +241,34 @@ mod tests {
         for when in ["5m", "30 min", "6h", "1d", "0 3 * * *", "*/15 * * * MON-FRI"] {
             schedule(when, "Europe/Berlin").check().unwrap();
         }
+    }
+
+    fn made(n: usize, created_at: Timestamp) -> Backup {
+        serde_json::from_value(serde_json::json!({
+            "id": format!("bak_{n:032x}"), "cluster": "demo", "kind": "local", "reason": "scheduled", "state": "verified",
+            "vault": "local", "sealed_for": "", "parts": [], "size_bytes": 1, "data_bytes": 1, "created_at": created_at,
+            "ended_at": null, "verified_at": null, "expires_at": null, "error": null, "operation": null,
+            "of": {
+                "id": format!("clu_{:032x}", 1), "name": "demo", "service": "redis", "version": "7", "topology": "single",
+                "nodes": 1, "shards": 0, "provider": "local", "region": "here", "plan": "NANO-1C-256M",
+                "protected": false, "auto_failover": false, "options": {}, "parameters": {}
+            }
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_was_made_before_the_clock_was_set_back_stays_and_takes_no_place_of_what_is_made_after() {
+        let now = at("2026-11-29T12:00:00Z");
+        let hours = |n: i64| now + SignedDuration::from_hours(n);
+        let backups: Vec<Backup> =
+            [48, 24, 0, -6, -12].iter().enumerate().map(|(n, h)| made(n, hours(*h))).collect();
+        let kept = |now: Timestamp| {
+            let keep = Keep { last: 2, daily: 0, weekly: 0, monthly: 0 };
+            let kept = BackupSchedule { keep, ..schedule("6h", "UTC") }.kept(&backups, now);
+            backups.iter().map(|b| kept.contains(&b.id)).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(now), [true, true, true, true, false], "two of each side");
+        assert_eq!(kept(hours(48)), [true, true, false, false, false], "when the clock is there again");
     }
 }

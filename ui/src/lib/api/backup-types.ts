@@ -65,6 +65,8 @@ export interface Backup {
 	operation: string | null;
 	/** It failed, and what got to its vault is still to be taken away. */
 	leftover?: boolean;
+	/** Its time was over while nobody was there: it was given a day more, once. */
+	reprieved?: boolean;
 }
 
 /** As what a backup is handed out. */

@@ -231,6 +231,7 @@ export const en = {
 		count: (shown: number, all: number) => (shown === all ? plural(all, 'backup', 'backups') : `${shown} of ${plural(all, 'backup', 'backups')}`),
 		search: 'Search backups', searchHint: 'Cluster, service or vault', state: 'State', cluster: 'Cluster', any: 'Any',
 		noneTitle: 'No backup matches', noneText: 'The search and the filters leave nothing over.', clearFilter: 'Show all backups',
+		reprieved: 'Its time ended while nobody was here: it stays a day longer.',
 		deletedTitle: 'Recently deleted', deletedText: 'These clusters are gone. The last backup of each is kept for a while and brings it back.',
 		deletedAt: 'Deleted', recover: 'Recover', recoverAs: 'Restore…', nameTaken: (name: string) => `There is another ${name} now, so it would get a new name.`,
 		panel: {

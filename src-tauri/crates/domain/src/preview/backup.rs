@@ -420,7 +420,8 @@ pub(super) fn schedule(subject: &Subject<'_>, wish: Option<&ScheduleWish>, facts
     });
     preview.effect(words::kept(&schedule.keep));
     let scheduled = |b: &&Backup| b.vault == vault.id && b.reason == BackupReason::Scheduled && b.usable();
-    let (kept, there) = (schedule.kept(facts.backups), facts.backups.iter().filter(scheduled).count());
+    let (kept, there) =
+        (schedule.kept(facts.backups, facts.now), facts.backups.iter().filter(scheduled).count());
     if there > kept.len() {
         let gone = words::count(there - kept.len(), "backup");
         preview.warn(Finding::new(

@@ -301,6 +301,7 @@ impl Scene {
             error: None,
             operation: None,
             leftover: false,
+            reprieved: false,
         };
         edit(&mut backup);
         self.set(|s| (s.backups, s.backup) = (vec![backup.clone()], Some(backup)))

@@ -3,12 +3,36 @@
 use super::{all, forget, keep, used_by, vault};
 use crate::{engine::Shared, repository::AuditEntry};
 use clusterdeck_domain::{Backup, BackupReason, BackupSchedule, BackupState, ClusterId};
+use jiff::{SignedDuration, Timestamp};
 
 /// How many backups that could not be made are remembered of each cluster: the last ones say what is wrong.
 const FAILED_KEPT: usize = 10;
+/// Who looks more often than this sees time pass.
+const SEEN: SignedDuration = SignedDuration::from_hours(1);
+/// What ends while nobody looks stays so much longer.
+const REPRIEVE: SignedDuration = SignedDuration::from_hours(24);
 
-/// Takes away what has expired; asked about once a minute. What cannot be taken away now is tried again.
-pub(crate) async fn expire(shared: &Shared) {
+/// What becomes of a backup that goes at a time of its own.
+#[derive(Debug, PartialEq, Eq)]
+enum Time {
+    /// It is not over, or it has none.
+    Runs,
+    /// It ended behind our back: whoever comes back late, or finds the clock wrong, can still have it until then.
+    Until(Timestamp),
+    Over,
+}
+
+impl Time {
+    /// `looked`: when time was seen to pass before `now`.
+    fn of(backup: &Backup, now: Timestamp, looked: Option<Timestamp>) -> Self {
+        let Some(_) = backup.expires_at.filter(|at| *at <= now) else { return Self::Runs };
+        let seen = looked.is_some_and(|before| before <= now && now.duration_since(before) <= SEEN);
+        if seen || backup.reprieved { Self::Over } else { Self::Until(now + REPRIEVE) }
+    }
+}
+
+/// Takes away what has expired; asked about once a minute, `looked` at before. What cannot be taken away now is tried again.
+pub(crate) async fn expire(shared: &Shared, looked: Option<Timestamp>) {
     let now = shared.now();
     let known = all(shared);
     sweep(shared, |_| true).await;
@@ -21,9 +45,15 @@ pub(crate) async fn expire(shared: &Shared) {
             known.iter().filter(|b| b.of.id == backup.of.id && b.state == BackupState::Failed);
         let old_failure = backup.state == BackupState::Failed
             && failed_before.take_while(|b| b.id != backup.id).count() >= FAILED_KEPT;
-        let over = backup.expires_at.is_some_and(|at| at <= now)
-            || old_failure
-            || superseded(&schedules, &known, backup);
+        let time = Time::of(backup, now, looked);
+        if let Time::Until(at) = time {
+            let longer = Backup { expires_at: Some(at), reprieved: true, ..backup.clone() };
+            if let Err(error) = keep(shared, &longer).await {
+                tracing::warn!(backup = %backup.id, %error, "a backup could not be given a day more");
+            }
+            continue;
+        }
+        let over = time == Time::Over || old_failure || superseded(&schedules, &known, backup, now);
         if !over || backup.state == BackupState::Making || used_by(shared, &backup.id).is_some() {
             continue;
         }
@@ -38,7 +68,12 @@ pub(crate) async fn expire(shared: &Shared) {
 }
 
 /// A scheduled backup that its schedule no longer keeps. Those of a schedule or a cluster that is gone stay.
-fn superseded(schedules: &[(ClusterId, Vec<BackupSchedule>)], known: &[Backup], backup: &Backup) -> bool {
+fn superseded(
+    schedules: &[(ClusterId, Vec<BackupSchedule>)],
+    known: &[Backup],
+    backup: &Backup,
+    now: Timestamp,
+) -> bool {
     if backup.reason != BackupReason::Scheduled || !backup.usable() {
         return false;
     }
@@ -46,7 +81,7 @@ fn superseded(schedules: &[(ClusterId, Vec<BackupSchedule>)], known: &[Backup], 
     let schedule = of.and_then(|(_, all)| all.iter().find(|s| s.vault == backup.vault));
     schedule.is_some_and(|schedule| {
         let mine: Vec<Backup> = known.iter().filter(|b| b.of.id == backup.of.id).cloned().collect();
-        !schedule.kept(&mine).contains(&backup.id)
+        !schedule.kept(&mine, now).contains(&backup.id)
     })
 }
 

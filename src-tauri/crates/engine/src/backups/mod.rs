@@ -96,6 +96,7 @@ pub(crate) async fn begun(
         error: None,
         operation: None,
         leftover: false,
+        reprieved: false,
     })
 }
 

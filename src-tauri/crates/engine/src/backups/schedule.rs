@@ -10,7 +10,7 @@ use crate::{
 };
 use clusterdeck_domain::{
     Backup, BackupReason, BackupSchedule, BackupState, Change, ClusterId, ClusterSpec, Finding, Lifecycle,
-    Problem, Trouble, VaultFault, last_of,
+    Problem, Trouble, VaultFault, is_to_come, last_of,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -22,8 +22,6 @@ pub const BY_SCHEDULE: &str = "schedule";
 const LOOK: Duration = Duration::from_secs(5);
 /// Whoever hosts the engine only for the length of a command does not begin what others will have to wait for.
 const SETTLES: Duration = Duration::from_secs(15);
-/// Clocks are put right by a little all the time.
-const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 /// Clusters with the same hour do not all begin at once: each waits for a share of this, always the same.
 const SPREAD: SignedDuration = SignedDuration::from_mins(3);
 /// The share of the time between two backups that this may be.
@@ -83,7 +81,7 @@ fn due(shared: &Shared, spec: &ClusterSpec) -> Vec<String> {
     let now = shared.now();
     let mut made = super::of(shared, &spec.id);
     // A clock that was set back leaves some in the future: with them there would be none for long.
-    made.retain(|backup| backup.created_at <= now + AHEAD);
+    made.retain(|backup| !is_to_come(backup.created_at, now));
     let due = |schedule: &&BackupSchedule| {
         let last = last_of(&made, schedule);
         let at = schedule.due(last);

@@ -208,6 +208,7 @@ pub(crate) async fn after_operation(shared: &Arc<Shared>, id: &ClusterId) {
 pub(crate) async fn tidy(shared: Arc<Shared>) {
     let mut ticks = interval(TIDY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looked = None;
     loop {
         tokio::select! {
             () = shared.stopped.cancelled() => return,
@@ -219,7 +220,7 @@ pub(crate) async fn tidy(shared: Arc<Shared>) {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|_, p| p.prepared.expires_at > now);
-        crate::backups::expire(&shared).await;
+        crate::backups::expire(&shared, looked.replace(now)).await;
         crate::alerts::settle(&shared).await;
         if let Err(error) = shared.cache.tidy(now.as_millisecond()).await {
             tracing::warn!(%error, "old samples could not be tidied");

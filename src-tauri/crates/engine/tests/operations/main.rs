@@ -6,6 +6,7 @@
 mod alerting;
 mod allowing;
 mod backing_up;
+mod clocks;
 mod door;
 mod migrating;
 mod noticing;

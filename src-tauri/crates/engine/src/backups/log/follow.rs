@@ -1,7 +1,7 @@
 //! Fetching: every few seconds what each cluster has put aside goes into the vault, is read back, and is taken away on all its
 //! nodes. Nothing is lost when this is killed at any moment: a piece waits where it is until its row is written.
 
-use super::{Archive, HOLE_AFTER, Head, bases, folder, head_key, with};
+use super::{super::of, Archive, HOLE_AFTER, Head, bases, folder, head_key, with};
 use crate::{
     backups::{
         ensure_key,
@@ -18,6 +18,7 @@ use clusterdeck_domain::{ClusterId, ClusterSpec, Lifecycle, LogMark, LogPiece, L
 use clusterdeck_driver::{
     ClusterContext, DriverError, LogReady, LogTaken, LogWaiting, SealKey, ServiceDriver, Vault,
 };
+use jiff::Timestamp;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
@@ -207,9 +208,15 @@ async fn store(
         let what = format!("what the vault returned of {} is not what was sent", copy.name);
         return Err(DriverError::rejected(what, "look at the disk of the vault"));
     }
-    (piece.span, piece.stored_bytes, piece.stored_at) = (span, stored_bytes, shared.now());
+    (piece.span, piece.stored_bytes, piece.stored_at) = (span, stored_bytes, stored_at(shared, &cx.spec.id));
     (piece.data_bytes, piece.used_bytes, piece.sha256) = (bytes, copy.used_bytes.min(bytes), sha256);
     Ok(piece)
+}
+
+/// Never before a backup that it follows, also when the clock was set back since that was begun: else it would go as one from
+/// before the oldest of them.
+fn stored_at(shared: &Shared, cluster: &ClusterId) -> Timestamp {
+    of(shared, cluster).iter().map(|backup| backup.created_at).fold(shared.now(), Timestamp::max)
 }
 
 /// Pieces that lie somewhere with another content than the archive's. One in which a history was left may: everybody closes it
