@@ -9,6 +9,7 @@ use clusterdeck_driver::{
 };
 use rustix::fs::Access;
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -41,7 +42,19 @@ pub struct Repository {
     /// How another computer is reached.
     rsh: String,
     /// Borg lets one write at a time.
-    one: Mutex<()>,
+    one: Mutex<Emptied>,
+}
+
+/// The backup of which nothing is there since it was removed, but these pieces: what is known is not asked for, since each question
+/// starts the program anew, which takes it most of a second.
+#[derive(Default)]
+struct Emptied(Option<BackupId>, BTreeSet<String>);
+
+impl Emptied {
+    /// Whether a piece may be there, from now on.
+    fn may_hold(&mut self, backup: &BackupId, piece: &str) -> bool {
+        self.0.as_ref() != Some(backup) || !self.1.insert(piece.to_owned())
+    }
 }
 
 impl Repository {
@@ -208,9 +221,13 @@ impl Repository {
     }
 
     /// An archive of all that `input` gives, over one of the same name; bytes of it that no other archive had.
-    async fn create(&self, name: &str, input: &mut Incoming) -> Result<u64> {
-        // What an earlier try left.
-        drop(self.run(&["delete", "--lock-wait", LOCK_WAIT, name], ANSWERS_WITHIN).await?);
+    async fn create(&self, backup: &BackupId, piece: &str, input: &mut Incoming) -> Result<u64> {
+        let (mut emptied, name) = (self.one.lock().await, self.archive(backup, piece));
+        let name = name.as_str();
+        if emptied.may_hold(backup, piece) {
+            // What an earlier try left.
+            drop(self.run(&["delete", "--lock-wait", LOCK_WAIT, name], ANSWERS_WITHIN).await?);
+        }
         let mut command = self.borg();
         command.args(["create", "--json", "--lock-wait", LOCK_WAIT]);
         command.args(["--compression", COMPRESSION, "--stdin-name", "data", name, "-"]);
@@ -315,8 +332,7 @@ impl Vault for Repository {
         made.map(drop).map_err(|said| self.failed("making the repository", &said))
     }
     async fn put(&self, backup: &BackupId, piece: &str, input: &mut Incoming, _key: &SealKey) -> Result<u64> {
-        let _one = self.one.lock().await;
-        self.create(&self.archive(backup, piece), input).await
+        self.create(backup, piece, input).await
     }
     async fn get(&self, backup: &BackupId, piece: &str, output: &mut Outgoing, _key: &SealKey) -> Result<()> {
         let mut command = self.borg();
@@ -343,14 +359,14 @@ impl Vault for Repository {
         if ended.success() { Ok(()) } else { Err(self.failed("reading from the vault", &said)) }
     }
     async fn put_note(&self, backup: &BackupId, name: &str, content: &[u8]) -> Result<()> {
-        let _one = self.one.lock().await;
-        let archive = self.archive(backup, &format!("note-{name}"));
-        self.create(&archive, &mut std::io::Cursor::new(content.to_vec())).await.map(drop)
+        let note = format!("note-{name}");
+        self.create(backup, &note, &mut std::io::Cursor::new(content.to_vec())).await.map(drop)
     }
     async fn remove(&self, backup: &BackupId) -> Result<()> {
-        let _one = self.one.lock().await;
+        let mut emptied = self.one.lock().await;
         let names = self.archives(Some(backup)).await?;
         if names.is_empty() {
+            *emptied = Emptied(Some(backup.clone()), BTreeSet::new());
             return Ok(());
         }
         let first = format!("{}::{}", self.at, names[0]);

@@ -1,6 +1,9 @@
 //! A vault in a folder: one folder a backup, one file a piece, and beside them the notes.
 
-use crate::seal::{broken, seal, unseal};
+use crate::{
+    seal::{broken, seal, unseal},
+    syncing::Syncing,
+};
 use async_trait::async_trait;
 use clusterdeck_domain::{BackupId, BackupKind, VaultFault};
 use clusterdeck_driver::{DriverError, Incoming, Outgoing, Result, SealKey, Vault, VaultCheck, VaultTrial};
@@ -159,11 +162,15 @@ impl Vault for Folder {
     async fn put(&self, backup: &BackupId, piece: &str, input: &mut Incoming, key: &SealKey) -> Result<u64> {
         self.there()?;
         let (folder, name) = (self.of(backup), named(piece, ".zst.age")?);
-        let (coming, file) =
-            off_thread("writing to the vault", move || Coming::begin(&folder, &name)).await?;
+        let (coming, file) = off_thread("writing to the vault", move || {
+            let (coming, file) = Coming::begin(&folder, &name)?;
+            Ok((coming, Syncing::new(file)?))
+        })
+        .await?;
         let written = seal(input, key, io::BufWriter::with_capacity(1 << 20, file)).await?;
         off_thread("writing to the vault", move || {
-            coming.keep(&written.into_inner().map_err(io::IntoInnerError::into_error)?)
+            let written = written.into_inner().map_err(io::IntoInnerError::into_error)?;
+            coming.keep(&written.done()?)
         })
         .await
     }

@@ -7,6 +7,7 @@ mod folder;
 mod s3;
 mod seal;
 mod snapshots;
+mod syncing;
 
 pub use borg::Repository;
 pub use folder::Folder;

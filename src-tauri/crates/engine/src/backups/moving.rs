@@ -25,7 +25,7 @@ pub(crate) async fn copy(
     let node = cx.node(&from.node)?;
     let name = part_name(from.shard);
     let before = driver.count(cx, node, COUNTS_WITHIN).await?;
-    let (sum, position, stored_bytes) = {
+    let (sum, position, after, stored_bytes) = {
         let note = format!("copying from {}", node.name);
         let progress_ = progress.clone();
         let told = move |bytes| progress_.copied(&note, bytes, 0);
@@ -34,7 +34,8 @@ pub(crate) async fn copy(
             let position = driver.copy_out(cx, from, &mut inlet.to, progress).await?;
             let sum = inlet.finish().await;
             let sum = sum.map_err(|e| DriverError::transient(format!("passing on the copy: {e}")))?;
-            Ok::<_, DriverError>((position, sum))
+            // While the vault takes the rest: what is counted from here on was there at the end of the copy, or came later.
+            Ok::<_, DriverError>((position, sum, driver.count(cx, node, COUNTS_WITHIN).await?))
         };
         let take = async {
             let taken = vault.put(&backup.id, &name, &mut outlet, key).await;
@@ -42,10 +43,9 @@ pub(crate) async fn copy(
             drop(outlet);
             taken
         };
-        let ((position, sum), stored) = both(tokio::join!(give, take))?;
-        (sum, position, stored)
+        let ((position, sum, after), stored) = both(tokio::join!(give, take))?;
+        (sum, position, after, stored)
     };
-    let after = driver.count(cx, node, COUNTS_WITHIN).await?;
     Ok(BackupPart {
         name,
         node: node.name.clone(),
