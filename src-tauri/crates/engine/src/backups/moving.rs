@@ -13,38 +13,44 @@ use std::time::Duration;
 /// How long a server is asked to count what it holds, before its copy and after it.
 pub(crate) const COUNTS_WITHIN: Duration = Duration::from_secs(4);
 
-/// One piece into the vault, over what an earlier try left there.
+/// One piece into the vault; with the first of them goes what an earlier try left there.
 pub(crate) async fn copy(
     cx: &ClusterContext,
     driver: &dyn ServiceDriver,
     from: &CopyFrom,
     (vault, key): (&dyn Vault, &SealKey),
-    backup: &Backup,
+    (backup, first): (&Backup, bool),
     progress: &Progress,
 ) -> Result<BackupPart> {
     let node = cx.node(&from.node)?;
     let name = part_name(from.shard);
-    let before = driver.count(cx, node, COUNTS_WITHIN).await?;
-    let (sum, position, after, stored_bytes) = {
+    let ((before, position, sum, after), stored_bytes) = {
         let note = format!("copying from {}", node.name);
         let progress_ = progress.clone();
         let told = move |bytes| progress_.copied(&note, bytes, 0);
         let (mut inlet, mut outlet) = pipe(told);
         let give = async {
+            let before = driver.count(cx, node, COUNTS_WITHIN).await?;
             let position = driver.copy_out(cx, from, &mut inlet.to, progress).await?;
             let sum = inlet.finish().await;
             let sum = sum.map_err(|e| DriverError::transient(format!("passing on the copy: {e}")))?;
             // While the vault takes the rest: what is counted from here on was there at the end of the copy, or came later.
-            Ok::<_, DriverError>((position, sum, driver.count(cx, node, COUNTS_WITHIN).await?))
+            let after = driver.count(cx, node, COUNTS_WITHIN).await?;
+            Ok::<_, DriverError>((before, position, sum, after))
         };
         let take = async {
-            let taken = vault.put(&backup.id, &name, &mut outlet, key).await;
+            let taken = async {
+                if first {
+                    vault.remove(&backup.id).await?;
+                }
+                vault.put(&backup.id, &name, &mut outlet, key).await
+            };
+            let taken = taken.await;
             // Whoever still gives hears that nobody takes.
             drop(outlet);
             taken
         };
-        let ((position, sum, after), stored) = both(tokio::join!(give, take))?;
-        (sum, position, after, stored)
+        both(tokio::join!(give, take))?
     };
     Ok(BackupPart {
         name,

@@ -84,7 +84,9 @@ fn due(shared: &Shared, spec: &ClusterSpec) -> Vec<String> {
     made.retain(|backup| !is_to_come(backup.created_at, now));
     let due = |schedule: &&BackupSchedule| {
         let last = last_of(&made, schedule);
-        let at = schedule.due(last);
+        // The same of one that was set before that: it has been due for ever.
+        let since = schedule.since.filter(|since| !is_to_come(*since, now));
+        let at = BackupSchedule { since, ..(*schedule).clone() }.due(last);
         let hole = schedule.point_in_time && super::log::wants_base(shared, spec);
         hole || at.is_some_and(|at| at + spread(&spec.id, last.map(|last| at.duration_since(last))) <= now)
     };

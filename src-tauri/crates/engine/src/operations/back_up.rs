@@ -101,14 +101,15 @@ async fn copy(cx: StepContext, backup: Backup) -> Result<()> {
     let vault = backups::vault(&cx.shared, &backup.vault).await?;
     let key = backups::ensure_key(&cx.shared).await?;
     let begun = cx.shared.now();
-    vault.remove(&backup.id).await?;
     let mut parts = Vec::new();
     for shard in pieces(&context.spec) {
         let node = copy_source(&context.spec, &seen, shard)
             .ok_or_else(|| DriverError::transient("no node is well enough to copy from"))?;
         let from = CopyFrom { shard, node: node.id.clone() };
         let (into, progress) = ((vault.as_ref(), &key), cx.progress());
-        let part = backups::copy(&context, driver.as_ref(), &from, into, &backup, &progress).await?;
+        let part =
+            backups::copy(&context, driver.as_ref(), &from, into, (&backup, parts.is_empty()), &progress)
+                .await?;
         parts.push(BackupPart { copied_at: Some(cx.shared.now()), ..part });
     }
     backups::update(&cx.shared, &backup.id, |backup| {
