@@ -981,6 +981,8 @@ export interface components {
             parts: components["schemas"]["BackupPart"][];
             /** @description Why it was made. */
             reason: components["schemas"]["BackupReason"];
+            /** @description Its time was over when nobody was there, or by a clock that was set: it was given a day more, once. */
+            reprieved?: boolean;
             /** @description The key it is encrypted for (`age1…`), which is no secret. */
             sealed_for: string;
             /**
@@ -1917,6 +1919,8 @@ export interface components {
                 parts: components["schemas"]["BackupPart"][];
                 /** @description Why it was made. */
                 reason: components["schemas"]["BackupReason"];
+                /** @description Its time was over when nobody was there, or by a clock that was set: it was given a day more, once. */
+                reprieved?: boolean;
                 /** @description The key it is encrypted for (`age1…`), which is no secret. */
                 sealed_for: string;
                 /**
