@@ -1,6 +1,6 @@
 //! Backups whose time is over go by themselves.
 
-use super::{all, forget, keep, used_by, vault};
+use super::{all, find, forget, keep, used_by, vault};
 use crate::{engine::Shared, repository::AuditEntry};
 use clusterdeck_domain::{Backup, BackupReason, BackupSchedule, BackupState, ClusterId};
 use jiff::{SignedDuration, Timestamp};
@@ -27,7 +27,7 @@ impl Time {
     fn of(backup: &Backup, now: Timestamp, looked: Option<Timestamp>) -> Self {
         let Some(_) = backup.expires_at.filter(|at| *at <= now) else { return Self::Runs };
         let seen = looked.is_some_and(|before| before <= now && now.duration_since(before) <= SEEN);
-        if seen || backup.reprieved { Self::Over } else { Self::Until(now + REPRIEVE) }
+        if seen || backup.reprieved || !backup.usable() { Self::Over } else { Self::Until(now + REPRIEVE) }
     }
 }
 
@@ -47,7 +47,8 @@ pub(crate) async fn expire(shared: &Shared, looked: Option<Timestamp>) {
             && failed_before.take_while(|b| b.id != backup.id).count() >= FAILED_KEPT;
         let time = Time::of(backup, now, looked);
         if let Time::Until(at) = time {
-            let longer = Backup { expires_at: Some(at), reprieved: true, ..backup.clone() };
+            let Ok(found) = find(shared, backup.id.as_str()) else { continue };
+            let longer = Backup { expires_at: Some(at), reprieved: true, ..found };
             if let Err(error) = keep(shared, &longer).await {
                 tracing::warn!(backup = %backup.id, %error, "a backup could not be given a day more");
             }
