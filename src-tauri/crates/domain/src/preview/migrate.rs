@@ -37,6 +37,12 @@ pub(super) fn preview(subject: &Subject<'_>, wish: &MigrateIn, facts: &Facts<'_>
         preview.confirm = Some(spec.name.to_string());
     }
     effects(spec, wish, source, &mut preview);
+    if let Some(trusted) = wish.ca.as_ref().and_then(|ca| ca.only(|one| one.until > facts.now)) {
+        preview.effect(format!(
+            "The source must show a certificate for {} that was signed by {trusted}; nobody else is trusted.",
+            wish.from.host
+        ));
+    }
     preview
 }
 
