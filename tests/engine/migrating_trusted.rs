@@ -33,10 +33,13 @@ async fn only_its_own(home: &Home, source: &Outside, url: &str) -> MigrateIn {
     let hint = none.blockers[0].hint.as_deref().unwrap_or_default();
     assert!(hint.contains("--source-ca"), "it says what to do: {none:#?}");
     let other = home.migration_preview(&by(&Authority::new("Another CA"), wish(url))).await;
-    assert!(refusal(&other).contains("a certificate that CN=Another CA (until "), "{other:#?}");
+    assert!(
+        refusal(&other).contains("a certificate that was not signed by CN=Another CA (until "),
+        "{other:#?}"
+    );
     // One of the same name, which anybody can make.
     let alike = home.migration_preview(&by(&Authority::new("Outside CA"), wish(url))).await;
-    assert!(refusal(&alike).contains("did not sign"), "{alike:#?}");
+    assert!(refusal(&alike).contains("was not signed by"), "{alike:#?}");
     let named = by(&source.authority, wish(&url.replace("127.0.0.1", "localhost")));
     let named = home.migration_preview(&named).await;
     assert!(refusal(&named).contains("a certificate for 127.0.0.1, and not for localhost"), "{named:#?}");

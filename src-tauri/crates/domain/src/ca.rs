@@ -117,9 +117,12 @@ impl fmt::Display for CaCertificate {
         write!(f, "{} (until {})", self.subject, until.split('T').next().unwrap_or_default())
     }
 }
-/// The first of them, and how many more there are.
+/// `one of CN=A (until …); CN=B (until …); and 3 more`.
 impl fmt::Display for CaCertificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.len() > 1 {
+            f.write_str("one of ")?;
+        }
         let some: Vec<String> = self.0.iter().take(TOLD).map(CaCertificate::to_string).collect();
         f.write_str(&some.join("; "))?;
         match self.0.len().saturating_sub(TOLD) {
@@ -178,7 +181,9 @@ mod tests {
         assert_eq!(still.all().len(), 1);
         assert_eq!(still.only(|_| false), None);
         let many = CaCertificates::parse(&one.repeat(5)).unwrap();
-        assert!(many.to_string().ends_with("; and 2 more"), "{many}");
+        let told = many.to_string();
+        assert!(told.starts_with("one of ") && told.ends_with("; and 2 more"), "{told}");
+        assert!(!still.to_string().starts_with("one of"), "{still}");
     }
 
     #[test]

@@ -30,9 +30,11 @@ pub(crate) fn authorities(url: &SourceUrl) -> Option<CaCertificates> {
 pub(crate) fn roots(url: &SourceUrl) -> std::result::Result<Vec<CertificateDer<'static>>, Refused> {
     let none = |what: String| Refused::Certificate { what, hint: GIVE.to_owned() };
     if let Some(ca) = &url.ca {
-        let usable = authorities(url);
-        let usable =
-            usable.ok_or_else(|| none(format!("the time of the authority that was given is over: {ca}")))?;
+        let over = || {
+            let last = ca.all().iter().map(|one| one.until).max().unwrap_or_default();
+            none(format!("the authority that was given is good no more since {last}"))
+        };
+        let usable = authorities(url).ok_or_else(over)?;
         return Ok(usable.all().iter().map(|one| CertificateDer::from(one.der.clone())).collect());
     }
     let mut known = rustls_native_certs::load_native_certs().certs;
@@ -98,7 +100,7 @@ fn words(url: &SourceUrl, fault: &CertificateError) -> (String, String) {
     match fault {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             let what = match &url.ca {
-                Some(ca) => format!("that {ca} did not sign"),
+                Some(ca) => format!("that was not signed by {ca}"),
                 None => "that nobody signed whom this computer trusts".to_owned(),
             };
             (what, GIVE.to_owned())
@@ -117,7 +119,7 @@ fn words(url: &SourceUrl, fault: &CertificateError) -> (String, String) {
         }
         CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             let hint = "Let it sign one for the server and show that; or only encrypt (`?tls=encrypt`, and no authority).";
-            ("that is an authority's own, which nothing vouches for".to_owned(), hint.to_owned())
+            ("that is an authority's own, and not one of a server".to_owned(), hint.to_owned())
         }
         other => (format!("that cannot be believed: {other}"), GIVE.to_owned()),
     }
@@ -238,7 +240,7 @@ mod tests {
             said(shown, trusted).await.map(words).unwrap()
         };
         let unknown = told(&good, &other.0.0).await;
-        assert!(unknown.contains("CN=Other") && unknown.contains("did not sign"), "{unknown}");
+        assert!(unknown.contains("was not signed by CN=Other"), "{unknown}");
         let named = told(&server(&ours, "other.example.com", (2020, 2090)), &ours.0.0).await;
         assert!(named.contains("for other.example.com, and not for db.example.com"), "{named}");
         let over = told(&server(&ours, "db.example.com", (2020, 2021)), &ours.0.0).await;
@@ -257,7 +259,7 @@ mod tests {
         let url = SourceUrl::parse("redis://db.example.com?tls=verify").unwrap();
         let url = SourceUrl { ca: Some(CaCertificates::parse(&pem).unwrap()), ..url };
         let Err(Refused::Certificate { what, .. }) = roots(&url) else { panic!("nobody is trusted") };
-        assert!(what.contains("is over"), "{what}");
+        assert!(what.contains("good no more since 2001-01-01"), "{what}");
         assert!(file(&url).is_err());
         assert!(config(&url).is_err());
     }
