@@ -15,6 +15,7 @@ mod home;
 mod life;
 mod migrating;
 mod migrating_online;
+mod migrating_trusted;
 mod moments;
 mod postgres;
 mod rotation;

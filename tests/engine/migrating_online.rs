@@ -130,7 +130,7 @@ async fn a_postgresql_database_is_followed_under_writes_and_kills_until_it_is_cu
     home.until_healthy().await;
     // On each way into it, encrypted: it comes in so or not at all. Nobody here vouches for its certificate.
     let from = format!("postgres://mover:{PASSWORD}@127.0.0.1:{}/shop", source.port);
-    for (way, why) in [("", "credentials"), ("?sslmode=verify-full", "reachable")] {
+    for (way, why) in [("", "credentials"), ("?sslmode=verify-full", "certificate")] {
         let refused = home.migration_preview(&wish(&format!("{from}{way}"))).await;
         assert_eq!(failed(&refused), [why], "{refused:#?}");
     }
@@ -214,7 +214,7 @@ async fn a_mariadb_database_is_followed_under_writes_and_kills_until_it_is_cut_o
     home.until_healthy().await;
     // On each way into it, encrypted: it comes in so or not at all. Nobody here vouches for its certificate.
     let from = format!("mysql://mover:{PASSWORD}@127.0.0.1:{}/store", source.port);
-    for (way, why) in [("", "credentials"), ("?ssl-mode=verify-identity", "reachable")] {
+    for (way, why) in [("", "credentials"), ("?ssl-mode=verify-identity", "certificate")] {
         let refused = home.migration_preview(&wish(&format!("{from}{way}"))).await;
         assert_eq!(failed(&refused), [why], "{refused:#?}");
     }

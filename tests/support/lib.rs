@@ -3,6 +3,7 @@
 //!
 //! Nothing here fakes anything: the programs are the built ones, the servers real.
 
+pub mod authority;
 pub mod client;
 pub mod desk;
 pub mod outside;

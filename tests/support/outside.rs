@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "it is a part of tests, which end where such a server cannot be had")]
 
+use crate::authority::Authority;
 use std::{
     net::TcpListener,
     os::unix::{fs::chown, process::CommandExt as _},
@@ -53,27 +54,9 @@ impl Run for Command {
     }
 }
 
-/// A certificate that no computer trusts, and its key, in a folder.
-fn certificate(dir: &Path) -> (PathBuf, PathBuf) {
-    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
-    Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&cert)
-        .run();
+/// A certificate of a server of ours, and its key, in a folder.
+fn certificate(authority: &Authority, dir: &Path) -> (PathBuf, PathBuf) {
+    let (cert, key) = authority.certificate(dir);
     if is_root() {
         chown(&key, Some(NOBODY), Some(NOBODY)).unwrap();
     }
@@ -107,6 +90,9 @@ pub struct Outside {
     child: Child,
     /// Where it listens, on 127.0.0.1.
     pub port: u16,
+    /// Who signed its certificate.
+    pub authority: Authority,
+    tls: bool,
     _dir: tempfile::TempDir,
 }
 
@@ -129,10 +115,24 @@ pub fn until(what: &str, mut so: impl FnMut() -> bool) {
 impl Outside {
     /// A Redis.
     pub fn redis() -> Self {
-        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
-        let child = Command::new("redis-server")
+        Self::redis_by(false)
+    }
+    /// A Redis that is reached by TLS only.
+    pub fn redis_with_tls() -> Self {
+        Self::redis_by(true)
+    }
+    fn redis_by(tls: bool) -> Self {
+        let (dir, port, authority) =
+            (tempfile::tempdir().unwrap(), free_port(), Authority::new("Outside CA"));
+        let (cert, key) = authority.certificate(dir.path());
+        let mut server = Command::new("redis-server");
+        if tls {
+            server.args(["--port", "0", "--tls-auth-clients", "no", "--tls-cert-file"]);
+            server.arg(cert).arg("--tls-key-file").arg(key);
+        }
+        let child = server
             .args([
-                "--port",
+                if tls { "--tls-port" } else { "--port" },
                 &port.to_string(),
                 "--bind",
                 "127.0.0.1",
@@ -146,7 +146,7 @@ impl Outside {
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server");
-        let outside = Self { child, port, _dir: dir };
+        let outside = Self { child, port, authority, tls, _dir: dir };
         until("the source must answer", || {
             outside.client().get_connection().is_ok_and(|mut c| redis::cmd("PING").exec(&mut c).is_ok())
         });
@@ -169,7 +169,8 @@ impl Outside {
         let hba = data.join("pg_hba.conf");
         let others = std::fs::read_to_string(&hba).unwrap();
         std::fs::write(&hba, format!("hostnossl all mover all reject\n{others}")).unwrap();
-        let (cert, key) = certificate(dir.path());
+        let authority = Authority::new("Outside CA");
+        let (cert, key) = certificate(&authority, dir.path());
         let child = as_nobody(&mut Command::new(bin.join("postgres")))
             .arg("-D")
             .arg(&data)
@@ -191,7 +192,7 @@ impl Outside {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let outside = Self { child, port, _dir: dir };
+        let outside = Self { child, port, authority, tls: true, _dir: dir };
         until("the source must answer", || outside.psql("postgres", "SELECT 1").is_ok());
         outside.psql("postgres", "CREATE DATABASE shop").unwrap();
         let mover = format!("CREATE ROLE mover SUPERUSER LOGIN PASSWORD '{PASSWORD}'");
@@ -248,7 +249,8 @@ impl Outside {
         );
         std::fs::write(&init, account).unwrap();
         chown(&init, Some(NOBODY), Some(NOBODY)).unwrap();
-        let (cert, key) = certificate(dir.path());
+        let authority = Authority::new("Outside CA");
+        let (cert, key) = certificate(&authority, dir.path());
         let child = as_nobody(&mut Command::new("mariadbd"))
             .args([
                 "--no-defaults",
@@ -269,7 +271,7 @@ impl Outside {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let outside = Self { child, port, _dir: dir };
+        let outside = Self { child, port, authority, tls: true, _dir: dir };
         until("the source must answer", || outside.mysql("SELECT 1").is_ok());
         outside.mysql(STORE).unwrap();
         outside
@@ -303,7 +305,8 @@ impl Outside {
     }
     /// A client of a Redis.
     pub fn client(&self) -> redis::Client {
-        redis::Client::open(format!("redis://:{PASSWORD}@127.0.0.1:{}", self.port)).unwrap()
+        let (scheme, way) = if self.tls { ("rediss", "/#insecure") } else { ("redis", "") };
+        redis::Client::open(format!("{scheme}://:{PASSWORD}@127.0.0.1:{}{way}", self.port)).unwrap()
     }
     /// A session at a Redis.
     pub fn connection(&self) -> redis::Connection {

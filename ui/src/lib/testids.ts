@@ -25,7 +25,7 @@
 //   metric-chart (with data-metric), range-<id>, metrics-export
 //   access-card (with data-open), access-change, access-entry (with data-cidr), access-you, access-way (with data-enforced); access-form, access-row, access-cidr, -comment, -end, -remove, -add, -add-mine
 //   trial-banner, trial-left, trial-keep, trial-revert
-//   migration-card, migrate, cut-over, migration-logs; migration-wizard (with data-step), migration-from, -password, -follow, -replace, -validate, -begin; migration-check (with data-check, data-state), migration-compared
+//   migration-card, migrate, cut-over, migration-logs; migration-wizard (with data-step), migration-from, -password, -ca, -ca-file, -follow, -replace, -validate, -begin; migration-check (with data-check, data-state), migration-compared
 //   audit-row; settings-theme-<id>, settings-tray, settings-notifications, settings-save; settings-image-mirror, settings-own-images, settings-images-save
 //   palette-input, palette-item; offline-banner; signin-token, signin-submit; error-panel (with data-code); toast
 

@@ -1,6 +1,6 @@
 // A server outside comes in: what is wrong with it is told check by check, then it is copied, and both sides are shown.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ let home: Serve;
 let source: ChildProcess;
 let dir: string;
 let port: number;
+let tlsPort: number;
 
 const free = (): Promise<number> =>
 	new Promise((done, failed) => {
@@ -31,7 +32,15 @@ test.beforeAll(async () => {
 	await home.start();
 	dir = mkdtempSync(join(tmpdir(), 'outside-'));
 	port = await free();
-	source = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--requirepass', PASSWORD, '--dir', dir], { stdio: 'ignore' });
+	tlsPort = await free();
+	const made = (name: string, ...words: string[]): void => {
+		execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', `/CN=${name}`, '-keyout', join(dir, `${name}.key`), '-out', join(dir, `${name}.pem`), ...words], { stdio: 'ignore' });
+	};
+	made('ca');
+	made('other');
+	made('server', '-CA', join(dir, 'ca.pem'), '-CAkey', join(dir, 'ca.key'), '-extensions', 'v3_req', '-addext', 'subjectAltName=IP:127.0.0.1');
+	const tls = ['--tls-port', String(tlsPort), '--tls-auth-clients', 'no', '--tls-cert-file', join(dir, 'server.pem'), '--tls-key-file', join(dir, 'server.key')];
+	source = spawn('redis-server', [...tls, '--port', String(port), '--bind', '127.0.0.1', '--save', '', '--requirepass', PASSWORD, '--dir', dir], { stdio: 'ignore' });
 	await expect.poll(() => { try { return ask('ping').trim(); } catch { return ''; } }).toBe('PONG');
 	ask('eval', "for i = 1, 500 do redis.call('SET', 'key:' .. i, i) end", '0');
 	home.cli('cluster', 'create', 'shop', '--service', 'redis', '--topology', 'single', '--plan', 'NANO-1C-256M', '--yes');
@@ -84,4 +93,39 @@ test('a migration is checked, follows its source, is cut over, and both sides ar
 	await expect(page.getByText('Cut over: the cluster had everything')).toBeVisible();
 	await accessible(page, 'both sides');
 	expect(home.cli('node', 'shell', 'shop-1', '--', 'get', 'late')).toContain('one');
+});
+
+test('a source is verified by an authority that is given, and a private key is not kept', async ({ page }) => {
+	await signIn(page, home);
+	await page.goto(`${home.url}/clusters/shop/migrate`);
+	const field = page.getByTestId('migration-ca');
+	const certificate = page.locator('[data-testid=migration-check][data-check=certificate]');
+	await page.getByTestId('migration-from').fill(`redis://127.0.0.1:${String(tlsPort)}`);
+	await page.getByTestId('migration-password').fill(PASSWORD);
+
+	await field.fill(readFileSync(join(dir, 'ca.key'), 'utf8'));
+	await expect(field).toHaveValue('');
+	await expect(field).toHaveAttribute('aria-invalid', 'true');
+	await expect(page.getByText('That was a private key')).toBeVisible();
+	await accessible(page, 'a private key was given');
+
+	await field.fill('no certificate');
+	await expect(page.getByText('That was a private key')).toHaveCount(0);
+	await page.getByTestId('migration-validate').click();
+	await expect(page.getByText('holds no certificate')).toBeVisible();
+	await expect(page.getByTestId('error-panel')).toHaveCount(0);
+
+	const choose = page.getByTestId('migration-ca-file');
+	await choose.setInputFiles(join(dir, 'other.pem'));
+	await page.getByTestId('migration-validate').click();
+	await expect(certificate).toHaveAttribute('data-state', 'failed');
+	await expect(certificate).toContainText('CN=other');
+	await expect(page.getByTestId('migration-begin')).toBeDisabled();
+
+	await choose.setInputFiles(join(dir, 'ca.pem'));
+	await expect(certificate).toHaveCount(0);
+	await page.getByTestId('migration-validate').click();
+	await expect(certificate).toHaveAttribute('data-state', 'passed');
+	await expect(certificate).toContainText('signed by CN=ca');
+	await accessible(page, 'an authority that was given');
 });

@@ -8,6 +8,7 @@
 mod alert;
 mod allow;
 mod backup;
+mod ca;
 mod catalog;
 mod change;
 mod cidr;
@@ -37,6 +38,7 @@ pub use backup::{
     BackedUp, Backup, BackupFormat, BackupKind, BackupPart, BackupReason, BackupState, Count,
     FINAL_BACKUP_DAYS, FormatOffer, LOCAL_VAULT, SNAPSHOT_VAULT, disagreements, part_name, spanning,
 };
+pub use ca::{BadCa, CaCertificate, CaCertificates, MAX_CA_BYTES};
 pub use catalog::{Failover, Line, Port, SERVICES, ServiceEntry, TopologyEntry, service};
 pub use change::{Change, ChangeKind, CloneCluster, CreateCluster, RestoreBackup, ScheduleWish};
 pub use cidr::{BadCidr, Cidr};

@@ -1,6 +1,6 @@
 //! Bringing the data of a server elsewhere into a cluster: where it is, what was found out about it, what came of it.
 
-use crate::Sensitive;
+use crate::{CaCertificates, Sensitive};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub enum SourceTls {
     Off,
     /// Encrypted; whoever answers is believed.
     Encrypt,
-    /// Encrypted, and its certificate must be one that this computer trusts.
+    /// Encrypted, and its certificate must be signed by an authority that was given, or else by one that this computer trusts.
     Verify,
 }
 
@@ -35,6 +35,8 @@ pub struct SourceUrl {
     pub database: Option<String>,
     /// How the way is kept from others.
     pub tls: SourceTls,
+    /// Who must have signed its certificate; `None` for whom this computer trusts. It comes beside the address, never in it.
+    pub ca: Option<CaCertificates>,
 }
 
 /// What a source speaks.
@@ -180,6 +182,7 @@ impl SourceUrl {
             port,
             database: Some(database).filter(some),
             tls,
+            ca: None,
         })
     }
     /// The port, also where nobody named one.
@@ -248,6 +251,11 @@ pub struct MigrateIn {
     #[serde(default, skip_serializing, deserialize_with = "secret")]
     #[schema(value_type = Option<String>)]
     pub password: Option<Sensitive<String>>,
+    /// Certificates of the authority that signs the source's own, as PEM, where this computer does not trust it. They are public. With
+    /// them the source is always reached by TLS and verified, whatever its address says, and nobody else is trusted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub ca: Option<CaCertificates>,
     /// What the cluster has under the same names is replaced.
     #[serde(default)]
     pub replace: bool,
@@ -257,10 +265,12 @@ pub struct MigrateIn {
 }
 
 impl MigrateIn {
-    /// The address with the password, wherever it was given.
+    /// The address with the password, wherever it was given, and with whom to trust.
     pub fn source(&self) -> SourceUrl {
         let password = self.password.clone().or_else(|| self.from.password.clone());
-        SourceUrl { password, ..self.from.clone() }
+        // Who names an authority wants it to count.
+        let tls = if self.ca.is_some() { SourceTls::Verify } else { self.from.tls };
+        SourceUrl { password, tls, ca: self.ca.clone(), ..self.from.clone() }
     }
 }
 
@@ -281,7 +291,7 @@ pub enum CheckState {
 /// One thing that was looked at before a migration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Check {
-    /// Stable name: `reachable`, `credentials`, `rights`, `version`, `extensions`, `character-sets`, `size`, `names`…
+    /// Stable name: `reachable`, `certificate`, `credentials`, `rights`, `version`, `extensions`, `character-sets`, `size`, `names`…
     pub id: String,
     /// In words: *The source answers*.
     pub title: String,

@@ -17,7 +17,7 @@ use crate::{
 };
 use clusterdeck_domain::{
     AllowEntry, Backup, BackupReason, BackupSchedule, Change, ClusterId, ClusterSpec, CreateCluster,
-    LOCAL_VAULT, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState, PlanId, Role, Topology,
+    LOCAL_VAULT, Lifecycle, MachineId, NodeKind, NodeSpec, NodeState, PlanId, Role, SourceUrl, Topology,
     dead_primary_of,
     preview::{
         allow_trial_ms, chosen_allowlist, chosen_exposure, chosen_parameters, nodes_per_shard, resize_order,
@@ -156,8 +156,9 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
             }))
         }
         Change::Migrate(wish) => Plan::Migrate(migrate::Plan {
-            from: wish.from.clone(),
+            from: SourceUrl { password: None, ca: None, ..wish.source() },
             has_password: wish.source().password.is_some(),
+            ca: wish.ca.clone(),
             replace: wish.replace,
             follow: wish.follow,
             fresh: collected.source.as_ref().is_some_and(|source| source.target_is_empty),

@@ -75,6 +75,8 @@ const TURNS: [(usize, &[&str]); 2] = [
             "vaults::redis_comes_back_from_a_store",
             "migrating_online::a_mariadb",
             "migrating_online::a_postgresql",
+            "migrating_trusted::a_postgresql",
+            "migrating_trusted::a_mariadb",
             "migrating::mariadb",
             "migrating::redis_comes_into_a_sharded",
             "moments::a_moment_of_postgresql_comes_back",

@@ -1312,7 +1312,7 @@ export interface components {
         Check: {
             /** @description What to do about it. */
             hint?: string | null;
-            /** @description Stable name: `reachable`, `credentials`, `rights`, `version`, `extensions`, `character-sets`, `size`, `names`… */
+            /** @description Stable name: `reachable`, `certificate`, `credentials`, `rights`, `version`, `extensions`, `character-sets`, `size`, `names`… */
             id: string;
             /** @description What became of it. */
             state: components["schemas"]["CheckState"];
@@ -2405,6 +2405,11 @@ export interface components {
         };
         /** @description Bring the data of a server elsewhere in. */
         MigrateIn: {
+            /**
+             * @description Certificates of the authority that signs the source's own, as PEM, where this computer does not trust it. They are public. With
+             *     them the source is always reached by TLS and verified, whatever its address says, and nobody else is trusted.
+             */
+            ca?: string | null;
             /** @description Into which cluster. */
             cluster: string;
             /** @description Go on following the source until somebody says *cut over*; else that happens as soon as the cluster has everything. */

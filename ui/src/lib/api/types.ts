@@ -354,7 +354,7 @@ export type Change =
 	| ({ kind: 'clone-cluster' } & CloneCluster)
 	| { kind: 'restore-in-place'; cluster: string; backup: string; discard_present?: boolean; keep_within_ms?: number | null }
 	| { kind: 'delete-backup'; backup: string }
-	| { kind: 'migrate'; cluster: string; from: string; password?: string | null; replace?: boolean; follow?: boolean }
+	| { kind: 'migrate'; cluster: string; from: string; password?: string | null; ca?: string | null; replace?: boolean; follow?: boolean }
 	| { kind: 'cut-over'; cluster: string }
 	| { kind: 'delete-cluster'; cluster: string; discard_backups?: boolean };
 

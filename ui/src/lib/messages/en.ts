@@ -342,6 +342,8 @@ export const en = {
 		title: 'Migration', text: 'Bring the data of a server elsewhere into this cluster. Its data is only read.', begin: 'Migrate database', logs: 'Show migration logs',
 		underWay: 'A migration is under way', cutOver: 'Cut over', stepOf: (n: number) => `Step ${n} of 3`, configure: 'Where the data is', checks: 'Checks', from: 'Address of the source',
 		password: 'Password', passwordHint: 'Kept in the keyring while the migration lasts, and nowhere else. Empty where the address has it, or none is needed.',
+		ca: 'Authority’s certificate (optional)', caFile: 'Choose a file', caHint: 'For a managed service with an authority of its own: the PEM that it offers for download. The source is then always verified by it.',
+		caKey: 'That was a private key, which nobody else may see. It was not kept. Give only the certificates of the authority.', caLarge: 'That has more than 192 KiB. Give only the certificates of the authority that signs this server.',
 		follow: 'Follow the source until I cut over',
 		replace: 'Replace what has the same name', replaceText: 'Otherwise a name that is there already refuses the migration.',
 		way: { online: 'Online', dump: 'By a dump' },

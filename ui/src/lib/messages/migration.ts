@@ -11,7 +11,7 @@ export interface Guide {
 	unfollowed: string;
 }
 
-const tls = 'Behind it ?tls=encrypt, or ?tls=verify where its certificate is one that this computer trusts.';
+const tls = 'Behind it ?tls=encrypt, or ?tls=verify where this computer trusts who signed its certificate.';
 const memory: Guide = {
 	text: 'Every key is copied with the time it has left to live, while clients go on writing to the source. Its user must be able to read all keys, and to say CLIENT TRACKING for the cluster to follow.',
 	example: 'redis://user@db.example.com:6379',

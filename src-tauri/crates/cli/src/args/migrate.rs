@@ -19,6 +19,10 @@ pub(crate) struct Migrate {
     /// A file with the password of the source; `-` reads it from the input
     #[arg(long, value_name = "FILE", requires = "from")]
     pub(crate) password_file: Option<PathBuf>,
+    /// A file (PEM) with the certificates of the authority that signs the source's, where this computer does not trust it, as with
+    /// managed services. The source is then always reached by TLS and verified, and nobody else is trusted
+    #[arg(long, value_name = "FILE", requires = "from")]
+    pub(crate) source_ca: Option<PathBuf>,
     /// Only look whether it can be done; each check with its result, and with --follow whether it can be followed or takes a dump
     #[arg(long, requires = "from")]
     pub(crate) check: bool,

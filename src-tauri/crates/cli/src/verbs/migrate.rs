@@ -14,8 +14,11 @@ use clusterdeck_api::{
     Code, Problem,
     wire::{JournalLine, List, PreviewAnswer},
 };
-use clusterdeck_domain::{ChangeKind, CheckState, Migrated, Operation};
+use clusterdeck_domain::{
+    CaCertificates, ChangeKind, CheckState, MAX_CA_BYTES, Migrated, Operation, Sensitive,
+};
 use serde_json::{Value, json};
+use std::{fs::File, io::Read as _};
 
 /// Where a password can be given that is in no argument.
 const PASSWORD: &str = "CLUSTERDECK_SOURCE_PASSWORD";
@@ -29,7 +32,7 @@ pub(super) async fn run(session: &Session, wish: Migrate) -> Result<(), Failure>
         return change::make(session, change, &wish.confirming).await;
     }
     let change = json!({
-        "kind": "migrate", "cluster": wish.cluster, "from": wish.from, "password": password(&wish)?,
+        "kind": "migrate", "cluster": wish.cluster, "from": wish.from, "password": password(&wish)?, "ca": authorities(&wish)?,
         "replace": wish.replace, "follow": wish.follow,
     });
     match wish.check {
@@ -43,6 +46,17 @@ fn password(wish: &Migrate) -> Result<Option<String>, Failure> {
         None => Ok(std::env::var(PASSWORD).ok()),
         Some(file) => typed_in("password", file).map(Some),
     }
+}
+
+/// Read here already: what is no certificate goes nowhere.
+fn authorities(wish: &Migrate) -> Result<Option<CaCertificates>, Failure> {
+    let Some(file) = &wish.source_ca else { return Ok(None) };
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|f| f.take(MAX_CA_BYTES as u64 + 1).read_to_end(&mut bytes));
+    read.map_err(|e| Problem::new(Code::Invalid, format!("{} cannot be read: {e}", file.display())))?;
+    let text = Sensitive::new(String::from_utf8(bytes).unwrap_or_default());
+    let bad = |e| Problem::new(Code::Invalid, format!("{} names no authority to trust: {e}", file.display()));
+    Ok(Some(CaCertificates::parse(text.reveal()).map_err(|e| bad(e).detail("Nothing was changed."))?))
 }
 
 /// Each check with its result; that one failed is a refusal.

@@ -46,6 +46,28 @@ fn every_end_has_its_status_and_with_json_its_problem_on_standard_output() {
 }
 
 #[test]
+fn what_names_no_authority_is_refused_and_a_private_key_is_not_repeated() {
+    let home = Home::new();
+    let file = home.path().with_file_name("ca.pem");
+    let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIE\n-----END PRIVATE KEY-----\n";
+    let large = "x".repeat(300 << 10);
+    for (text, why) in [
+        (key.as_bytes(), "private key"),
+        (b"no certificate", "no certificate"),
+        (&[0x30, 0x82, 0xff, 0xfe], "as PEM"),
+        (large.as_bytes(), "192 KiB"),
+    ] {
+        std::fs::write(&file, text).expect("written");
+        let name = file.to_string_lossy();
+        let words = ["migrate", "x", "--from", "postgres://h/d", "--source-ca", &name, "--check"];
+        let ended = home.run(&words).status(2);
+        assert!(ended.err.contains(why) && ended.err.contains("ca.pem"), "{}", ended.err);
+        assert!(!ended.err.contains("MC4CAQ") && ended.out.is_empty(), "{} {}", ended.out, ended.err);
+    }
+    home.run(&["migrate", "x", "--from", "postgres://h/d", "--source-ca", "/none", "--check"]).status(2);
+}
+
+#[test]
 fn a_server_that_is_not_there_is_unreachable() {
     let home = Home::new();
     let token = "0123456789abcdef";

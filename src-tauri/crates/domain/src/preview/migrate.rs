@@ -36,7 +36,7 @@ pub(super) fn preview(subject: &Subject<'_>, wish: &MigrateIn, facts: &Facts<'_>
         preview.destructive = source.clashes;
         preview.confirm = Some(spec.name.to_string());
     }
-    effects(spec, wish, source, &mut preview);
+    effects(spec, wish, (source, facts), &mut preview);
     preview
 }
 
@@ -103,7 +103,12 @@ fn size(
     }
 }
 
-fn effects(spec: &ClusterSpec, wish: &MigrateIn, source: &SourceReport, preview: &mut Preview) {
+fn effects(
+    spec: &ClusterSpec,
+    wish: &MigrateIn,
+    (source, facts): (&SourceReport, &Facts<'_>),
+    preview: &mut Preview,
+) {
     let what = source.server.clone().unwrap_or_else(|| "the source".to_owned());
     let much = source.bytes.map_or_else(String::new, |n| format!(", about {}", words::bytes(n)));
     preview.effect(format!(
@@ -111,6 +116,12 @@ fn effects(spec: &ClusterSpec, wish: &MigrateIn, source: &SourceReport, preview:
         wish.from.place(),
         spec.name
     ));
+    if let Some(trusted) = wish.ca.as_ref().and_then(|ca| ca.only(|one| one.until > facts.now)) {
+        preview.effect(format!(
+            "The source must show a certificate for {} that was signed by {trusted}; nobody else is trusted.",
+            wish.from.host
+        ));
+    }
     for how in &source.how {
         preview.effect(how.clone());
     }

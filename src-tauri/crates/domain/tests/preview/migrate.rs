@@ -2,7 +2,8 @@
 
 use crate::builder::*;
 use clusterdeck_domain::{
-    BehindIn, Change, Check, CheckState, Following, MigrateIn, PlanId, SourceReport, SourceUrl, plan,
+    BehindIn, CaCertificates, Change, Check, CheckState, Following, MigrateIn, PlanId, SourceReport,
+    SourceTls, SourceUrl, plan,
 };
 
 pub(crate) fn migrate() -> Change {
@@ -11,6 +12,7 @@ pub(crate) fn migrate() -> Change {
         cluster: "demo".to_owned(),
         from,
         password: None,
+        ca: None,
         replace: false,
         follow: false,
     })
@@ -56,6 +58,37 @@ fn a_source_that_fits_needs_no_name_and_no_check_is_left_out() {
     let makes = "At the source a slot is made.".to_owned();
     let making = from(|s| s.makes = Some(makes.clone())).preview(&migrate());
     assert!(!only_read(&making) && making.effects.contains(&makes), "{making:#?}");
+}
+
+/// An authority until some year.
+fn authority(name: &str, until: i32) -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.not_after = rcgen::date_time_ymd(until, 1, 31);
+    params.self_signed(&key).unwrap().pem()
+}
+
+#[test]
+fn an_authority_that_is_given_is_told_and_makes_the_source_be_verified() {
+    let Change::Migrate(plain) = migrate() else { panic!("it is a migration") };
+    let both = authority("Old CA", 2001) + &authority("Demo CA", 2096);
+    let ca = Some(CaCertificates::parse(&both).unwrap());
+    let wish = MigrateIn { ca: ca.clone(), ..plain.clone() };
+    let source = wish.source();
+    assert_eq!((source.tls, &source.ca), (SourceTls::Verify, &ca), "whatever the address says");
+    assert_eq!((plain.source().tls, plain.source().ca), (SourceTls::Off, None));
+    let written = serde_json::to_string(&wish).unwrap();
+    assert_eq!(serde_json::from_str::<MigrateIn>(&written).unwrap().ca, ca, "a change has it again");
+    assert!(!serde_json::to_string(&plain).unwrap().contains("\"ca\""));
+
+    let told = |change: &Change| from(|_| {}).preview(change).effects.join("\n");
+    let with = told(&Change::Migrate(wish));
+    let words =
+        "certificate for db.example.com that was signed by CN=Demo CA (until 2096-01-31); nobody else";
+    assert!(with.contains(words) && !with.contains("Old CA"), "{with}");
+    assert!(!told(&migrate()).contains("signed by"));
 }
 
 #[test]

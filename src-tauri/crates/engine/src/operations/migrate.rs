@@ -8,7 +8,9 @@ use crate::{
     repository::JournalEntry,
     step::{Step, StepContext, step},
 };
-use clusterdeck_domain::{CheckState, ClusterId, Following, Migrated, OperationId, SecretRef, SourceUrl};
+use clusterdeck_domain::{
+    CaCertificates, CheckState, ClusterId, Following, Migrated, OperationId, SecretRef, SourceUrl,
+};
 use clusterdeck_driver::{DriverError, Migration, Passage};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -28,6 +30,9 @@ pub(crate) struct Plan {
     /// Without its password, which is in the keyring.
     pub(crate) from: SourceUrl,
     pub(crate) has_password: bool,
+    /// Who must have signed its certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<CaCertificates>,
     pub(crate) replace: bool,
     pub(crate) follow: bool,
     /// The cluster held nothing when this was confirmed.
@@ -70,7 +75,7 @@ async fn migration(cx: &StepContext, plan: &Plan) -> Result<Migration> {
         let what = "the password of the source is not in the keyring any more";
         return Err(DriverError::rejected(what, "Ask for the migration again, with the password.").into());
     }
-    let from = SourceUrl { password, ..plan.from.clone() };
+    let from = SourceUrl { password, ca: plan.ca.clone(), ..plan.from.clone() };
     Ok(Migration { from, replace: plan.replace, fresh: plan.fresh, follow: plan.follow, online: plan.online })
 }
 

@@ -66,7 +66,14 @@ pub(crate) fn delete() -> Change {
 /// From a source that knows one password.
 pub(crate) fn migrate(password: &str, follow: bool) -> Change {
     let from = SourceUrl::parse(&format!("redis://:{password}@source.example")).expect("an address");
-    Change::Migrate(MigrateIn { cluster: "demo".to_owned(), from, password: None, replace: false, follow })
+    Change::Migrate(MigrateIn {
+        cluster: "demo".to_owned(),
+        from,
+        password: None,
+        ca: None,
+        replace: false,
+        follow,
+    })
 }
 
 fn newest() -> String {

@@ -6,7 +6,7 @@ use crate::mysql::{
     sql::{ANSWER, As, Session, number, text},
     survey,
 };
-use crate::outside::{self, Refused};
+use crate::outside;
 use clusterdeck_domain::{
     Check, CheckState,
     CheckState::{Failed, Passed, Warning},
@@ -14,8 +14,9 @@ use clusterdeck_domain::{
 };
 use clusterdeck_driver::{ClusterContext, Migration, Result};
 
-const TITLES: [(&str, &str); 13] = [
+const TITLES: [(&str, &str); 14] = [
     ("reachable", "The source answers"),
+    ("certificate", "It is who it says"),
     ("credentials", "It lets us in"),
     ("database", "It has the database"),
     ("version", "The cluster understands it"),
@@ -34,17 +35,11 @@ pub(super) fn check(id: &str, state: CheckState, text: impl Into<String>) -> Che
     outside::check(&TITLES, id, state, text)
 }
 
-fn skip_the_rest(mut report: SourceReport) -> SourceReport {
-    // Of one that is not to be followed nothing of that is said.
-    let asked: Vec<_> = TITLES.into_iter().filter(|(id, _)| !id.starts_with("follow-")).collect();
-    outside::skip_the_rest(&asked, &mut report);
-    report
-}
-
 /// See [`clusterdeck_driver::ServiceDriver::look_at_source`].
 pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<SourceReport> {
     let mut report = SourceReport::default();
     let url = &migration.from;
+    let skip_the_rest = |report| outside::skip_the_rest(&TITLES, url, report);
     if url.scheme != Scheme::Mysql {
         let text = format!("A {} server cannot be brought into this cluster.", url.scheme.id());
         report
@@ -59,7 +54,7 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
         );
         return Ok(skip_the_rest(report));
     }
-    if crate::outside::is_ours(cx, url).await {
+    if outside::is_ours(cx, url).await {
         let text = "That address leads to the cluster itself.";
         report.checks.push(check("reachable", Failed, text).hint("Give the address of another server."));
         return Ok(skip_the_rest(report));
@@ -67,36 +62,13 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
     let mut source = match Source::open(url).await {
         Ok(source) => source,
         Err(refused) => {
-            let answers = check("reachable", Passed, format!("{} answers.", url.place()));
-            match refused {
-                Refused::Unreachable(what) => report
-                    .checks
-                    .push(check("reachable", Failed, format!("{what}.")).hint(
-                    "Look at its address and port, at firewalls, and whether it wants TLS (?tls=encrypt).",
-                )),
-                Refused::Credentials(what) => {
-                    report.checks.push(answers);
-                    let failed = check("credentials", Failed, format!("{what}."));
-                    report.checks.push(failed.hint(
-                        "Give the user and the password that it knows, and let that user come from here.",
-                    ));
-                }
-                Refused::Database(what) => {
-                    report.checks.push(answers);
-                    report.checks.push(check(
-                        "credentials",
-                        Passed,
-                        "The user and the password are accepted.",
-                    ));
-                    report.checks.push(check("database", Failed, format!("{what}.")));
-                }
-                Refused::Other(what) => report.checks.push(check("reachable", Failed, format!("{what}."))),
-            }
+            const USERS: &str =
+                "Give the user and the password that it knows, and let that user come from here.";
+            report.checks.extend(outside::kept_out(&TITLES, url, refused, USERS));
             return Ok(skip_the_rest(report));
         }
     };
-    report.checks.push(check("reachable", Passed, format!("{} answers.", url.place())));
-    report.checks.push(check("credentials", Passed, "The user and the password are accepted."));
+    report.checks.extend(outside::let_in(&TITLES, url));
     let names = databases(&mut source, url).await?;
     if names.is_empty() {
         report.checks.push(check("database", Failed, "The user sees no database there."));

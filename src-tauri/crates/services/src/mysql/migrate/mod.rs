@@ -17,7 +17,7 @@ use super::{
     sql::{ANSWER, As, Session, number, text},
     survey,
 };
-use crate::tls;
+use crate::{outside, tls};
 use clusterdeck_domain::{Compared, Migrated, SourceTls, SourceUrl};
 use clusterdeck_driver::{
     ClusterContext, DriverError, Filter, Machine, Migration, Passage, Progress, Result,
@@ -31,14 +31,17 @@ use std::{
 /// How the programs sign in, on the machine of the one that takes the writes.
 const THEIRS: &str = "mysql/migration.source.cnf";
 const OURS: &str = "mysql/migration.cnf";
+/// Who must have signed the source's certificate, where that was said.
+const CA: &str = "mysql/migration.ca";
 /// From where on the source's log has what the copy does not.
 const PLACE: &str = "mysql/migration.place";
 /// Says that what the cluster had is gone.
 const EMPTIED: &str = "mysql/migration.emptied";
 /// What a copy leaves on the machine while it runs.
-const LEFT: [&str; 7] = [
+const LEFT: [&str; 8] = [
     THEIRS,
     OURS,
+    CA,
     PLACE,
     "mysql/migration.dumped",
     "mysql/migration.loaded",
@@ -120,7 +123,10 @@ async fn copied(
         list(names)
     );
     let total = source.number(&size).await?;
-    machine.write(THEIRS, theirs(&migration.from).as_bytes(), 0o600).await?;
+    if let Some(authorities) = outside::tls::file(&migration.from)? {
+        machine.write(CA, authorities.as_bytes(), 0o600).await?;
+    }
+    machine.write(THEIRS, theirs(&migration.from, machine.as_ref()).as_bytes(), 0o600).await?;
     machine.write(OURS, ours(cx, machine.as_ref())?.as_bytes(), 0o600).await?;
     passage.log(format!("Copying {} of {}", names.join(", "), migration.from.place()));
     let copying = copy(machine.as_ref(), names, migration.online);
@@ -227,7 +233,7 @@ fn option(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn theirs(url: &SourceUrl) -> String {
+fn theirs(url: &SourceUrl, machine: &dyn Machine) -> String {
     let user = option(url.user.as_deref().unwrap_or("root"));
     let password =
         url.password.as_ref().map_or_else(String::new, |p| format!("password={}\n", option(p.reveal())));
@@ -236,8 +242,10 @@ fn theirs(url: &SourceUrl) -> String {
         SourceTls::Encrypt => "ssl\nskip-ssl-verify-server-cert\n",
         SourceTls::Verify => "ssl\nssl-verify-server-cert\n",
     };
+    let path = || option(&machine.path(CA).to_string_lossy());
+    let ca = url.ca.as_ref().map_or_else(String::new, |_| format!("ssl-ca={}\n", path()));
     format!(
-        "[client]\nprotocol=tcp\nhost={}\nport={}\nuser={user}\n{password}{tls}",
+        "[client]\nprotocol=tcp\nhost={}\nport={}\nuser={user}\n{password}{tls}{ca}",
         option(&url.host),
         url.port()
     )

@@ -2,7 +2,7 @@
 
 use crate::{
     mysql::sql::{number, text},
-    outside::Refused,
+    outside::{Refused, tls},
 };
 use clusterdeck_domain::{SourceTls, SourceUrl};
 use clusterdeck_driver::{DriverError, Result};
@@ -31,7 +31,10 @@ fn refused(url: &SourceUrl, e: &Error) -> Refused {
             1044 | 1049 => Refused::Database(format!("{at}: {}", said.message)),
             _ => Refused::Other(format!("{at} refused: {}", said.message)),
         },
-        other => Refused::Unreachable(format!("{at} cannot be reached: {other}")),
+        other => {
+            let unreachable = || Refused::Unreachable(format!("{at} cannot be reached: {other}"));
+            tls::distrusted(url, other).unwrap_or_else(unreachable)
+        }
     }
 }
 
@@ -117,7 +120,10 @@ impl Source {
     pub(super) async fn open(url: &SourceUrl) -> std::result::Result<Self, Refused> {
         let tls = match url.tls {
             SourceTls::Off => None,
-            SourceTls::Verify => Some(SslOpts::default()),
+            SourceTls::Verify => {
+                let roots = tls::roots(url)?.into_iter().map(|der| der.to_vec().into()).collect();
+                Some(SslOpts::default().with_root_certs(roots).with_disable_built_in_roots(true))
+            }
             SourceTls::Encrypt => Some(
                 SslOpts::default()
                     .with_danger_accept_invalid_certs(true)

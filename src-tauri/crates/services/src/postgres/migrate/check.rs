@@ -1,7 +1,7 @@
 //! What is looked at before a database is brought in: each thing with its result, and nothing is changed.
 
 use super::{follow, source::Source};
-use crate::outside::{self, Refused};
+use crate::outside;
 use crate::postgres::{
     flavour, form,
     sql::{ANSWER, As, Session},
@@ -13,8 +13,9 @@ use clusterdeck_domain::{
 };
 use clusterdeck_driver::{ClusterContext, Filter, Migration, Result};
 
-const TITLES: [(&str, &str); 15] = [
+const TITLES: [(&str, &str); 16] = [
     ("reachable", "The source answers"),
+    ("certificate", "It is who it says"),
     ("credentials", "It lets us in"),
     ("database", "It has the database"),
     ("rights", "We may read everything"),
@@ -35,17 +36,11 @@ pub(super) fn check(id: &str, state: CheckState, text: impl Into<String>) -> Che
     outside::check(&TITLES, id, state, text)
 }
 
-fn skip_the_rest(mut report: SourceReport) -> SourceReport {
-    // Of one that is not to be followed nothing of that is said.
-    let asked: Vec<_> = TITLES.into_iter().filter(|(id, _)| !id.starts_with("follow-")).collect();
-    outside::skip_the_rest(&asked, &mut report);
-    report
-}
-
 /// See [`clusterdeck_driver::ServiceDriver::look_at_source`].
 pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<SourceReport> {
     let mut report = SourceReport::default();
     let url = &migration.from;
+    let skip_the_rest = |report| outside::skip_the_rest(&TITLES, url, report);
     if url.scheme != Scheme::Postgres {
         let text = format!("A {} server cannot be brought into this cluster.", url.scheme.id());
         report
@@ -60,41 +55,21 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
         );
         return Ok(skip_the_rest(report));
     };
-    if crate::outside::is_ours(cx, url).await {
+    if outside::is_ours(cx, url).await {
         let text = "That address leads to the cluster itself.";
         report.checks.push(check("reachable", Failed, text).hint("Give the address of another server."));
         return Ok(skip_the_rest(report));
     }
-    let passed =
-        |report: &mut SourceReport, id: &str, text: String| report.checks.push(check(id, Passed, text));
     let source = match Source::open(url, &super::name(cx)).await {
         Ok(source) => source,
         Err(refused) => {
-            let answers = format!("{} answers.", url.place());
-            match refused {
-                Refused::Unreachable(what) => report
-                    .checks
-                    .push(check("reachable", Failed, format!("{what}.")).hint(
-                    "Look at its address and port, at firewalls, and whether it wants TLS (?tls=encrypt).",
-                )),
-                Refused::Credentials(what) => {
-                    passed(&mut report, "reachable", answers);
-                    let failed = check("credentials", Failed, format!("{what}."));
-                    report.checks.push(failed.hint("Give the user and the password that it knows."));
-                }
-                Refused::Database(what) => {
-                    passed(&mut report, "reachable", answers);
-                    passed(&mut report, "credentials", "The user and the password are accepted.".to_owned());
-                    report.checks.push(check("database", Failed, format!("{what}.")));
-                }
-                Refused::Other(what) => report.checks.push(check("reachable", Failed, format!("{what}."))),
-            }
+            const USERS: &str = "Give the user and the password that it knows.";
+            report.checks.extend(outside::kept_out(&TITLES, url, refused, USERS));
             return Ok(skip_the_rest(report));
         }
     };
-    passed(&mut report, "reachable", format!("{} answers.", url.place()));
-    passed(&mut report, "credentials", "The user and the password are accepted.".to_owned());
-    passed(&mut report, "database", format!("It has {database}."));
+    report.checks.extend(outside::let_in(&TITLES, url));
+    report.checks.push(check("database", Passed, format!("It has {database}.")));
     report.checks.push(rights(&source).await?);
     version(cx, &source, &mut report).await?;
     report.checks.push(tools(cx).await?);

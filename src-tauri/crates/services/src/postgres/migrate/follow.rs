@@ -1,7 +1,7 @@
 //! Following a source while its clients write: a publication and a slot there, a subscription here, all three of one name. Whoever
 //! begins takes away what an earlier call left under that name; a slot that nobody reads would fill the disk of the source.
 
-use super::{PASS, literal, name, quoted, source::Source};
+use super::{CA, PASS, literal, name, quoted, source::Source};
 use crate::postgres::{
     form,
     sql::{ANSWER, As, Session},
@@ -257,13 +257,7 @@ pub(super) async fn subscribe(
         plain(&name(cx)),
         super::way(url.tls),
     );
-    // Where none are named, those in the home of the server's user count.
-    let mut roots = b"/dev/null/none".to_vec();
-    if url.tls == SourceTls::Verify {
-        roots.clear();
-        machine.output_of(&Filter::script(super::ROOTS, Vec::<String>::new()), &mut roots).await?;
-    }
-    way += &format!(" sslrootcert={}", plain(String::from_utf8_lossy(&roots).trim()));
+    way += &format!(" sslrootcert={}", plain(roots(machine, url).await?.trim()));
     inside
         .run(&format!(
             "CREATE SUBSCRIPTION {0} CONNECTION {1} PUBLICATION {0} WITH (slot_name = {2}, create_slot = false, copy_data = false)",
@@ -272,6 +266,19 @@ pub(super) async fn subscribe(
             literal(&ours)
         ))
         .await
+}
+
+/// The file with those who may have signed the source's certificate. Where none is named, one in the home of the server's user counts.
+async fn roots(machine: &dyn Machine, url: &SourceUrl) -> Result<String> {
+    let mut found = Vec::new();
+    match (url.tls, &url.ca) {
+        (SourceTls::Verify, Some(_)) => return Ok(machine.path(CA).to_string_lossy().into_owned()),
+        (SourceTls::Verify, None) => {
+            machine.output_of(&Filter::script(super::ROOTS, Vec::<String>::new()), &mut found).await?;
+        }
+        _ => return Ok("/dev/null/none".to_owned()),
+    }
+    Ok(String::from_utf8_lossy(&found).into_owned())
 }
 
 /// Takes the subscription away, not what came in by it. A database with one cannot be dropped.

@@ -16,7 +16,7 @@ use super::{
     config, flavour, form,
     sql::{ANSWER, As, Session},
 };
-use crate::outside::alive;
+use crate::outside::{alive, tls};
 use clusterdeck_domain::{Compared, Migrated, SourceTls, SourceUrl};
 use clusterdeck_driver::{
     ClusterContext, DriverError, Filter, Machine, Migration, Passage, Progress, Result,
@@ -28,6 +28,8 @@ use tell::Lines;
 /// Where the dump lies until it is restored, and how its programs sign in. On the machine of the one that leads.
 const DUMP: &str = "pg/migration";
 const PASS: &str = "pg/migration.pass";
+/// Who must have signed the source's certificate, where that was said.
+const CA: &str = "pg/migration.ca";
 /// Says that what the cluster had is gone.
 const EMPTIED: &str = "pg/migration.emptied";
 /// Says that the copy is whole and followed, and how many bytes it had: a call after a kill goes on from there.
@@ -150,7 +152,7 @@ async fn copied(
     (passage, progress): (&Passage, &Progress),
 ) -> Result<u64> {
     let machine = cx.machine(form::leader(cx).await?)?;
-    machine.write(PASS, passwords(cx, machine.as_ref(), url)?.as_bytes(), 0o600).await?;
+    write_way_in(cx, machine.as_ref(), url).await?;
     let database = url.database.as_deref().unwrap_or_default();
     let copying = copy(cx, machine.as_ref(), url, moment, (passage, progress));
     let watching = watch(machine.as_ref(), session, database, total, progress);
@@ -194,7 +196,9 @@ pub(crate) async fn bring_in(
     passage.log(format!("Copying {database} of {} as it was at {up_to}", url.place()));
     let copying = copied(cx, (&session, url), Moment::Snapshot(&snapshot), total, (passage, progress));
     let (copied, theirs) = tokio::join!(copying, compare::sums(&source, passage));
-    machine.remove(PASS).await?;
+    for left in [PASS, CA] {
+        machine.remove(left).await?;
+    }
     let (bytes, theirs) = (copied?, theirs?);
     source.run("COMMIT").await?;
     let gap = begun.elapsed();
@@ -302,6 +306,14 @@ fn passwords(cx: &ClusterContext, machine: &dyn Machine, url: &SourceUrl) -> Res
     Ok(text)
 }
 
+/// What programs on a machine need to come into the source.
+async fn write_way_in(cx: &ClusterContext, machine: &dyn Machine, url: &SourceUrl) -> Result<()> {
+    if let Some(authorities) = tls::file(url)? {
+        machine.write(CA, authorities.as_bytes(), 0o600).await?;
+    }
+    machine.write(PASS, passwords(cx, machine, url)?.as_bytes(), 0o600).await
+}
+
 /// What this machine trusts.
 const ROOTS: &str = r#"
 for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
@@ -321,7 +333,7 @@ const fn way(tls: SourceTls) -> &'static str {
 /// `$1` folder of the programs, `$2` the dump, `$3` the passwords, `$4` how many at once, `$5` the snapshot; the source: `$6` host, `$7`
 /// port, `$8` user, `$9` way; `${10}` the database; here: `${11}` host, `${12}` port, `${13}` user, `${14}` who owns it, `${15}` our name;
 /// `${16}` the slot that is made, whose beginning is then the snapshot. That one is held by the session that made it, which ends with
-/// whatever ends this script. Making a slot waits for transactions that are open at the source.
+/// whatever ends this script. Making a slot waits for transactions that are open at the source. `${17}` whom alone to trust.
 const COPY: &str = r#"
 umask 077
 export PGPASSFILE="$3" PGAPPNAME="${15}" PGCONNECT_TIMEOUT=10 LC_ALL=C
@@ -330,6 +342,7 @@ export PGSSLROOTCERT=/dev/null/none
 [ "$9" = verify-full ] && for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
   [ -e "$file" ] && export PGSSLROOTCERT="$file"
 done
+[ -n "${17}" ] && export PGSSLROOTCERT="${17}"
 chmod 600 "$3"; rm -rf "$2"
 snapshot=$5
 if [ -n "${16}" ]; then
@@ -378,7 +391,7 @@ async fn copy(
         Moment::Snapshot(snapshot) => (snapshot, ""),
         Moment::Slot(slot) => ("", slot),
     };
-    let args: [String; 16] = [
+    let args: [String; 17] = [
         folder,
         path(DUMP),
         path(PASS),
@@ -395,6 +408,7 @@ async fn copy(
         config::PEOPLE.to_owned(),
         name(cx),
         slot.to_owned(),
+        url.ca.as_ref().map_or_else(String::new, |_| path(CA)),
     ];
     let (mut says, hears) = tokio::io::duplex(PIPE);
     let filter = Filter::script(COPY, args);
@@ -473,6 +487,7 @@ pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Resu
         "pg/migration.ask",
         "pg/migration.slot",
         PASS,
+        CA,
         FOLLOWED,
     ] {
         machine.remove(left).await?;

@@ -2,8 +2,8 @@
 //! in the end what no log of rows tells. After a kill it goes on where the copy stands whole, and else begins anew.
 
 use super::{
-    EMPTIED, FOLLOWED, Moment, PASS, PATIENT, alive, compare, copied, follow, follow::Follower, passwords,
-    prepare, size, source::Source,
+    CA, EMPTIED, FOLLOWED, Moment, PASS, PATIENT, alive, compare, copied, follow, follow::Follower, prepare,
+    size, source::Source, write_way_in,
 };
 use crate::postgres::{
     form,
@@ -26,7 +26,7 @@ pub(super) async fn bring_in(
         Some(bytes) => {
             passage.log("The copy stands whole and the subscription with it: it goes on from there");
             // The password may be another one by now.
-            machine.write(PASS, passwords(cx, machine.as_ref(), &migration.from)?.as_bytes(), 0o600).await?;
+            write_way_in(cx, machine.as_ref(), &migration.from).await?;
             bytes
         }
         None => copy(cx, migration, (&source, database), passage, progress).await?,
@@ -57,7 +57,7 @@ pub(super) async fn bring_in(
         tracing::warn!(%error, "what was made at the source could not be dropped");
         report.notes.extend(follow::clean_or_tell(cx, migration).await);
     }
-    for left in [PASS, EMPTIED, FOLLOWED] {
+    for left in [PASS, CA, EMPTIED, FOLLOWED] {
         machine.remove(left).await?;
     }
     Ok(report)

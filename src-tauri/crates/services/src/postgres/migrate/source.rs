@@ -1,6 +1,6 @@
 //! The server that data comes from: one database of it, which we only read.
 
-use crate::outside::{self, Refused};
+use crate::outside::{Refused, tls};
 use clusterdeck_domain::{SourceTls, SourceUrl};
 use clusterdeck_driver::{DriverError, Result};
 use std::time::Duration;
@@ -27,7 +27,8 @@ impl Drop for Source {
 fn refused(url: &SourceUrl, e: &tokio_postgres::Error) -> Refused {
     let at = url.place();
     let Some(said) = e.as_db_error() else {
-        return Refused::Unreachable(format!("{at} cannot be reached: {}", below(e)));
+        let unreachable = || Refused::Unreachable(format!("{at} cannot be reached: {}", below(e)));
+        return tls::distrusted(url, e).unwrap_or_else(unreachable);
     };
     match *said.code() {
         SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
@@ -63,8 +64,7 @@ impl Source {
         if let Some(password) = &url.password {
             config.password(password.reveal());
         }
-        let tls = outside::tls(url.tls == SourceTls::Verify).map_err(|e| Refused::Other(e.to_string()))?;
-        let opened = timeout(CONNECT, config.connect(MakeRustlsConnect::new(tls))).await;
+        let opened = timeout(CONNECT, config.connect(MakeRustlsConnect::new(tls::config(url)?))).await;
         let silent = || {
             Refused::Unreachable(format!("{} does not answer within {} s", url.place(), CONNECT.as_secs()))
         };

@@ -1,7 +1,7 @@
 //! What is looked at before data is brought in: each thing with its result, and nothing is changed.
 
 use super::{
-    source::{Refused, Server, Source, version},
+    source::{Server, Source, version},
     target::Target,
 };
 use crate::{
@@ -22,8 +22,9 @@ const COMPARED: usize = 20_000;
 const RIGHTS: [&str; 4] =
     ["SCAN 0 COUNT 1", "DUMP clusterdeck:none", "PTTL clusterdeck:none", "EXISTS clusterdeck:none"];
 
-const TITLES: [(&str, &str); 8] = [
+const TITLES: [(&str, &str); 9] = [
     ("reachable", "The source answers"),
+    ("certificate", "It is who it says"),
     ("credentials", "It lets us in"),
     ("rights", "We may read everything"),
     ("version", "The cluster understands its values"),
@@ -41,42 +42,28 @@ pub(super) fn check(id: &str, state: clusterdeck_domain::CheckState, text: impl 
 pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<SourceReport> {
     let mut report = SourceReport::default();
     let url = &migration.from;
+    let skip_the_rest = |report| outside::skip_the_rest(&TITLES, url, report);
     if url.scheme != Scheme::Redis {
         let text = format!("A {} server cannot be brought into this cluster.", url.scheme.id());
         report.checks.push(
             check("reachable", Failed, text).hint("Give an address that begins with redis:// or rediss://."),
         );
-        outside::skip_the_rest(&TITLES, &mut report);
-        return Ok(report);
+        return Ok(skip_the_rest(report));
     }
-    if crate::outside::is_ours(cx, url).await {
+    if outside::is_ours(cx, url).await {
         let text = "That address leads to the cluster itself.";
         report.checks.push(check("reachable", Failed, text).hint("Give the address of another server."));
-        outside::skip_the_rest(&TITLES, &mut report);
-        return Ok(report);
+        return Ok(skip_the_rest(report));
     }
-    let opened = Server::open(url, &url.host, url.port()).await;
-    let mut server = match opened {
+    let mut server = match Server::open(url, &url.host, url.port()).await {
         Ok(server) => server,
         Err(refused) => {
-            let failed = match refused {
-                Refused::Unreachable(what) => check("reachable", Failed, format!("{what}.")).hint(
-                    "Look at its address and port, at firewalls, and whether it wants TLS (rediss://).",
-                ),
-                Refused::Credentials(what) => {
-                    report.checks.push(check("reachable", Passed, format!("{} answers.", url.place())));
-                    check("credentials", Failed, format!("{what}."))
-                        .hint("Give the user and the password that it knows.")
-                }
-                Refused::Other(what) => check("reachable", Failed, format!("{what}.")),
-            };
-            report.checks.push(failed);
-            outside::skip_the_rest(&TITLES, &mut report);
-            return Ok(report);
+            const USERS: &str = "Give the user and the password that it knows.";
+            report.checks.extend(outside::kept_out(&TITLES, url, refused, USERS));
+            return Ok(skip_the_rest(report));
         }
     };
-    report.checks.push(check("reachable", Passed, format!("{} answers.", url.place())));
-    report.checks.push(check("credentials", Passed, "The user and the password are accepted."));
+    report.checks.extend(outside::let_in(&TITLES, url));
     for words in RIGHTS {
         if let Err(why) = server.try_out(&command(words)).await? {
             let verb = words.split(' ').next().unwrap_or_default();
@@ -84,8 +71,7 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
             report.checks.push(
                 check("rights", Failed, text).hint("Use a user with `+@read ~*`, or an administrator."),
             );
-            outside::skip_the_rest(&TITLES, &mut report);
-            return Ok(report);
+            return Ok(skip_the_rest(report));
         }
     }
     report.checks.push(check("rights", Passed, "All keys can be read."));
@@ -95,8 +81,7 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
     if ours.iter().any(|text| Info::parse(text).text("run_id") == server.info.text("run_id")) {
         let text = "What answers there is the cluster itself.";
         report.checks.push(check("version", Failed, text).hint("Give the address of another server."));
-        outside::skip_the_rest(&TITLES, &mut report);
-        return Ok(report);
+        return Ok(skip_the_rest(report));
     }
     described(&server.info, &mut report);
     report.checks.push(versions(cx, &server.info));

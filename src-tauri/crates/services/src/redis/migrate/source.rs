@@ -4,12 +4,15 @@
 //! right that everybody has, with managed services too, where being a replica (PSYNC) is refused; and it leaves nothing there.
 
 use super::slots;
-use crate::redis::{info::Info, session::command};
+use crate::{
+    outside::{Refused, tls},
+    redis::{info::Info, session::command},
+};
 use clusterdeck_domain::{SourceTls, SourceUrl};
 use clusterdeck_driver::{DriverError, Result};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo as _,
-    Pipeline, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, Value,
+    Pipeline, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, TlsCertificates, Value,
     aio::MultiplexedConnection,
 };
 use std::{
@@ -129,17 +132,8 @@ pub(super) struct Server {
     sharded: bool,
 }
 
-/// Why nobody gets in.
-pub(super) enum Refused {
-    /// Nobody answers there.
-    Unreachable(String),
-    /// The password or the user is not accepted.
-    Credentials(String),
-    /// Something else.
-    Other(String),
-}
-
-fn refused(at: &str, e: &RedisError) -> Refused {
+fn refused(url: &SourceUrl, e: &RedisError) -> Refused {
+    let at = url.place();
     let detail = e.detail().unwrap_or_default();
     let code = e.code().unwrap_or_default();
     if e.kind() == ErrorKind::AuthenticationFailed || ["WRONGPASS", "NOAUTH", "NOPERM"].contains(&code) {
@@ -147,6 +141,9 @@ fn refused(at: &str, e: &RedisError) -> Refused {
     }
     if e.is_connection_refusal() {
         return Refused::Unreachable(format!("nobody listens at {at}"));
+    }
+    if let Some(refused) = tls::distrusted(url, e) {
+        return refused;
     }
     if e.is_timeout() {
         return Refused::Unreachable(format!("{at} does not answer within {} s", CONNECT.as_secs()));
@@ -182,7 +179,7 @@ async fn connect(
     let (host, port) = (place.0.to_owned(), place.1);
     let address = match url.tls {
         SourceTls::Off => ConnectionAddr::Tcp(host, port),
-        tls => ConnectionAddr::TcpTls { host, port, insecure: tls == SourceTls::Encrypt, tls_params: None },
+        way => ConnectionAddr::TcpTls { host, port, insecure: way == SourceTls::Encrypt, tls_params: None },
     };
     let protocol = if ear.is_some() { ProtocolVersion::RESP3 } else { ProtocolVersion::RESP2 };
     let mut settings = RedisConnectionInfo::default().set_protocol(protocol).set_skip_set_lib_name();
@@ -200,7 +197,14 @@ async fn connect(
             Ok::<(), redis::aio::SendError>(())
         });
     }
-    let client = Client::open(address.into_connection_info()?.set_redis_settings(settings))?;
+    let at = address.into_connection_info()?.set_redis_settings(settings);
+    let client = match tls::authorities(url) {
+        Some(ca) => Client::build_with_tls(
+            at,
+            TlsCertificates { client_tls: None, root_cert: Some(ca.pem().into_bytes()) },
+        )?,
+        None => Client::open(at)?,
+    };
     match tokio::time::timeout(CONNECT, client.get_multiplexed_async_connection_with_config(&config)).await {
         Ok(done) => done,
         Err(_) => Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))),
@@ -210,10 +214,14 @@ async fn connect(
 impl Server {
     /// Signs in and asks what it is.
     pub(super) async fn open(url: &SourceUrl, host: &str, port: u16) -> std::result::Result<Self, Refused> {
-        let at = SourceUrl { host: host.to_owned(), port: Some(port), ..url.clone() }.place();
-        let mut data = connect(url, (host, port), None).await.map_err(|e| refused(&at, &e))?;
+        let there = SourceUrl { host: host.to_owned(), port: Some(port), ..url.clone() };
+        if url.tls == SourceTls::Verify {
+            tls::roots(url)?;
+        }
+        let at = there.place();
+        let mut data = connect(url, (host, port), None).await.map_err(|e| refused(&there, &e))?;
         let said: std::result::Result<String, _> = command("INFO").query_async(&mut data).await;
-        let info = Info::parse(&said.map_err(|e| refused(&at, &e))?);
+        let info = Info::parse(&said.map_err(|e| refused(&there, &e))?);
         let modern = version(&info) >= (7, 0) || info.text("valkey_version").is_some();
         let sharded = info.is("cluster_enabled", "1");
         Ok(Self {
@@ -367,15 +375,7 @@ pub(super) struct Source {
 impl Source {
     /// Opens all of it and begins to listen.
     pub(super) async fn open(url: &SourceUrl) -> Result<Self> {
-        let told = |refused| match refused {
-            Refused::Unreachable(what) => DriverError::transient(what),
-            Refused::Credentials(what) => DriverError::rejected(
-                what,
-                "Ask for the migration again, with the user and password of the source.",
-            ),
-            Refused::Other(what) => DriverError::rejected(what, "The log of the source may say more."),
-        };
-        let mut first = Server::open(url, &url.host, url.port()).await.map_err(told)?;
+        let mut first = Server::open(url, &url.host, url.port()).await?;
         let (mut servers, mut by_slot, mut deaf) = (Vec::new(), None, None);
         if first.sharded {
             let said: Vec<Value> = first.ask(&command("CLUSTER SLOTS")).await?;
@@ -396,7 +396,7 @@ impl Source {
             }
             by_slot = Some(map);
             for (host, port) in &places {
-                let mut server = Server::open(url, host, *port).await.map_err(told)?;
+                let mut server = Server::open(url, host, *port).await?;
                 deaf = server.listen(url, host, *port).await.err().or(deaf);
                 servers.push(server);
             }

@@ -1,17 +1,16 @@
-//! Servers outside of our clusters, from which data comes, alike for each family: TLS towards them (what this computer trusts, or
-//! nobody's word at all when a person says so), why they let nobody in, and how what was looked at is told.
+//! Servers outside of our clusters, from which data comes, alike for each family: TLS towards them (`tls`), why they let nobody in, and
+//! how what was looked at is told.
 
-use clusterdeck_domain::{Check, CheckState, Migrated, SourceReport, SourceUrl};
-use clusterdeck_driver::{ClusterContext, DriverError, Passage, Progress, Result};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+pub(crate) mod tls;
+
+use clusterdeck_domain::{
+    Check, CheckState,
+    CheckState::{Failed, Passed},
+    Migrated, SourceReport, SourceTls, SourceUrl,
 };
+use clusterdeck_driver::{ClusterContext, DriverError, Passage, Progress};
 use std::{
     net::SocketAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -32,6 +31,9 @@ pub(crate) async fn is_ours(cx: &ClusterContext, url: &SourceUrl) -> bool {
     found.into_iter().any(|at| ours.contains(&at))
 }
 
+/// Whether it is who it says, where that is verified.
+const CERTIFICATE: &str = "certificate";
+
 /// What is looked at, by its stable name and in words, in this order.
 type Titles = [(&'static str, &'static str)];
 
@@ -41,13 +43,60 @@ pub(crate) fn check(titles: &Titles, id: &str, state: CheckState, text: impl Int
     Check::new(id, title, state, text)
 }
 
-/// Those that were not reached.
-pub(crate) fn skip_the_rest(titles: &Titles, report: &mut SourceReport) {
+/// Those that were not reached, but for what was not to be looked at: a certificate that nobody verifies, one that is not to be
+/// followed.
+pub(crate) fn skip_the_rest(titles: &Titles, url: &SourceUrl, mut report: SourceReport) -> SourceReport {
     const WHY: &str = "Not looked at: something before it must be put right first.";
-    for (id, _) in titles {
+    let asked = |id: &str| !id.starts_with("follow-") && (id != CERTIFICATE || url.tls == SourceTls::Verify);
+    for (id, _) in titles.iter().filter(|(id, _)| asked(id)) {
         if !report.checks.iter().any(|c| c.id == *id) {
             report.checks.push(check(titles, id, CheckState::Skipped, WHY));
         }
+    }
+    report
+}
+
+/// What is looked at on the way into a server that answers.
+fn answers(titles: &Titles, url: &SourceUrl) -> Vec<Check> {
+    let mut checks = vec![check(titles, "reachable", Passed, format!("{} answers.", url.place()))];
+    if url.tls == SourceTls::Verify {
+        let given = tls::authorities(url).map(|ca| ca.to_string());
+        let by = given.unwrap_or_else(|| "one whom this computer trusts".to_owned());
+        let text = format!("Its certificate is for {} and signed by {by}.", url.host);
+        checks.push(check(titles, CERTIFICATE, Passed, text));
+    }
+    checks
+}
+
+/// The same into one that lets us in.
+pub(crate) fn let_in(titles: &Titles, url: &SourceUrl) -> Vec<Check> {
+    let mut checks = answers(titles, url);
+    checks.push(check(titles, "credentials", Passed, "The user and the password are accepted."));
+    checks
+}
+
+/// The same into one that does not; `users` is what to do where it does not accept the user.
+pub(crate) fn kept_out(titles: &Titles, url: &SourceUrl, refused: Refused, users: &str) -> Vec<Check> {
+    const REACH: &str =
+        "Look at its address and port, at firewalls, and whether it wants TLS (?tls=encrypt) or has none.";
+    let failed = |id: &str, what: &str| check(titles, id, Failed, format!("{what}."));
+    match refused {
+        Refused::Unreachable(what) => vec![failed("reachable", &what).hint(REACH)],
+        Refused::Certificate { what, hint } => vec![
+            check(titles, "reachable", Passed, format!("{} answers.", url.place())),
+            failed(CERTIFICATE, &what).hint(hint),
+        ],
+        Refused::Credentials(what) => {
+            let mut checks = answers(titles, url);
+            checks.push(failed("credentials", &what).hint(users));
+            checks
+        }
+        Refused::Database(what) => {
+            let mut checks = let_in(titles, url);
+            checks.push(failed("database", &what));
+            checks
+        }
+        Refused::Other(what) => vec![failed("reachable", &what)],
     }
 }
 
@@ -89,6 +138,8 @@ pub(crate) fn judged(report: &mut Migrated, written: &[String], took: Duration, 
 pub(crate) enum Refused {
     /// Nobody answers there.
     Unreachable(String),
+    /// It is not believed to be who it says, and what to do about that.
+    Certificate { what: String, hint: String },
     /// The user or the password is not accepted.
     Credentials(String),
     /// There is no such database, or it is not for this user.
@@ -101,61 +152,10 @@ impl From<Refused> for DriverError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Unreachable(what) => Self::transient(what),
+            Refused::Certificate { what, hint } => Self::rejected(what, hint),
             Refused::Credentials(what) | Refused::Database(what) | Refused::Other(what) => {
                 Self::rejected(what, "Ask for the migration again, with the address as it is now.")
             }
         }
-    }
-}
-
-/// How such a server is spoken to; `verify`: its certificate must be one that this computer trusts.
-pub(crate) fn tls(verify: bool) -> Result<ClientConfig> {
-    let provider = Arc::new(ring::default_provider());
-    let made = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|_| DriverError::broken("TLS cannot be set up"))?;
-    if !verify {
-        let anybody = Arc::new(Anybody(provider));
-        return Ok(made.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth());
-    }
-    let mut roots = RootCertStore::empty();
-    // One that cannot be read is one that is not trusted.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    Ok(made.with_root_certificates(roots).with_no_client_auth())
-}
-
-/// Believes whoever answers, but wants the signatures to be of the certificate that was shown.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
