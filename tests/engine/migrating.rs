@@ -313,7 +313,7 @@ async fn redis_comes_into_a_sharded_cluster_and_a_cancelled_migration_is_taken_a
 }
 
 /// Killed while it copies, it comes in all the same: once.
-async fn killed_while_it_copies(home: &mut Home, wish: &MigrateIn) -> Operation {
+pub(crate) async fn killed_while_it_copies(home: &mut Home, wish: &MigrateIn) -> Operation {
     let operation = home.begin(Change::Migrate(wish.clone())).await;
     let begun = Instant::now();
     loop {

@@ -2,7 +2,7 @@
 //! nobody's word at all when a person says so), why they let nobody in, and how what was looked at is told.
 
 use clusterdeck_domain::{Check, CheckState, Migrated, SourceReport, SourceUrl};
-use clusterdeck_driver::{ClusterContext, DriverError, Passage, Progress, Result};
+use clusterdeck_driver::{ClusterContext, DriverError, Filter, Machine, Passage, Progress, Result};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -30,6 +30,27 @@ pub(crate) async fn is_ours(cx: &ClusterContext, url: &SourceUrl) -> bool {
         .flatten()
         .collect();
     found.into_iter().any(|at| ours.contains(&at))
+}
+
+/// What a machine trusts, as its distribution keeps it.
+const ROOTS: &str = r#"
+for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+  [ -e "$file" ] && exec printf %s "$file"
+done
+"#;
+
+/// The file of the roots that a machine trusts.
+pub(crate) async fn roots(machine: &dyn Machine) -> Result<String> {
+    let mut found = Vec::new();
+    machine.output_of(&Filter::script(ROOTS, Vec::<String>::new()), &mut found).await?;
+    let found = String::from_utf8_lossy(&found).trim().to_owned();
+    if found.is_empty() {
+        return Err(DriverError::rejected(
+            format!("the machine at {} has no file of roots, so it trusts no certificate", machine.address()),
+            "Nothing was changed. Install ca-certificates there, or take anybody's certificate (?tls=encrypt).",
+        ));
+    }
+    Ok(found)
 }
 
 /// What is looked at, by its stable name and in words, in this order.

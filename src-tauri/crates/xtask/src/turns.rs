@@ -75,6 +75,8 @@ const TURNS: [(usize, &[&str]); 2] = [
             "vaults::redis_comes_back_from_a_store",
             "migrating_online::a_mariadb",
             "migrating_online::a_postgresql",
+            "migrating_mysql::a_mysql_database_comes",
+            "migrating_mysql::a_mysql_database_is_followed",
             "migrating::mariadb",
             "migrating::redis_comes_into_a_sharded",
             "snapshots::postgresql_comes_back",

@@ -2,18 +2,19 @@
 //! begins takes away what an earlier call left under that name; a slot that nobody reads would fill the disk of the source.
 
 use super::{PASS, literal, name, quoted, source::Source};
-use crate::postgres::{
-    form,
-    sql::{ANSWER, As, Session},
+use crate::{
+    outside,
+    postgres::{
+        form,
+        sql::{ANSWER, As, Session},
+    },
 };
 use clusterdeck_domain::{
     BehindIn, Check,
     CheckState::{Passed, Warning},
     SourceTls, SourceUrl,
 };
-use clusterdeck_driver::{
-    ClusterContext, DriverError, Filter, Machine, Migration, Passage, Progress, Result,
-};
+use clusterdeck_driver::{ClusterContext, DriverError, Machine, Migration, Passage, Progress, Result};
 use std::time::{Duration, Instant};
 
 /// How often it is looked how far it is.
@@ -258,12 +259,11 @@ pub(super) async fn subscribe(
         super::way(url.tls),
     );
     // Where none are named, those in the home of the server's user count.
-    let mut roots = b"/dev/null/none".to_vec();
-    if url.tls == SourceTls::Verify {
-        roots.clear();
-        machine.output_of(&Filter::script(super::ROOTS, Vec::<String>::new()), &mut roots).await?;
-    }
-    way += &format!(" sslrootcert={}", plain(String::from_utf8_lossy(&roots).trim()));
+    let roots = match url.tls {
+        SourceTls::Verify => outside::roots(machine).await?,
+        _ => "/dev/null/none".to_owned(),
+    };
+    way += &format!(" sslrootcert={}", plain(&roots));
     inside
         .run(&format!(
             "CREATE SUBSCRIPTION {0} CONNECTION {1} PUBLICATION {0} WITH (slot_name = {2}, create_slot = false, copy_data = false)",

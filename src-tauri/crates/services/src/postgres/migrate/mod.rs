@@ -302,14 +302,6 @@ fn passwords(cx: &ClusterContext, machine: &dyn Machine, url: &SourceUrl) -> Res
     Ok(text)
 }
 
-/// What this machine trusts.
-const ROOTS: &str = r#"
-for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
-  [ -e "$file" ] && exec printf %s "$file"
-done
-exit 1
-"#;
-
 const fn way(tls: SourceTls) -> &'static str {
     match tls {
         SourceTls::Off => "disable",
