@@ -19,7 +19,9 @@ const SERVER: &str = "set -e; mkdir /tmp/d; chown mysql /tmp/d; printf '%s' \"$1
     own='--no-defaults --user=mysql --datadir=/tmp/d --server-id=77'; \
     mysqld $own --initialize-insecure; \
     exec mysqld $own --port=$2 --bind-address=0.0.0.0 --socket=/tmp/s --mysqlx=OFF --init-file=/tmp/init.sql \
-    --gtid-mode=ON --enforce-gtid-consistency=ON --innodb-buffer-pool-size=64M";
+    --gtid-mode=ON --enforce-gtid-consistency=ON --innodb-buffer-pool-size=64M \
+    --plugin-load-add=group_replication.so --loose-group-replication-group-name=01234567-89ab-cdef-0123-456789abcdef \
+    --loose-group-replication-local-address=127.0.0.1:13307";
 /// The tables of the other stories, and rows that another table's take with them.
 const STORE: &str = "CREATE DATABASE store; USE store; SET cte_max_recursion_depth = 100000; \
     CREATE TABLE orders (id BIGINT AUTO_INCREMENT PRIMARY KEY, who VARCHAR(200) NOT NULL, price DECIMAL(12, 2), at DATETIME(6), \
@@ -33,7 +35,7 @@ const STORE: &str = "CREATE DATABASE store; USE store; SET cte_max_recursion_dep
     INSERT INTO parts (bought) SELECT id FROM orders WHERE id > 94000; \
     CREATE VIEW dear AS SELECT * FROM orders WHERE price > 1000; \
     CREATE TRIGGER up BEFORE INSERT ON orders FOR EACH ROW SET NEW.at = NOW(6); \
-    CREATE DATABASE other; CREATE TABLE other.t (n INT)";
+    CREATE DATABASE other; CREATE TABLE other.t (n INT PRIMARY KEY)";
 
 /// A server outside Clusterdeck.
 struct Source {

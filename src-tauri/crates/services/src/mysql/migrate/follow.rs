@@ -160,12 +160,28 @@ pub(super) async fn forget(session: &mut Session) -> Result<()> {
     session.run(format!("DROP DATABASE IF EXISTS {OWN}")).await
 }
 
+/// Writes down that what the cluster had is about to go: in the cluster, for whichever node leads when somebody asks.
+pub(super) async fn note_emptied(session: &mut Session) -> Result<()> {
+    session.run(format!("CREATE DATABASE IF NOT EXISTS {OWN}")).await?;
+    let table = format!("CREATE TABLE IF NOT EXISTS {OWN}.emptied (one INT PRIMARY KEY) ENGINE=InnoDB");
+    session.run(table).await
+}
+
+/// Whether what the cluster had is gone, or may be.
+pub(super) async fn was_emptied(session: &mut Session) -> Result<bool> {
+    has(session, "emptied").await
+}
+
+async fn has(session: &mut Session, table: &str) -> Result<bool> {
+    let there = format!(
+        "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{OWN}' AND TABLE_NAME = '{table}'"
+    );
+    Ok(!session.rows(&there).await?.is_empty())
+}
+
 /// From where the log goes on, where an earlier call copied everything and the source still has it.
 pub(super) async fn stands(session: &mut Session, source: &mut Source, from: &str) -> Result<Option<Place>> {
-    let there = format!(
-        "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{OWN}' AND TABLE_NAME = 'place'"
-    );
-    if session.rows(&there).await?.is_empty() {
+    if !has(session, "place").await? {
         return Ok(None);
     }
     let noted = session.word(&format!("SELECT source FROM {OWN}.place")).await?;
@@ -183,7 +199,7 @@ async fn here(session: &mut Session) -> Result<Option<Place>> {
 
 /// Writes down that everything up to a place is here.
 pub(super) async fn begin(session: &mut Session, from: &str, place: &Place) -> Result<()> {
-    session.run(format!("CREATE DATABASE {OWN}")).await?;
+    session.run(format!("DROP TABLE IF EXISTS {OWN}.place")).await?;
     session
         .run(format!(
             "CREATE TABLE {OWN}.place (one INT PRIMARY KEY, file VARCHAR(512) NOT NULL, at BIGINT UNSIGNED NOT NULL, \

@@ -27,8 +27,6 @@ use std::time::{Duration, Instant};
 
 /// From where on the source's log has what the copy does not.
 const PLACE: &str = "mysql/migration.place";
-/// Says that what the cluster had is gone.
-const EMPTIED: &str = "mysql/migration.emptied";
 /// For one answer: a sum over a large table.
 const PATIENT: Duration = Duration::from_secs(3 * 3600);
 /// How often it is looked how far it is.
@@ -87,8 +85,9 @@ async fn copied(
     migration: &Migration,
     (passage, progress): (&Passage, &Progress),
 ) -> Result<u64> {
-    let machine = cx.machine(writer(cx).await?)?;
-    machine.write(EMPTIED, b"", 0o600).await?;
+    let lead = writer(cx).await?;
+    let machine = cx.machine(lead)?;
+    follow::note_emptied(session).await?;
     emptied(session, names).await?;
     let size = format!(
         "SELECT COALESCE(SUM(DATA_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({})",
@@ -99,9 +98,7 @@ async fn copied(
     passage.log(format!("Copying {} of {}", names.join(", "), migration.from.place()));
     let copying = programs::copy(cx, machine.as_ref(), names, migration.online);
     let copied = watched(session, copying, total, (passage, progress)).await;
-    for left in programs::LEFT.into_iter().filter(|left| *left != PLACE) {
-        machine.remove(left).await?;
-    }
+    programs::forget(cx, lead).await?;
     let bytes = copied?;
     for name in names {
         session
@@ -120,7 +117,6 @@ pub(crate) async fn bring_in(
 ) -> Result<Migrated> {
     let url = &migration.from;
     let lead = writer(cx).await?;
-    let machine = cx.machine(lead)?;
     let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
     let mut source = Source::open(url).await?;
     let names = databases(&mut source, url).await?;
@@ -146,7 +142,7 @@ pub(crate) async fn bring_in(
     passage.log(line.clone());
     report.notes.push(line);
     report.compared = compared;
-    machine.remove(EMPTIED).await?;
+    follow::forget(&mut session).await?;
     if quiet || differ.is_empty() {
         report.differences = differ;
     } else {
@@ -241,14 +237,11 @@ async fn watched(
 pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Result<Option<String>> {
     let url = &migration.from;
     let lead = writer(cx).await?;
-    let machine = cx.machine(lead)?;
-    for left in programs::LEFT {
-        machine.remove(left).await?;
-    }
+    programs::forget(cx, lead).await?;
+    cx.machine(lead)?.remove(PLACE).await?;
     let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
-    follow::forget(&mut session).await?;
-    if !migration.fresh && !machine.exists(EMPTIED).await? {
-        // It did not come so far, or another node leads by now.
+    if !migration.fresh && !follow::was_emptied(&mut session).await? {
+        follow::forget(&mut session).await?;
         return Ok(Some("The databases of the cluster were left as they are".to_owned()));
     }
     let names = match (&url.database, Source::open(url).await) {
@@ -270,7 +263,7 @@ pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Resu
                 .await,
         );
     }
-    machine.remove(EMPTIED).await?;
+    follow::forget(&mut session).await?;
     Ok((!migration.fresh)
         .then(|| "Databases that the cluster had before were replaced and are gone".to_owned()))
 }

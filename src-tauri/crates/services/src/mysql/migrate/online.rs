@@ -2,7 +2,7 @@
 //! it goes on where the copy stands whole, and else begins anew.
 
 use super::{
-    EMPTIED, PLACE, compare, copied, follow,
+    PLACE, compare, copied, follow,
     follow::Follower,
     source::{Place, Source},
     writer,
@@ -29,7 +29,6 @@ pub(super) async fn bring_in(
         }
         None => {
             let begun = Instant::now();
-            follow::forget(&mut session).await?;
             let all = (&mut source, &mut session, names.as_slice());
             bytes = copied(cx, all, migration, (passage, progress)).await?;
             let place = noted(machine.as_ref()).await?;
@@ -56,7 +55,6 @@ pub(super) async fn bring_in(
     report.items = report.compared.iter().map(|part| part.target).sum();
     drop(follower);
     follow::forget(&mut session).await?;
-    machine.remove(EMPTIED).await?;
     Ok(report)
 }
 

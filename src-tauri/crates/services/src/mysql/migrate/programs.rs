@@ -1,7 +1,6 @@
 //! The makers' own programs that copy: what dumps the source gives it straight to what loads it here, and nothing lies on a disk
 //! in between. Both run on the machine of the node that takes the writes, and are those of the cluster's maker.
 
-use super::PLACE;
 use crate::{
     mysql::{
         accounts, config,
@@ -9,18 +8,17 @@ use crate::{
     },
     outside, tls,
 };
-use clusterdeck_domain::{SourceTls, SourceUrl};
+use clusterdeck_domain::{NodeSpec, SourceTls, SourceUrl};
 use clusterdeck_driver::{ClusterContext, DriverError, Filter, Machine, Result};
 use std::path::PathBuf;
 
 /// How the programs sign in.
 const THEIRS: &str = "mysql/migration.source.cnf";
 const OURS: &str = "mysql/migration.cnf";
-/// What a copy leaves on the machine while it runs.
-pub(super) const LEFT: [&str; 7] = [
+/// What a copy leaves on the machine while it runs, beside the place.
+const LEFT: [&str; 6] = [
     THEIRS,
     OURS,
-    PLACE,
     "mysql/migration.dumped",
     "mysql/migration.loaded",
     "mysql/migration.dump.said",
@@ -120,6 +118,19 @@ pub(super) async fn signs_in(cx: &ClusterContext, machine: &dyn Machine, url: &S
     let theirs = theirs(machine, Flavour::of(&cx.spec.version), url).await?;
     machine.write(THEIRS, theirs.as_bytes(), 0o600).await?;
     machine.write(OURS, ours(cx, machine)?.as_bytes(), 0o600).await
+}
+
+/// Takes away what a copy left, and where an earlier call ran while another node led at least how it signed in.
+pub(super) async fn forget(cx: &ClusterContext, lead: &NodeSpec) -> Result<()> {
+    for left in LEFT {
+        cx.machine(lead)?.remove(left).await?;
+    }
+    for node in cx.spec.data_nodes().filter(|node| node.id != lead.id) {
+        if let Err(error) = cx.machine(node)?.remove(THEIRS).await {
+            tracing::warn!(node = %node.name, %error, "a file with the password of a migration's source may be left");
+        }
+    }
+    Ok(())
 }
 
 /// `$1` what dumps, `$2` what loads, `$3` where its files lie, `$4` who owns what runs, `$5` what else the first is told; then the
