@@ -6,7 +6,7 @@ use crate::{
     migrating::{cut_over, failed, killed_while_it_copies as killed_and_copied, wish},
     migrating_online::{ALL_OF_STORE, Client, killed_while_it_copies, state, until_said},
 };
-use clusterdeck_domain::{Change, CheckState, MigrateIn, ServiceKind, Topology};
+use clusterdeck_domain::{Change, CheckState, MigrateIn, OperationState, ServiceKind, Topology};
 use clusterdeck_testkit::containers::Ground;
 use clusterdeck_tests::outside::PASSWORD;
 use mysql_async::prelude::Queryable as _;
@@ -134,13 +134,33 @@ async fn a_mysql_database_comes_into_a_single_node_copied_and_followed() {
     let replacing =
         MigrateIn { follow: true, replace: true, ..wish(&source.url("owner", "?ssl-mode=required")) };
     let writing = Client::of_mysql(&source.host, PORT).await;
-    let operation = home.begin(Change::Migrate(replacing)).await;
+    let operation = home.begin(Change::Migrate(replacing.clone())).await;
     home.until_it_follows(&operation).await;
     let acknowledged = writing.stop().await;
     assert!(acknowledged > 50, "clients must have written: {acknowledged}");
     home.done(cut_over()).await;
     home.migrated(&operation).await;
     assert_eq!(is_the_same(&home, &source).await, acknowledged, "all that was acknowledged, once");
+
+    // What rows do not tell ends it in words, and what came in is taken out.
+    for (said, why) in [
+        (
+            "SET binlog_transaction_compression = ON; DELETE FROM store.parts WHERE id < 9",
+            "compressed transaction",
+        ),
+        ("ALTER TABLE store.parts ADD COLUMN more INT", "change of what lies in"),
+    ] {
+        let operation = home.begin(Change::Migrate(replacing.clone())).await;
+        home.until_it_follows(&operation).await;
+        source.says(&home, said);
+        let ended = home.engine.wait(&operation.id).await.unwrap();
+        assert_eq!(ended.state, OperationState::Failed, "{ended:#?}");
+        assert!(ended.error.as_ref().is_some_and(|e| e.title.contains(why)), "{ended:#?}");
+        let mut conn = mysql_async::Conn::from_url(home.url().await.as_str()).await.unwrap();
+        let databases: Vec<String> = conn.query("SHOW DATABASES").await.unwrap();
+        let left = databases.iter().any(|name| name == "store" || name.starts_with("clusterdeck"));
+        assert!(!left, "{databases:?}");
+    }
     home.holds_no_password();
     source.end(&home);
     home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
