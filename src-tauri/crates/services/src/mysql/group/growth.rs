@@ -84,7 +84,7 @@ async fn unfit_tables(cx: &ClusterContext, node: &NodeSpec) -> Result<Vec<Findin
     let mut found = Vec::new();
     for Refused { code, condition, text, remedy } in &REFUSED {
         if let Some(names) = tables(&mut session, condition).await? {
-            let finding = Finding::new(*code, format!("{text}: {names}.")).at("/cluster");
+            let finding = Finding::new(code, format!("{text}: {names}.")).at("/cluster");
             found.push(finding.hint(format!("{remedy}, then add the nodes.")));
         }
     }

@@ -135,6 +135,12 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
     report.how.push(format!(
         "Its databases are copied as they are at one moment, in one transaction of {dump}, with routines, triggers and events."
     ));
+    if report.online && source.maker == Flavour::MySql {
+        report.how.push(
+            "Writes there wait for a moment when the copy begins (FLUSH TABLES WITH READ LOCK), longer where a long query runs."
+                .to_owned(),
+        );
+    }
     if report.online {
         report.how.push(
             "From that moment on its binary log is applied, row by row, as writes of the cluster's own."
