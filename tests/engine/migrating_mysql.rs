@@ -235,3 +235,29 @@ async fn a_mysql_database_is_followed_into_a_group_through_kills_of_the_app_and_
     home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
     assert_eq!(home.left_behind().await, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mysql_database_without_keys_that_cascade_is_copied_into_a_group_whose_members_all_take_writes() {
+    let Some(home) = Home::in_containers_with_mysql().await else { return };
+    home.create(ServiceKind::Mysql, Topology::MultiMaster, 3, 0).await;
+    home.until_healthy().await;
+    let source = tokio::task::block_in_place(|| Source::beside(&home));
+    source.says(&home, "ALTER TABLE store.`odd name` ADD PRIMARY KEY (a)");
+    let follow = MigrateIn { follow: true, ..wish(&source.url("owner", "?ssl-mode=required")) };
+    let refused = home.migration_preview(&follow).await;
+    assert_eq!(failed(&refused), ["group-tables"], "{refused:#?}");
+    assert!(refused.checks.iter().any(|c| c.text.contains("`store.parts`")), "{:#?}", refused.checks);
+    source.says(&home, "ALTER TABLE store.parts DROP FOREIGN KEY parts_ibfk_1");
+    let dump = home.migration_preview(&follow).await;
+    assert_eq!(
+        (failed(&dump), state(&dump, "follow-target")),
+        (vec![], Some(CheckState::Warning)),
+        "{dump:#?}"
+    );
+    let operation = home.begin(Change::Migrate(follow)).await;
+    home.migrated(&operation).await;
+    is_the_same(&home, &source).await;
+    source.end(&home);
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
+}

@@ -77,6 +77,7 @@ const TURNS: [(usize, &[&str]); 2] = [
             "migrating_online::a_postgresql",
             "migrating_mysql::a_mysql_database_comes",
             "migrating_mysql::a_mysql_database_is_followed",
+            "migrating_mysql::a_mysql_database_without_keys",
             "migrating::mariadb",
             "migrating::redis_comes_into_a_sharded",
             "snapshots::postgresql_comes_back",

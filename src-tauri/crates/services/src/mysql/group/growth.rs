@@ -36,6 +36,15 @@ pub(crate) const REFUSED: [Refused; 2] = [
     },
 ];
 
+/// The same of a group whose members all take writes.
+pub(crate) const REFUSED_WHERE_ALL_WRITE: Refused = Refused {
+    code: "tables-that-cascade",
+    condition: "EXISTS (SELECT 1 FROM information_schema.REFERENTIAL_CONSTRAINTS r WHERE r.CONSTRAINT_SCHEMA = t.TABLE_SCHEMA \
+         AND r.TABLE_NAME = t.TABLE_NAME AND (r.DELETE_RULE IN ('CASCADE', 'SET NULL') OR r.UPDATE_RULE IN ('CASCADE', 'SET NULL')))",
+    text: "A group whose members all take writes refuses those to tables with foreign keys that cascade",
+    remedy: "Let each say RESTRICT (`ALTER TABLE … DROP FOREIGN KEY …`, and `ADD` it without CASCADE and SET NULL)",
+};
+
 impl Refused {
     /// How a server is asked for those in some of its databases: how many there are, and the first of them by name.
     pub(crate) fn asked(&self, databases: &str) -> [String; 2] {

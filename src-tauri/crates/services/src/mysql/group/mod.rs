@@ -25,7 +25,7 @@ pub(crate) use backup::{FORMAT as COPY_FORMAT, copy_in, copy_out};
 pub(crate) use change::{accept_next_secrets, restart_in_place, resync, retire_old_secrets};
 pub(crate) use failover::{set_candidate, settle};
 pub(crate) use form::{form, join, leave, start_node, stop_node};
-pub(crate) use growth::{REFUSED, growth_findings, listed};
+pub(crate) use growth::{REFUSED, REFUSED_WHERE_ALL_WRITE, growth_findings, listed};
 pub(crate) use gtid::GtidSet;
 pub(crate) use hand_over::hand_over;
 pub(crate) use heal::heal;

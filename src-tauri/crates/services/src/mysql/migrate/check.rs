@@ -237,7 +237,8 @@ async fn tools(cx: &ClusterContext) -> Result<Check> {
 async fn group_tables(cx: &ClusterContext, source: &mut Source, listed: &str) -> Result<Check> {
     let mut found = Vec::new();
     let mut remedies = Vec::new();
-    for refused in &group::REFUSED {
+    let all_write = (cx.spec.topology == Topology::MultiMaster).then_some(&group::REFUSED_WHERE_ALL_WRITE);
+    for refused in group::REFUSED.iter().chain(all_write) {
         let [count, names] = refused.asked(listed);
         let count = source.number(&count).await?;
         let names: Vec<String> = source.rows(&names).await?.iter().filter_map(|row| text(row, 0)).collect();
@@ -248,7 +249,7 @@ async fn group_tables(cx: &ClusterContext, source: &mut Source, listed: &str) ->
     }
     let (found, remedies) = (found.join(" "), remedies.join(" "));
     Ok(match (found.is_empty(), cx.spec.topology) {
-        (true, _) => check("group-tables", Passed, "All its tables are of InnoDB and have a primary key."),
+        (true, _) => check("group-tables", Passed, "A group takes writes to all of them."),
         (false, Topology::Single) => check("group-tables", Warning, found)
             .hint(format!("This cluster takes them, but cannot grow into a group with them. {remedies}")),
         (false, _) => check("group-tables", Failed, found).hint(remedies),
