@@ -14,6 +14,7 @@ mod exposed;
 mod home;
 mod life;
 mod migrating;
+mod migrating_mysql;
 mod migrating_online;
 mod migrating_trusted;
 mod moments;

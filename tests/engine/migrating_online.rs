@@ -19,7 +19,7 @@ use std::{
 };
 
 /// A client that writes to the source until it is stopped; says how many writes were acknowledged.
-struct Client {
+pub(crate) struct Client {
     stop: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<u64>,
 }
@@ -51,9 +51,9 @@ impl Client {
         });
         Self { stop, task }
     }
-    /// The same at a MariaDB, and something in a database that does not come along.
-    async fn of_mariadb(port: u16) -> Self {
-        let way = format!("mysql://owner:{PASSWORD}@127.0.0.1:{port}/store");
+    /// The same at a MariaDB or MySQL, and something in a database that does not come along.
+    pub(crate) async fn of_mysql(host: &str, port: u16) -> Self {
+        let way = format!("mysql://owner:{PASSWORD}@{host}:{port}/store");
         let mut conn = mysql_async::Conn::from_url(&way).await.unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -80,18 +80,18 @@ impl Client {
         });
         Self { stop, task }
     }
-    async fn stop(self) -> u64 {
+    pub(crate) async fn stop(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await.unwrap()
     }
 }
 
-fn state(preview: &Preview, id: &str) -> Option<CheckState> {
+pub(crate) fn state(preview: &Preview, id: &str) -> Option<CheckState> {
     preview.checks.iter().find(|c| c.id == id).map(|c| c.state)
 }
 
 /// Kills the app as soon as it copies.
-async fn killed_while_it_copies(home: &mut Home, operation: &Operation) {
+pub(crate) async fn killed_while_it_copies(home: &mut Home, operation: &Operation) {
     let begun = Instant::now();
     loop {
         let now = home.engine.operation(&operation.id).await.unwrap();
@@ -105,7 +105,7 @@ async fn killed_while_it_copies(home: &mut Home, operation: &Operation) {
 }
 
 /// Waits until the log of an operation says something.
-async fn until_said(home: &Home, operation: &Operation, what: &str) {
+pub(crate) async fn until_said(home: &Home, operation: &Operation, what: &str) {
     let begun = Instant::now();
     loop {
         let log = home.engine.journal(&operation.id).await.unwrap();
@@ -202,7 +202,7 @@ async fn a_postgresql_database_is_followed_under_writes_and_kills_until_it_is_cu
     home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
 }
 
-const ALL_OF_STORE: &str = "SELECT COUNT(*), SUM(CRC32(CONCAT_WS('|', id, who, price, at, HEX(raw)))), \
+pub(crate) const ALL_OF_STORE: &str = "SELECT COUNT(*), SUM(CRC32(CONCAT_WS('|', id, who, price, at, HEX(raw)))), \
     SUM(who LIKE 'written %'), (SELECT COUNT(*) FROM `odd name`) FROM orders";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -230,7 +230,7 @@ async fn a_mariadb_database_is_followed_under_writes_and_kills_until_it_is_cut_o
     assert!(online.checks.iter().all(|c| c.state == CheckState::Passed), "{:#?}", online.checks);
 
     // Killed while it copies it begins anew, killed while it follows it goes on.
-    let writing = Client::of_mariadb(source.port).await;
+    let writing = Client::of_mysql("127.0.0.1", source.port).await;
     let operation = home.begin(Change::Migrate(follow.clone())).await;
     killed_while_it_copies(&mut home, &operation).await;
     home.until_it_follows(&operation).await;

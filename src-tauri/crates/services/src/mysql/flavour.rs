@@ -52,6 +52,10 @@ impl Flavour {
         let major = version.split('.').next().and_then(|n| n.parse::<u32>().ok());
         if major.is_some_and(|n| n < 10) { Self::MySql } else { Self::MariaDb }
     }
+    /// What its maker calls it.
+    pub(crate) const fn name(self) -> &'static str {
+        self.programs().0
+    }
     /// Its name, its programs with the server first, and its client.
     const fn programs(self) -> (&'static str, &'static [(&'static str, &'static str)], &'static str) {
         match self {

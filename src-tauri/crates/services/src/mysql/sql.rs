@@ -219,8 +219,9 @@ fn is_refused_password(e: &Error) -> bool {
 }
 
 /// Conditions that pass by themselves: too many connections, shutting down, a lock that was not given in time, a deadlock,
-/// a read-only server, a killed connection, a member without its group, a stopped replica that is asked to wait.
-const PASSES: [u16; 10] = [1040, 1047, 1053, 1205, 1213, 1290, 1317, 1927, 1198, 1969];
+/// a read-only server, a killed connection, a member without its group or whose group did not take the transaction, a stopped
+/// replica that is asked to wait.
+const PASSES: [u16; 11] = [1040, 1047, 1053, 1205, 1213, 1290, 1317, 1927, 1198, 1969, 3101];
 
 fn error(whom: &str, failure: Failure) -> DriverError {
     let said = match failure {

@@ -8,7 +8,7 @@ use clusterdeck_domain::{
     CheckState::{Failed, Passed},
     Migrated, SourceReport, SourceTls, SourceUrl,
 };
-use clusterdeck_driver::{ClusterContext, DriverError, Passage, Progress};
+use clusterdeck_driver::{ClusterContext, DriverError, Filter, Machine, Passage, Progress, Result};
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
@@ -33,6 +33,26 @@ pub(crate) async fn is_ours(cx: &ClusterContext, url: &SourceUrl) -> bool {
 
 /// Whether it is who it says, where that is verified.
 const CERTIFICATE: &str = "certificate";
+/// What a machine trusts, as its distribution keeps it.
+const ROOTS: &str = r#"
+for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+  [ -e "$file" ] && exec printf %s "$file"
+done
+"#;
+
+/// The file of the roots that a machine trusts.
+pub(crate) async fn roots(machine: &dyn Machine) -> Result<String> {
+    let mut found = Vec::new();
+    machine.output_of(&Filter::script(ROOTS, Vec::<String>::new()), &mut found).await?;
+    let found = String::from_utf8_lossy(&found).trim().to_owned();
+    if found.is_empty() {
+        return Err(DriverError::rejected(
+            format!("the machine at {} has no file of roots, so it trusts no certificate", machine.address()),
+            "Nothing was changed. Install ca-certificates there, or take anybody's certificate (?tls=encrypt).",
+        ));
+    }
+    Ok(found)
+}
 
 /// What is looked at, by its stable name and in words, in this order.
 type Titles = [(&'static str, &'static str)];
@@ -44,10 +64,11 @@ pub(crate) fn check(titles: &Titles, id: &str, state: CheckState, text: impl Int
 }
 
 /// Those that were not reached, but for what was not to be looked at: a certificate that nobody verifies, one that is not to be
-/// followed.
+/// followed, a group where none may be meant.
 pub(crate) fn skip_the_rest(titles: &Titles, url: &SourceUrl, mut report: SourceReport) -> SourceReport {
     const WHY: &str = "Not looked at: something before it must be put right first.";
-    let asked = |id: &str| !id.starts_with("follow-") && (id != CERTIFICATE || url.tls == SourceTls::Verify);
+    let apart = |id: &str| id.starts_with("follow-") || id.starts_with("group-");
+    let asked = |id: &str| !apart(id) && (id != CERTIFICATE || url.tls == SourceTls::Verify);
     for (id, _) in titles.iter().filter(|(id, _)| asked(id)) {
         if !report.checks.iter().any(|c| c.id == *id) {
             report.checks.push(check(titles, id, CheckState::Skipped, WHY));

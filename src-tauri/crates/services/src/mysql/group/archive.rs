@@ -11,11 +11,7 @@ use super::super::{
     archive::{LAID, Log, NOW, Numbered, Piece, Seen, UNTIL, moment, write},
     sql::{ANSWER, As, Session, number},
 };
-use super::{
-    config,
-    events::Reader,
-    survey::{self, Answer, Place},
-};
+use super::{config, events::Reader, survey};
 use clusterdeck_domain::{LogMark, LogPlace, LogSpan, NodeSpec, Topology};
 use clusterdeck_driver::{
     ClusterContext, DriverError, Filter, LogReady, LogTarget, LogWaiting, Outgoing, Result,
@@ -35,20 +31,11 @@ const ON_THEIR_WAY: u64 = 100_000;
 const IN_BLOCKS: &str = "its members number transactions in blocks of their own, as those of an older Clusterdeck do, so \
      that one number says nothing of a place; a clone of the cluster has its log archived";
 
-/// The node that takes the writes.
-fn writer<'a>(cx: &ClusterContext, answers: &[Answer<'a>]) -> Option<&'a NodeSpec> {
-    let takes = |place: &Place| match cx.spec.topology {
-        Topology::Single => place.writable && place.outside(),
-        _ => place.writable && place.leads(),
-    };
-    answers.iter().find(|a| a.is(takes)).map(|a| a.node)
-}
-
 /// See [`clusterdeck_driver::ServiceDriver::log_ready`].
 pub(crate) async fn ready(cx: &ClusterContext, seen: &Seen) -> Result<LogReady> {
     let begun = Instant::now();
     let answers = survey::all(cx).await;
-    let Some(lead) = writer(cx, &answers) else { return Ok(LogReady::default()) };
+    let Some(lead) = survey::writer(cx, &answers) else { return Ok(LogReady::default()) };
     let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?;
     // First the moment, then what there is: all that was acknowledged by then is in that.
     let asked = session.row(&format!("SELECT {NOW}, {BLOCK}")).await?;

@@ -12,39 +12,72 @@ use clusterdeck_driver::{ClusterContext, DriverError, Result};
 /// So many tables are named; the others are counted.
 const NAMED: usize = 5;
 
-/// Tables of people's that a group would refuse writes to: how many in all, and the first of them.
-struct Unfit {
-    count: u64,
-    names: Vec<String>,
+/// A kind of tables that a group refuses writes to.
+pub(crate) struct Refused {
+    code: &'static str,
+    /// Which of a list of tables they are.
+    condition: &'static str,
+    pub(crate) text: &'static str,
+    pub(crate) remedy: &'static str,
 }
 
-/// From a list of tables: those whose condition holds.
-fn question(what: &str, condition: &str) -> String {
-    format!(
-        "SELECT {what} FROM information_schema.TABLES t LEFT JOIN information_schema.TABLE_CONSTRAINTS c \
-         ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME AND c.CONSTRAINT_TYPE = 'PRIMARY KEY' \
-         WHERE t.TABLE_TYPE = 'BASE TABLE' AND t.TABLE_SCHEMA NOT IN ({SYSTEM}) AND {condition}"
-    )
+pub(crate) const REFUSED: [Refused; 2] = [
+    Refused {
+        code: "tables-without-key",
+        condition: "t.ENGINE = 'InnoDB' AND c.CONSTRAINT_NAME IS NULL",
+        text: "A group refuses writes to tables without a primary key",
+        remedy: "Give each a primary key (`ALTER TABLE … ADD PRIMARY KEY …`)",
+    },
+    Refused {
+        code: "tables-not-innodb",
+        condition: "t.ENGINE <> 'InnoDB'",
+        text: "A group refuses writes to tables that are not InnoDB",
+        remedy: "Convert each (`ALTER TABLE … ENGINE = InnoDB`, with a primary key)",
+    },
+];
+
+/// The same of a group whose members all take writes.
+pub(crate) const REFUSED_WHERE_ALL_WRITE: Refused = Refused {
+    code: "tables-that-cascade",
+    condition: "EXISTS (SELECT 1 FROM information_schema.REFERENTIAL_CONSTRAINTS r WHERE r.CONSTRAINT_SCHEMA = t.TABLE_SCHEMA \
+         AND r.TABLE_NAME = t.TABLE_NAME AND (r.DELETE_RULE IN ('CASCADE', 'SET NULL') OR r.UPDATE_RULE IN ('CASCADE', 'SET NULL')))",
+    text: "A group whose members all take writes refuses those to tables with foreign keys that cascade",
+    remedy: "Let each say RESTRICT (`ALTER TABLE … DROP FOREIGN KEY …`, and `ADD` it without CASCADE and SET NULL)",
+};
+
+impl Refused {
+    /// How a server is asked for those in some of its databases: how many there are, and the first of them by name.
+    pub(crate) fn asked(&self, databases: &str) -> [String; 2] {
+        asked(&format!("{} AND t.TABLE_SCHEMA IN ({databases})", self.condition))
+    }
 }
 
-async fn unfit(session: &mut Session, condition: &str) -> Result<Unfit> {
-    let count = number(&session.row(&question("COUNT(*)", condition)).await?, 0).unwrap_or(0);
-    let named = question("CONCAT(t.TABLE_SCHEMA, '.', t.TABLE_NAME)", condition);
-    let rows = session.rows(&format!("{named} ORDER BY 1 LIMIT {NAMED}")).await?;
-    Ok(Unfit { count, names: rows.iter().filter_map(|row| text(row, 0)).collect() })
+fn asked(condition: &str) -> [String; 2] {
+    let of = |what: &str| {
+        format!(
+            "SELECT {what} FROM information_schema.TABLES t LEFT JOIN information_schema.TABLE_CONSTRAINTS c \
+             ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME AND c.CONSTRAINT_TYPE = 'PRIMARY KEY' \
+             WHERE t.TABLE_TYPE = 'BASE TABLE' AND t.TABLE_SCHEMA NOT IN ({SYSTEM}) AND {condition}"
+        )
+    };
+    let names = of("CONCAT(t.TABLE_SCHEMA, '.', t.TABLE_NAME)");
+    [of("COUNT(*)"), format!("{names} ORDER BY 1 LIMIT {NAMED}")]
 }
 
-/// `app.log, app.note and 3 more`.
-fn listed(unfit: &Unfit) -> String {
-    let more = unfit.count.saturating_sub(unfit.names.len() as u64);
-    let names = unfit.names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    if more == 0 { names } else { format!("{names} and {more} more") }
+/// What was answered to that, as `app.log, app.note and 3 more`; nothing when there is none.
+pub(crate) fn listed(count: u64, names: &[String]) -> Option<String> {
+    let more = count.saturating_sub(names.len() as u64);
+    let names = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let all = if more == 0 { names } else { format!("{names} and {more} more") };
+    (count > 0).then_some(all)
 }
 
 /// People's tables for which a condition holds, named; nothing when there is none.
 pub(crate) async fn tables(session: &mut Session, condition: &str) -> Result<Option<String>> {
-    let found = unfit(session, condition).await?;
-    Ok((found.count > 0).then(|| listed(&found)))
+    let [count, names] = asked(condition);
+    let count = number(&session.row(&count).await?, 0).unwrap_or(0);
+    let names: Vec<String> = session.rows(&names).await?.iter().filter_map(|row| text(row, 0)).collect();
+    Ok(listed(count, &names))
 }
 
 /// What keeps a single node from becoming the first member of a group.
@@ -58,17 +91,11 @@ pub(crate) async fn growth_findings(cx: &ClusterContext) -> Result<Vec<Finding>>
 async fn unfit_tables(cx: &ClusterContext, node: &NodeSpec) -> Result<Vec<Finding>> {
     let mut session = Session::open(cx, node, As::Operator, ANSWER).await?;
     let mut found = Vec::new();
-    let keyless = unfit(&mut session, "t.ENGINE = 'InnoDB' AND c.CONSTRAINT_NAME IS NULL").await?;
-    if keyless.count > 0 {
-        let text = format!("A group refuses writes to tables without a primary key: {}.", listed(&keyless));
-        let hint = "Give each a primary key (`ALTER TABLE … ADD PRIMARY KEY …`), then add the nodes.";
-        found.push(Finding::new("tables-without-key", text).at("/cluster").hint(hint));
-    }
-    let other = unfit(&mut session, "t.ENGINE <> 'InnoDB'").await?;
-    if other.count > 0 {
-        let text = format!("A group refuses writes to tables that are not InnoDB: {}.", listed(&other));
-        let hint = "Convert each (`ALTER TABLE … ENGINE = InnoDB`, with a primary key), then add the nodes.";
-        found.push(Finding::new("tables-not-innodb", text).at("/cluster").hint(hint));
+    for Refused { code, condition, text, remedy } in &REFUSED {
+        if let Some(names) = tables(&mut session, condition).await? {
+            let finding = Finding::new(code, format!("{text}: {names}.")).at("/cluster");
+            found.push(finding.hint(format!("{remedy}, then add the nodes.")));
+        }
     }
     Ok(found)
 }
@@ -90,8 +117,9 @@ mod tests {
 
     #[test]
     fn a_few_tables_are_named_and_the_others_counted() {
-        let names = |n: usize| (0..n).map(|i| format!("app.t{i}")).collect();
-        assert_eq!(listed(&Unfit { count: 2, names: names(2) }), "`app.t0`, `app.t1`");
-        assert_eq!(listed(&Unfit { count: 9, names: names(2) }), "`app.t0`, `app.t1` and 7 more");
+        let names = ["app.t0".to_owned(), "app.t1".to_owned()];
+        assert_eq!(listed(2, &names).unwrap(), "`app.t0`, `app.t1`");
+        assert_eq!(listed(9, &names).unwrap(), "`app.t0`, `app.t1` and 7 more");
+        assert_eq!(listed(0, &[]), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::sql::{As, GLANCE, Session, number, text};
 use super::gtid::GtidSet;
-use clusterdeck_domain::NodeSpec;
+use clusterdeck_domain::{NodeSpec, Topology};
 use clusterdeck_driver::{ClusterContext, DriverError, Result};
 use futures::future::join_all;
 
@@ -169,6 +169,15 @@ pub(crate) fn leader<'a>(answers: &[Answer<'a>]) -> Result<&'a NodeSpec> {
     found
         .map(|a| a.node)
         .ok_or_else(|| DriverError::transient("the group has nobody who leads at the moment"))
+}
+
+/// The node that takes the writes; where all members do, the first of them.
+pub(crate) fn writer<'a>(cx: &ClusterContext, answers: &[Answer<'a>]) -> Option<&'a NodeSpec> {
+    let takes = |place: &Place| match cx.spec.topology {
+        Topology::Single => place.writable && place.outside(),
+        _ => place.writable && place.leads(),
+    };
+    answers.iter().find(|a| a.is(takes)).map(|a| a.node)
 }
 
 /// All that the members that serve have, received or applied.

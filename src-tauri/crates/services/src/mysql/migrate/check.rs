@@ -1,20 +1,23 @@
 //! What is looked at before databases are brought in: each thing with its result, and nothing is changed.
 
-use super::{databases, follow, source::Source};
+use super::{
+    databases, follow, programs,
+    source::{Source, line},
+};
 use crate::mysql::{
     flavour::Flavour,
+    group,
     sql::{ANSWER, As, Session, number, text},
-    survey,
 };
 use crate::outside;
 use clusterdeck_domain::{
     Check, CheckState,
     CheckState::{Failed, Passed, Warning},
-    Scheme, SourceReport,
+    Scheme, SourceReport, Topology,
 };
 use clusterdeck_driver::{ClusterContext, Migration, Result};
 
-const TITLES: [(&str, &str); 14] = [
+const TITLES: [(&str, &str); 15] = [
     ("reachable", "The source answers"),
     ("certificate", "It is who it says"),
     ("credentials", "It lets us in"),
@@ -23,6 +26,7 @@ const TITLES: [(&str, &str); 14] = [
     ("tools", "The programs that copy are there"),
     ("extensions", "The cluster has its storage engines"),
     ("character-sets", "The cluster knows its character sets"),
+    ("group-tables", "A group takes its tables"),
     ("follow-log", "Its log tells what changes"),
     ("follow-rights", "We may follow it"),
     ("follow-tables", "All of it can be followed"),
@@ -47,13 +51,6 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
             .push(check("reachable", Failed, text).hint("Give an address that begins with mysql://."));
         return Ok(skip_the_rest(report));
     }
-    if Flavour::of(&cx.spec.version) == Flavour::MySql {
-        let text = "Bringing data into a group of Oracle's MySQL is not done yet.";
-        report.checks.push(
-            check("version", Failed, text).hint("Load a dump into its endpoint: `mysqldump … | mysql …`."),
-        );
-        return Ok(skip_the_rest(report));
-    }
     if outside::is_ours(cx, url).await {
         let text = "That address leads to the cluster itself.";
         report.checks.push(check("reachable", Failed, text).hint("Give the address of another server."));
@@ -75,10 +72,9 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
         return Ok(skip_the_rest(report));
     }
     report.checks.push(check("database", Passed, format!("{} come along.", names.join(", "))));
-    report.checks.push(version(cx, &mut source, &mut report.server).await?);
+    report.checks.push(version(cx, &source, &mut report.server));
     report.checks.push(tools(cx).await?);
-    let answers = survey::all(cx).await;
-    let lead = survey::writer(&answers)?;
+    let lead = super::writer(cx).await?;
     let mut target = Session::open(cx, lead, As::Operator, ANSWER).await?;
     let listed = super::list(&names);
     // By whatever way it is reached.
@@ -90,6 +86,9 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
     }
     report.checks.push(engines(&mut source, &mut target, &listed).await?);
     report.checks.push(characters(&mut source, &mut target, &listed).await?);
+    if Flavour::of(&cx.spec.version) == Flavour::MySql {
+        report.checks.push(group_tables(cx, &mut source, &listed).await?);
+    }
     changes(cx, migration, (&mut source, &names), &mut report).await?;
     let size = format!(
         "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({listed})"
@@ -103,10 +102,16 @@ pub(crate) async fn look(cx: &ClusterContext, migration: &Migration) -> Result<S
         ))
         .await?;
     names_clash(&there, migration, &mut report);
-    report.how.push(
-        "Its databases are copied as they are at one moment, in one transaction of mariadb-dump, with routines, triggers and events."
-            .to_owned(),
-    );
+    let (dump, _) = programs::named(Flavour::of(&cx.spec.version));
+    report.how.push(format!(
+        "Its databases are copied as they are at one moment, in one transaction of {dump}, with routines, triggers and events."
+    ));
+    if report.online && source.maker == Flavour::MySql {
+        report.how.push(
+            "Writes there wait for a moment when the copy begins (FLUSH TABLES WITH READ LOCK), longer where a long query runs."
+                .to_owned(),
+        );
+    }
     if report.online {
         report.how.push(
             "From that moment on its binary log is applied, row by row, as writes of the cluster's own."
@@ -171,42 +176,54 @@ fn names_clash(there: &[mysql_async::Row], migration: &Migration, report: &mut S
     });
 }
 
-async fn version(cx: &ClusterContext, source: &mut Source, told: &mut Option<String>) -> Result<Check> {
-    let said = source.word("SELECT VERSION()").await?;
-    let mariadb = said.contains("MariaDB");
-    let short: String = said.split('-').next().unwrap_or_default().to_owned();
-    *told = Some(format!("{} {short}", if mariadb { "MariaDB" } else { "MySQL" }));
-    let pair = |text: &str| {
-        let mut parts = text.split('.').map(|p| p.parse::<u32>().unwrap_or(0));
-        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
-    };
-    Ok(match (mariadb, pair(&short) <= pair(&cx.spec.version)) {
-        (true, true) => check("version", Passed, format!("From MariaDB {short} to {}.", cx.spec.version)),
-        (true, false) => check(
-            "version",
-            Failed,
-            format!("The source is MariaDB {short}, newer than the cluster's {}.", cx.spec.version),
-        )
-        .hint("Make a cluster of a version that is at least as new as the source."),
-        (false, _) => check(
-            "version",
-            Warning,
-            format!(
-                "From MySQL {short} to MariaDB {}: what only the one knows makes it fail.",
-                cx.spec.version
-            ),
-        )
-        .hint("It is told by name, and nothing stays behind."),
-    })
+fn version(cx: &ClusterContext, source: &Source, told: &mut Option<String>) -> Check {
+    let ours = Flavour::of(&cx.spec.version);
+    let from = format!("{} {}", source.maker.name(), source.version);
+    *told = Some(from.clone());
+    if source.maker != ours {
+        let to = format!("{} {}", ours.name(), cx.spec.version);
+        let text = format!("From {from} to {to}: what only the one knows makes it fail.");
+        return check("version", Warning, text).hint("It is told by name, and nothing stays behind.");
+    }
+    if line(&source.version) <= line(&cx.spec.version) {
+        return check("version", Passed, format!("From {from} to {}.", cx.spec.version));
+    }
+    check("version", Failed, format!("The source is {from}, newer than the cluster's {}.", cx.spec.version))
+        .hint("Make a cluster of a version that is at least as new as the source.")
 }
 
 async fn tools(cx: &ClusterContext) -> Result<Check> {
-    let answers = survey::all(cx).await;
-    let machine = cx.machine(survey::writer(&answers)?)?;
-    Ok(match super::programs(machine.as_ref()).await {
-        Ok(_) => check("tools", Passed, "mariadb-dump and mariadb are there."),
+    let machine = cx.machine(super::writer(cx).await?)?;
+    let maker = Flavour::of(&cx.spec.version);
+    let (dump, load) = programs::named(maker);
+    let package = if maker == Flavour::MySql { "mysql-client" } else { "mariadb-client" };
+    Ok(match programs::both(machine.as_ref(), maker).await {
+        Ok(_) => check("tools", Passed, format!("{dump} and {load} are there.")),
         Err(e) => check("tools", Failed, format!("{e}."))
-            .hint("Install the client programs of MariaDB (package mariadb-client)."),
+            .hint(format!("Install the client programs of {} (package {package}).", maker.name())),
+    })
+}
+
+/// A group refuses writes to some tables: they would stop the copy in its middle. A single node takes them, and does not grow.
+async fn group_tables(cx: &ClusterContext, source: &mut Source, listed: &str) -> Result<Check> {
+    let mut found = Vec::new();
+    let mut remedies = Vec::new();
+    let all_write = (cx.spec.topology == Topology::MultiMaster).then_some(&group::REFUSED_WHERE_ALL_WRITE);
+    for refused in group::REFUSED.iter().chain(all_write) {
+        let [count, names] = refused.asked(listed);
+        let count = source.number(&count).await?;
+        let names: Vec<String> = source.rows(&names).await?.iter().filter_map(|row| text(row, 0)).collect();
+        if let Some(names) = group::listed(count, &names) {
+            found.push(format!("{}: {names}.", refused.text));
+            remedies.push(format!("{} at the source first.", refused.remedy));
+        }
+    }
+    let (found, remedies) = (found.join(" "), remedies.join(" "));
+    Ok(match (found.is_empty(), cx.spec.topology) {
+        (true, _) => check("group-tables", Passed, "A group takes writes to all of them."),
+        (false, Topology::Single) => check("group-tables", Warning, found)
+            .hint(format!("This cluster takes them, but cannot grow into a group with them. {remedies}")),
+        (false, _) => check("group-tables", Failed, found).hint(remedies),
     })
 }
 

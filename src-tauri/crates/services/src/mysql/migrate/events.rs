@@ -16,9 +16,10 @@ const FLAGS: usize = 19 + 6;
 const HEAD: usize = 19;
 /// Bytes of a statement that are applied at once; a longer one comes in several.
 const AT_ONCE: usize = 4 << 20;
-/// Kinds of MariaDB's own: the first half of a transaction in two phases, the id that a transaction begins with.
+/// The first half of a transaction in two phases, by either maker's number.
 const XA_PREPARE: u8 = 38;
-const GTID: u8 = 162;
+/// The id that a transaction begins with: MySQL's own, that of one that has none, one with a tag; MariaDB's.
+const GTIDS: [u8; 4] = [33, 34, 42, 162];
 
 /// What an event means to us.
 #[derive(Debug)]
@@ -137,7 +138,15 @@ impl Reader {
                 | EventType::UPDATE_ROWS_EVENT
                 | EventType::DELETE_ROWS_EVENT,
             ) => self.rows(event),
-            _ if self.inside || here.at == 0 || kind == GTID => Ok(Happened::Nothing),
+            Ok(EventType::TRANSACTION_PAYLOAD_EVENT) => Err(cannot(
+                "a compressed transaction",
+                "A client there chose binlog_transaction_compression for its session; migrate again when it does not.",
+            )),
+            Ok(EventType::PARTIAL_UPDATE_ROWS_EVENT) => Err(cannot(
+                "values of which only a part was written down",
+                "A client there chose binlog_row_value_options for its session; migrate again when it does not.",
+            )),
+            _ if self.inside || here.at == 0 || GTIDS.contains(&kind) => Ok(Happened::Nothing),
             _ => Ok(Happened::At(here)),
         }
     }

@@ -1,18 +1,20 @@
-//! Following a MariaDB while its clients write: its binary log, asked for as a replica asks, is applied here row by row.
+//! Following a server while its clients write: its binary log, asked for as a replica asks, is applied here row by row.
 //!
-//! Not by the server's own replication: that keeps the transaction ids of the source, whose domain is 0 like the cluster's, so the
-//! numbers of the two would mix in one history (`gtid_strict_mode` refuses that, and who diverged is seen by those numbers). What is
-//! applied in a session of ours is written anew as the cluster's own. And how far it is stands in a table that each transaction
-//! moves: after a kill or a failover nothing is lost and nothing comes twice.
+//! Not by the server's own replication: that keeps the transaction ids of the source. MariaDB's have domain 0 like the cluster's, so the
+//! numbers of the two would mix in one history (`gtid_strict_mode` refuses that, and who diverged is seen by those numbers); in a group
+//! of Oracle's MySQL they would be foreign ones for ever, and the channel would end with its primary. What is applied in a session of
+//! ours is written anew as the cluster's own. And how far it is stands in a table that each transaction moves: after a kill or a
+//! failover nothing is lost and nothing comes twice.
 
 use super::{
     events::{Group, Happened, Reader},
     list, literal,
-    source::{Log, Place, Source},
+    source::{Log, Place, Source, line},
+    writer,
 };
 use crate::mysql::{
+    flavour::Flavour,
     sql::{ANSWER, As, Session, number, text},
-    survey,
 };
 use clusterdeck_domain::{
     BehindIn, Check, CheckState,
@@ -48,42 +50,64 @@ pub(super) async fn conditions(
     source: &mut Source,
     names: &[String],
 ) -> Result<Vec<Check>> {
-    Ok(vec![log(source).await?, rights(source).await?, tables(source, names).await?, target(cx)])
+    Ok(vec![log(cx, source).await?, rights(source).await?, tables(source, names).await?, target(cx)])
 }
 
-async fn log(source: &mut Source) -> Result<Check> {
-    if !source.word("SELECT VERSION()").await?.contains("MariaDB") {
-        return Ok(check(
-            "follow-log",
-            Warning,
-            "It is not MariaDB: what its log holds, MariaDB does not take.",
-        ));
+/// What decides what a log holds. Where one is unknown it cannot be otherwise than we need it.
+const SETTINGS: [(&str, &str, &str); 5] = [
+    ("binlog_format", "ROW", "holds statements, not rows"),
+    ("binlog_row_image", "FULL", "holds rows in part"),
+    ("binlog_row_value_options", "", "holds values in part"),
+    ("log_bin_compress", "OFF", "is compressed"),
+    ("binlog_transaction_compression", "OFF", "is compressed"),
+];
+
+async fn log(cx: &ClusterContext, source: &mut Source) -> Result<Check> {
+    let (theirs, ours) = (source.maker, Flavour::of(&cx.spec.version));
+    if theirs != ours {
+        let text =
+            format!("It is {} {}: {} does not take its log.", theirs.name(), source.version, ours.name());
+        return Ok(check("follow-log", Warning, text));
+    }
+    if theirs == Flavour::MySql && line(&source.version) < (8, 0) {
+        let text = format!("It is MySQL {}, which is followed from 8.0 on.", source.version);
+        return Ok(check("follow-log", Warning, text));
     }
     if source.word("SELECT @@global.log_bin + 0").await? != "1" {
         return Ok(check("follow-log", Warning, "It writes no binary log.")
             .hint("Set log_bin there and restart it to follow it."));
     }
-    let said = source
-        .rows("SELECT @@global.binlog_format, @@global.binlog_row_image, @@global.log_bin_compress + 0")
-        .await?;
-    let word = |n: usize| said.first().and_then(|row| text(row, n)).unwrap_or_default();
-    Ok(match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
-        ("ROW", "FULL", "0") => check("follow-log", Passed, "Its binary log holds whole rows."),
-        ("ROW", "FULL", _) => check("follow-log", Warning, "Its binary log is compressed.")
-            .hint("SET GLOBAL log_bin_compress = OFF there to follow it."),
-        ("ROW", image, _) => check(
-            "follow-log",
-            Warning,
-            format!("Its binary log holds rows in part (binlog_row_image is {image})."),
-        )
-        .hint("SET GLOBAL binlog_row_image = FULL there, and let its clients sign in anew, to follow it."),
-        (format, _, _) => check(
-            "follow-log",
-            Warning,
-            format!("Its binary log holds statements, not rows (binlog_format is {format})."),
-        )
-        .hint("SET GLOBAL binlog_format = ROW there, and let its clients sign in anew, to follow it."),
+    let asked: Vec<String> = SETTINGS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    let said =
+        source.rows(&format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({})", list(&asked))).await?;
+    let other = said.iter().find_map(|row| {
+        let (name, value) = (text(row, 0)?, text(row, 1)?);
+        let (_, wanted, means) = SETTINGS.iter().find(|(known, ..)| *known == name)?;
+        (value != *wanted).then_some((name, value, *wanted, *means))
+    });
+    Ok(match other {
+        None => check("follow-log", Passed, "Its binary log holds whole rows."),
+        Some((name, value, wanted, means)) => {
+            check("follow-log", Warning, format!("Its binary log {means} ({name} is {value}).")).hint(
+                format!(
+                    "SET GLOBAL {name} = '{wanted}' there, and let its clients sign in anew, to follow it."
+                ),
+            )
+        }
     })
+}
+
+/// A right by its name, and what a list of rights has where it is given.
+type Right = (&'static str, &'static [&'static str]);
+
+/// What whoever follows must be allowed to. MySQL's program that dumps stops the writes of the source for a moment, to find out at
+/// which place of the log that is.
+const fn needed(maker: Flavour) -> &'static [Right] {
+    const READ: Right = ("REPLICATION SLAVE", &["REPLICATION SLAVE,", "REPLICATION SLAVE ON"]);
+    match maker {
+        Flavour::MariaDb => &[READ, ("BINLOG MONITOR", &["BINLOG MONITOR", "REPLICATION CLIENT"])],
+        Flavour::MySql => &[READ, ("REPLICATION CLIENT", &["REPLICATION CLIENT"]), ("RELOAD", &["RELOAD"])],
+    }
 }
 
 async fn rights(source: &mut Source) -> Result<Check> {
@@ -94,14 +118,8 @@ async fn rights(source: &mut Source) -> Result<Check> {
         let all = |grant: &String| grant.starts_with("GRANT ALL PRIVILEGES");
         everywhere.iter().any(|grant| all(grant) || rights.iter().any(|right| grant.contains(right)))
     };
-    let missing: Vec<&str> = [
-        ("REPLICATION SLAVE", &["REPLICATION SLAVE,", "REPLICATION SLAVE ON"][..]),
-        ("BINLOG MONITOR", &["BINLOG MONITOR", "REPLICATION CLIENT"]),
-    ]
-    .into_iter()
-    .filter(|(_, rights)| !has(rights))
-    .map(|(name, _)| name)
-    .collect();
+    let missing: Vec<&str> =
+        needed(source.maker).iter().filter(|(_, rights)| !has(rights)).map(|(name, _)| *name).collect();
     Ok(match missing.as_slice() {
         [] => check("follow-rights", Passed, "The user may read its binary log."),
         some => check("follow-rights", Warning, format!("The user lacks {}.", some.join(" and ")))
@@ -142,12 +160,28 @@ pub(super) async fn forget(session: &mut Session) -> Result<()> {
     session.run(format!("DROP DATABASE IF EXISTS {OWN}")).await
 }
 
+/// Writes down that what the cluster had is about to go: in the cluster, for whichever node leads when somebody asks.
+pub(super) async fn note_emptied(session: &mut Session) -> Result<()> {
+    session.run(format!("CREATE DATABASE IF NOT EXISTS {OWN}")).await?;
+    let table = format!("CREATE TABLE IF NOT EXISTS {OWN}.emptied (one INT PRIMARY KEY) ENGINE=InnoDB");
+    session.run(table).await
+}
+
+/// Whether what the cluster had is gone, or may be.
+pub(super) async fn was_emptied(session: &mut Session) -> Result<bool> {
+    has(session, "emptied").await
+}
+
+async fn has(session: &mut Session, table: &str) -> Result<bool> {
+    let there = format!(
+        "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{OWN}' AND TABLE_NAME = '{table}'"
+    );
+    Ok(!session.rows(&there).await?.is_empty())
+}
+
 /// From where the log goes on, where an earlier call copied everything and the source still has it.
 pub(super) async fn stands(session: &mut Session, source: &mut Source, from: &str) -> Result<Option<Place>> {
-    let there = format!(
-        "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = '{OWN}' AND TABLE_NAME = 'place'"
-    );
-    if session.rows(&there).await?.is_empty() {
+    if !has(session, "place").await? {
         return Ok(None);
     }
     let noted = session.word(&format!("SELECT source FROM {OWN}.place")).await?;
@@ -165,7 +199,7 @@ async fn here(session: &mut Session) -> Result<Option<Place>> {
 
 /// Writes down that everything up to a place is here.
 pub(super) async fn begin(session: &mut Session, from: &str, place: &Place) -> Result<()> {
-    session.run(format!("CREATE DATABASE {OWN}")).await?;
+    session.run(format!("DROP TABLE IF EXISTS {OWN}.place")).await?;
     session
         .run(format!(
             "CREATE TABLE {OWN}.place (one INT PRIMARY KEY, file VARCHAR(512) NOT NULL, at BIGINT UNSIGNED NOT NULL, \
@@ -203,8 +237,7 @@ impl<'a> Follower<'a> {
         names: &[String],
         place: Place,
     ) -> Result<Self> {
-        let answers = survey::all(cx).await;
-        let lead = survey::writer(&answers)?;
+        let lead = writer(cx).await?;
         let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(APPLIES);
         let beside = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(APPLIES);
         // One of a call that was killed ends first, and what it has not committed is gone; what it has is known then.
@@ -264,6 +297,10 @@ impl<'a> Follower<'a> {
             Happened::Description(event) => {
                 self.commit().await?;
                 self.session.run(binlog(&event)).await?;
+                if self.source.maker == Flavour::MySql {
+                    // Who is told that waits to be told the source's id of each transaction too.
+                    self.session.run("SET SESSION gtid_next = 'AUTOMATIC'").await?;
+                }
             }
             Happened::Rows(events) => {
                 if !self.group.open {
@@ -356,8 +393,8 @@ impl<'a> Follower<'a> {
                         self.source = source;
                     }
                     // Another node may lead by now: then it goes on there.
-                    self.beside.row("SELECT 1").await?;
-                    self.session.row("SELECT 1").await?;
+                    takes_writes(&mut self.beside).await?;
+                    takes_writes(&mut self.session).await?;
                 }
                 Err(other) => return Err(other),
             }
@@ -419,6 +456,14 @@ impl<'a> Follower<'a> {
     /// Commits of the cluster that applied something.
     pub(super) const fn applied(&self) -> u64 {
         self.applied
+    }
+}
+
+/// One that others put in its place goes on answering.
+async fn takes_writes(session: &mut Session) -> Result<()> {
+    match number(&session.row("SELECT @@global.read_only + 0").await?, 0) {
+        Some(0) => Ok(()),
+        _ => Err(DriverError::transient(format!("{} does not take the writes any more", session.whom()))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Bringing the databases of another MariaDB or MySQL in: as they are at one moment, in one transaction of the makers' own program,
+//! Bringing the databases of another MariaDB or MySQL in: as they are at one moment, in one transaction of their maker's own program,
 //! which gives them straight to the server that takes the writes. Nothing lies on a disk in between. Where the source shall be
 //! followed and can be, its binary log is applied from that moment on (`online`).
 
@@ -7,47 +7,26 @@ mod compare;
 mod events;
 mod follow;
 mod online;
+mod programs;
 mod source;
 
 pub(crate) use check::look;
+pub(crate) use programs::{ours, program};
 
 use super::{
-    accounts, config,
+    accounts,
     flavour::Flavour,
+    group,
     sql::{ANSWER, As, Session, number, text},
     survey,
 };
-use crate::{outside, tls};
-use clusterdeck_domain::{Compared, Migrated, SourceTls, SourceUrl};
-use clusterdeck_driver::{
-    ClusterContext, DriverError, Filter, Machine, Migration, Passage, Progress, Result,
-};
+use clusterdeck_domain::{Compared, Migrated, NodeSpec, SourceUrl};
+use clusterdeck_driver::{ClusterContext, Migration, Passage, Progress, Result};
 use source::Source;
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-/// How the programs sign in, on the machine of the one that takes the writes.
-const THEIRS: &str = "mysql/migration.source.cnf";
-const OURS: &str = "mysql/migration.cnf";
-/// Who must have signed the source's certificate, where that was said.
-const CA: &str = "mysql/migration.ca";
 /// From where on the source's log has what the copy does not.
 const PLACE: &str = "mysql/migration.place";
-/// Says that what the cluster had is gone.
-const EMPTIED: &str = "mysql/migration.emptied";
-/// What a copy leaves on the machine while it runs.
-const LEFT: [&str; 8] = [
-    THEIRS,
-    OURS,
-    CA,
-    PLACE,
-    "mysql/migration.dumped",
-    "mysql/migration.loaded",
-    "mysql/migration.dump.said",
-    "mysql/migration.load.said",
-];
 /// For one answer: a sum over a large table.
 const PATIENT: Duration = Duration::from_secs(3 * 3600);
 /// How often it is looked how far it is.
@@ -91,20 +70,12 @@ pub(crate) async fn of_people(session: &mut Session) -> Result<Vec<String>> {
     Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
 }
 
-/// Where a program is.
-pub(crate) async fn program(machine: &dyn Machine, name: &str) -> Result<PathBuf> {
-    let found = machine.software(name).await?.into_iter().next();
-    found.map(|software| software.path).ok_or_else(|| {
-        DriverError::rejected(
-            format!("{name} is not installed on the machine at {}", machine.address()),
-            "install it, then try again",
-        )
-    })
-}
-
-/// What dumps, and what loads.
-async fn programs(machine: &dyn Machine) -> Result<(PathBuf, PathBuf)> {
-    Ok((program(machine, "mariadb-dump").await?, program(machine, "mariadb").await?))
+/// The node that takes the writes.
+async fn writer(cx: &ClusterContext) -> Result<&NodeSpec> {
+    match Flavour::of(&cx.spec.version) {
+        Flavour::MariaDb => survey::writer(&survey::all(cx).await),
+        Flavour::MySql => group::writer(cx).await,
+    }
 }
 
 /// Everything as of one moment, into databases that are emptied for it. Gives how many bytes that were.
@@ -114,26 +85,20 @@ async fn copied(
     migration: &Migration,
     (passage, progress): (&Passage, &Progress),
 ) -> Result<u64> {
-    let answers = survey::all(cx).await;
-    let machine = cx.machine(survey::writer(&answers)?)?;
-    machine.write(EMPTIED, b"", 0o600).await?;
+    let lead = writer(cx).await?;
+    let machine = cx.machine(lead)?;
+    follow::note_emptied(session).await?;
     emptied(session, names).await?;
     let size = format!(
         "SELECT COALESCE(SUM(DATA_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({})",
         list(names)
     );
     let total = source.number(&size).await?;
-    if let Some(authorities) = outside::tls::file(&migration.from)? {
-        machine.write(CA, authorities.as_bytes(), 0o600).await?;
-    }
-    machine.write(THEIRS, theirs(&migration.from, machine.as_ref()).as_bytes(), 0o600).await?;
-    machine.write(OURS, ours(cx, machine.as_ref())?.as_bytes(), 0o600).await?;
+    programs::signs_in(cx, machine.as_ref(), &migration.from).await?;
     passage.log(format!("Copying {} of {}", names.join(", "), migration.from.place()));
-    let copying = copy(machine.as_ref(), names, migration.online);
+    let copying = programs::copy(cx, machine.as_ref(), names, migration.online);
     let copied = watched(session, copying, total, (passage, progress)).await;
-    for left in LEFT.into_iter().filter(|left| *left != PLACE) {
-        machine.remove(left).await?;
-    }
+    programs::forget(cx, lead).await?;
     let bytes = copied?;
     for name in names {
         session
@@ -151,9 +116,7 @@ pub(crate) async fn bring_in(
     progress: &Progress,
 ) -> Result<Migrated> {
     let url = &migration.from;
-    let answers = survey::all(cx).await;
-    let lead = survey::writer(&answers)?;
-    let machine = cx.machine(lead)?;
+    let lead = writer(cx).await?;
     let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
     let mut source = Source::open(url).await?;
     let names = databases(&mut source, url).await?;
@@ -179,7 +142,7 @@ pub(crate) async fn bring_in(
     passage.log(line.clone());
     report.notes.push(line);
     report.compared = compared;
-    machine.remove(EMPTIED).await?;
+    follow::forget(&mut session).await?;
     if quiet || differ.is_empty() {
         report.differences = differ;
     } else {
@@ -228,92 +191,6 @@ async fn emptied(session: &mut Session, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// A value in a file of options.
-fn option(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-fn theirs(url: &SourceUrl, machine: &dyn Machine) -> String {
-    let user = option(url.user.as_deref().unwrap_or("root"));
-    let password =
-        url.password.as_ref().map_or_else(String::new, |p| format!("password={}\n", option(p.reveal())));
-    let tls = match url.tls {
-        SourceTls::Off => "skip-ssl\n",
-        SourceTls::Encrypt => "ssl\nskip-ssl-verify-server-cert\n",
-        SourceTls::Verify => "ssl\nssl-verify-server-cert\n",
-    };
-    let path = || option(&machine.path(CA).to_string_lossy());
-    let ca = url.ca.as_ref().map_or_else(String::new, |_| format!("ssl-ca={}\n", path()));
-    format!(
-        "[client]\nprotocol=tcp\nhost={}\nport={}\nuser={user}\n{password}{tls}{ca}",
-        option(&url.host),
-        url.port()
-    )
-}
-
-/// A file of options with our own way in.
-pub(crate) fn ours(cx: &ClusterContext, machine: &dyn Machine) -> Result<String> {
-    let password = cx.secrets.newest(accounts::OPERATOR)?;
-    // Each maker's programs refuse the other's word for it.
-    let encrypted = match Flavour::of(&cx.spec.version) {
-        Flavour::MySql => "ssl-mode=VERIFY_CA",
-        Flavour::MariaDb => "ssl",
-    };
-    Ok(format!(
-        "[client]\nprotocol=tcp\nhost={}\nport={}\nuser={}\npassword={}\n{encrypted}\nssl-ca={}\n",
-        machine.address(),
-        machine.port(config::PORT),
-        accounts::OPERATOR,
-        option(password.reveal()),
-        option(&machine.path(tls::CA_FILE).to_string_lossy())
-    ))
-}
-
-/// `$1` what dumps, `$2` what loads, `$3` where its files lie, `$4` who owns what runs, `$5` whether the place in the log is noted; then
-/// the databases. `sed` touches no row: those lines begin otherwise.
-const COPY: &str = r#"
-umask 077
-dump=$1 load=$2 at=$3 owner=$4 place=$5; shift 5
-rm -f "$at.dumped" "$at.loaded" "$at.place"
-{ "$dump" --defaults-extra-file="$at.source.cnf" --single-transaction --quick --skip-lock-tables --routines --events --triggers \
-    --hex-blob --no-tablespaces --default-character-set=utf8mb4 --max-allowed-packet=1G $place --databases "$@" 2>"$at.dump.said" \
-    && : >"$at.dumped"; } |
-  sed -E -e "/^-- CHANGE MASTER TO MASTER_LOG_FILE/w $at.place" -e "/^(\/\*!50|CREATE DEFINER)/s/DEFINER=\`[^\`]*\`@\`[^\`]*\`/DEFINER=\`$owner\`@\`%\`/" |
-  { "$load" --defaults-extra-file="$at.cnf" --default-character-set=utf8mb4 --binary-mode --max-allowed-packet=1G 2>"$at.load.said" \
-    && : >"$at.loaded"; }
-[ -e "$at.dumped" ] && [ -e "$at.loaded" ] && exit 0
-{ grep -v -i warning "$at.load.said"; grep -v -i warning "$at.dump.said"; } >&2
-exit 1
-"#;
-
-async fn copy(machine: &dyn Machine, names: &[String], placed: bool) -> Result<()> {
-    let (dump, load) = programs(machine).await?;
-    let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
-    let mut args = vec![
-        path(&dump),
-        path(&load),
-        path(&machine.path("mysql/migration")),
-        accounts::PEOPLE.to_owned(),
-        if placed { "--master-data=2" } else { "" }.to_owned(),
-    ];
-    args.extend(names.iter().cloned());
-    match machine.output_of(&Filter::script(COPY, args), &mut tokio::io::sink()).await {
-        Ok(_) => Ok(()),
-        Err(DriverError::Rejected { what, .. }) => {
-            let passes =
-                ["Lost connection", "gone away", "Can't connect", "was killed", "Connection was killed"];
-            if passes.iter().any(|words| what.contains(words)) {
-                return Err(DriverError::transient(format!("copying was interrupted: {what}")));
-            }
-            Err(DriverError::rejected(
-                format!("the data could not be copied: {what}"),
-                "The log of the migration says more.",
-            ))
-        }
-        Err(other) => Err(other),
-    }
-}
-
 /// Says how far it is: bytes that the server has received since. Gives how many those were.
 async fn watched(
     session: &mut Session,
@@ -359,16 +236,12 @@ async fn watched(
 /// See [`clusterdeck_driver::ServiceDriver::take_out`].
 pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Result<Option<String>> {
     let url = &migration.from;
-    let answers = survey::all(cx).await;
-    let lead = survey::writer(&answers)?;
-    let machine = cx.machine(lead)?;
-    for left in LEFT {
-        machine.remove(left).await?;
-    }
+    let lead = writer(cx).await?;
+    programs::forget(cx, lead).await?;
+    cx.machine(lead)?.remove(PLACE).await?;
     let mut session = Session::open(cx, lead, As::Operator, ANSWER).await?.patient(PATIENT);
-    follow::forget(&mut session).await?;
-    if !migration.fresh && !machine.exists(EMPTIED).await? {
-        // It did not come so far, or another node leads by now.
+    if !migration.fresh && !follow::was_emptied(&mut session).await? {
+        follow::forget(&mut session).await?;
         return Ok(Some("The databases of the cluster were left as they are".to_owned()));
     }
     let names = match (&url.database, Source::open(url).await) {
@@ -390,7 +263,7 @@ pub(crate) async fn take_out(cx: &ClusterContext, migration: &Migration) -> Resu
                 .await,
         );
     }
-    machine.remove(EMPTIED).await?;
+    follow::forget(&mut session).await?;
     Ok((!migration.fresh)
         .then(|| "Databases that the cluster had before were replaced and are gone".to_owned()))
 }

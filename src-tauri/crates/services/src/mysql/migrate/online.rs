@@ -2,11 +2,12 @@
 //! it goes on where the copy stands whole, and else begins anew.
 
 use super::{
-    EMPTIED, PLACE, compare, copied, follow,
+    PLACE, compare, copied, follow,
     follow::Follower,
     source::{Place, Source},
+    writer,
 };
-use crate::mysql::{sql::Session, survey};
+use crate::mysql::sql::Session;
 use clusterdeck_domain::Migrated;
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, Migration, Passage, Progress, Result};
 use std::time::Instant;
@@ -19,8 +20,7 @@ pub(super) async fn bring_in(
     progress: &Progress,
 ) -> Result<Migrated> {
     let from = migration.from.to_string();
-    let answers = survey::all(cx).await;
-    let machine = cx.machine(survey::writer(&answers)?)?;
+    let machine = cx.machine(writer(cx).await?)?;
     let mut bytes = 0;
     let place = match follow::stands(&mut session, &mut source, &from).await? {
         Some(place) => {
@@ -29,7 +29,6 @@ pub(super) async fn bring_in(
         }
         None => {
             let begun = Instant::now();
-            follow::forget(&mut session).await?;
             let all = (&mut source, &mut session, names.as_slice());
             bytes = copied(cx, all, migration, (passage, progress)).await?;
             let place = noted(machine.as_ref()).await?;
@@ -56,7 +55,6 @@ pub(super) async fn bring_in(
     report.items = report.compared.iter().map(|part| part.target).sum();
     drop(follower);
     follow::forget(&mut session).await?;
-    machine.remove(EMPTIED).await?;
     Ok(report)
 }
 
@@ -65,13 +63,13 @@ async fn noted(machine: &dyn Machine) -> Result<Place> {
     let noted = machine.read(PLACE).await?;
     let noted = String::from_utf8_lossy(&noted);
     let between = |from: &str, to: &str| Some(noted.split_once(from)?.1.split_once(to)?.0.to_owned());
-    let file = between("MASTER_LOG_FILE='", "'");
-    let at = between("MASTER_LOG_POS=", ";").and_then(|digits| digits.trim().parse().ok());
+    let file = between("_LOG_FILE='", "'");
+    let at = between("_LOG_POS=", ";").and_then(|digits| digits.trim().parse().ok());
     match (file, at) {
         (Some(file), Some(at)) => Ok(Place { file, at }),
         _ => Err(DriverError::rejected(
             "the copy did not say at which place of the source's log it was",
-            "Look whether the program mariadb-dump is MariaDB's own.",
+            "Look whether the program that dumps is of the cluster's maker and version.",
         )),
     }
 }

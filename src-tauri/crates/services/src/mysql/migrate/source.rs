@@ -1,7 +1,10 @@
 //! The server that data comes from, and its binary log. We only read.
 
 use crate::{
-    mysql::sql::{number, text},
+    mysql::{
+        flavour::Flavour,
+        sql::{number, text},
+    },
     outside::{Refused, tls},
 };
 use clusterdeck_domain::{SourceTls, SourceUrl};
@@ -75,8 +78,10 @@ pub(super) struct Log {
 impl Log {
     pub(super) async fn open(url: &SourceUrl, from: &Place, id: u32) -> Result<Self> {
         let mut source = Source::open(url).await?;
-        // In nanoseconds: so often it says that it is there.
-        source.rows("SET @master_heartbeat_period = 2000000000").await?;
+        // In nanoseconds: so often it says that it is there. Newer servers of Oracle's have the other name for it.
+        source
+            .rows("SET @master_heartbeat_period = 2000000000, @source_heartbeat_period = 2000000000")
+            .await?;
         let request = BinlogStreamRequest::new(id).with_filename(from.file.as_bytes()).with_pos(from.at);
         let at = source.at.clone();
         let stream = source.conn.get_binlog_stream(request).await.map_err(|e| broke(&at, e))?;
@@ -114,6 +119,15 @@ fn broke(at: &str, e: Error) -> DriverError {
 pub(super) struct Source {
     conn: Conn,
     at: String,
+    pub(super) maker: Flavour,
+    /// Its numbers, without what a distribution adds.
+    pub(super) version: String,
+}
+
+/// The first two numbers of a version.
+pub(super) fn line(version: &str) -> (u32, u32) {
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
 
 impl Source {
@@ -141,7 +155,7 @@ impl Source {
             .stmt_cache_size(0)
             .ssl_opts(tls);
         match timeout(CONNECT, Conn::new(opts)).await {
-            Ok(Ok(conn)) => Ok(Self { conn, at: url.place() }),
+            Ok(Ok(conn)) => Self::named(conn, url).await.map_err(|e| refused(url, &e)),
             Ok(Err(e)) => Err(refused(url, &e)),
             Err(_) => Err(Refused::Unreachable(format!(
                 "{} does not answer within {} s",
@@ -150,12 +164,20 @@ impl Source {
             ))),
         }
     }
+    async fn named(mut conn: Conn, url: &SourceUrl) -> std::result::Result<Self, Error> {
+        let said = conn.query_first::<String, _>("SELECT VERSION()").await?.unwrap_or_default();
+        let maker = if said.contains("MariaDB") { Flavour::MariaDb } else { Flavour::MySql };
+        let version = said.split('-').next().unwrap_or_default().to_owned();
+        Ok(Self { conn, at: url.place(), maker, version })
+    }
     pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>> {
         self.conn.query::<Row, _>(sql).await.map_err(|e| broke(&self.at, e))
     }
     /// Where its binary log ends.
     pub(super) async fn place(&mut self) -> Result<Place> {
-        let rows = self.rows("SHOW MASTER STATUS").await?;
+        let renamed = self.maker == Flavour::MySql && line(&self.version) >= (8, 2);
+        let asked = if renamed { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
+        let rows = self.rows(asked).await?;
         let place = rows.first().and_then(|row| Some(Place { file: text(row, 0)?, at: number(row, 1)? }));
         place.ok_or_else(|| {
             DriverError::rejected(

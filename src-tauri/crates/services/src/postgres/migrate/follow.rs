@@ -2,18 +2,19 @@
 //! begins takes away what an earlier call left under that name; a slot that nobody reads would fill the disk of the source.
 
 use super::{CA, PASS, literal, name, quoted, source::Source};
-use crate::postgres::{
-    form,
-    sql::{ANSWER, As, Session},
+use crate::{
+    outside,
+    postgres::{
+        form,
+        sql::{ANSWER, As, Session},
+    },
 };
 use clusterdeck_domain::{
     BehindIn, Check,
     CheckState::{Passed, Warning},
     SourceTls, SourceUrl,
 };
-use clusterdeck_driver::{
-    ClusterContext, DriverError, Filter, Machine, Migration, Passage, Progress, Result,
-};
+use clusterdeck_driver::{ClusterContext, DriverError, Machine, Migration, Passage, Progress, Result};
 use std::time::{Duration, Instant};
 
 /// How often it is looked how far it is.
@@ -257,7 +258,7 @@ pub(super) async fn subscribe(
         plain(&name(cx)),
         super::way(url.tls),
     );
-    way += &format!(" sslrootcert={}", plain(roots(machine, url).await?.trim()));
+    way += &format!(" sslrootcert={}", plain(&roots(machine, url).await?));
     inside
         .run(&format!(
             "CREATE SUBSCRIPTION {0} CONNECTION {1} PUBLICATION {0} WITH (slot_name = {2}, create_slot = false, copy_data = false)",
@@ -270,15 +271,11 @@ pub(super) async fn subscribe(
 
 /// The file with those who may have signed the source's certificate. Where none is named, one in the home of the server's user counts.
 async fn roots(machine: &dyn Machine, url: &SourceUrl) -> Result<String> {
-    let mut found = Vec::new();
     match (url.tls, &url.ca) {
-        (SourceTls::Verify, Some(_)) => return Ok(machine.path(CA).to_string_lossy().into_owned()),
-        (SourceTls::Verify, None) => {
-            machine.output_of(&Filter::script(super::ROOTS, Vec::<String>::new()), &mut found).await?;
-        }
-        _ => return Ok("/dev/null/none".to_owned()),
+        (SourceTls::Verify, Some(_)) => Ok(machine.path(CA).to_string_lossy().into_owned()),
+        (SourceTls::Verify, None) => outside::roots(machine).await,
+        _ => Ok("/dev/null/none".to_owned()),
     }
-    Ok(String::from_utf8_lossy(&found).into_owned())
 }
 
 /// Takes the subscription away, not what came in by it. A database with one cannot be dropped.

@@ -314,14 +314,6 @@ async fn write_way_in(cx: &ClusterContext, machine: &dyn Machine, url: &SourceUr
     machine.write(PASS, passwords(cx, machine, url)?.as_bytes(), 0o600).await
 }
 
-/// What this machine trusts.
-const ROOTS: &str = r#"
-for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
-  [ -e "$file" ] && exec printf %s "$file"
-done
-exit 1
-"#;
-
 const fn way(tls: SourceTls) -> &'static str {
     match tls {
         SourceTls::Off => "disable",
