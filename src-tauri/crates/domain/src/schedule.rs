@@ -125,9 +125,10 @@ impl BackupSchedule {
     }
 
     /// When the next backup is due after one that was begun at `last`; the first one when there was none. A time that was
-    /// missed because nobody was there is made up for once. `None` where the schedule makes no sense.
-    pub fn due(&self, last: Option<Timestamp>) -> Option<Timestamp> {
-        let since = self.since.unwrap_or(Timestamp::UNIX_EPOCH);
+    /// missed because nobody was there is made up for once. `None` where the schedule makes no sense. A schedule that was set
+    /// before the clock was set back to `now` has been due for ever: it would make none for long.
+    pub fn due(&self, last: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+        let since = self.since.filter(|since| !is_to_come(*since, now)).unwrap_or(Timestamp::UNIX_EPOCH);
         match self.when().ok()? {
             When::Every(every) => match last {
                 Some(last) => last.checked_add(every).ok(),
@@ -213,8 +214,9 @@ mod tests {
 
     #[test]
     fn the_next_one_is_due_after_the_last_or_at_the_hour_of_the_place() {
-        let due =
-            |when: &str, zone: &str, last: Option<&str>| schedule(when, zone).due(last.map(at)).unwrap();
+        let due = |when: &str, zone: &str, last: Option<&str>| {
+            schedule(when, zone).due(last.map(at), at("2027-12-31T00:00:00Z")).unwrap()
+        };
         assert_eq!(due("6h", "UTC", None), at("2026-11-29T08:00:00Z"), "the first one at once");
         assert_eq!(due("6h", "UTC", Some("2026-11-29T08:00:00Z")), at("2026-11-29T14:00:00Z"));
         assert_eq!(due("0 3 * * *", "UTC", None), at("2026-11-30T03:00:00Z"));

@@ -277,7 +277,8 @@ impl Shared {
         let backups = crate::backups::of(self, &live.spec.id);
         let verified = backups.iter().filter(|b| b.state == BackupState::Verified);
         let last_verified_backup = verified.map(|b| b.created_at).max();
-        let next = |s: &BackupSchedule| (s.clone(), s.due(last_of(&backups, s)));
+        let now = self.now();
+        let next = |s: &BackupSchedule| (s.clone(), s.due(last_of(&backups, s, now), now));
         let schedules = live.spec.backup_schedules.iter().map(next).collect();
         ClusterReport {
             spec: live.spec,

@@ -5,7 +5,7 @@ use super::{Facts, Finding, Preview, Subject, create, moment};
 use crate::{
     BackedUp, Backup, BackupKind, BackupReason, BackupSchedule, BackupState, Change, ClusterName,
     ClusterObserved, ClusterSpec, CreateCluster, OptionWish, RestoreBackup, ScheduleWish, Topology,
-    VaultFacts, VaultFault, version,
+    VaultFacts, VaultFault, is_to_come, version,
 };
 use jiff::Timestamp;
 
@@ -400,8 +400,8 @@ pub(super) fn schedule(subject: &Subject<'_>, wish: Option<&ScheduleWish>, facts
             "Its log is archived no longer: from now on it can be brought back only to its backups.",
         ));
     }
-    let last = last_of(facts.backups, &schedule);
-    if let Some(due) = schedule.due(last).map(|due| due.max(facts.now)) {
+    let last = last_of(facts.backups, &schedule, facts.now);
+    if let Some(due) = schedule.due(last, facts.now).map(|due| due.max(facts.now)) {
         let when = match due <= facts.now {
             true => "at once".to_owned(),
             false => format!("in {}", words::wait_until(facts.now, due)),
@@ -432,10 +432,11 @@ pub(super) fn schedule(subject: &Subject<'_>, wish: Option<&ScheduleWish>, facts
     preview
 }
 
-/// When the newest backup of a schedule was begun, whatever became of it.
-pub fn last_of(backups: &[Backup], schedule: &BackupSchedule) -> Option<Timestamp> {
+/// When the newest backup of a schedule was begun, whatever became of it. A clock that was set back leaves some in the future: with
+/// them there would be none for long.
+pub fn last_of(backups: &[Backup], schedule: &BackupSchedule, now: Timestamp) -> Option<Timestamp> {
     let mine = backups.iter().filter(|b| b.vault == schedule.vault && b.reason == BackupReason::Scheduled);
-    mine.map(|b| b.created_at).max()
+    mine.map(|b| b.created_at).filter(|at| !is_to_come(*at, now)).max()
 }
 
 /// There is no such backup.

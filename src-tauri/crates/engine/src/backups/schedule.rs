@@ -10,7 +10,7 @@ use crate::{
 };
 use clusterdeck_domain::{
     Backup, BackupReason, BackupSchedule, BackupState, Change, ClusterId, ClusterSpec, Finding, Lifecycle,
-    Problem, Trouble, VaultFault, is_to_come, last_of,
+    Problem, Trouble, VaultFault, last_of,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -72,21 +72,17 @@ type Waits = HashMap<(ClusterId, String), Timestamp>;
 /// The time between two backups of a schedule, the next of which is after `at`.
 fn between(spec: &ClusterSpec, vault: &str, at: Timestamp) -> Option<SignedDuration> {
     let schedule = spec.backup_schedules.iter().find(|schedule| schedule.vault == vault)?;
-    let next = schedule.due(Some(at))?;
-    Some(schedule.due(Some(next))?.duration_since(next))
+    let next = schedule.due(Some(at), at)?;
+    Some(schedule.due(Some(next), at)?.duration_since(next))
 }
 
 /// The vaults for which a backup of this cluster is due.
 fn due(shared: &Shared, spec: &ClusterSpec) -> Vec<String> {
     let now = shared.now();
-    let mut made = super::of(shared, &spec.id);
-    // A clock that was set back leaves some in the future: with them there would be none for long.
-    made.retain(|backup| !is_to_come(backup.created_at, now));
+    let made = super::of(shared, &spec.id);
     let due = |schedule: &&BackupSchedule| {
-        let last = last_of(&made, schedule);
-        // The same of one that was set before that: it has been due for ever.
-        let since = schedule.since.filter(|since| !is_to_come(*since, now));
-        let at = BackupSchedule { since, ..(*schedule).clone() }.due(last);
+        let last = last_of(&made, schedule, now);
+        let at = schedule.due(last, now);
         let hole = schedule.point_in_time && super::log::wants_base(shared, spec);
         hole || at.is_some_and(|at| at + spread(&spec.id, last.map(|last| at.duration_since(last))) <= now)
     };
