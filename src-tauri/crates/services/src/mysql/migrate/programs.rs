@@ -138,8 +138,10 @@ pub(super) async fn forget(cx: &ClusterContext, lead: &NodeSpec) -> Result<()> {
         cx.machine(lead)?.remove(left).await?;
     }
     for node in cx.spec.data_nodes().filter(|node| node.id != lead.id) {
-        if let Err(error) = cx.machine(node)?.remove(THEIRS).await {
-            tracing::warn!(node = %node.name, %error, "a file with the password of a migration's source may be left");
+        for left in [THEIRS, CA] {
+            if let Err(error) = cx.machine(node)?.remove(left).await {
+                tracing::warn!(node = %node.name, %error, "a file with the way into a migration's source may be left");
+            }
         }
     }
     Ok(())

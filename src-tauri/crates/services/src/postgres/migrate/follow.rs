@@ -1,18 +1,15 @@
 //! Following a source while its clients write: a publication and a slot there, a subscription here, all three of one name. Whoever
 //! begins takes away what an earlier call left under that name; a slot that nobody reads would fill the disk of the source.
 
-use super::{CA, PASS, literal, name, quoted, source::Source};
-use crate::{
-    outside,
-    postgres::{
-        form,
-        sql::{ANSWER, As, Session},
-    },
+use super::{PASS, literal, name, quoted, roots, source::Source};
+use crate::postgres::{
+    form,
+    sql::{ANSWER, As, Session},
 };
 use clusterdeck_domain::{
     BehindIn, Check,
     CheckState::{Passed, Warning},
-    SourceTls, SourceUrl,
+    SourceUrl,
 };
 use clusterdeck_driver::{ClusterContext, DriverError, Machine, Migration, Passage, Progress, Result};
 use std::time::{Duration, Instant};
@@ -267,15 +264,6 @@ pub(super) async fn subscribe(
             literal(&ours)
         ))
         .await
-}
-
-/// The file with those who may have signed the source's certificate. Where none is named, one in the home of the server's user counts.
-async fn roots(machine: &dyn Machine, url: &SourceUrl) -> Result<String> {
-    match (url.tls, &url.ca) {
-        (SourceTls::Verify, Some(_)) => Ok(machine.path(CA).to_string_lossy().into_owned()),
-        (SourceTls::Verify, None) => outside::roots(machine).await,
-        _ => Ok("/dev/null/none".to_owned()),
-    }
 }
 
 /// Takes the subscription away, not what came in by it. A database with one cannot be dropped.

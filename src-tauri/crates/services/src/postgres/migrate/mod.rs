@@ -16,7 +16,7 @@ use super::{
     config, flavour, form,
     sql::{ANSWER, As, Session},
 };
-use crate::outside::{alive, tls};
+use crate::outside::{self, alive, tls};
 use clusterdeck_domain::{Compared, Migrated, SourceTls, SourceUrl};
 use clusterdeck_driver::{
     ClusterContext, DriverError, Filter, Machine, Migration, Passage, Progress, Result,
@@ -314,6 +314,16 @@ async fn write_way_in(cx: &ClusterContext, machine: &dyn Machine, url: &SourceUr
     machine.write(PASS, passwords(cx, machine, url)?.as_bytes(), 0o600).await
 }
 
+/// The file with those who may have signed the source's certificate. Where none is named, one in the home of a user counts, and
+/// `require` verifies by any that is there: nobody is meant to vouch then.
+async fn roots(machine: &dyn Machine, url: &SourceUrl) -> Result<String> {
+    match (url.tls, &url.ca) {
+        (SourceTls::Verify, Some(_)) => Ok(machine.path(CA).to_string_lossy().into_owned()),
+        (SourceTls::Verify, None) => outside::roots(machine).await,
+        _ => Ok("/dev/null/none".to_owned()),
+    }
+}
+
 const fn way(tls: SourceTls) -> &'static str {
     match tls {
         SourceTls::Off => "disable",
@@ -325,16 +335,10 @@ const fn way(tls: SourceTls) -> &'static str {
 /// `$1` folder of the programs, `$2` the dump, `$3` the passwords, `$4` how many at once, `$5` the snapshot; the source: `$6` host, `$7`
 /// port, `$8` user, `$9` way; `${10}` the database; here: `${11}` host, `${12}` port, `${13}` user, `${14}` who owns it, `${15}` our name;
 /// `${16}` the slot that is made, whose beginning is then the snapshot. That one is held by the session that made it, which ends with
-/// whatever ends this script. Making a slot waits for transactions that are open at the source. `${17}` whom alone to trust.
+/// whatever ends this script. Making a slot waits for transactions that are open at the source. `${17}` the file of those who are trusted.
 const COPY: &str = r#"
 umask 077
-export PGPASSFILE="$3" PGAPPNAME="${15}" PGCONNECT_TIMEOUT=10 LC_ALL=C
-# Where roots are named or lie in a home, `require` verifies by them: nobody is meant to vouch there.
-export PGSSLROOTCERT=/dev/null/none
-[ "$9" = verify-full ] && for file in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
-  [ -e "$file" ] && export PGSSLROOTCERT="$file"
-done
-[ -n "${17}" ] && export PGSSLROOTCERT="${17}"
+export PGPASSFILE="$3" PGAPPNAME="${15}" PGSSLROOTCERT="${17}" PGCONNECT_TIMEOUT=10 LC_ALL=C
 chmod 600 "$3"; rm -rf "$2"
 snapshot=$5
 if [ -n "${16}" ]; then
@@ -400,7 +404,7 @@ async fn copy(
         config::PEOPLE.to_owned(),
         name(cx),
         slot.to_owned(),
-        url.ca.as_ref().map_or_else(String::new, |_| path(CA)),
+        roots(machine, url).await?,
     ];
     let (mut says, hears) = tokio::io::duplex(PIPE);
     let filter = Filter::script(COPY, args);
