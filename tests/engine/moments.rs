@@ -92,7 +92,7 @@ impl Home {
             found
         })
     }
-    async fn say(&self, sql: &str) {
+    pub(crate) async fn say(&self, sql: &str) {
         let mut open = self.open_as("demo").await;
         tokio::task::block_in_place(|| open.say(sql).unwrap());
         tokio::task::block_in_place(|| drop(open));
@@ -144,7 +144,7 @@ fn exactly(found: &[u64], written: &[&Written], when: &str) {
 }
 
 /// Much log, which does not pack well: two or three pieces of PostgreSQL's.
-const MUCH: &str = "DROP TABLE IF EXISTS much; CREATE TABLE much AS SELECT n, (SELECT string_agg(md5(random()::text || g || n), '') \
+pub(crate) const MUCH: &str = "DROP TABLE IF EXISTS much; CREATE TABLE much AS SELECT n, (SELECT string_agg(md5(random()::text || g || n), '') \
                     FROM generate_series(1, 55) g) AS t FROM generate_series(1, 20000) n";
 /// Fails while nobody has taken over since the beginning.
 const TAKEN_OVER: &str = "DO $$BEGIN IF pg_walfile_name(pg_current_wal_lsn()) LIKE '00000001%' THEN \
