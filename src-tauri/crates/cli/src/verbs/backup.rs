@@ -72,6 +72,10 @@ pub(super) async fn run(session: &Session, verb: BackupVerb) -> Result<(), Failu
 }
 
 async fn make_from(session: &Session, restore: &Restore) -> Result<(), Failure> {
+    let at = restore.at.as_deref().map(str::parse::<Timestamp>).transpose().map_err(|_| {
+        Problem::new(Code::Invalid, format!("`{}` is no moment", restore.at.as_deref().unwrap_or_default()))
+            .hint("Say the time with its zone: 2026-11-29T12:00:00Z, 2026-11-29T13:00:00+01:00.")
+    })?;
     if restore.in_place {
         let answer = session.get(&format!("/v1/backups/{}", piece(&restore.id))).await?;
         let backup: Backup = answer.read()?;
@@ -82,15 +86,12 @@ async fn make_from(session: &Session, restore: &Restore) -> Result<(), Failure> 
             "kind": "restore-in-place",
             "cluster": cluster,
             "backup": backup.id,
+            "at": at,
             "discard_present": restore.discard_present,
             "keep_within_ms": restore.inspect.map(|minutes| u64::from(minutes) * 60_000),
         });
         return change::make(session, change, &restore.confirming).await;
     }
-    let at = restore.at.as_deref().map(str::parse::<Timestamp>).transpose().map_err(|_| {
-        Problem::new(Code::Invalid, format!("`{}` is no moment", restore.at.as_deref().unwrap_or_default()))
-            .hint("Say the time with its zone: 2026-11-29T12:00:00Z, 2026-11-29T13:00:00+01:00.")
-    })?;
     let change = json!({
         "kind": "restore-backup",
         "backup": restore.id,

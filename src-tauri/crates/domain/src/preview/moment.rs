@@ -41,6 +41,11 @@ pub(super) fn out_of_reach(at: Timestamp, backup: &Backup, facts: &Facts<'_>) ->
     Some(finding.at("/at"))
 }
 
+/// The log that is replayed lies beside the data, so many bytes.
+pub(super) fn log_bytes(facts: &Facts<'_>) -> u64 {
+    facts.moment.map_or(0, |moment| moment.log_bytes)
+}
+
 /// What bringing back a moment does.
 pub(super) fn replayed(at: Timestamp, backup: &Backup, moment: &MomentFacts, preview: &mut Preview) {
     let pieces = match moment.pieces {
@@ -58,12 +63,11 @@ pub(super) fn replayed(at: Timestamp, backup: &Backup, moment: &MomentFacts, pre
     ));
     preview.effect(match moment.whole_seconds {
         true => format!(
-            "What was begun before {} and committed is there, by the servers' clock, and nothing that was begun later; passwords \
-             are new ones.",
+            "What was begun before {} and committed is there, by the servers' clock, and nothing that was begun later.",
             utc(at)
         ),
         false => format!(
-            "What was committed by {} is there, by the servers' clock, and nothing after it; passwords are new ones.",
+            "What was committed by {} is there, by the servers' clock, and nothing after it.",
             utc(at)
         ),
     });
