@@ -2,12 +2,17 @@
 
 use super::rules::words;
 use super::{Facts, Finding, MomentFacts, Preview, Subject, VaultFacts};
-use crate::{Backup, BackupKind, BackupSchedule};
-use jiff::Timestamp;
+use crate::{Backup, BackupKind, BackupSchedule, LogRange};
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 /// `2026-11-29 12:00:00 UTC`, with as much of the second as was asked for.
 pub(super) fn utc(at: Timestamp) -> String {
     at.to_string().replace('T', " ").replace('Z', " UTC")
+}
+
+/// The same, rounded so that what is said is within what is meant.
+fn whole(at: Timestamp, mode: RoundMode) -> String {
+    utc(at.round(TimestampRound::new().smallest(Unit::Second).mode(mode)).unwrap_or(at))
 }
 
 /// Why the log does not lead to a moment.
@@ -22,7 +27,9 @@ pub(super) fn out_of_reach(at: Timestamp, backup: &Backup, facts: &Facts<'_>) ->
         return None;
     }
     let ranges = facts.moment.map_or(&[][..], |moment| &moment.ranges);
-    let said: Vec<String> = ranges.iter().map(|r| format!("{} to {}", utc(r.from), utc(r.to))).collect();
+    let between =
+        |r: &LogRange| format!("{} to {}", whole(r.from, RoundMode::Ceil), whole(r.to, RoundMode::Floor));
+    let said: Vec<String> = ranges.iter().map(between).collect();
     let said: Vec<&str> = said.iter().map(String::as_str).collect();
     let name = &backup.cluster;
     let finding = if ranges.is_empty() {
@@ -58,7 +65,7 @@ pub(super) fn replayed(at: Timestamp, backup: &Backup, moment: &MomentFacts, pre
     };
     preview.effect(format!(
         "It begins with the backup from {}, {}; {pieces}.",
-        utc(backup.created_at),
+        whole(backup.created_at, RoundMode::Floor),
         words::bytes(backup.data_bytes)
     ));
     preview.effect(match moment.whole_seconds {
