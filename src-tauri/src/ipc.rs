@@ -1,4 +1,4 @@
-//! The window's two commands. `request` asks the router once, `stream` passes its events over a channel.
+//! The window's commands. `request` asks the router once, `stream` passes its events over a channel; `save` has a file of its own.
 //!
 //! Nothing is decided here: whatever may be asked is a route of the api, whatever is refused is refused there.
 
@@ -56,6 +56,12 @@ pub(crate) struct StreamEvent {
     data: String,
 }
 
+impl StreamEvent {
+    pub(crate) fn new(event: &str, data: String) -> Self {
+        Self { event: event.to_owned(), id: None, data }
+    }
+}
+
 impl From<Streamed> for StreamEvent {
     fn from(Streamed { event, id, data }: Streamed) -> Self {
         Self { event, id, data }
@@ -73,6 +79,28 @@ pub(crate) struct Streams {
 impl Streams {
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, CancellationToken>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves one until that ends or the page closes it, and says then that it ended; its id.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        channel: Channel<StreamEvent>,
+        serving: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<String, Answer> {
+        let Some((id, token)) = self.open() else {
+            return Err(Problem::new(Code::Busy, "too many live views are open")
+                .hint("Close some of them and try again.")
+                .into());
+        };
+        let owner = Arc::clone(self);
+        self.tasks.spawn(async move {
+            token.run_until_cancelled(serving).await;
+            if channel.send(StreamEvent::new("stream-end", String::new())).is_err() {
+                tracing::debug!("a stream ended after its page did");
+            }
+            owner.close(id);
+        });
+        Ok(id.to_string())
     }
 
     fn open(&self) -> Option<(u64, CancellationToken)> {
@@ -143,34 +171,20 @@ pub(crate) async fn stream(
     let request = request.into_http()?;
     let path = request.uri().to_string();
     let notices = opening.front().await.stream(&path, request.headers().clone()).await?;
-    let Some((id, token)) = streams.open() else {
-        return Err(Problem::new(Code::Busy, "too many live views are open")
-            .hint("Close some of them and try again.")
-            .into());
-    };
-    let owner = Arc::clone(&streams);
-    streams.tasks.spawn(async move {
-        pass_on(notices, &channel, &token).await;
-        owner.close(id);
-    });
-    Ok(id.to_string())
+    let events = channel.clone();
+    streams.begin(channel, pass_on(notices, events))
 }
 
-async fn pass_on(mut notices: Notices, channel: &Channel<StreamEvent>, token: &CancellationToken) {
-    while let Some(Some(notice)) = token.run_until_cancelled(notices.next()).await {
-        let Ok(event) = notice else { break };
-        if channel.send(event.into()).is_err() {
+async fn pass_on(mut notices: Notices, channel: Channel<StreamEvent>) {
+    while let Some(Ok(notice)) = notices.next().await {
+        if channel.send(notice.into()).is_err() {
             return;
         }
-    }
-    let end = StreamEvent { event: "stream-end".to_owned(), id: None, data: String::new() };
-    if channel.send(end).is_err() {
-        tracing::debug!("a stream ended after its page did");
     }
 }
 
 impl Ask {
-    fn into_http(self) -> Result<http::Request<Body>, Problem> {
+    pub(crate) fn into_http(self) -> Result<http::Request<Body>, Problem> {
         let method = self.method.as_deref().unwrap_or("GET");
         let method: Method =
             method.parse().map_err(|_| Problem::invalid("/method", format!("`{method}` is no method")))?;
@@ -208,7 +222,7 @@ impl From<Problem> for Answer {
 }
 
 /// Reads an answer to its end.
-async fn collect(response: http::Response<Body>) -> Answer {
+pub(crate) async fn collect(response: http::Response<Body>) -> Answer {
     let (head, body) = response.into_parts();
     let bytes = match Limited::new(body, LARGEST_ANSWER).collect().await {
         Ok(all) => all.to_bytes(),

@@ -1,4 +1,4 @@
-//! The desktop shell: a window, a tray, two commands. Everything it can do is a route of the api; nothing about clusters
+//! The desktop shell: a window, a tray, three commands. Everything it can do is a route of the api; nothing about clusters
 //! is decided here.
 //!
 //! Start: look for a screen, start the log, open the window, and only then open the home (`opening`), so that the first
@@ -11,6 +11,7 @@ mod log;
 mod notify;
 mod opening;
 mod quit;
+mod saving;
 mod screen;
 mod tray;
 mod window;
@@ -71,7 +72,7 @@ fn build(home: &Path) -> tauri::Result<App> {
         .manage(Arc::new(Streams::default()))
         .manage(Arc::new(Leaving::default()))
         .manage(Wishes::default())
-        .invoke_handler(tauri::generate_handler![ipc::request, ipc::stream])
+        .invoke_handler(tauri::generate_handler![ipc::request, ipc::stream, saving::save])
         .on_window_event(|window, event| {
             if let WindowEvent::CloseRequested { api, .. } = event {
                 api.prevent_close();

@@ -26,7 +26,11 @@ pub(crate) fn make(app: &AppHandle) -> tauri::Result<WebviewWindow> {
         .on_new_window(|_, _| NewWindowResponse::Deny)
         .on_download(|webview, event| {
             if let DownloadEvent::Requested { url, destination } = event {
-                let Some(place) = place_for(webview.app_handle(), destination, &url) else { return false };
+                let from_url = || Some(PathBuf::from(url.path_segments()?.next_back()?));
+                let name = destination.file_name().map(PathBuf::from).or_else(from_url);
+                let Some(place) = name.and_then(|name| place_for(webview.app_handle(), &name)) else {
+                    return false;
+                };
                 *destination = place;
             }
             true
@@ -90,12 +94,10 @@ fn is_ours(url: &Url) -> bool {
 }
 
 /// A name in the downloads folder that is not taken.
-fn place_for(app: &AppHandle, suggested: &Path, url: &Url) -> Option<PathBuf> {
+pub(crate) fn place_for(app: &AppHandle, name: &Path) -> Option<PathBuf> {
     let folder = app.path().download_dir().or_else(|_| app.path().home_dir()).ok()?;
     std::fs::create_dir_all(&folder).ok()?;
-    let from_url = || Some(PathBuf::from(url.path_segments()?.next_back()?));
-    let name = suggested.file_name().map(PathBuf::from).or_else(from_url)?;
-    free_name(&folder, &name)
+    free_name(&folder, name)
 }
 
 fn free_name(folder: &Path, name: &Path) -> Option<PathBuf> {

@@ -6,6 +6,7 @@ use clusterdeck_tests::window::{EVENTUALLY, SOON};
 use clusterdeck_tests::{Desk, Window};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 const RUNNING: &str = "[data-testid=cluster-header][data-name=demo][data-state=running]";
@@ -24,6 +25,7 @@ async fn a_cluster_is_made_by_the_wizard_outlives_the_window_and_is_deleted_with
     let url = password_url(&desk, &home)?;
     assert_eq!(redis(&url, &["SET", "kept", "yes"])?, "OK", "the address in the credentials takes writes");
     look_around(&window).await?;
+    back_up_and_download(&window, &desk, &home).await?;
 
     window.close().await?;
     assert_eq!(pids(&home)?, servers, "servers outlive the window");
@@ -72,6 +74,56 @@ async fn look_around(window: &Window) -> Result<()> {
         window.shot(&format!("tab-{tab}")).await?;
     }
     Ok(())
+}
+
+/// A backup becomes a file where people look for it; what cannot be read to its end becomes none.
+async fn back_up_and_download(window: &Window, desk: &Desk, home: &Home) -> Result<()> {
+    for press in ["cluster-tab-backups", "back-up-now", "change-confirm"] {
+        window.press_id(press).await?;
+    }
+    window.until("[data-testid=backup-row][data-state=verified]", EVENTUALLY).await?;
+    window.press_id("change-close").await?;
+    for press in ["backup-menu", "backup-action-download", "download-begin"] {
+        window.press_id(press).await?;
+    }
+    window.until("[data-testid=download-file]", SOON).await?;
+    window.shot("downloaded").await?;
+    let files = downloads(desk)?;
+    assert!(files.len() == 1 && window.text().await?.contains(&*files[0].to_string_lossy()), "{files:?}");
+    let tar = std::fs::read(&files[0])?;
+    assert!(String::from_utf8_lossy(&tar).contains("A backup of demo: Redis"), "with its README");
+
+    for piece in pieces(home)? {
+        let whole = std::fs::metadata(&piece)?.len();
+        std::fs::OpenOptions::new().write(true).open(&piece)?.set_len(whole / 2)?;
+    }
+    window.press_id("download-begin").await?;
+    window.see("could not be read to its end", SOON).await?;
+    window.shot("download-failed").await?;
+    assert_eq!(downloads(desk)?, files, "nothing half, and what was there stays");
+    window.press("Close").await
+}
+
+/// What lies among the downloads. The desk names no folder for them, so that is its home.
+fn downloads(desk: &Desk) -> Result<Vec<PathBuf>> {
+    let all = std::fs::read_dir(desk.folder())?.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
+    let ours =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("demo-"));
+    Ok(all.into_iter().filter(ours).collect())
+}
+
+/// The sealed files of the backups in the home's own vault.
+fn pieces(home: &Home) -> Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for backup in std::fs::read_dir(home.path().join("vault/backups"))? {
+        for piece in std::fs::read_dir(backup?.path())? {
+            all.extend(
+                Some(piece?.path()).filter(|path| path.extension().is_some_and(|ending| ending == "age")),
+            );
+        }
+    }
+    assert!(!all.is_empty(), "there is a backup");
+    Ok(all)
 }
 
 async fn delete(window: &Window) -> Result<()> {

@@ -25,7 +25,7 @@ pub(crate) fn delete() -> Change {
 
 pub(crate) fn in_place(backup: &Backup, keep_within_ms: Option<u64>) -> Change {
     let (cluster, backup) = ("demo".to_owned(), backup.id.to_string());
-    Change::RestoreInPlace { cluster, backup, discard_present: false, keep_within_ms }
+    Change::RestoreInPlace { cluster, backup, at: None, discard_present: false, keep_within_ms }
 }
 
 pub(crate) fn restore(backup: &Backup) -> Change {

@@ -38,11 +38,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Home {
     pub(crate) async fn open() -> Self {
-        Self::open_that_reaches(None).await
+        Self::open_that_reaches(None, None).await
     }
-    /// The same, with a command that reaches other computers.
-    pub(crate) async fn open_that_reaches(rsh: Option<String>) -> Self {
-        let dir = tempfile::Builder::new().prefix("cd-").tempdir().unwrap();
+    /// The same, with a command that reaches other computers, and with machines in containers where there is ground for them.
+    pub(crate) async fn open_that_reaches(rsh: Option<String>, ground: Option<Ground>) -> Self {
+        let folder = ground.as_ref().map_or_else(std::env::temp_dir, |ground| ground.dir().to_owned());
+        let prefix = if ground.is_some() { "home-" } else { "cd-" };
+        let dir = tempfile::Builder::new().prefix(prefix).tempdir_in(folder).unwrap();
         let clock = Arc::<ClockAhead>::default();
         let vaults = clusterdeck_vaults::HomeVaults::new(dir.path());
         let vaults = match rsh {
@@ -50,7 +52,7 @@ impl Home {
             None => vaults,
         };
         let engine = start_with(dir.path(), &clock, vaults).await;
-        Self { engine, dir, clock, ground: None, version: None, proofs: Mutex::default() }
+        Self { engine, dir, clock, ground, version: None, proofs: Mutex::default() }
     }
     /// The same with machines in containers; `None`: outside, and the test is done.
     pub(crate) async fn in_containers() -> Option<Self> {
@@ -79,10 +81,7 @@ impl Home {
         Some(Self::inside(Ground::enter_without_root()?).await)
     }
     async fn inside(ground: Ground) -> Self {
-        let dir = tempfile::Builder::new().prefix("home-").tempdir_in(ground.dir()).unwrap();
-        let clock = Arc::<ClockAhead>::default();
-        let engine = start(dir.path(), &clock).await;
-        Self { engine, dir, clock, ground: Some(ground), version: None, proofs: Mutex::default() }
+        Self::open_that_reaches(None, Some(ground)).await
     }
     /// The same with images that hold PostgreSQL and TimescaleDB, as a person names them in the settings.
     pub(crate) async fn in_containers_with_postgres() -> Option<Self> {

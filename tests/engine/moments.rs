@@ -1,8 +1,10 @@
 //! A cluster brought back to a second: with what was acknowledged by then, through a failover and a closed app, without what
 //! came after; and a log with a hole says so.
 
-use crate::home::{Home, processes_of};
-use clusterdeck_domain::{Backup, Change, Operation, PointInTime, RestoreBackup, ServiceKind, Topology};
+use crate::home::{Home, PATIENCE, processes_of};
+use clusterdeck_domain::{
+    Backup, Change, Operation, OperationState, PointInTime, RestoreBackup, ServiceKind, StepState, Topology,
+};
 use clusterdeck_testkit::{
     ObjectStore,
     object_store::{BUCKET, SECRET},
@@ -29,6 +31,11 @@ fn restore(backup: &Backup, at: Timestamp, name: &str) -> Change {
         region: None,
         plan: None,
     })
+}
+
+fn in_place(backup: &Backup, at: Timestamp) -> Change {
+    let (cluster, backup) = ("demo".to_owned(), backup.id.to_string());
+    Change::RestoreInPlace { cluster, backup, at: Some(at), discard_present: false, keep_within_ms: None }
 }
 
 impl Home {
@@ -110,6 +117,18 @@ impl Home {
         let found = self.all_of("back").await;
         self.done(Change::DeleteCluster { cluster: "back".to_owned(), discard_backups: true }).await;
         found
+    }
+    /// Waits until this step of an operation is under way.
+    async fn until_step(&self, operation: &Operation, name: &str) {
+        let begun = Instant::now();
+        loop {
+            let now = self.engine.operation(&operation.id).await.unwrap();
+            if now.steps.iter().any(|step| step.name == name && step.state == StepState::Running) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE && !now.state.is_final(), "{name}: {now:#?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
     async fn refused(&self, backup: &Backup, at: Timestamp) {
         let preview = self.engine.preview(restore(backup, at, "back")).await.unwrap().preview;
@@ -297,6 +316,71 @@ async fn a_group_of_mysql_is_brought_back_to_just_before_a_table_was_dropped() {
     let found = home.brought_back(&backup, good).await;
     exactly(&found, &[&written], "before the table was dropped");
     home.refused(&backup, Timestamp::now() + SignedDuration::from_hours(1)).await;
+}
+
+/// What was there before a table was dropped takes the place of what the cluster holds, under the same address, and the app is killed
+/// in the middle of it. The log goes on from there, and what lies behind that moment in the past that was left can still be had.
+async fn is_taken_back_in_place(mut home: Home, service: ServiceKind, nodes: u16) {
+    let topology = if nodes == 1 { Topology::Single } else { Topology::PrimaryReplica };
+    home.create(service, topology, nodes, 0).await;
+    home.until_healthy().await;
+    home.archives_its_log(None).await;
+    let backup = home.backed_up().await;
+    let first = home.writes_for(Duration::from_secs(1)).await;
+    // Some logs know whole seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let good = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    home.say("DROP TABLE w").await;
+    let after = home.writes_for(Duration::from_millis(500)).await;
+    assert!(!after.acknowledged.is_empty());
+    let end = home.archived_without_a_hole().await;
+    let idle = Timestamp::from_second(end.as_second()).unwrap();
+    let url = home.url().await;
+
+    let begun = Instant::now();
+    let operation = home.begin(in_place(&backup, good)).await;
+    home.until_step(&operation, "bring-back").await;
+    home.crash().await;
+    let ended = home.engine.wait(&operation.id).await.unwrap();
+    assert_eq!(ended.state, OperationState::Succeeded, "{ended:#?}");
+    println!("{service}: taken back in place in {:?}, with a kill", begun.elapsed());
+    home.until_healthy().await;
+    assert_eq!(home.url().await, url, "the same address and password");
+    exactly(&home.all_of("demo").await, &[&first], "before the table was dropped");
+
+    let left = home.engine.preview(restore(&backup, idle, "back")).await.unwrap().preview;
+    assert_eq!(left.blockers, [], "the last moment of the past that was left: {:?}", home.range().await);
+    let anew = |range: &PointInTime| range.ranges.last().is_some_and(|r| r.from > idle);
+    home.until_range("the new past gets a backup of its own", BEHIND, anew).await;
+    let second = home.writes_for(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let later = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
+    let reached = |range: &PointInTime| range.ranges.last().is_some_and(|r| r.holds(later));
+    let range = home.until_range("and is archived", BEHIND, reached).await;
+    assert_eq!(range.problem, None, "{range:#?}");
+    home.done(in_place(&backup, later)).await;
+    home.until_healthy().await;
+    let all = both(first, second);
+    exactly(&home.all_of("demo").await, &[&all], "a moment of the new past, whichever backup was named");
+    home.done(Change::DeleteCluster { cluster: "demo".to_owned(), discard_backups: true }).await;
+    assert_eq!(home.left_behind().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_is_taken_back_in_place() {
+    is_taken_back_in_place(Home::open().await, ServiceKind::Postgresql, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_is_taken_back_in_place() {
+    is_taken_back_in_place(Home::open().await, ServiceKind::Mysql, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_of_mysql_is_taken_back_in_place() {
+    let Some(home) = Home::in_containers_with_mysql().await else { return };
+    is_taken_back_in_place(home, ServiceKind::Mysql, 3).await;
 }
 
 /// The copy and the log lie in a store that speaks S3, and what is there is gone when nobody needs it any more.

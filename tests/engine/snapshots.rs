@@ -25,8 +25,7 @@ impl Home {
     }
 }
 
-async fn comes_back(service: ServiceKind) {
-    let home = Home::open().await;
+async fn comes_back(home: Home, service: ServiceKind) {
     home.create(service, Topology::Single, 1, 0).await;
     if service == ServiceKind::Postgresql {
         // Far more than a client writes while a snapshot is taken, and nothing left that a vacuum would touch.
@@ -98,15 +97,21 @@ async fn as_any_other(home: &Home, snapshot: &Backup, before: &Ledger) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql_comes_back_from_a_snapshot_taken_under_writes() {
-    comes_back(ServiceKind::Postgresql).await;
+    comes_back(Home::open().await, ServiceKind::Postgresql).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_comes_back_from_a_snapshot_taken_under_writes() {
-    comes_back(ServiceKind::Redis).await;
+    comes_back(Home::open().await, ServiceKind::Redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mariadb_comes_back_from_a_snapshot_taken_under_writes() {
-    comes_back(ServiceKind::Mysql).await;
+    comes_back(Home::open().await, ServiceKind::Mysql).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mysql_in_a_container_comes_back_from_a_snapshot_taken_under_writes() {
+    let Some(home) = Home::in_containers_with_mysql().await else { return };
+    comes_back(home, ServiceKind::Mysql).await;
 }

@@ -7,6 +7,7 @@ use clusterdeck_domain::{
 };
 use clusterdeck_testkit::{
     ObjectStore, SshServer,
+    containers::Ground,
     object_store::{BUCKET, SECRET},
 };
 use clusterdeck_tests::client::{Ledger, Writer, Written, connect};
@@ -58,12 +59,12 @@ impl Home {
     }
 }
 
-async fn goes_to_both_and_comes_back(service: ServiceKind) {
+async fn goes_to_both_and_comes_back(service: ServiceKind, ground: Option<Ground>) {
     drop(rustls::crypto::ring::default_provider().install_default());
     let store = tokio::task::spawn_blocking(ObjectStore::start).await.unwrap();
     let far = tempfile::tempdir().unwrap();
     let server = SshServer::start(far.path());
-    let home = Home::open_that_reaches(Some(server.rsh())).await;
+    let home = Home::open_that_reaches(Some(server.rsh()), ground).await;
     home.has_vault("store", store.place(BUCKET), SECRET).await;
     let repository = VaultPlace::Borg { repository: server.url(&far.path().join("repo")) };
     home.has_vault("repository", repository, "a passphrase").await;
@@ -86,15 +87,21 @@ async fn goes_to_both_and_comes_back(service: ServiceKind) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_comes_back_from_a_store_and_from_a_repository_behind_ssh() {
-    goes_to_both_and_comes_back(ServiceKind::Redis).await;
+    goes_to_both_and_comes_back(ServiceKind::Redis, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgresql_comes_back_from_a_store_and_from_a_repository_behind_ssh() {
-    goes_to_both_and_comes_back(ServiceKind::Postgresql).await;
+    goes_to_both_and_comes_back(ServiceKind::Postgresql, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mariadb_comes_back_from_a_store_and_from_a_repository_behind_ssh() {
-    goes_to_both_and_comes_back(ServiceKind::Mysql).await;
+    goes_to_both_and_comes_back(ServiceKind::Mysql, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mysql_in_a_container_comes_back_from_a_store_and_from_a_repository_behind_ssh() {
+    let Some(ground) = Ground::enter_with_mysql() else { return };
+    goes_to_both_and_comes_back(ServiceKind::Mysql, Some(ground)).await;
 }

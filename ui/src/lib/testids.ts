@@ -15,7 +15,7 @@
 //   change-plan, change-version; parameter (with data-name), parameter-field, -reset, -undo, parameter-draft, -ask, -discard, parameters-old
 //   step-list, step (with data-step, data-state); operation-row (with data-id, data-state), operation-cancel, operation-retry; half-deleted
 //   back-up-now, overview-back-up, schedule-create; backup-proof (with data-proof), backup-next; backup-kind (with data-kind), snapshots-on-disk, snapshot-take, snapshot-schedule, vault-problem, backups-under-way, backups-card
-//   backup-row (with data-id, data-cluster, data-state, data-reason), backup-open, backup-menu, backup-action-<act>, download-dialog, download-format-<format>, download-why-not, download-begin, download-command, backup-error, backups-more; backup-panel, backup-part, backup-sealed-for
+//   backup-row (with data-id, data-cluster, data-state, data-reason), backup-open, backup-menu, backup-action-<act>, download-dialog, download-format-<format>, download-why-not, download-begin, download-progress, download-stop, download-file, backup-error, backups-more; backup-panel, backup-part, backup-sealed-for
 //   backups-search, backups-filter-cluster, backups-filter-state; deleted-row (with data-name), recover; clusters-recoverable in the empty list of clusters
 //   schedule (with data-when), schedule-next, -change, -off; schedule-form, schedule-mode-<id>, schedule-count, -unit, -cron, -zone, -keep-<id>, -verify; change-verify, change-vault, change-discard, change-inspect, change-inspect-time
 //   restore-form, restore-name, -topology, -nodes, -provider, -region, -plan; key-banner, key-keep; key-public, key-secret, key-shown (with data-shown), key-show, -download, -bring, -none; key-dialog, key-field, key-submit

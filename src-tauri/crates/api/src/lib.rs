@@ -14,6 +14,7 @@ pub mod host;
 mod problem;
 mod router;
 mod routes;
+mod saving;
 pub mod serve;
 pub mod wire;
 
@@ -25,3 +26,4 @@ pub use front::{Front, problem_of, request};
 pub use home::{Compose, Kept, default_home};
 pub use problem::{Code, Field, Problem};
 pub use router::{Rooms, document, router};
+pub use saving::save;

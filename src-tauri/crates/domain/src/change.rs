@@ -304,6 +304,10 @@ pub enum Change {
         cluster: String,
         /// Which backup, by its id; of this cluster or of one like it.
         backup: String,
+        /// The moment, as in [`RestoreBackup::at`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<String>, format = DateTime)]
+        at: Option<Timestamp>,
         /// Take no backup of what it holds now.
         #[serde(default)]
         discard_present: bool,
@@ -471,6 +475,14 @@ impl Change {
             | Self::CloneCluster(CloneCluster { cluster, .. })
             | Self::CutOver { cluster }
             | Self::DeleteCluster { cluster, .. } => Some(cluster),
+            _ => None,
+        }
+    }
+    /// The moment that it brings back, where it does.
+    pub const fn moment(&self) -> Option<Timestamp> {
+        match self {
+            Self::RestoreBackup(wish) => wish.at,
+            Self::RestoreInPlace { at, .. } => *at,
             _ => None,
         }
     }

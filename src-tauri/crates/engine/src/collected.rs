@@ -122,11 +122,11 @@ pub(crate) async fn collect(shared: &Arc<Shared>, change: &Change, asker: Asker)
     };
     let backup = change.backup().and_then(|id| backups::find(shared, id).ok());
     // A moment is replayed on the newest backup before it, whichever was named.
-    let (moment, backup) = match (change, backup) {
-        (Change::RestoreBackup(wish), Some(named)) => match backups::log::moment(shared, wish, &named) {
-            Some((facts, base)) => (Some(facts), base.or(Some(named))),
-            None => (None, Some(named)),
-        },
+    let (moment, backup) = match (change.moment(), backup) {
+        (Some(at), Some(named)) => {
+            let (facts, base) = backups::log::moment(shared, at, &named);
+            (Some(facts), base.or(Some(named)))
+        }
         (_, backup) => (None, backup),
     };
     let of = backup.as_ref().map(|b| &b.of.id).or(subject.as_ref().map(|(live, _)| &live.spec.id));

@@ -139,7 +139,7 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
                 vault,
             })
         }
-        Change::RestoreInPlace { discard_present, keep_within_ms, .. } => {
+        Change::RestoreInPlace { at, discard_present, keep_within_ms, .. } => {
             let safety = match discard_present {
                 true => None,
                 false => {
@@ -150,6 +150,7 @@ pub(crate) async fn plan(shared: &Arc<Shared>, change: &Change, collected: &Coll
             let seen = live.observed.iter().flat_map(|seen| &seen.nodes);
             Plan::RestoreInPlace(Box::new(restore_in_place::Plan {
                 backup: collected.backup.clone().ok_or(EngineError::PreviewStale)?,
+                at: *at,
                 safety,
                 led: seen.filter(leads).map(|n| n.node.clone()).collect(),
                 keep_within_ms: *keep_within_ms,

@@ -1,7 +1,7 @@
 // The API, typed. Every request of the page goes through `call`, which keeps the state of the link and turns problems into faults.
 import { link } from '$lib/state/link.svelte';
 import { Fault, faultOf, isAbort, toFault } from './problem';
-import { transport, type Answer, type Request } from './transport';
+import { StreamRefused, transport, type Answer, type Request, type StreamEvent } from './transport';
 import type { components } from './schema';
 import type {
 	Access, Alert, AuditEntry, Backup, BackupFormat, BackupKey, Change, Cluster, Connection, Credentials, FormatOffer, Info, JournalEntry, LogPage, Metric, MetricsAnswer, NewVault, Operation, Page, Parameter, Plan, PointInTime, Preview, Provider, Region, Service, Settings, Vault, VaultTrial
@@ -146,10 +146,27 @@ export const api = {
 	addConnection: (connection: { name: string; url: string; token: string; fingerprint?: string }) => call<Connection>('POST', '/v1/connections', connection),
 	removeConnection: (name: string) => call<void>('DELETE', `/v1/connections/${part(name)}`),
 	useConnection: (name: string) => call<void>('PUT', '/v1/connections/current', { name }),
-	/** Whether this is the window; a browser has no connections of its own and no tray. */
 	/** The page is one of a browser, which fetches files by itself. */
 	inPage: (): boolean => !window.__TAURI_INTERNALS__,
 	downloadOf: (id: string, format: BackupFormat): string => `/v1/backups/${part(id)}/download${query({ format: format === 'copy' ? null : format })}`,
+	/** Only in the window: fetches a backup into the downloads folder. The file it is in then. */
+	save: async (id: string, format: BackupFormat, signal: AbortSignal, onBytes: (bytes: number) => void): Promise<string> => {
+		let file: string | undefined;
+		let failed: Fault | undefined;
+		const onEvent = ({ event, data }: StreamEvent): void => {
+			if (event === 'written') onBytes(Number(data));
+			else if (event === 'saved') file = data;
+			else if (event === 'failed') failed = faultOf(0, data);
+		};
+		try {
+			await (await transport()).save?.({ path: api.downloadOf(id, format), signal, onOpen: () => undefined, onEvent });
+		} catch (error) {
+			throw error instanceof StreamRefused ? faultOf(error.status, error.body) : error;
+		}
+		if (file === undefined) throw failed ?? new Fault('unreadable', '');
+		return file;
+	},
+	/** Whether this is the window; a browser has no connections of its own and no tray. */
 	inWindow: async () => (await transport()).kind === 'tauri',
 	signIn: (token: string) => call<void>('POST', '/v1/session', { token })
 };

@@ -1268,6 +1268,11 @@ export interface components {
             /** @enum {string} */
             kind: "clone-cluster";
         }) | {
+            /**
+             * Format: date-time
+             * @description The moment, as in [`RestoreBackup::at`].
+             */
+            at?: string | null;
             /** @description Which backup, by its id; of this cluster or of one like it. */
             backup: string;
             /** @description Which cluster. */

@@ -1,4 +1,4 @@
-// The transport of the desktop window: the same router, in-process. `request` and `stream` are the window's only commands.
+// The transport of the desktop window: the same router, in-process. `request`, `stream` and `save` are the window's only commands.
 import { Channel, invoke } from '@tauri-apps/api/core';
 import { StreamRefused, type Answer, type Request, type StreamEvent, type StreamRequest, type Transport } from './transport';
 
@@ -10,7 +10,7 @@ interface IpcAnswer {
 }
 
 export function tauriTransport(): Transport {
-	return { kind: 'tauri', request, stream };
+	return { kind: 'tauri', request, stream: (asked) => follow('stream', 'text/event-stream', asked), save: (asked) => follow('save', '*/*', asked) };
 }
 
 async function request({ method, path, headers = {}, body, signal }: Request): Promise<Answer> {
@@ -25,11 +25,11 @@ async function request({ method, path, headers = {}, body, signal }: Request): P
 		: { status: answer.status, headers: lower, text: answer.body };
 }
 
-async function stream({ path, headers = {}, signal, onEvent, onOpen }: StreamRequest): Promise<void> {
+async function follow(command: 'stream' | 'save', accept: string, { path, headers = {}, signal, onEvent, onOpen }: StreamRequest): Promise<void> {
 	signal.throwIfAborted();
 	const channel = new Channel<StreamEvent>();
-	const opened = invoke<string>('stream', {
-		request: { path, headers: { accept: 'text/event-stream', ...headers }, connection: connectionOf(headers) },
+	const opened = invoke<string>(command, {
+		request: { path, headers: { accept, ...headers }, connection: connectionOf(headers) },
 		channel
 	});
 	try {

@@ -34,6 +34,11 @@ export interface Transport {
 	request(request: Request): Promise<Answer>;
 	/** Ends when the stream ends; rejects with a `StreamRefused` or a network error. The signal closes it. */
 	stream(request: StreamRequest): Promise<void>;
+	/**
+	 * Writes an answer into the downloads folder, which a browser does by itself. Its events: `written` (bytes so far), then `saved` (the
+	 * file) or `failed` (a problem). The signal ends it, and nothing is left of it.
+	 */
+	save?(request: StreamRequest): Promise<void>;
 }
 
 /** A stream that was answered with a status instead of events. */

@@ -352,7 +352,7 @@ export type Change =
 	| { kind: 'verify-backup'; backup: string }
 	| ({ kind: 'restore-backup' } & RestoreBackup)
 	| ({ kind: 'clone-cluster' } & CloneCluster)
-	| { kind: 'restore-in-place'; cluster: string; backup: string; discard_present?: boolean; keep_within_ms?: number | null }
+	| { kind: 'restore-in-place'; cluster: string; backup: string; at?: string | null; discard_present?: boolean; keep_within_ms?: number | null }
 	| { kind: 'delete-backup'; backup: string }
 	| { kind: 'migrate'; cluster: string; from: string; password?: string | null; ca?: string | null; replace?: boolean; follow?: boolean }
 	| { kind: 'cut-over'; cluster: string }

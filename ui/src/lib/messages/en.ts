@@ -243,11 +243,12 @@ export const en = {
 		},
 		tryIt: 'Try it afterwards', tryItText: 'A server is started on it on a throw-away machine. Only then it counts as proven.', intoVault: 'Vault',
 		download: {
-			menu: 'Download…', title: 'Download this backup', text: 'The file is not encrypted: whoever has it has the data.', format: 'Format', begin: 'Download', command: 'the command',
+			menu: 'Download…', title: 'Download this backup', text: 'The file is not encrypted: whoever has it has the data.', format: 'Format', begin: 'Download',
 			formats: { copy: 'The files of the server', logical: 'A logical dump (SQL)' },
 			about: { copy: 'A tar with what the server\u2019s own tools copied, and how a server is started on it.', logical: 'Statements that any server of this kind and version or a newer one loads, packed with zstd. Its first lines say how.' },
 			nothing: 'It begins at once. Fetching it is written to the audit trail.', waits: 'It is restored on a throw-away machine first, so it takes a while until it begins. The cluster is not asked. Fetching it is written to the audit trail.',
-			inTerminal: 'Files of this size are fetched in a terminal, on this computer:'
+			inFolder: 'It goes into your downloads folder.', meanwhile: 'It goes on when you close this, and tells you when it is there.', restoring: 'A server is being started on it…', asked: 'It is asked for…', written: (some: string, all: string | null) => (all === null ? `${some} so far` : `${some} of ${all}`), progress: 'How much has come',
+			stop: 'Stop', again: 'Download again', saved: (file: string) => `Saved as ${file}`, savedAs: 'Saved as', path: 'the path', failed: (cluster: string) => `A backup of ${cluster} was not downloaded:`
 		},
 		keyNever: 'The backup key is kept nowhere else.', keyWhy: 'Without this key nobody can open the backups once this computer is lost.', keepKey: 'Keep the key'
 	},

@@ -13,7 +13,7 @@ pub(crate) struct Restore {
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Into the cluster that it is of, in the place of what that holds
-    #[arg(long, conflicts_with_all = ["name", "at", "topology", "nodes", "provider", "region", "plan"])]
+    #[arg(long, conflicts_with_all = ["name", "topology", "nodes", "provider", "region", "plan"])]
     pub(crate) in_place: bool,
     /// Take no backup of what the cluster holds now
     #[arg(long, requires = "in_place")]

@@ -3,6 +3,9 @@
 use super::Confirming;
 use std::path::PathBuf;
 
+/// What says how data comes in; clap lets `requires` go where what is required conflicts, so each is named.
+const COMING_IN: [&str; 6] = ["from", "password_file", "source_ca", "check", "replace", "follow"];
+
 /// Bring the data of a server elsewhere into a cluster.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
@@ -14,7 +17,7 @@ pub(crate) struct Migrate {
     pub(crate) cluster: String,
     /// Where the data is: redis://user@host:6379, postgres://user@host/database, mysql://user@host/database; `?tls=encrypt` or
     /// `?tls=verify` behind it
-    #[arg(long, value_name = "URL", required_unless_present_any = ["cut_over", "logs"], conflicts_with_all = ["cut_over", "logs"])]
+    #[arg(long, value_name = "URL", required_unless_present_any = ["cut_over", "logs"])]
     pub(crate) from: Option<String>,
     /// A file with the password of the source; `-` reads it from the input
     #[arg(long, value_name = "FILE", requires = "from")]
@@ -34,10 +37,10 @@ pub(crate) struct Migrate {
     #[arg(long, requires = "from")]
     pub(crate) follow: bool,
     /// End a migration that follows its source
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = COMING_IN)]
     pub(crate) cut_over: bool,
     /// Show what the last migration into the cluster wrote down, and how both sides compare
-    #[arg(long, conflicts_with = "cut_over")]
+    #[arg(long, conflicts_with = "cut_over", conflicts_with_all = COMING_IN)]
     pub(crate) logs: bool,
     #[command(flatten)]
     pub(crate) confirming: Confirming,

@@ -53,6 +53,9 @@ async fn show_exposure(session: &Session, name: &str) -> Result<(), Failure> {
     })?;
     session.output.line(&match access.not_exposable {
         Some(why) => why,
+        None if access.addresses.is_empty() => {
+            "This computer has no address that others reach: it is in no network.".to_owned()
+        }
         None => format!("Addresses of this computer: {}.", access.addresses.join(", ")),
     })
 }

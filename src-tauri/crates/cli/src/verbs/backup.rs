@@ -13,7 +13,6 @@ use axum::http::Method;
 use clusterdeck_api::wire::{BackupKey, Cluster, List};
 use clusterdeck_api::{Code, Problem};
 use clusterdeck_domain::{Backup, BackupReason, PointInTime, VaultFacts};
-use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use serde_json::json;
 use std::{
@@ -73,6 +72,10 @@ pub(super) async fn run(session: &Session, verb: BackupVerb) -> Result<(), Failu
 }
 
 async fn make_from(session: &Session, restore: &Restore) -> Result<(), Failure> {
+    let at = restore.at.as_deref().map(str::parse::<Timestamp>).transpose().map_err(|_| {
+        Problem::new(Code::Invalid, format!("`{}` is no moment", restore.at.as_deref().unwrap_or_default()))
+            .hint("Say the time with its zone: 2026-11-29T12:00:00Z, 2026-11-29T13:00:00+01:00.")
+    })?;
     if restore.in_place {
         let answer = session.get(&format!("/v1/backups/{}", piece(&restore.id))).await?;
         let backup: Backup = answer.read()?;
@@ -83,15 +86,12 @@ async fn make_from(session: &Session, restore: &Restore) -> Result<(), Failure> 
             "kind": "restore-in-place",
             "cluster": cluster,
             "backup": backup.id,
+            "at": at,
             "discard_present": restore.discard_present,
             "keep_within_ms": restore.inspect.map(|minutes| u64::from(minutes) * 60_000),
         });
         return change::make(session, change, &restore.confirming).await;
     }
-    let at = restore.at.as_deref().map(str::parse::<Timestamp>).transpose().map_err(|_| {
-        Problem::new(Code::Invalid, format!("`{}` is no moment", restore.at.as_deref().unwrap_or_default()))
-            .hint("Say the time with its zone: 2026-11-29T12:00:00Z, 2026-11-29T13:00:00+01:00.")
-    })?;
     let change = json!({
         "kind": "restore-backup",
         "backup": restore.id,
@@ -198,10 +198,8 @@ async fn range(session: &Session, of: &str) -> Result<(), Failure> {
 
 /// As it comes, into a file that has its name only when it is whole.
 async fn download(session: &Session, id: &str, file: &Path, format: Format) -> Result<(), Failure> {
-    let failed = |e: std::io::Error| {
-        Failure::from(Problem::new(Code::Failed, format!("{} could not be written: {e}", file.display())))
-    };
     if file.exists() {
+        // Before a machine is made for it.
         return Err(Problem::new(Code::Conflict, format!("{} is there already", file.display())).into());
     }
     let logical = format == Format::Logical;
@@ -209,26 +207,8 @@ async fn download(session: &Session, id: &str, file: &Path, format: Format) -> R
         session.output.note("Restoring it on a throw-away machine first; that takes a while.");
     }
     let asked = if logical { "?format=logical" } else { "" };
-    let mut body = session.body(&format!("/v1/backups/{}/download{asked}", piece(id))).await?;
-    let part = PathBuf::from(format!("{}.part", file.display()));
-    drop(std::fs::remove_file(&part));
-    let mut opened = private(&part).map_err(failed)?;
-    let mut bytes = 0_u64;
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else {
-            drop(std::fs::remove_file(&part));
-            return Err(Problem::new(Code::Failed, "the backup could not be read to its end")
-                .detail("Nothing was written.")
-                .hint(format!("`clusterdeck backup verify {id}` says what is wrong with it."))
-                .into());
-        };
-        if let Some(data) = frame.data_ref() {
-            bytes += data.len() as u64;
-            opened.write_all(data).map_err(failed)?;
-        }
-    }
-    opened.sync_all().map_err(failed)?;
-    std::fs::rename(&part, file).map_err(failed)?;
+    let body = session.body(&format!("/v1/backups/{}/download{asked}", piece(id))).await?;
+    let bytes = clusterdeck_api::save(body, file, |_| ()).await?;
     session.output.line(&format!(
         "{} is written, {}. It is not encrypted: whoever has it has the data. {} to restore it.",
         file.display(),

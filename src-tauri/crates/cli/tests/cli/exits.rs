@@ -68,6 +68,17 @@ fn what_names_no_authority_is_refused_and_a_private_key_is_not_repeated() {
 }
 
 #[test]
+fn what_says_how_data_comes_in_is_not_silently_left_out_where_none_comes() {
+    let home = Home::new();
+    for other in ["--cut-over", "--logs"] {
+        for wish in [&["--source-ca", "ca.pem"][..], &["--password-file", "-"], &["--follow"], &["--check"]] {
+            let ended = home.run(&[&["migrate", "x", other], wish].concat()).status(2);
+            assert!(ended.err.contains("cannot be used with") && ended.err.contains(other), "{}", ended.err);
+        }
+    }
+}
+
+#[test]
 fn a_server_that_is_not_there_is_unreachable() {
     let home = Home::new();
     let token = "0123456789abcdef";

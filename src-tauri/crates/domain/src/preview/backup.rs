@@ -310,12 +310,11 @@ pub(super) fn restore(wish: &RestoreBackup, backup: &Backup, facts: &Facts<'_>) 
     preview.block(damaged(backup));
     preview.warn(never_restored(backup));
     preview.block(shape_differs(backup.of.topology, create.topology));
-    // The log that is replayed lies beside it.
-    let log = facts.moment.map_or(0, |moment| moment.log_bytes);
     let largest = backup.parts.iter().map(|part| part.data_bytes).max();
-    preview.block(room(largest.map(|bytes| bytes.saturating_add(log)), facts));
+    preview.block(room(largest.map(|bytes| bytes.saturating_add(moment::log_bytes(facts))), facts));
     if let (Some(at), Some(found)) = (wish.at, facts.moment) {
         moment::replayed(at, backup, found, &mut preview);
+        preview.effect("Passwords are new ones.");
         return preview;
     }
     let what = super::in_place::held(backup.reason);

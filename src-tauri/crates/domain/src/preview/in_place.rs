@@ -2,8 +2,9 @@
 //! it holds now is backed up first, and lies aside on its nodes until the other data is there and was counted.
 
 use super::rules::{self, fresh, leaders_well, words};
-use super::{Facts, Finding, Preview, Subject, backup as of_backup};
+use super::{Facts, Finding, Preview, Subject, backup as of_backup, moment};
 use crate::{Backup, BackupReason, Change, ClusterSpec, FINAL_BACKUP_DAYS, NodeSpec, Topology, version};
+use jiff::Timestamp;
 
 /// Servers stop, start on other data, and the others copy it: what that takes beside the copying itself, in milliseconds.
 const TURN_MS: u64 = 20_000;
@@ -15,16 +16,26 @@ const KEEP_WITHIN: std::ops::RangeInclusive<u64> = 1_000..=86_400_000;
 /// What somebody chose.
 #[derive(Clone, Copy)]
 pub(super) struct Wish {
+    pub(super) at: Option<Timestamp>,
     pub(super) discard_present: bool,
     pub(super) keep_within_ms: Option<u64>,
 }
 
 pub(super) fn preview(subject: &Subject<'_>, backup: &Backup, wish: Wish, facts: &Facts<'_>) -> Preview {
     let (spec, name) = (subject.spec, &subject.spec.name);
-    let title = format!("Restore {name} in place from {}", of_backup::named(backup, facts));
-    let mut preview = Preview::titled(title);
+    let mut preview = Preview::titled(match wish.at {
+        None => format!("Restore {name} in place from {}", of_backup::named(backup, facts)),
+        Some(at) if backup.of.id == spec.id => {
+            format!("Restore {name} in place as it was at {}", moment::utc(at))
+        }
+        Some(at) => format!("Restore {name} in place as {} was at {}", backup.cluster, moment::utc(at)),
+    });
     preview.destructive = true;
     preview.confirm = Some(name.to_string());
+    if let Some(out_of_reach) = wish.at.and_then(|at| moment::out_of_reach(at, backup, facts)) {
+        preview.block(out_of_reach);
+        return preview;
+    }
     preview.block(rules::free(subject));
     preview.block(of_backup::under_way(subject));
     preview.block(of_backup::unreadable(backup, facts));
@@ -63,19 +74,26 @@ pub(super) fn preview(subject: &Subject<'_>, backup: &Backup, wish: Wish, facts:
         "The endpoints close and all servers of {name} stop. What they hold lies aside on their machines meanwhile."
     ));
     let first: Vec<&str> = of_backup::pieces(spec).iter().filter_map(|s| first_of(spec, *s)).collect();
-    preview.effect(format!(
-        "{}: {} the data of {}, {}.",
-        words::list(&first),
-        if first.len() == 1 { "it gets" } else { "they get" },
-        of_backup::named(backup, facts),
-        words::bytes(backup.data_bytes)
-    ));
+    let gets = if first.len() == 1 { "it gets" } else { "they get" };
+    match (wish.at, facts.moment) {
+        (Some(at), Some(found)) => {
+            preview.effect(format!("{}: {gets} what there was at {}.", words::list(&first), moment::utc(at)));
+            moment::replayed(at, backup, found, &mut preview);
+        }
+        _ => preview.effect(format!(
+            "{}: {gets} the data of {}, {}.",
+            words::list(&first),
+            of_backup::named(backup, facts),
+            words::bytes(backup.data_bytes)
+        )),
+    }
     if spec.data_nodes().count() > first.len() {
         preview.effect("The others copy from there, so that all have one history.");
     }
-    preview.effect(
-        "It is counted before the endpoints open. If anything fails until then, the servers start again on what they held.",
-    );
+    if wish.at.is_none() {
+        preview.effect("It is counted before the endpoints open.");
+    }
+    preview.effect("If anything fails before the endpoints open, the servers start again on what they held.");
     if let (Some(ms), Some(first)) = (wish.keep_within_ms, first.first()) {
         preview.effect(format!(
             "Then it waits for up to {}: look at the data with `clusterdeck node shell {first}`. The endpoints open, and its log is \
@@ -85,7 +103,8 @@ pub(super) fn preview(subject: &Subject<'_>, backup: &Backup, wish: Wish, facts:
         ));
     }
     preview.effect("Names, addresses, passwords, settings and schedules stay as they are.");
-    let copied_ms = backup.data_bytes.saturating_mul(2_000) / BROUGHT_BACK;
+    let copied = backup.data_bytes.saturating_add(moment::log_bytes(facts));
+    let copied_ms = copied.saturating_mul(2_000) / BROUGHT_BACK;
     let looked_at = wish.keep_within_ms.unwrap_or(0);
     preview.expected_downtime_ms = TURN_MS.saturating_add(copied_ms).saturating_add(looked_at);
     preview
@@ -124,7 +143,8 @@ fn unlike(spec: &ClusterSpec, backup: &Backup) -> Vec<Finding> {
 
 /// Both lie on each disk for a while.
 fn room(subject: &Subject<'_>, backup: &Backup, facts: &Facts<'_>) -> Option<Finding> {
-    let brought = backup.parts.iter().map(|part| part.data_bytes).max()?;
+    let largest = backup.parts.iter().map(|part| part.data_bytes).max()?;
+    let brought = largest.saturating_add(moment::log_bytes(facts));
     let brought = brought.saturating_add(brought / 100 * facts.figures.disk_headroom_percent);
     let disk = crate::plan(&subject.spec.plan).ok()?.disk_bytes;
     let has = subject.observed?.nodes.iter().filter_map(|n| n.data_bytes).max().unwrap_or(0);
@@ -165,6 +185,7 @@ fn safety(subject: &Subject<'_>, wish: Wish, facts: &Facts<'_>, preview: &mut Pr
     let change = Change::RestoreInPlace {
         cluster: name.to_string(),
         backup,
+        at: wish.at,
         discard_present: true,
         keep_within_ms: wish.keep_within_ms,
     };

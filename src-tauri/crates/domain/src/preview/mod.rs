@@ -158,13 +158,12 @@ pub fn preview(change: &Change, facts: &Facts<'_>) -> Preview {
         return match change {
             Change::RestoreBackup(wish) => backup::restore(wish, found, facts),
             Change::DeleteBackup { .. } => backup::delete(found, facts),
-            Change::RestoreInPlace { discard_present, keep_within_ms, .. } => match facts.subject {
-                Some(subject) => in_place::preview(
-                    &subject,
-                    found,
-                    in_place::Wish { discard_present: *discard_present, keep_within_ms: *keep_within_ms },
-                    facts,
-                ),
+            Change::RestoreInPlace { at, discard_present, keep_within_ms, .. } => match facts.subject {
+                Some(subject) => {
+                    let (at, discard_present, keep_within_ms) = (*at, *discard_present, *keep_within_ms);
+                    let wish = in_place::Wish { at, discard_present, keep_within_ms };
+                    in_place::preview(&subject, found, wish, facts)
+                }
                 None => not_found(change),
             },
             _ => backup::verify(found, facts),

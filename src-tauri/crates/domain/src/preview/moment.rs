@@ -2,12 +2,17 @@
 
 use super::rules::words;
 use super::{Facts, Finding, MomentFacts, Preview, Subject, VaultFacts};
-use crate::{Backup, BackupKind, BackupSchedule};
-use jiff::Timestamp;
+use crate::{Backup, BackupKind, BackupSchedule, LogRange};
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 /// `2026-11-29 12:00:00 UTC`, with as much of the second as was asked for.
 pub(super) fn utc(at: Timestamp) -> String {
     at.to_string().replace('T', " ").replace('Z', " UTC")
+}
+
+/// The same, rounded so that what is said is within what is meant.
+fn whole(at: Timestamp, mode: RoundMode) -> String {
+    utc(at.round(TimestampRound::new().smallest(Unit::Second).mode(mode)).unwrap_or(at))
 }
 
 /// Why the log does not lead to a moment.
@@ -22,7 +27,9 @@ pub(super) fn out_of_reach(at: Timestamp, backup: &Backup, facts: &Facts<'_>) ->
         return None;
     }
     let ranges = facts.moment.map_or(&[][..], |moment| &moment.ranges);
-    let said: Vec<String> = ranges.iter().map(|r| format!("{} to {}", utc(r.from), utc(r.to))).collect();
+    let between =
+        |r: &LogRange| format!("{} to {}", whole(r.from, RoundMode::Ceil), whole(r.to, RoundMode::Floor));
+    let said: Vec<String> = ranges.iter().map(between).collect();
     let said: Vec<&str> = said.iter().map(String::as_str).collect();
     let name = &backup.cluster;
     let finding = if ranges.is_empty() {
@@ -41,6 +48,11 @@ pub(super) fn out_of_reach(at: Timestamp, backup: &Backup, facts: &Facts<'_>) ->
     Some(finding.at("/at"))
 }
 
+/// The log that is replayed lies beside the data, so many bytes.
+pub(super) fn log_bytes(facts: &Facts<'_>) -> u64 {
+    facts.moment.map_or(0, |moment| moment.log_bytes)
+}
+
 /// What bringing back a moment does.
 pub(super) fn replayed(at: Timestamp, backup: &Backup, moment: &MomentFacts, preview: &mut Preview) {
     let pieces = match moment.pieces {
@@ -53,17 +65,16 @@ pub(super) fn replayed(at: Timestamp, backup: &Backup, moment: &MomentFacts, pre
     };
     preview.effect(format!(
         "It begins with the backup from {}, {}; {pieces}.",
-        utc(backup.created_at),
+        whole(backup.created_at, RoundMode::Floor),
         words::bytes(backup.data_bytes)
     ));
     preview.effect(match moment.whole_seconds {
         true => format!(
-            "What was begun before {} and committed is there, by the servers' clock, and nothing that was begun later; passwords \
-             are new ones.",
+            "What was begun before {} and committed is there, by the servers' clock, and nothing that was begun later.",
             utc(at)
         ),
         false => format!(
-            "What was committed by {} is there, by the servers' clock, and nothing after it; passwords are new ones.",
+            "What was committed by {} is there, by the servers' clock, and nothing after it.",
             utc(at)
         ),
     });

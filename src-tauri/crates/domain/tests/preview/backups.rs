@@ -96,8 +96,14 @@ fn a_backup_that_cannot_be_relied_on_is_not_restored_and_one_that_nobody_tried_i
     blocked(&three().preview(&restore()), &["not-found"]);
 }
 
+/// In the place of what demo holds: what the backup holds, or what there was at that moment.
+pub(crate) fn in_place_at(at: Option<jiff::Timestamp>, discard_present: bool) -> Change {
+    let cluster = "demo".to_owned();
+    Change::RestoreInPlace { cluster, backup: id(), at, discard_present, keep_within_ms: None }
+}
+
 fn in_place(discard_present: bool) -> Change {
-    Change::RestoreInPlace { cluster: "demo".to_owned(), backup: id(), discard_present, keep_within_ms: None }
+    in_place_at(None, discard_present)
 }
 
 #[test]
@@ -123,6 +129,7 @@ fn what_a_cluster_holds_is_replaced_only_when_its_name_is_typed_and_backed_up_fi
     let looked_at = |ms| Change::RestoreInPlace {
         cluster: "demo".to_owned(),
         backup: id(),
+        at: None,
         discard_present: false,
         keep_within_ms: Some(ms),
     };

@@ -1,6 +1,6 @@
 //! Archiving the log beside backups, and bringing a moment back.
 
-use crate::builder::*;
+use crate::{backups::in_place_at, builder::*};
 use clusterdeck_domain::{
     BackupId, BackupKind, Change, LogRange, MomentFacts, RestoreBackup, ScheduleWish, plan,
 };
@@ -54,6 +54,40 @@ fn a_moment_that_can_be_brought_back_says_what_is_replayed_and_what_is_there_the
     let disk = plan(&three().spec.plan).unwrap().disk_bytes;
     let large = three().with_backup(|_| {}).set(|s| s.moment = Some(reached(disk))).preview(&restore(at));
     assert!(codes(&large.blockers).contains(&"plan-too-small"), "the log takes room too: {large:#?}");
+}
+
+#[test]
+fn a_moment_takes_the_place_of_what_the_cluster_holds_like_a_backup_does() {
+    let at = now() - SignedDuration::from_mins(30);
+    let asked = |moment: MomentFacts, discard_present: bool| {
+        let cluster = three().with_backup(|_| {}).set(|s| s.moment = Some(moment));
+        cluster.preview(&in_place_at(Some(at), discard_present))
+    };
+    let preview = asked(reached(48 << 20), false);
+    blocked(&preview, &[]);
+    assert_eq!(preview.title, "Restore demo in place as it was at 2026-11-22 11:30:00 UTC");
+    assert_eq!((preview.confirm.as_deref(), preview.destructive), (Some("demo"), true));
+    let said = preview.effects.join("\n");
+    for part in [
+        "What demo holds now is backed up first",
+        "demo-1: it gets what there was at 2026-11-22 11:30:00 UTC.",
+        "3 pieces of its log, 48 MiB, are replayed on it.",
+        "Names, addresses, passwords, settings and schedules stay as they are.",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("counted") && !said.contains("new ones"), "nobody counted it then: {said}");
+    let disk = plan(&three().spec.plan).unwrap().disk_bytes;
+    assert!(
+        codes(&asked(reached(disk), false).blockers).contains(&"disk-too-small"),
+        "the log takes room too"
+    );
+    let outside = MomentFacts { ranges: ranges(), ..MomentFacts::default() };
+    blocked(&asked(outside, false), &["moment-out-of-range"]);
+    // The way out brings back the same moment.
+    let down = three().dead(1).dead(2).dead(3).with_backup(|_| {}).set(|s| s.moment = Some(reached(1)));
+    let refused = down.preview(&in_place_at(Some(at), false));
+    assert_eq!(*way_out(blocker(&refused, "no-safety-backup")), in_place_at(Some(at), true));
 }
 
 #[test]

@@ -59,6 +59,7 @@ async fn shown(lab: &Lab, backup: &Backup, ms: u64) -> OperationId {
     let change = Change::RestoreInPlace {
         cluster: "demo".to_owned(),
         backup: backup.id.to_string(),
+        at: None,
         discard_present: false,
         keep_within_ms: Some(ms),
     };

@@ -99,6 +99,7 @@ pub(crate) fn restore_in_place() -> Change {
     Change::RestoreInPlace {
         cluster: "demo".to_owned(),
         backup: newest(),
+        at: None,
         discard_present: false,
         keep_within_ms: None,
     }

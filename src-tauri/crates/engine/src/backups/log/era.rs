@@ -3,7 +3,7 @@
 
 use super::with;
 use crate::{engine::Shared, facade::Result, repository::StateRepository};
-use clusterdeck_domain::{ClusterId, OperationId};
+use clusterdeck_domain::{ClusterId, LogMark, OperationId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Era {
     pub(super) at: Timestamp,
     operation: OperationId,
+    /// Up to which moment the past before it was archived, where that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) left: Option<LogMark>,
 }
 
 fn key(cluster: &ClusterId) -> String {
@@ -43,9 +46,10 @@ async fn change(shared: &Shared, cluster: &ClusterId, edit: impl Fn(&mut Vec<Era
 /// What a cluster holds is replaced: once for each operation.
 pub(crate) async fn begin(shared: &Shared, cluster: &ClusterId, operation: &OperationId) -> Result<()> {
     let at = shared.now();
+    let left = with(shared, cluster, |archive| archive.head().copied());
     change(shared, cluster, |eras| {
         if eras.iter().all(|era| era.operation != *operation) {
-            eras.push(Era { at, operation: operation.clone() });
+            eras.push(Era { at, operation: operation.clone(), left });
         }
     })
     .await

@@ -12,7 +12,7 @@ pub(crate) use follow::follow;
 use crate::{engine::Shared, error::EngineError, facade::Result, repository::StateRepository};
 use clusterdeck_domain::{
     Backup, BackupId, BackupState, ClusterId, ClusterSpec, LogBase, LogMark, LogPiece, LogRange, MomentFacts,
-    PointInTime, RangeBase, RestoreBackup, ranges, replay, way,
+    PointInTime, RangeBase, ranges, replay, way,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -134,7 +134,7 @@ impl Archive {
     /// The bases in each past, the newest past first, with what is known of its end.
     fn pasts<'a>(&'a self, bases: &'a [LogBase]) -> Vec<(Vec<LogBase>, &'a [LogPiece], Option<&'a LogMark>)> {
         let of = |era: u32| bases.iter().filter(|b| self.era_at(b.from) == era).cloned().collect();
-        let mark = |era: u32| self.head().filter(|_| era == self.era());
+        let mark = |era: u32| if era == self.era() { self.head() } else { self.left(era) };
         (0..=self.era()).rev().map(|era| (of(era), self.of_era(era), mark(era))).collect()
     }
     fn ranges(&self, bases: &[LogBase]) -> Vec<LogRange> {
@@ -155,6 +155,10 @@ impl Archive {
                 to_end: found.to_end,
             })
         })
+    }
+    /// How far a past that is over was archived.
+    fn left(&self, era: u32) -> Option<&LogMark> {
+        self.eras.get(usize::try_from(era).ok()?)?.left.as_ref()
     }
     fn head(&self) -> Option<&LogMark> {
         self.head.as_ref().map(|head| &head.mark)
@@ -219,12 +223,7 @@ pub(crate) fn report(shared: &Shared, cluster: &ClusterId) -> PointInTime {
 }
 
 /// What a preview wants to know of a moment, and the backup that the log is then replayed on.
-pub(crate) fn moment(
-    shared: &Shared,
-    wish: &RestoreBackup,
-    named: &Backup,
-) -> Option<(MomentFacts, Option<Backup>)> {
-    let at = wish.at?;
+pub(crate) fn moment(shared: &Shared, at: Timestamp, named: &Backup) -> (MomentFacts, Option<Backup>) {
     let bases = bases(shared, &named.of.id);
     let (facts, base) = with(shared, &named.of.id, |archive| {
         let mut facts = MomentFacts { ranges: archive.ranges(&bases), ..MomentFacts::default() };
@@ -238,8 +237,7 @@ pub(crate) fn moment(
         }
         (facts, found.map(|found| found.base.backup.clone()))
     });
-    let base = base.and_then(|id| super::find(shared, id.as_str()).ok());
-    Some((facts, base))
+    (facts, base.and_then(|id| super::find(shared, id.as_str()).ok()))
 }
 
 /// A backup is needed now, whatever the schedule says: the log has a hole behind the newest, or it is archived only since then.
@@ -328,7 +326,8 @@ fn is_replayed(shared: &Shared, cluster: &ClusterId) -> bool {
     let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
     running.values().any(|running| {
         let row = running.record.snapshot();
-        !row.operation.state.is_final() && row.frame["from"]["of"]["id"].as_str() == Some(cluster.as_str())
+        let of = ["from", "backup"].map(|begins_with| row.frame[begins_with]["of"]["id"].as_str());
+        !row.operation.state.is_final() && of.contains(&Some(cluster.as_str()))
     })
 }
 
