@@ -5,12 +5,15 @@ use crate::home::{Home, LOOK, PAIR, PATIENCE, create, finish};
 use clusterdeck_tests::client::Ledger;
 use std::{path::PathBuf, process::Command, time::Instant};
 
-/// A file system of its own below a home; gone at the end.
+/// A file system of its own; gone at the end.
 struct Disk(PathBuf);
 
 impl Disk {
+    /// Below a home.
     fn mount(home: &Home, size: &str) -> Self {
-        let path = home.path().to_owned();
+        Self::mount_at(home.path().to_owned(), size)
+    }
+    fn mount_at(path: PathBuf, size: &str) -> Self {
         std::fs::create_dir_all(&path).unwrap();
         let options = format!("size={size},mode=700");
         let ended = Command::new("mount")
@@ -187,5 +190,28 @@ fn a_disk_that_may_not_be_written_is_told_and_the_servers_run_on() {
     );
     assert_eq!(home.servers(), servers, "the same servers run");
     ledger.check(&url, "the home may not be written");
+    home.end();
+}
+
+#[test]
+fn a_download_that_does_not_fit_is_told_and_leaves_nothing_half() {
+    let home = Home::new();
+    home.create(&["--service", "redis", "--topology", "single"]);
+    home.until_healthy();
+    home.change(&["backup", "now", "demo", "--no-verify", "--yes"]);
+    let id = home.ask(&["backup", "list"])["items"][0]["id"].as_str().unwrap().to_owned();
+    // Too small for anything, and for the last of it only.
+    let (whole, folder) = (home.beside("whole.tar"), home.beside("downloads"));
+    home.run(&["backup", "download", &id, &whole.display().to_string()]).status(0);
+    let pages = std::fs::metadata(&whole).unwrap().len().div_ceil(4096);
+    assert!(pages > 1, "{pages} pages");
+    for room in 1..pages {
+        let disk = Disk::mount_at(folder.clone(), &(room * 4096).to_string());
+        let file = folder.join("demo.tar").display().to_string();
+        let refused = home.run(&["--json", "backup", "download", &id, &file]).status(1).json();
+        assert_eq!(refused["code"], "disk-full", "{room} of {pages} pages: {refused:#}");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "nothing half");
+        drop(disk);
+    }
     home.end();
 }

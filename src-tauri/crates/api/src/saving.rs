@@ -34,6 +34,8 @@ pub async fn save(mut body: Body, file: &Path, mut written: impl FnMut(u64)) -> 
             written(bytes);
         }
     }
+    // Syncing alone would not tell that the last piece did not fit.
+    open.flush().await.map_err(unwritten)?;
     open.sync_all().await.map_err(unwritten)?;
     part.persist_noclobber(file).map_err(|kept| unwritten(kept.error))?;
     Ok(bytes)
