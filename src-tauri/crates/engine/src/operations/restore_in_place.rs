@@ -1,7 +1,8 @@
-//! Put the data of a backup, or what there was at a moment, in the place of what a cluster holds. What it holds is backed up and proven first, and lies aside on
-//! the nodes until the other data is there and was counted: up to then every failure brings back what was there. The servers
-//! begin as those of a new cluster do, all of them at once, so that one history is left; nobody is served meanwhile anyway.
-//! Whoever wants to look at it first keeps it then: neither clients nor the archive of the log see it before.
+//! Put the data of a backup, or what there was at a moment, in the place of what a cluster holds. What it holds is backed up and
+//! proven first, and lies aside on the nodes until the other data is there, and was counted where somebody had counted it: up to
+//! then every failure brings back what was there. The servers begin as those of a new cluster do, all of them at once, so that one
+//! history is left; nobody is served meanwhile anyway. Whoever wants to look at it first keeps it then: neither clients nor the
+//! archive of the log see it before.
 
 use crate::{
     backups,
